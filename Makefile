@@ -1,0 +1,72 @@
+# Equipoise: build, try and test it. `make help` lists what there is.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+BIN := target/release/equipoise
+# Tests wait on sockets more than they compute, so they may outnumber the cores.
+TEST_THREADS ?= 6
+# nextest is faster and kills what hangs; plain `cargo test` does when it isn't there.
+HAVE_NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+.DEFAULT_GOAL := build
+.PHONY: help build demo test lint fmt unit blackbox bench docs setup setup-build clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: setup-build ## Build the release binary, target/release/equipoise (also plain `make`)
+	$(CARGO) build --release --locked
+
+demo: build ## See it: three servers, the load balancer on 127.0.0.1:8080, the dashboard on 127.0.0.1:9900
+	@exec $(BIN) demo $(DEMO_ARGS)
+
+test: setup lint ## Everything: set-up, lints, unit, property, black-box and peer tests
+	@$(MAKE) --no-print-directory run-tests SELECT=
+	@$(MAKE) --no-print-directory run-doctests
+
+lint: setup-build ## Formatting, clippy, the import line, licences and advisories
+	$(CARGO) fmt --all --check
+	scripts/lint-imports
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		echo "$(CARGO) deny check"; $(CARGO) deny --locked check; \
+	else \
+		echo "lint: cargo-deny is not installed; checking licences only (cargo install --locked cargo-deny for advisories)"; \
+		scripts/lint-licences; \
+	fi
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+unit: setup-build ## Unit and property tests, and the examples in the docs
+	@$(MAKE) --no-print-directory run-tests SELECT="--lib --bins"
+	@$(MAKE) --no-print-directory run-doctests
+
+blackbox: setup ## The built binary against clients, scripted servers, nginx, httpd, Tomcat, curl and wrk
+	@$(MAKE) --no-print-directory run-tests SELECT="--test '*'"
+
+.PHONY: run-tests run-doctests
+run-tests:
+ifeq ($(HAVE_NEXTEST),yes)
+	$(CARGO) nextest run --locked --no-fail-fast $(SELECT)
+else
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --no-fail-fast $(or $(SELECT),--lib --bins --tests)
+endif
+
+run-doctests:
+	$(CARGO) test --locked --doc
+
+bench: setup-build ## Benchmarks of the hot decisions
+	$(CARGO) bench --locked
+
+docs: ## The API documentation of the code
+	$(CARGO) doc --locked --no-deps --document-private-items
+
+setup: ## Install what the tests need and this machine lacks (Debian packages, through apt-get)
+	@scripts/setup test
+
+setup-build: # the compiler, and the tools that the vendored OpenSSL is built with
+	@scripts/setup build
+
+clean: ## Remove what was built
+	$(CARGO) clean

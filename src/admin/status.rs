@@ -1,0 +1,142 @@
+//! What `GET /api/v1/status` answers. Names and meanings are part of the API.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::observe::labels::ServerState;
+
+/// The whole instance.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// This build's version.
+    pub version: String,
+    /// The process's id.
+    pub pid: u32,
+    /// When it started, RFC 3339.
+    pub started: String,
+    /// Seconds since then, by a clock that never jumps.
+    pub uptime_seconds: f64,
+    /// Whether it takes new work.
+    pub state: InstanceState,
+    /// In the order of the configuration.
+    pub listeners: Vec<ListenerStatus>,
+    /// In the order of the configuration.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// The life of the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceState {
+    /// It takes new work.
+    Running,
+    /// It finishes what it has.
+    Stopping,
+}
+
+/// One listener.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// `http` and so on, as in the configuration.
+    pub protocol: String,
+    /// Where it listens.
+    pub addresses: Vec<String>,
+    /// The pool that takes what no route takes.
+    pub pool: String,
+    /// Client connections held now.
+    pub connections_active: u64,
+    /// Client connections accepted.
+    pub connections_total: u64,
+    /// Requests that ended.
+    pub requests_total: u64,
+}
+
+/// One pool.
+#[derive(Debug, Clone, Serialize)]
+pub struct PoolStatus {
+    /// Its name.
+    pub name: String,
+    /// The algorithm's name in the configuration.
+    pub algorithm: String,
+    /// Servers that take new work now.
+    pub available_servers: usize,
+    /// Requests that wait for a server.
+    pub queue_length: u64,
+    /// In the order of the configuration.
+    pub servers: Vec<ServerStatus>,
+}
+
+/// One server.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServerStatus {
+    /// Its name, unique in the pool.
+    pub name: String,
+    /// Its address as in the configuration.
+    pub address: String,
+    /// What it is to new work.
+    pub state: ServerState,
+    /// Why, in words.
+    pub reason: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// As configured or set by the operator.
+    pub weight: u32,
+    /// What counts now: 0 while it takes nothing, less than `weight` during slow start. In the same
+    /// unit as `weight`.
+    pub effective_weight: f64,
+    /// Used only when no other server is available.
+    pub backup: bool,
+    /// Requests or connections that it works on now.
+    pub active: u64,
+    /// How many it may work on at once; 0 = no limit.
+    pub max_connections: u64,
+    /// Requests that were sent to it and ended.
+    pub requests_total: u64,
+    /// Those of them that failed: no connection, no whole response, no answer in time, a 5xx.
+    pub errors_total: u64,
+    /// Recent mean time to the first byte of its responses, in milliseconds; `null` before any.
+    pub latency_ms: Option<f64>,
+    /// `null` if it is not checked, or not yet.
+    pub last_check: Option<CheckStatus>,
+}
+
+/// A health check that ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckStatus {
+    /// How it ended.
+    pub result: CheckResult,
+    /// What was found, in words.
+    pub reason: String,
+    /// When it ended, RFC 3339.
+    pub at: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: f64,
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckResult {
+    /// As wanted.
+    Success,
+    /// Not as wanted, or not at all.
+    Failure,
+}
+
+/// A time as the API writes it: RFC 3339 in UTC with milliseconds.
+pub fn timestamp(time: SystemTime) -> String {
+    let format =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let utc = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|since_epoch| i128::try_from(since_epoch.as_nanos()).ok())
+        .and_then(|nanoseconds| OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok())
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    utc.format(format).unwrap_or_default()
+}

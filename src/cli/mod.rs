@@ -1,0 +1,41 @@
+//! The command line: one file a command. Each gives the exit status: 0 success, 1 the thing asked for is
+//! not so, 2 bad usage or configuration.
+
+use clap::{Parser, Subcommand};
+
+pub mod check;
+pub mod demo;
+pub mod run;
+pub mod schema;
+
+/// An edge load balancer: exact balancing, sessions that stay, health in plain words.
+#[derive(Debug, Parser)]
+#[command(name = "equipoise", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the load balancer in the foreground.
+    Run(run::Args),
+    /// See it work: three built-in servers, the load balancer and the dashboard, without a file.
+    Demo(demo::Args),
+    /// Check a configuration and the files it names; print every problem.
+    Check(check::Args),
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema,
+}
+
+impl Cli {
+    /// Runs the command. Returns the exit status.
+    pub fn run(self) -> u8 {
+        match self.command {
+            Command::Run(args) => run::run(&args),
+            Command::Demo(args) => demo::run(&args),
+            Command::Check(args) => check::run(&args),
+            Command::Schema => schema::run(),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The forwarding headers that a server gets.
+//!
+//! From an untrusted peer every `X-Forwarded-*`, `Forwarded` and `X-Real-IP` is thrown away first, also
+//! where nothing is written in its place. `_` counts as `-` there, and names with `_` go whoever
+//! sent them: CGI and what descends from it make `HTTP_X_FORWARDED_FOR` of both spellings, and no proxy
+//! writes the one with `_`.
+
+use std::io::{Cursor, Write as _};
+use std::net::IpAddr;
+use std::str;
+
+use http::header::HOST;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{Forwarding, Resolver, X_FORWARDED_FOR, entry};
+use crate::config::model::XForwardedFor;
+use crate::headers::{HeadersMut, list_members, trim};
+
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+
+impl Resolver {
+    /// Writes the forwarding headers of `request` for the server. Not to be called twice on one
+    /// request, or the peer is listed twice.
+    pub fn forward(&self, request: &mut impl HeadersMut, context: &Forwarding) {
+        discard(request, context.client.trusted_peer);
+        match self.x_forwarded_for {
+            XForwardedFor::Append => {
+                let list = appended(request.headers(), context.peer.to_canonical());
+                request.set(X_FORWARDED_FOR, list);
+            }
+            XForwardedFor::Replace => {
+                request.set(X_FORWARDED_FOR, address_value(context.client.address));
+            }
+            XForwardedFor::Off => {}
+        }
+        if self.x_real_ip {
+            request.set(X_REAL_IP, address_value(context.client.address));
+        }
+        if self.x_forwarded_proto {
+            origin(request, context);
+        }
+    }
+}
+
+/// Takes out the forwarding headers that are not believed.
+fn discard(request: &mut impl HeadersMut, trusted_peer: bool) {
+    let forged = |name: &&HeaderName| {
+        let name = name.as_str();
+        is_forwarding(name) && (!trusted_peer || name.contains('_'))
+    };
+    let names: Vec<HeaderName> = request.headers().keys().filter(forged).cloned().collect();
+    for name in names {
+        request.remove(&name);
+    }
+}
+
+fn is_forwarding(name: &str) -> bool {
+    like(name, "forwarded")
+        || like(name, "x-real-ip")
+        || name
+            .get(.."x-forwarded-".len())
+            .is_some_and(|start| like(start, "x-forwarded-"))
+}
+
+/// Whether `name`, which is in lower case, is `wanted` if `_` counts as `-`.
+fn like(name: &str, wanted: &str) -> bool {
+    let same = |(byte, wanted)| byte == wanted || (byte == b'_' && wanted == b'-');
+    name.len() == wanted.len() && name.bytes().zip(wanted.bytes()).all(same)
+}
+
+/// All lines of `X-Forwarded-For` as one, and `peer` at its end.
+fn appended(request: &HeaderMap, peer: IpAddr) -> HeaderValue {
+    let peer = address_value(peer);
+    let lines = || {
+        let lines = request.get_all(X_FORWARDED_FOR).iter();
+        lines
+            .map(|line| trim(line.as_bytes()))
+            .filter(|line| !line.is_empty())
+    };
+    if lines().next().is_none() {
+        return peer;
+    }
+    let length = lines().map(|line| line.len() + 2).sum::<usize>() + peer.len();
+    let mut list = Vec::with_capacity(length);
+    for line in lines() {
+        list.extend_from_slice(line);
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(peer.as_bytes());
+    // Parts of valid values make a valid one.
+    HeaderValue::try_from(list).unwrap_or(peer)
+}
+
+/// `address` as text, IPv6 as RFC 5952 writes it and without brackets.
+fn address_value(address: IpAddr) -> HeaderValue {
+    let mut text = Cursor::new([0_u8; 48]);
+    // The longest address has 45 characters.
+    let written = write!(text, "{address}").is_ok();
+    let length = usize::try_from(text.position()).unwrap_or(0);
+    let text = text
+        .get_ref()
+        .get(..length)
+        .filter(|_| written)
+        .unwrap_or(b"unknown");
+    HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+/// X-Forwarded-Proto, -Host and -Port: how the client addressed us.
+///
+/// What a trusted proxy says stays, each of the three for itself, if it is one line and well-formed.
+/// A trusted proxy that gives the protocol but no port gets the port that goes with what it said, not the
+/// one that it connected to: the client has never seen that.
+fn origin(request: &mut impl HeadersMut, context: &Forwarding) {
+    let trusted = context.client.trusted_peer;
+    let told = |request: &HeaderMap, name: &HeaderName, well_formed: fn(&[u8]) -> bool| {
+        trusted && sole(request, name).is_some_and(|value| well_formed(value.as_bytes()))
+    };
+
+    let told_proto = told(request.headers(), &X_FORWARDED_PROTO, is_protocols);
+    if !told_proto {
+        let ours = if context.https { "https" } else { "http" };
+        request.set(X_FORWARDED_PROTO, HeaderValue::from_static(ours));
+    }
+    if !told(request.headers(), &X_FORWARDED_HOST, is_hosts) {
+        match request.headers().get(HOST).cloned() {
+            Some(host) => request.set(X_FORWARDED_HOST, host),
+            None => request.remove(&X_FORWARDED_HOST),
+        }
+    }
+    if !told(request.headers(), &X_FORWARDED_PORT, is_port) {
+        let derived = told_proto
+            .then(|| port_of_origin(request.headers()))
+            .flatten();
+        let port = derived.unwrap_or(context.local_port);
+        request.set(X_FORWARDED_PORT, HeaderValue::from(port));
+    }
+}
+
+/// The value of a field that has one line.
+fn sole<'a>(request: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut lines = request.get_all(name).iter();
+    let line = lines.next()?;
+    lines.next().is_none().then_some(line)
+}
+
+/// One protocol, or a list of them that proxies have appended to.
+fn is_protocols(value: &[u8]) -> bool {
+    let known = |name: &[u8]| {
+        [&b"http"[..], b"https", b"ws", b"wss"]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
+    };
+    list_members(value).next().is_some() && list_members(value).all(known)
+}
+
+/// One host with or without a port, or a list of them (RFC 3986 section 3.2.2).
+fn is_hosts(value: &[u8]) -> bool {
+    let of_host = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte);
+    let is_host = |host: &[u8]| host.iter().all(of_host);
+    list_members(value).next().is_some() && list_members(value).all(is_host)
+}
+
+fn is_port(value: &[u8]) -> bool {
+    str::from_utf8(value).is_ok_and(|text| !text.is_empty() && entry::is_port(text))
+}
+
+/// The port of the origin that X-Forwarded-Proto and -Host name.
+fn port_of_origin(request: &HeaderMap) -> Option<u16> {
+    let first = |name| list_members(request.get(name)?.as_bytes()).next();
+    let host = first(X_FORWARDED_HOST).unwrap_or_default();
+    let after_colon = host
+        .rsplit(|&byte| byte == b':')
+        .next()
+        .filter(|port| port.len() < host.len());
+    let explicit = after_colon
+        .filter(|port| is_port(port))
+        .and_then(|port| str::from_utf8(port).ok()?.parse().ok());
+    let by_protocol = || match first(X_FORWARDED_PROTO)? {
+        protocol if protocol.eq_ignore_ascii_case(b"https") => Some(443),
+        protocol if protocol.eq_ignore_ascii_case(b"wss") => Some(443),
+        _ => Some(80),
+    };
+    explicit.or_else(by_protocol)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Who the client is, and how the servers are told.
+//!
+//! Anybody can write a forwarding header, so it is worth what its sender is worth. [`Resolver`] believes
+//! it from trusted proxies only: the client is found by walking `X-Forwarded-For` from its right
+//! end, which the nearest proxy wrote, past the proxies that are trusted. What an untrusted peer sends is
+//! thrown away before ours is written, so a server that reads the left-most entry can't be lied to.
+
+mod entry;
+mod forward;
+mod trust;
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName};
+
+use crate::config::model::{ClientAddress as Settings, XForwardedFor};
+use crate::headers::trim;
+use trust::TrustedProxies;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// How many entries the walk looks at. No chain of real proxies is near that long.
+const MAX_ENTRIES: usize = 64;
+
+/// Finds clients and writes forwarding headers, by the rules of one listener.
+#[derive(Debug, Clone)]
+pub struct Resolver {
+    trusted: TrustedProxies,
+    x_forwarded_for: XForwardedFor,
+    x_real_ip: bool,
+    x_forwarded_proto: bool,
+}
+
+/// Who sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client {
+    /// An IPv4 address that came as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2) is given as IPv4.
+    pub address: IpAddr,
+    /// The peer is one of the trusted proxies, so its forwarding headers are believed.
+    pub trusted_peer: bool,
+}
+
+/// What forwarding headers are written from.
+#[derive(Debug, Clone, Copy)]
+pub struct Forwarding {
+    /// The other end of the client's connection.
+    pub peer: IpAddr,
+    /// What [`Resolver::client`] said of this request.
+    pub client: Client,
+    /// The client's connection is TLS.
+    pub https: bool,
+    /// The port that the client's connection arrived at.
+    pub local_port: u16,
+}
+
+impl Resolver {
+    /// Compiles the settings of a listener.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            trusted: TrustedProxies::new(&settings.trusted_proxies),
+            x_forwarded_for: settings.x_forwarded_for,
+            x_real_ip: settings.x_real_ip,
+            x_forwarded_proto: settings.x_forwarded_proto,
+        }
+    }
+
+    /// Who sent `request` over a connection from `peer`.
+    ///
+    /// An untrusted peer is the client. Otherwise it is the right-most entry of `X-Forwarded-For` (all
+    /// lines, as one list) that is no trusted proxy; if all are, the left-most one. An entry that is
+    /// no address ends the walk, and so does the end of the 64 entries that are looked at: what is
+    /// beyond can't be told, so the client is the address that the walk came to last, which is that of a
+    /// trusted proxy.
+    pub fn client(&self, peer: IpAddr, request: &HeaderMap) -> Client {
+        let peer = peer.to_canonical();
+        if !self.trusted.contains(peer) {
+            return Client {
+                address: peer,
+                trusted_peer: false,
+            };
+        }
+        let mut address = peer;
+        for entry in entries_from_right(request).take(MAX_ENTRIES) {
+            let Some(next) = entry::address(entry) else {
+                break;
+            };
+            address = next;
+            if !self.trusted.contains(address) {
+                break;
+            }
+        }
+        Client {
+            address,
+            trusted_peer: true,
+        }
+    }
+}
+
+/// The list's entries that are not empty, the last one first.
+fn entries_from_right(request: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = request.get_all(X_FORWARDED_FOR).iter().rev();
+    lines
+        .flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','))
+        .map(trim)
+        .filter(|entry| !entry.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

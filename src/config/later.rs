@@ -1,0 +1,94 @@
+//! Keys and values that are planned but not built: refused by name, so that nobody believes a
+//! setting is in force, and nobody looks for a misspelling.
+
+use super::tree::At;
+
+/// Keys, by the path of their mapping (`*` is any name, `[]` any list item).
+const KEYS: &[(&str, &[&str])] = &[
+    ("", &["tracing"]),
+    ("server", &["upgrade_socket", "watch_config"]),
+    ("admin", &["token_file", "tls"]),
+    (
+        "listeners.*",
+        &[
+            "redirect_https",
+            "proxy_protocol",
+            "connection_rate_per_client",
+            "tls",
+            "tcp",
+            "routes",
+        ],
+    ),
+    ("listeners.*.client_address", &["forwarded", "via"]),
+    (
+        "listeners.*.http",
+        &[
+            "min_receive_rate",
+            "http2",
+            "compression",
+            "error_pages",
+            "server_header",
+        ],
+    ),
+    (
+        "pools.*",
+        &[
+            "discovery",
+            "outlier_detection",
+            "tls",
+            "http2",
+            "proxy_protocol",
+            "hash_on",
+            "source_prefix",
+            "bounded_load",
+        ],
+    ),
+    ("pools.*.servers.[]", &["route"]),
+    (
+        "pools.*.persistence",
+        &[
+            "separator",
+            "path_parameter",
+            "query_parameter",
+            "insert",
+            "prefix",
+            "table",
+        ],
+    ),
+];
+
+/// Values, by the path of their key.
+const VALUES: &[(&str, &[&str])] = &[
+    ("listeners.*.protocol", &["https", "tls", "tcp"]),
+    (
+        "pools.*.algorithm",
+        &["source_hash", "hash", "random_two", "peak_ewma"],
+    ),
+    ("pools.*.health_check.type", &["tls", "grpc"]),
+    (
+        "pools.*.persistence.type",
+        &[
+            "cookie_rewrite",
+            "cookie_prefix",
+            "route",
+            "learn",
+            "source_ip",
+        ],
+    ),
+];
+
+/// Whether `key` of the mapping at `at` is planned.
+pub fn is_planned_key(at: &At<'_>, key: &str) -> bool {
+    listed(KEYS, at, key)
+}
+
+/// Whether `value` at `at` is planned.
+pub fn is_planned_value(at: &At<'_>, value: &str) -> bool {
+    listed(VALUES, at, value)
+}
+
+fn listed(table: &[(&str, &[&str])], at: &At<'_>, word: &str) -> bool {
+    table
+        .iter()
+        .any(|(path, words)| words.contains(&word) && at.matches(path))
+}

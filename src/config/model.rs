@@ -1,0 +1,383 @@
+//! The validated configuration: what the rest of the program works with.
+//!
+//! Nothing here is optional where a default exists, nothing is a string that would have to be parsed
+//! again, and every cross-reference (a listener's pool, say) is known to hold. A [`Config`] never
+//! changes; a reload builds the next one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
+
+/// One whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub server: Server,
+    /// `None`: no admin listener.
+    pub admin: Option<Admin>,
+    pub logging: Logging,
+    /// In the order of the file.
+    pub listeners: Vec<Listener>,
+    /// In the order of the file. Every [`Listener::pool`] names one of them.
+    pub pools: Vec<Pool>,
+    /// Every file this was read from: the main one first, then the includes.
+    pub files: Vec<PathBuf>,
+}
+
+/// Settings of the process.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Worker threads, at least 1 (`0` in the file is resolved to the number of cores).
+    pub threads: usize,
+    /// Client connections held at once over all listeners.
+    pub max_connections: usize,
+    /// How long in-flight work may take to finish at stop.
+    pub shutdown_timeout: Duration,
+    pub pid_file: Option<PathBuf>,
+    /// Where what must survive a restart is kept (the generated cookie key).
+    pub state_dir: PathBuf,
+    /// User to become after binding.
+    pub user: Option<String>,
+    /// Group to become after binding.
+    pub group: Option<String>,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    pub bind: AdminBind,
+}
+
+/// Where the admin listener listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminBind {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for AdminBind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The program's own log and the access log.
+#[derive(Debug, Clone)]
+pub struct Logging {
+    /// A level or a filter in the syntax of `tracing_subscriber::EnvFilter`.
+    pub level: String,
+    pub format: LogFormat,
+    pub access_log: AccessLog,
+}
+
+/// How the program's own log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The access log.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    pub path: AccessLogPath,
+    pub format: AccessLogFormat,
+    /// Bytes buffered before a write is forced.
+    pub buffer: usize,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLogPath {
+    Off,
+    Stdout,
+    Stderr,
+    File(PathBuf),
+}
+
+/// How an access log line looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    Combined,
+    Json,
+    /// Literal text with `%{field}` names, all of them known (see `observe::access_log`).
+    Template(String),
+}
+
+/// Where clients connect.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    pub name: Arc<str>,
+    /// At least one.
+    pub bind: Vec<SocketAddr>,
+    pub protocol: Protocol,
+    /// `0` = no limit of its own.
+    pub max_connections: usize,
+    /// `0` = no limit.
+    pub max_connections_per_client: usize,
+    pub tcp_keepalive: TcpKeepalive,
+    pub client_address: ClientAddress,
+    pub http: Http,
+    /// Name of the pool that takes everything.
+    pub pool: Arc<str>,
+}
+
+/// What a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Http,
+}
+
+/// TCP keep-alive probes on client connections (RFC 1122 section 4.2.3.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpKeepalive {
+    pub idle: Duration,
+    pub interval: Duration,
+    pub probes: u32,
+}
+
+/// How the client's address is found and told to the servers.
+#[derive(Debug, Clone)]
+pub struct ClientAddress {
+    /// Peers whose forwarding headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    pub x_forwarded_for: XForwardedFor,
+    pub x_real_ip: bool,
+    /// X-Forwarded-Proto, -Host and -Port.
+    pub x_forwarded_proto: bool,
+}
+
+/// What is done with X-Forwarded-For.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum XForwardedFor {
+    Append,
+    Replace,
+    Off,
+}
+
+/// HTTP behaviour towards clients.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Requests on one connection, `0` = no limit.
+    pub keepalive_requests: u32,
+    pub keepalive_timeout: Duration,
+    /// For the whole header.
+    pub header_timeout: Duration,
+    /// Between two reads of a body.
+    pub body_timeout: Duration,
+    /// Between two writes to the client.
+    pub send_timeout: Duration,
+    /// Bytes of the whole header section, request line included.
+    pub max_header_size: usize,
+    /// Bytes of the request target.
+    pub max_uri_length: usize,
+    /// Bytes, `0` = no limit.
+    pub max_body_size: u64,
+}
+
+/// A set of servers that do the same work.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    pub name: Arc<str>,
+    pub algorithm: Algorithm,
+    /// At least one; names are unique in the pool.
+    pub servers: Vec<PoolServer>,
+    pub persistence: Option<Persistence>,
+    /// `None`: servers are not checked and taken as up.
+    pub health_check: Option<HealthCheck>,
+    /// Zero = off.
+    pub slow_start: Duration,
+    pub queue: Queue,
+    pub timeouts: Timeouts,
+    pub retries: Retries,
+    pub keepalive: Keepalive,
+}
+
+/// How a server is picked. See `balance`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    WeightedRoundRobin,
+    WeightedLeastConnections,
+}
+
+/// One server of a pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolServer {
+    /// Stable identity for cookies, metrics and the API.
+    pub name: Arc<str>,
+    pub address: ServerAddress,
+    /// 0–65535; 0 takes no new sessions.
+    pub weight: u16,
+    /// Requests at once, `0` = no limit.
+    pub max_connections: u32,
+    /// Used only when no other server is available.
+    pub backup: bool,
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ServerAddress {
+    Socket(SocketAddr),
+    /// A host name, resolved at run time, and a port.
+    Name(Arc<str>, u16),
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Socket(address) => write!(f, "{address}"),
+            Self::Name(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Session persistence of a pool.
+#[derive(Debug, Clone)]
+pub enum Persistence {
+    CookieInsert(CookieInsert),
+}
+
+/// `persistence.type: cookie_insert`.
+#[derive(Debug, Clone)]
+pub struct CookieInsert {
+    /// A token of RFC 9110.
+    pub cookie: Arc<str>,
+    /// Idle timeout; `None` = browser session.
+    pub timeout: Option<Duration>,
+    pub max_lifetime: Option<Duration>,
+    pub token: Token,
+    /// `None`: the generated key of [`Server::state_dir`].
+    pub secret_file: Option<PathBuf>,
+    pub domain: Option<String>,
+    pub path: String,
+    pub secure: Secure,
+    pub http_only: bool,
+    pub same_site: SameSite,
+    pub on_unavailable: OnUnavailable,
+}
+
+/// What the cookie's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    Signed,
+    Name,
+}
+
+/// The cookie's `Secure` attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secure {
+    /// On https.
+    Auto,
+    Always,
+    Never,
+}
+
+/// The cookie's `SameSite` attribute; `Omit` leaves it away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    Lax,
+    Strict,
+    None,
+    Omit,
+}
+
+/// What becomes of a session whose server can't take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnavailable {
+    Rebalance,
+    Reject,
+}
+
+/// Active health checks.
+#[derive(Debug, Clone)]
+pub struct HealthCheck {
+    pub kind: CheckKind,
+    pub interval: Duration,
+    pub fast_interval: Duration,
+    /// The whole check.
+    pub timeout: Duration,
+    /// At least 1.
+    pub rise: u32,
+    /// At least 1.
+    pub fall: u32,
+    pub initial: InitialState,
+    /// Instead of the server's own port.
+    pub port: Option<u16>,
+}
+
+/// What a check does.
+#[derive(Debug, Clone)]
+pub enum CheckKind {
+    /// Connect, then close.
+    Tcp,
+    Http(Box<HttpCheck>),
+}
+
+/// An HTTP check's request and what it expects.
+#[derive(Debug, Clone)]
+pub struct HttpCheck {
+    pub method: Method,
+    /// Starts with `/`.
+    pub path: String,
+    /// `Host` of the request; `None` = the server's address as configured.
+    pub host: Option<String>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Inclusive ranges of status codes; one matching is enough.
+    pub expect_status: Vec<std::ops::RangeInclusive<u16>>,
+    pub expect_body: Option<regex::bytes::Regex>,
+}
+
+/// What a server counts as before its first check has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitialState {
+    Unknown,
+    Up,
+    Down,
+}
+
+/// Requests that wait when every server is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// `0` = no waiting.
+    pub size: usize,
+    pub timeout: Duration,
+}
+
+/// Towards the servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// Between two writes.
+    pub send: Duration,
+    /// Until the response's header, and between two reads.
+    pub receive: Duration,
+    /// How long a kept-alive connection may lie idle.
+    pub idle: Duration,
+}
+
+/// When a request is tried again on another server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retries {
+    /// Tries after the first, `0` = none.
+    pub attempts: u32,
+    pub on_connect_failure: bool,
+    pub on_reset_before_response: bool,
+    pub on_502: bool,
+    pub on_503: bool,
+    pub on_504: bool,
+}
+
+/// Idle connections to the servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Kept per server, `0` = none.
+    pub connections: usize,
+}

@@ -1,0 +1,287 @@
+//! The configuration as it is written: one struct a section, no logic.
+//!
+//! The doc comment of each field is its description in the JSON Schema and so what an editor shows:
+//! meaning, unit, trap. The `Default` of each section is where defaults live; the schema states them
+//! too.
+
+mod collections;
+mod health_check;
+mod persistence;
+mod pool;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use collections::{Named, OneOrMany};
+pub use health_check::{CheckType, HealthCheck, Initial, Method};
+pub use persistence::{OnUnavailable, Persistence, SameSite, Secure, Token};
+pub use pool::{Algorithm, Pool, PoolServer, Queue, Retries, RetryOn, Timeouts};
+
+use super::address::{AdminAddress, Bind, Network};
+use super::text::{Account, FilePath, LogFilter, LogTemplate, Name};
+use super::units::{Size, Span};
+
+/// Equipoise configuration.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Globs of further files, relative to this one, whose listeners and pools are merged in. Sorted
+    /// by name; a glob that finds nothing is fine; a name defined twice is an error.
+    #[serde(default)]
+    pub include: OneOrMany<String>,
+    /// Settings of the process.
+    #[serde(default)]
+    pub server: Server,
+    /// The admin listener: metrics, health, status, dashboard. Absent: none; `{}`: on 127.0.0.1:9900.
+    #[serde(default)]
+    pub admin: Option<Admin>,
+    /// The program's own log and the access log.
+    #[serde(default)]
+    pub logging: Logging,
+    /// Where clients connect, by name. At least one.
+    pub listeners: Named<Listener>,
+    /// Sets of servers that do the same work, by name. At least one.
+    pub pools: Named<Pool>,
+}
+
+/// Settings of the process.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Worker threads; 0 = one per core.
+    #[schemars(range(min = 0, max = 1024))]
+    pub threads: u32,
+    /// Client connections held at once over all listeners. Each needs up to two file descriptors.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub max_connections: u32,
+    /// How long in-flight work may take to finish at stop; 0 = none is waited for.
+    pub shutdown_timeout: Span,
+    /// File that the process id is written to; null = none.
+    pub pid_file: Option<FilePath>,
+    /// Directory for what must survive a restart: the generated cookie key. Default: `$STATE_DIRECTORY`
+    /// (which systemd sets), else /var/lib/equipoise.
+    pub state_dir: Option<FilePath>,
+    /// User to become after binding; null = stay. Ports below 1024 can still be bound.
+    pub user: Option<Account>,
+    /// Group to become after binding; null = the user's own.
+    pub group: Option<Account>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            max_connections: 65_536,
+            shutdown_timeout: Span::secs(30),
+            pid_file: None,
+            state_dir: None,
+            user: None,
+            group: None,
+        }
+    }
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// ip:port on loopback, or unix:/path.
+    pub bind: AdminAddress,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            bind: AdminAddress::Socket(([127, 0, 0, 1], 9900).into()),
+        }
+    }
+}
+
+/// The program's own log and the access log.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Logging {
+    /// error, warn, info, debug, trace, off, or a filter such as `info,equipoise::health=debug`.
+    pub level: LogFilter,
+    /// How the program's own log looks. It goes to stderr.
+    pub format: LogFormat,
+    /// One line a request.
+    pub access_log: AccessLog,
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Self {
+            level: LogFilter("info".into()),
+            format: LogFormat::Text,
+            access_log: AccessLog::default(),
+        }
+    }
+}
+
+/// How the program's own log looks.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The access log.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessLog {
+    /// stdout, stderr, off, or a file, which is reopened on SIGUSR1.
+    pub path: FilePath,
+    /// combined, json, or a template of `%{field}` names.
+    pub format: LogTemplate,
+    /// Bytes held before a write is forced; 0 = every line at once.
+    pub buffer: Size,
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self {
+            path: FilePath("stdout".into()),
+            format: LogTemplate("combined".into()),
+            buffer: Size::kib(64),
+        }
+    }
+}
+
+/// Where clients connect.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// ip:port, or a list of them. Quote IPv6: "[::]:80".
+    pub bind: OneOrMany<Bind>,
+    /// What is spoken.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Connections at once; 0 = no limit of its own.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 100_000_000))]
+    pub max_connections: u32,
+    /// Connections at once from one client address; 0 = no limit. Clients behind one NAT count as one.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 100_000_000))]
+    pub max_connections_per_client: u32,
+    /// TCP keep-alive probes that find dead clients.
+    #[serde(default)]
+    pub tcp_keepalive: TcpKeepalive,
+    /// How the client's address is found and told to the servers.
+    #[serde(default)]
+    pub client_address: ClientAddress,
+    /// HTTP towards the clients.
+    #[serde(default)]
+    pub http: Http,
+    /// Name of the pool that everything goes to.
+    pub pool: Name,
+}
+
+/// What a listener speaks.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Protocol {
+    #[default]
+    Http,
+}
+
+/// TCP keep-alive probes (RFC 1122 section 4.2.3.6).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TcpKeepalive {
+    /// Silence before the first probe; 1s to 9h, in whole seconds.
+    pub idle: Span,
+    /// Between two probes; 1s to 9h, in whole seconds.
+    pub interval: Span,
+    /// Unanswered probes before the connection counts as dead.
+    #[schemars(range(min = 1, max = 127))]
+    pub probes: u32,
+}
+
+impl Default for TcpKeepalive {
+    fn default() -> Self {
+        Self {
+            idle: Span::secs(7200),
+            interval: Span::secs(75),
+            probes: 10,
+        }
+    }
+}
+
+/// How the client's address is found and told to the servers.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientAddress {
+    /// Networks whose forwarding headers are believed. Name only proxies of your own: any other could
+    /// claim any address.
+    pub trusted_proxies: Vec<Network>,
+    /// append the peer, replace the list by the client, or off.
+    pub x_forwarded_for: XForwardedFor,
+    /// Whether servers get X-Real-IP.
+    pub x_real_ip: bool,
+    /// Whether servers get X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-Port.
+    pub x_forwarded_proto: bool,
+}
+
+impl Default for ClientAddress {
+    fn default() -> Self {
+        Self {
+            trusted_proxies: Vec::new(),
+            x_forwarded_for: XForwardedFor::Append,
+            x_real_ip: false,
+            x_forwarded_proto: true,
+        }
+    }
+}
+
+/// What is done with X-Forwarded-For.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum XForwardedFor {
+    Append,
+    Replace,
+    Off,
+}
+
+/// HTTP towards the clients.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Requests on one connection, then `Connection: close`; 0 = no limit.
+    #[schemars(range(min = 0, max = 4_294_967_295_u32))]
+    pub keepalive_requests: u32,
+    /// How long a connection may wait for its next request.
+    pub keepalive_timeout: Span,
+    /// For the whole header of a request, not each read; 408 after it.
+    pub header_timeout: Span,
+    /// Between two reads of a request's body; 408 after it.
+    pub body_timeout: Span,
+    /// Between two writes to a client that doesn't read.
+    pub send_timeout: Span,
+    /// Bytes of request line and header together, 1KiB to 1MiB; 431 beyond.
+    pub max_header_size: Size,
+    /// Bytes of the request target; 414 beyond. Counts towards `max_header_size` too.
+    pub max_uri_length: Size,
+    /// Bytes of a request's body; 413 beyond; 0 = no limit.
+    pub max_body_size: Size,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            keepalive_requests: 100,
+            keepalive_timeout: Span::secs(60),
+            header_timeout: Span::secs(10),
+            body_timeout: Span::secs(60),
+            send_timeout: Span::secs(60),
+            max_header_size: Size::kib(64),
+            max_uri_length: Size::kib(16),
+            max_body_size: Size(0),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! `pools.NAME` as it is written.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::super::address::Upstream;
+use super::super::scalar;
+use super::super::text::Name;
+use super::super::units::Span;
+use super::{HealthCheck, Persistence};
+
+/// A set of servers that do the same work.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// How a server is picked.
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    /// At least one.
+    #[schemars(length(min = 1))]
+    pub servers: Vec<PoolServer>,
+    /// How a client's requests stay on one server; absent = they don't.
+    #[serde(default)]
+    pub persistence: Option<Persistence>,
+    /// How servers are checked. Absent: a TCP connection every 5s; null: they are not checked and count
+    /// as up.
+    #[serde(default = "default_health_check")]
+    pub health_check: Option<HealthCheck>,
+    /// How long a server that was added or came back takes to reach its full weight; 0 = off. Default:
+    /// 30s for weighted_least_connections, off otherwise.
+    #[serde(default)]
+    pub slow_start: Option<Span>,
+    /// Requests that wait when every server is at its max_connections.
+    #[serde(default)]
+    pub queue: Queue,
+    /// Towards the servers.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// When a request is tried again on another server. Only ever where that is safe: a POST that a
+    /// server may have seen is never sent twice.
+    #[serde(default)]
+    pub retries: Retries,
+    /// Idle connections to the servers.
+    #[serde(default)]
+    pub keepalive: Keepalive,
+}
+
+#[allow(clippy::unnecessary_wraps)] // serde wants the field's own type
+fn default_health_check() -> Option<HealthCheck> {
+    Some(HealthCheck::default())
+}
+
+/// How a server is picked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Algorithm {
+    /// Smooth weighted round robin: exact shares, interleaved.
+    #[default]
+    WeightedRoundRobin,
+    /// The fewest active requests for its weight; ties by smooth weighted round robin.
+    WeightedLeastConnections,
+}
+
+/// One server of a pool.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PoolServer {
+    /// Unique in the pool; the identity in cookies, metrics and API, which address and position are
+    /// not. Default: the address.
+    #[serde(default)]
+    pub name: Option<Name>,
+    /// host:port, ip:port, or unix:/path. A host name is resolved at run time.
+    pub address: Upstream,
+    /// Share of the work; 0 = takes no new sessions, keeps its bound ones.
+    #[serde(default = "default_weight")]
+    #[schemars(range(min = 0, max = 65535))]
+    pub weight: u16,
+    /// Requests at once; 0 = no limit.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 4_294_967_295_u32))]
+    pub max_connections: u32,
+    /// Used only when no server without this mark is available.
+    #[serde(default)]
+    pub backup: bool,
+}
+
+fn default_weight() -> u16 {
+    1
+}
+
+/// Requests that wait when every server is full.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Queue {
+    /// How many may wait; 0 = none, 503 at once.
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub size: u32,
+    /// How long one may wait; 503 after it.
+    pub timeout: Span,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            size: 0,
+            timeout: Span::secs(5),
+        }
+    }
+}
+
+/// Towards the servers.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// Until the connection stands; then another server is tried, or 504.
+    pub connect: Span,
+    /// Between two writes to the server.
+    pub send: Span,
+    /// Until the response's header, and between two reads of its body; 504 after it.
+    pub receive: Span,
+    /// How long a kept-alive connection to a server may lie idle. Keep it below the server's own
+    /// keep-alive timeout.
+    pub idle: Span,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Span::secs(5),
+            send: Span::secs(60),
+            receive: Span::secs(60),
+            idle: Span::secs(60),
+        }
+    }
+}
+
+/// When a request is tried again on another server.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retries {
+    /// Tries after the first; 0 = none.
+    #[schemars(range(min = 0, max = 100))]
+    pub attempts: u32,
+    /// What is tried again: connect_failure, reset_before_response, 502, 503, 504.
+    pub on: Vec<RetryOn>,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            attempts: 2,
+            on: vec![RetryOn::ConnectFailure, RetryOn::ResetBeforeResponse],
+        }
+    }
+}
+
+/// What is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    ConnectFailure,
+    ResetBeforeResponse,
+    Status(u16),
+}
+
+impl Serialize for RetryOn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::ConnectFailure => serializer.serialize_str("connect_failure"),
+            Self::ResetBeforeResponse => serializer.serialize_str("reset_before_response"),
+            Self::Status(status) => serializer.serialize_u16(*status),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RetryOn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match scalar::text(deserializer)?.as_str() {
+            "connect_failure" => Ok(Self::ConnectFailure),
+            "reset_before_response" => Ok(Self::ResetBeforeResponse),
+            "502" => Ok(Self::Status(502)),
+            "503" => Ok(Self::Status(503)),
+            "504" => Ok(Self::Status(504)),
+            _ => Err(serde::de::Error::custom("not a reason to retry")),
+        }
+    }
+}
+
+impl JsonSchema for RetryOn {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "RetryOn".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": ["connect_failure", "reset_before_response", 502, 503, 504] })
+    }
+}
+
+/// Idle connections to the servers.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keepalive {
+    /// Kept per server; 0 = every request has a connection of its own.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub connections: u32,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { connections: 128 }
+    }
+}

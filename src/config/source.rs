@@ -1,0 +1,533 @@
+//! YAML text -> tree with positions.
+//!
+//! `serde_yaml` knows positions only of the first error, so the tree is built from `saphyr-parser`'s
+//! events. Everything about a file that could exhaust the program is bounded here: size, depth, and
+//! the number of values after aliases are expanded (the "billion laughs").
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
+
+use super::core_schema::resolve;
+use super::interpolate::interpolate;
+use super::problem::{Problems, shown};
+use super::tree::{At, Entry, Files, Node, Place, Value};
+
+/// Largest file that is read, in bytes.
+const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+/// Most values in one file, aliases expanded.
+const MOST_NODES: usize = 1_000_000;
+/// Deepest nesting.
+const DEEPEST: usize = 64;
+
+/// Reads a file that is not larger than 16 MiB and is UTF-8.
+///
+/// # Errors
+/// Why not, in words.
+pub fn read(path: &Path) -> Result<String, String> {
+    let file = File::open(path).map_err(|error| format!("can't be opened: {error}"))?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("can't be read: {error}"))?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err("is larger than 16 MiB, which no configuration is".into());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line = 1 + error
+            .as_bytes()
+            .iter()
+            .take(error.utf8_error().valid_up_to())
+            .filter(|byte| **byte == b'\n')
+            .count();
+        format!("is not UTF-8 text (line {line})")
+    })
+}
+
+/// Parses one file; its top level must be a mapping. `None` with at least one problem noted when it
+/// can't be.
+pub fn parse(
+    file: usize,
+    text: &str,
+    files: &Files,
+    env: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Problems,
+) -> Option<Node> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut builder = Builder {
+        file,
+        env,
+        files,
+        problems,
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        nodes: 0,
+        top: None,
+    };
+    if let Err((place, message)) = builder.read(text) {
+        problems.push(files.problem(place, String::new(), message));
+        return None;
+    }
+    let top = builder.top.take();
+    let start = Place {
+        file,
+        line: 1,
+        column: 1,
+    };
+    match top {
+        Some(node) if matches!(node.value, Value::Mapping(_)) => Some(Node {
+            place: start,
+            ..node
+        }),
+        Some(node) if node.value != Value::Null => {
+            let message = format!(
+                "must be a mapping of keys at the top, found {}",
+                node.kind()
+            );
+            problems.push(files.problem(node.place, String::new(), message));
+            None
+        }
+        _ => {
+            problems.push(files.problem(start, String::new(), "is empty"));
+            None
+        }
+    }
+}
+
+/// A syntax error and where it is; nothing after it can be read.
+type Broken = (Place, String);
+
+struct Builder<'a> {
+    file: usize,
+    env: &'a dyn Fn(&str) -> Option<String>,
+    files: &'a Files,
+    problems: &'a mut Problems,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+    top: Option<Node>,
+}
+
+/// A collection whose end hasn't come yet.
+struct Open {
+    place: Place,
+    anchor: usize,
+    content: Content,
+}
+
+enum Content {
+    Sequence(Vec<Node>),
+    Mapping {
+        entries: Vec<Entry>,
+        seen: HashMap<String, Place>,
+        key: Option<(String, Place)>,
+    },
+}
+
+impl Builder<'_> {
+    fn read(&mut self, text: &str) -> Result<(), Broken> {
+        let mut parser = Parser::new_from_str(text);
+        let mut documents = 0;
+        while let Some(event) = parser.next_event() {
+            let (event, span) = event.map_err(|error| {
+                let message = format!("is not valid YAML: {}", explain(error.info()));
+                (self.place(*error.marker()), message)
+            })?;
+            match event {
+                Event::DocumentStart(_) => {
+                    documents += 1;
+                    if documents > 1 {
+                        let message =
+                            "a second YAML document begins here; one file is one document";
+                        return Err((self.place(span.start), message.into()));
+                    }
+                }
+                Event::Scalar(text, style, anchor, tag) => {
+                    self.scalar(&text, style, anchor, tag.as_deref(), span)?;
+                }
+                Event::SequenceStart(anchor, _) => {
+                    self.begin(span, anchor, Content::Sequence(Vec::new()))?;
+                }
+                Event::MappingStart(anchor, _) => {
+                    let content = Content::Mapping {
+                        entries: Vec::new(),
+                        seen: HashMap::new(),
+                        key: None,
+                    };
+                    self.begin(span, anchor, content)?;
+                }
+                Event::SequenceEnd | Event::MappingEnd => self.end()?,
+                Event::Alias(anchor) => self.alias(anchor, span)?,
+                Event::StreamEnd => break,
+                Event::Nothing | Event::StreamStart | Event::DocumentEnd => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&self, marker: Marker) -> Place {
+        Place {
+            file: self.file,
+            line: marker.line().max(1),
+            column: marker.col().saturating_add(1),
+        }
+    }
+
+    fn scalar(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        anchor: usize,
+        tag: Option<&Tag>,
+        span: Span,
+    ) -> Result<(), Broken> {
+        let place = self.place(span.start);
+        if self.expects_key() {
+            return self.add_key(text.to_owned(), place);
+        }
+        let is_string = style != ScalarStyle::Plain
+            || tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
+        let value = match interpolate(text, self.env) {
+            Ok(text) if is_string => Value::String(text),
+            Ok(text) => resolve(text),
+            Err(message) => {
+                let path = self.path();
+                self.problems.push(self.files.problem(place, path, message));
+                Value::Unset
+            }
+        };
+        self.add(Node { place, value }, anchor, 1)
+    }
+
+    fn begin(&mut self, span: Span, anchor: usize, content: Content) -> Result<(), Broken> {
+        let place = self.place(span.start);
+        if self.expects_key() {
+            return Err((
+                place,
+                "a key must be a plain word, not a list or mapping".into(),
+            ));
+        }
+        if self.open.len() >= DEEPEST {
+            return Err((place, format!("is nested deeper than {DEEPEST} levels")));
+        }
+        self.open.push(Open {
+            place,
+            anchor,
+            content,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Broken> {
+        let Some(open) = self.open.pop() else {
+            return Ok(());
+        };
+        let value = match open.content {
+            Content::Sequence(items) => Value::Sequence(items),
+            Content::Mapping { entries, .. } => Value::Mapping(entries),
+        };
+        let place = open.place;
+        self.add(Node { place, value }, open.anchor, 1)
+    }
+
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Broken> {
+        let place = self.place(span.start);
+        if self.expects_key() {
+            return Err((place, "an alias can't be a key".into()));
+        }
+        // Absent while the anchored collection is still open, which would make a cycle.
+        let Some(node) = self.anchors.get(&anchor) else {
+            return Err((place, "this alias stands inside the value it names".into()));
+        };
+        let (count, depth) = measure(node);
+        if self.open.len() + depth > DEEPEST {
+            return Err((place, format!("is nested deeper than {DEEPEST} levels")));
+        }
+        if self.nodes + count > MOST_NODES {
+            return Err(too_many(place));
+        }
+        let node = node.clone();
+        self.add(node, 0, count)
+    }
+
+    fn expects_key(&self) -> bool {
+        matches!(
+            self.open.last().map(|open| &open.content),
+            Some(Content::Mapping { key: None, .. })
+        )
+    }
+
+    fn add_key(&mut self, text: String, place: Place) -> Result<(), Broken> {
+        self.count(1, place)?;
+        if let Some(Content::Mapping { key, .. }) =
+            self.open.last_mut().map(|open| &mut open.content)
+        {
+            *key = Some((text, place));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, node: Node, anchor: usize, count: usize) -> Result<(), Broken> {
+        self.count(count, node.place)?;
+        if anchor > 0 {
+            let (count, _) = measure(&node);
+            self.count(count, node.place)?;
+            self.anchors.insert(anchor, node.clone());
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.top = Some(node);
+            return Ok(());
+        };
+        match &mut open.content {
+            Content::Sequence(items) => items.push(node),
+            Content::Mapping { entries, seen, key } => {
+                let Some((key, place)) = key.take() else {
+                    return Ok(());
+                };
+                let first = seen.get(&key).copied();
+                if first.is_none() {
+                    seen.insert(key.clone(), place);
+                    entries.push(Entry { key, place, node });
+                    return Ok(());
+                }
+                let path = join(&self.path(), &key);
+                let first = self.files.show(first.unwrap_or(place));
+                let message = format!("is written twice; first at {first}");
+                self.problems.push(self.files.problem(place, path, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, more: usize, place: Place) -> Result<(), Broken> {
+        self.nodes = self.nodes.saturating_add(more);
+        if self.nodes > MOST_NODES {
+            return Err(too_many(place));
+        }
+        Ok(())
+    }
+
+    /// The path of the value that comes next.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for open in &self.open {
+            match &open.content {
+                Content::Sequence(items) => {
+                    path.push('[');
+                    path.push_str(&items.len().to_string());
+                    path.push(']');
+                }
+                Content::Mapping { key, .. } => {
+                    if let Some((key, _)) = key {
+                        path = join(&path, key);
+                    }
+                }
+            }
+        }
+        path
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        shown(key)
+    } else {
+        format!("{path}.{}", shown(key))
+    }
+}
+
+fn too_many(place: Place) -> Broken {
+    let message = format!("holds more than {MOST_NODES} values (aliases count as what they name)");
+    (place, message)
+}
+
+/// How many values a node holds, itself included, and how deep it is. Recursion is bounded by
+/// [`DEEPEST`].
+fn measure(node: &Node) -> (usize, usize) {
+    let inner = |nodes: &mut dyn Iterator<Item = &Node>| {
+        nodes.fold((1, 1), |(count, depth), node| {
+            let (inner_count, inner_depth) = measure(node);
+            (count + inner_count, depth.max(inner_depth + 1))
+        })
+    };
+    match &node.value {
+        Value::Sequence(items) => inner(&mut items.iter()),
+        Value::Mapping(entries) => inner(&mut entries.iter().map(|entry| &entry.node)),
+        _ => (1, 0),
+    }
+}
+
+/// The scanner's words where they need more.
+fn explain(info: &str) -> String {
+    let hint = match info {
+        info if info.contains("tab") => " (YAML is indented by spaces, never by tabs)",
+        info if info.contains("flow") => {
+            " (quote a value that holds brackets or braces, such as \"[::1]:80\" or, inside them, \"${NAME}\")"
+        }
+        info if info.contains("mapping values are not allowed") => {
+            " (is the indentation right? a value with `: ` in it must be quoted)"
+        }
+        _ => "",
+    };
+    format!("{}{hint}", shown(info))
+}
+
+/// The written items at a spot: the list's, or the one value itself.
+pub fn items_of(at: &At<'_>) -> usize {
+    match at.node.map(|node| &node.value) {
+        Some(Value::Sequence(items)) => items.len(),
+        Some(_) => 1,
+        None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(text: &str) -> (Option<Node>, Vec<String>) {
+        let mut files = Files::default();
+        let file = files.add("t.yaml");
+        let mut problems = Problems::default();
+        let env = |name: &str| (name == "N").then(|| "7".to_owned());
+        let node = parse(file, text, &files, &env, &mut problems);
+        (node, problems.iter().map(ToString::to_string).collect())
+    }
+
+    fn value(text: &str) -> Value {
+        let (node, problems) = parsed(&format!("k: {text}"));
+        assert_eq!(problems, Vec::<String>::new());
+        node.as_ref()
+            .and_then(|node| node.entry("k"))
+            .map(|entry| entry.node.value.clone())
+            .expect("parsed")
+    }
+
+    #[test]
+    fn scalars_follow_the_core_schema() {
+        assert_eq!(value("null"), Value::Null);
+        assert_eq!(value("~"), Value::Null);
+        assert_eq!(value(""), Value::Null);
+        assert_eq!(value("true"), Value::Bool(true));
+        assert_eq!(value("off"), Value::String("off".into()));
+        assert_eq!(value("yes"), Value::String("yes".into()));
+        assert_eq!(value("12"), Value::Integer(12));
+        assert_eq!(value("-12"), Value::Integer(-12));
+        assert_eq!(value("0x1F"), Value::Integer(31));
+        assert_eq!(value("0o17"), Value::Integer(15));
+        assert_eq!(value("1.5"), Value::Float(1.5));
+        assert_eq!(value("1e3"), Value::Float(1000.0));
+        assert_eq!(value("200-399"), Value::String("200-399".into()));
+        assert_eq!(value("1.2.3.4"), Value::String("1.2.3.4".into()));
+        assert_eq!(value("\"12\""), Value::String("12".into()));
+        assert_eq!(value("!!str 12"), Value::String("12".into()));
+        assert_eq!(value("${N}"), Value::Integer(7));
+        assert_eq!(value("\"${N}\""), Value::String("7".into()));
+        assert_eq!(value("$${N}"), Value::String("${N}".into()));
+    }
+
+    #[test]
+    fn positions_are_those_of_an_editor() {
+        let (node, _) = parsed("# head\na:\n  - b: 1\n    c: é\n");
+        let node = node.expect("parsed");
+        let a = node.entry("a").expect("a");
+        assert_eq!((a.place.line, a.place.column), (2, 1));
+        let Value::Sequence(items) = &a.node.value else {
+            panic!("not a list");
+        };
+        let c = items[0].entry("c").expect("c");
+        assert_eq!((c.place.line, c.place.column), (4, 5));
+        assert_eq!((c.node.place.line, c.node.place.column), (4, 8));
+    }
+
+    #[test]
+    fn duplicates_name_both_places() {
+        let (_, problems) = parsed("a:\n  x: 1\n  y: 2\n  x: 3\n");
+        assert_eq!(
+            problems,
+            ["t.yaml:4:3: a.x: is written twice; first at t.yaml:2:3"]
+        );
+    }
+
+    #[test]
+    fn unset_variables_have_a_place() {
+        let (node, problems) = parsed("a: [1, \"${NOPE}\"]\nb: ${ALSO}\n");
+        assert!(node.is_some());
+        assert_eq!(problems.len(), 2);
+        assert!(problems[0].starts_with("t.yaml:1:8: a[1]: environment variable NOPE is not set"));
+        assert!(problems[1].starts_with("t.yaml:2:4: b: environment variable ALSO is not set"));
+    }
+
+    #[test]
+    fn what_is_not_one_mapping_is_refused() {
+        for (text, part) in [
+            ("a: 1\n---\nb: 2\n", "t.yaml:2:1: a second YAML document"),
+            ("- a\n", "t.yaml:1:1: must be a mapping"),
+            ("", "t.yaml:1:1: is empty"),
+            ("# only words\n", "t.yaml:1:1: is empty"),
+            ("a: [1\nb: 2\n", "t.yaml:"),
+            ("a:\n\tb: 1\n", "t.yaml:2:"),
+            ("? [a]\n: 1\n", "a key must be a plain word"),
+            ("a: &x [*x]\n", "t.yaml:1:8: this alias stands inside"),
+            ("a: *x\n", "is not valid YAML"),
+        ] {
+            let (node, problems) = parsed(text);
+            assert!(node.is_none(), "{text}");
+            assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+            assert!(problems[0].contains(part), "{text}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn aliases_stand_for_values_but_not_for_bombs() {
+        let (node, problems) = parsed("a: &x {k: 1}\nb: *x\n");
+        assert_eq!(problems, Vec::<String>::new());
+        let node = node.expect("parsed");
+        let b = node.entry("b").expect("b");
+        assert_eq!(
+            b.node.entry("k").map(|k| k.node.text()),
+            Some(Some("1".into()))
+        );
+
+        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..12 {
+            let below = level - 1;
+            let aliases = vec![format!("*a{below}"); 10].join(", ");
+            bomb = format!("{bomb}a{level}: &a{level} [{aliases}]\n");
+        }
+        let (node, problems) = parsed(&bomb);
+        assert!(node.is_none());
+        assert!(
+            problems[0].contains("more than 1000000 values"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let deep = format!("a: {}{}", "[".repeat(200), "]".repeat(200));
+        let (node, problems) = parsed(&deep);
+        assert!(node.is_none());
+        assert!(
+            problems[0].contains("nested deeper than 64"),
+            "{problems:?}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in "\\PC*") {
+            let _ = parsed(&text);
+        }
+
+        #[test]
+        fn nothing_yaml_like_panics(text in "[-a:{}\\[\\]&*!|>'\"%@#?,$~ \t\n\r0.]{0,200}") {
+            let _ = parsed(&text);
+        }
+    }
+}

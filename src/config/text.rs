@@ -1,0 +1,448 @@
+//! Names, header fields, paths, status ranges, regular expressions, and the templates and filters of the logs.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use http::HeaderValue;
+
+use super::address::host_name;
+use super::problem::{shown, similar};
+use super::scalar::{Scalar, scalar};
+
+/// The fields of an access log record, usable in templates as `%{name}`.
+pub const ACCESS_LOG_FIELDS: [&str; 29] = [
+    "time",
+    "client",
+    "peer",
+    "method",
+    "host",
+    "path",
+    "query",
+    "protocol",
+    "status",
+    "bytes_in",
+    "bytes_out",
+    "duration",
+    "upstream_duration",
+    "listener",
+    "route",
+    "pool",
+    "server",
+    "server_address",
+    "attempts",
+    "persistence",
+    "request_id",
+    "trace_id",
+    "referer",
+    "user_agent",
+    "x_forwarded_for",
+    "tls_version",
+    "tls_cipher",
+    "sni",
+    "termination",
+];
+
+/// Declares a newtype of `String` whose constructor is a check.
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $format:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name(pub String);
+
+        impl Scalar for $name {
+            const FORMAT: &'static str = $format;
+
+            fn parse(text: &str) -> Result<Self, String> {
+                let check: fn(&str) -> Result<(), String> = $check;
+                check(text).map(|()| Self(text.to_owned()))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        scalar!($name, { "type": "string" });
+    };
+}
+
+checked_text!(
+    /// The name of a listener, pool or server: 1 to 64 letters, digits and `. _ - :`.
+    Name, "equipoise-name", check_name
+);
+
+checked_text!(
+    /// A cookie name: a token of RFC 9110 section 5.6.2, as RFC 6265 section 4.1.1 wants.
+    CookieName, "equipoise-cookie-name", |text| {
+        if !text.is_empty() && text.len() <= 128 && text.bytes().all(is_token) {
+            Ok(())
+        } else {
+            Err(format!(
+                "`{}` is not a cookie name; letters, digits and !#$%&'*+-.^_`|~ may be used",
+                shown(text)
+            ))
+        }
+    }
+);
+
+checked_text!(
+    /// A cookie's `Path`.
+    CookiePath, "equipoise-cookie-path", |text| {
+        let fits = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b';';
+        if text.starts_with('/') && text.len() <= 1024 && text.bytes().all(fits) {
+            Ok(())
+        } else {
+            Err(format!("`{}` is not a cookie path; it begins with / and has no `;`", shown(text)))
+        }
+    }
+);
+
+checked_text!(
+    /// A cookie's `Domain`; the leading dot of old is allowed and means nothing (RFC 6265 section 5.2.3).
+    CookieDomain, "equipoise-cookie-domain", |text| {
+        host_name(text.strip_prefix('.').unwrap_or(text))
+    }
+);
+
+checked_text!(
+    /// A request target in origin form (RFC 9112 section 3.2.1).
+    RequestPath, "equipoise-request-path", |text| {
+        let fits = |byte: u8| (b'!'..0x7f).contains(&byte) && byte != b'#';
+        if !text.starts_with('/') {
+            Err(format!("`{0}` does not begin with /; write /{0}", shown(text)))
+        } else if text.bytes().all(fits) && text.len() <= 8192 {
+            Ok(())
+        } else {
+            Err(format!("`{}`: write blanks and letters beyond ASCII in percent-encoding", shown(text)))
+        }
+    }
+);
+
+checked_text!(
+    /// A `Host` field: a name or address, and perhaps a port.
+    HostField, "equipoise-host", |text| {
+        let valid = http::uri::Authority::from_str(text).is_ok_and(|host| !host.as_str().contains('@'));
+        if valid {
+            Ok(())
+        } else {
+            Err(format!("`{}` is not a host such as www.example.com or www.example.com:8080", shown(text)))
+        }
+    }
+);
+
+checked_text!(
+    /// A file: any text that isn't empty and holds no NUL.
+    FilePath, "equipoise-file", |text| {
+        if text.is_empty() {
+            Err("is empty; write a path, or null for none".into())
+        } else if text.contains('\0') {
+            Err("holds a NUL character, which no path may".into())
+        } else {
+            Ok(())
+        }
+    }
+);
+
+checked_text!(
+    /// A user or group of the system.
+    Account, "equipoise-account", |text| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.$".contains(&byte);
+        if !text.is_empty() && text.len() <= 64 && text.bytes().all(fits) {
+            Ok(())
+        } else {
+            Err(format!("`{}` is not the name of a user or group", shown(text)))
+        }
+    }
+);
+
+checked_text!(
+    /// A level, or a filter in the syntax of `tracing_subscriber::EnvFilter`.
+    LogFilter, "equipoise-log-filter", check_filter
+);
+
+checked_text!(
+    /// `combined`, `json`, or a template of `%{field}` names.
+    LogTemplate, "equipoise-access-log-format", check_template
+);
+
+checked_text!(
+    /// A regular expression in the syntax of the regex crate.
+    Pattern, "equipoise-regex", |text| {
+        regex::bytes::RegexBuilder::new(text)
+            .size_limit(1 << 20)
+            .build()
+            .map(drop)
+            .map_err(|error| match error {
+                regex::Error::CompiledTooBig(_) => "is too large a regular expression".into(),
+                other => {
+                    let text = other.to_string();
+                    let last = text.lines().last().unwrap_or_default();
+                    format!("is not a regular expression: {}", last.trim_start_matches("error: "))
+                }
+            })
+    }
+);
+
+/// The value of a header field: visible ASCII, blanks and tabs (RFC 9110 section 5.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldValue(pub HeaderValue);
+
+impl Scalar for FieldValue {
+    const FORMAT: &'static str = "equipoise-header-value";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        HeaderValue::from_str(text)
+            .ok()
+            .filter(|value| value.to_str().is_ok())
+            .map(Self)
+            .ok_or_else(|| {
+                format!("`{}` can't be a header's value: it holds control characters or letters beyond ASCII", shown(text))
+            })
+    }
+}
+
+impl fmt::Display for FieldValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
+
+scalar!(FieldValue, { "type": ["string", "integer", "boolean"] });
+
+/// An inclusive range of status codes: `200-399`, or one code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusRange(pub RangeInclusive<u16>);
+
+impl Scalar for StatusRange {
+    const FORMAT: &'static str = "equipoise-status-range";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let code = |text: &str| {
+            let digits = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<u16>()
+                .ok()
+                .filter(|code| digits && (100..=599).contains(code))
+        };
+        let (low, high) = text.split_once('-').unwrap_or((text, text));
+        match (code(low.trim()), code(high.trim())) {
+            (Some(low), Some(high)) if low <= high => Ok(Self(low..=high)),
+            (Some(low), Some(high)) => Err(format!(
+                "`{}` is an empty range; write {high}-{low}",
+                shown(text)
+            )),
+            _ => Err(format!(
+                "`{}` is not a status or a range of them, such as 200 or 200-399",
+                shown(text)
+            )),
+        }
+    }
+}
+
+impl fmt::Display for StatusRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.start() == self.0.end() {
+            write!(f, "{}", self.0.start())
+        } else {
+            write!(f, "{}-{}", self.0.start(), self.0.end())
+        }
+    }
+}
+
+scalar!(StatusRange, {
+    "type": ["string", "integer"],
+    "pattern": "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$",
+    "minimum": 100,
+    "maximum": 599
+});
+
+/// Names travel in URLs, cookies, labels and `POOL/SERVER`, so `/`, `;`, blanks and quotes are out.
+pub(super) fn check_name(text: &str) -> Result<(), String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:[]".contains(&byte);
+    if text.is_empty() {
+        Err("a name can't be empty".into())
+    } else if text.len() > 64 {
+        Err(format!("`{}` is longer than 64 characters", shown(text)))
+    } else if text.bytes().all(fits) {
+        Ok(())
+    } else {
+        Err(format!(
+            "`{}` is not a name; letters, digits and . _ - : may be used",
+            shown(text)
+        ))
+    }
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn check_filter(text: &str) -> Result<(), String> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    // EnvFilter takes any bare word for a target and would so silently accept a misspelt level.
+    for directive in text.split(',').map(str::trim) {
+        let is_word = directive.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let level = directive.to_ascii_lowercase();
+        if is_word && !LEVELS.contains(&level.as_str()) {
+            let hint = match similar(directive, LEVELS) {
+                Some(level) => format!("; did you mean {level}?"),
+                None => "; write one of error, warn, info, debug, trace, or target=level".into(),
+            };
+            return Err(format!("`{}` is not a level{hint}", shown(directive)));
+        }
+    }
+    // EnvFilter's parser slices text beyond ASCII between the bytes of a character, and panics.
+    if !text.is_ascii() {
+        return Err(format!("`{}` has letters beyond ASCII", shown(text)));
+    }
+    tracing_subscriber::EnvFilter::builder()
+        .parse(text)
+        .map(drop)
+        .map_err(|_| {
+            format!(
+                "`{}` is not a log filter such as \"info,equipoise::health=debug\"",
+                shown(text)
+            )
+        })
+}
+
+fn check_template(text: &str) -> Result<(), String> {
+    if matches!(text, "combined" | "json") {
+        return Ok(());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("a template can't hold control characters: a record is one line".into());
+    }
+    let mut rest = text;
+    let mut fields = 0;
+    while let Some((_, tail)) = rest.split_once("%{") {
+        let (field, after) = tail
+            .split_once('}')
+            .ok_or("the template has `%{` without `}`")?;
+        if !ACCESS_LOG_FIELDS.contains(&field) {
+            let hint = match similar(field, ACCESS_LOG_FIELDS) {
+                Some(known) => format!("did you mean {known}?"),
+                None => format!("the fields are {}", ACCESS_LOG_FIELDS.join(", ")),
+            };
+            return Err(format!(
+                "there is no access log field `{}`; {hint}",
+                shown(field)
+            ));
+        }
+        fields += 1;
+        rest = after;
+    }
+    if fields > 0 {
+        return Ok(());
+    }
+    let hint = match similar(text, ["combined", "json"]) {
+        Some(known) => format!("; did you mean {known}?"),
+        None => String::new(),
+    };
+    Err(format!(
+        "`{}` is neither combined nor json nor a template of %{{field}} names{hint}",
+        shown(text)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn refused<T: Scalar>(text: &str, part: &str) {
+        match T::parse(text) {
+            Ok(_) => panic!("{text} was accepted"),
+            Err(why) => assert!(why.contains(part), "{text}: {why}"),
+        }
+    }
+
+    #[test]
+    fn names() {
+        assert!(Name::parse("tomcat1.example.com:8080").is_ok());
+        refused::<Name>("", "empty");
+        refused::<Name>("a/b", "is not a name");
+        refused::<Name>(&"x".repeat(65), "longer than 64");
+        assert!(CookieName::parse("__Host-lb").is_ok());
+        refused::<CookieName>("a b", "is not a cookie name");
+        refused::<CookieName>("a=b", "is not a cookie name");
+        refused::<CookiePath>("app", "begins with /");
+        refused::<CookiePath>("/;x", "no `;`");
+        assert!(CookieDomain::parse(".example.com").is_ok());
+        refused::<CookieDomain>("a;b", "neither");
+    }
+
+    #[test]
+    fn http_parts() {
+        assert!(RequestPath::parse("/health?full=1").is_ok());
+        refused::<RequestPath>("health", "write /health");
+        refused::<RequestPath>("/a b", "percent-encoding");
+        assert!(HostField::parse("a.example:80").is_ok());
+        refused::<HostField>("a b", "is not a host");
+        refused::<HostField>("u@h", "is not a host");
+        refused::<FieldValue>("a\r\nb", "control characters");
+        refused::<Pattern>("(a", "unclosed group");
+        assert!(Pattern::parse("(?i)ok|fine").is_ok());
+    }
+
+    #[test]
+    fn status_ranges() {
+        assert_eq!(StatusRange::parse("200-399"), Ok(StatusRange(200..=399)));
+        assert_eq!(StatusRange::parse("301"), Ok(StatusRange(301..=301)));
+        refused::<StatusRange>("399-200", "write 200-399");
+        refused::<StatusRange>("2xx", "is not a status");
+        refused::<StatusRange>("99", "is not a status");
+        refused::<StatusRange>("600", "is not a status");
+    }
+
+    #[test]
+    fn log_filters() {
+        for text in [
+            "info",
+            "INFO",
+            "off",
+            "info,equipoise::health=debug",
+            "equipoise=trace,warn",
+        ] {
+            assert_eq!(LogFilter::parse(text).map(|f| f.0), Ok(text.to_owned()));
+        }
+        refused::<LogFilter>("inof", "did you mean info");
+        refused::<LogFilter>("verbose", "is not a level");
+        refused::<LogFilter>("equipoise=loud", "is not a log filter");
+        refused::<LogFilter>("", "is not a level");
+        refused::<LogFilter>(" ²=", "beyond ASCII");
+    }
+
+    #[test]
+    fn log_templates() {
+        for text in ["combined", "json", "%{client} %{status} 100%", "%{time}"] {
+            assert_eq!(LogTemplate::parse(text).map(|t| t.0), Ok(text.to_owned()));
+        }
+        refused::<LogTemplate>("%{stauts}", "did you mean status");
+        refused::<LogTemplate>("%{zzz}", "the fields are time, client");
+        refused::<LogTemplate>("%{status", "without `}`");
+        refused::<LogTemplate>("jsn", "did you mean json");
+        refused::<LogTemplate>("%{time}\n", "control characters");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in "\\PC*") {
+            let _ = Name::parse(&text);
+            let _ = HostField::parse(&text);
+            let _ = StatusRange::parse(&text);
+            let _ = Pattern::parse(&text);
+            let _ = LogFilter::parse(&text);
+            let _ = LogTemplate::parse(&text);
+            let _ = FieldValue::parse(&text);
+        }
+
+        #[test]
+        fn no_filter_panics(text in "[ -~]{0,30}|[a-z=,:\\[\\]{}/\" ]{0,30}") {
+            let _ = LogFilter::parse(&text);
+        }
+    }
+}

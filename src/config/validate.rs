@@ -1,0 +1,388 @@
+//! raw -> model: everything that takes more than one value to judge, and all paths and references
+//! resolved.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::address::AdminAddress;
+use super::model;
+use super::problem::{Problems, shown, similar};
+use super::raw;
+use super::text::check_name;
+use super::tree::{At, Entry, Files, Node, Value};
+use super::units::{Size, Span};
+use super::validate_pool::pool;
+
+/// Where state is kept when neither the file nor systemd names a directory.
+const STATE_DIR: &str = "/var/lib/equipoise";
+
+/// Linux takes no more seconds for `TCP_KEEPIDLE` and `TCP_KEEPINTVL` (tcp(7)).
+const LONGEST_KEEPALIVE: u64 = 32_767;
+
+/// Turns a structurally sound configuration into the model; all problems at once.
+///
+/// `raw` was made from `tree`, which is the sound part of `written`: a pool that is written but not
+/// sound still has a name that listeners may use.
+///
+/// What it gives may be used only if no problem is noted.
+pub fn validate(
+    raw: &raw::Config,
+    tree: &Node,
+    written: &Node,
+    files: &Files,
+    env: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Problems,
+) -> model::Config {
+    let mut checks = Checks {
+        files,
+        found: problems,
+    };
+    let root = At::root(tree);
+    let server = server(&raw.server, &root.key("server"), env, &mut checks);
+    let admin = raw
+        .admin
+        .as_ref()
+        .map(|admin| self::admin(admin, &root.key("admin"), &mut checks));
+    let logging = logging(&raw.logging, &root.key("logging"), &mut checks);
+
+    let pools_at = root.key("pools");
+    let mut pools = Vec::with_capacity(raw.pools.0.len());
+    for ((name, raw), entry) in raw.pools.0.iter().zip(entries(&pools_at)) {
+        let at = pools_at.entry(entry);
+        checks.name(name, entry, &at);
+        pools.extend(pool(name, raw, &at, &mut checks));
+    }
+    let written = At::root(written);
+    let written_pools = written.key("pools");
+    let pool_names: HashMap<&str, Arc<str>> = entries(&written_pools)
+        .iter()
+        .map(|entry| (entry.key.as_str(), Arc::from(entry.key.as_str())))
+        .collect();
+
+    let listeners_at = root.key("listeners");
+    let mut listeners = Vec::with_capacity(raw.listeners.0.len());
+    for ((name, raw), entry) in raw.listeners.0.iter().zip(entries(&listeners_at)) {
+        let at = listeners_at.entry(entry);
+        checks.name(name, entry, &at);
+        listeners.push(listener(name, raw, &at, &pool_names, &mut checks));
+    }
+    let written_listeners = written.key("listeners");
+    for (at, what) in [(&written_listeners, "listener"), (&written_pools, "pool")] {
+        if entries(at).is_empty() {
+            checks.note(at, format!("is empty; at least one {what} is needed"));
+        }
+    }
+    unknown_pools(&written_listeners, &pool_names, &mut checks);
+    same_address_twice(raw, &root, &mut checks);
+    model::Config {
+        server,
+        admin,
+        logging,
+        listeners,
+        pools,
+        files: files.names().map(PathBuf::from).collect(),
+    }
+}
+
+/// Collects problems; shared by all sections.
+pub(super) struct Checks<'a> {
+    files: &'a Files,
+    found: &'a mut Problems,
+}
+
+impl Checks<'_> {
+    /// Notes that something is wrong at `at`.
+    pub fn note(&mut self, at: &At<'_>, message: impl Into<String>) {
+        self.found
+            .push(self.files.problem(at.place, at.path(), message));
+    }
+
+    /// Notes it with what was probably meant.
+    pub fn note_with(&mut self, at: &At<'_>, message: String, suggestion: Option<&str>) {
+        let mut problem = self.files.problem(at.place, at.path(), message);
+        problem.suggestion = suggestion.map(str::to_owned);
+        self.found.push(problem);
+    }
+
+    /// A duration that can't be 0.
+    pub fn positive(&mut self, at: &At<'_>, span: Span, instead: &str) -> Duration {
+        if span.0.is_zero() {
+            self.note(at, format!("can't be 0{instead}"));
+        }
+        span.0
+    }
+
+    /// A path, relative to the file that it is written in.
+    pub fn path(&self, at: &At<'_>, path: &str) -> PathBuf {
+        let file = Path::new(self.files.name(at.place.file));
+        file.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    fn name(&mut self, name: &str, entry: &Entry, at: &At<'_>) {
+        if let Err(message) = check_name(name) {
+            let problem = self.files.problem(entry.place, at.path(), message);
+            self.found.push(problem);
+        }
+    }
+
+    /// A place for a message.
+    pub fn show(&self, at: &At<'_>) -> String {
+        self.files.show(at.place)
+    }
+}
+
+fn entries<'a>(at: &At<'a>) -> &'a [Entry] {
+    match at.node.map(|node| &node.value) {
+        Some(Value::Mapping(entries)) => entries,
+        _ => &[],
+    }
+}
+
+fn server(
+    raw: &raw::Server,
+    at: &At<'_>,
+    env: &dyn Fn(&str) -> Option<String>,
+    checks: &mut Checks<'_>,
+) -> model::Server {
+    let threads = match raw.threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads as usize,
+    };
+    let state_dir = match &raw.state_dir {
+        Some(path) => checks.path(&at.key("state_dir"), &path.0),
+        // systemd separates several directories by colons; the first is the main one.
+        None => env("STATE_DIRECTORY")
+            .as_deref()
+            .and_then(|list| list.split(':').next())
+            .filter(|first| !first.is_empty())
+            .map_or_else(|| PathBuf::from(STATE_DIR), PathBuf::from),
+    };
+    model::Server {
+        threads,
+        max_connections: raw.max_connections as usize,
+        shutdown_timeout: raw.shutdown_timeout.0,
+        pid_file: raw
+            .pid_file
+            .as_ref()
+            .map(|path| checks.path(&at.key("pid_file"), &path.0)),
+        state_dir,
+        user: raw.user.as_ref().map(|user| user.0.clone()),
+        group: raw.group.as_ref().map(|group| group.0.clone()),
+    }
+}
+
+fn admin(raw: &raw::Admin, at: &At<'_>, checks: &mut Checks<'_>) -> model::Admin {
+    let at = at.key("bind");
+    let bind = match &raw.bind {
+        AdminAddress::Socket(address) => {
+            if !address.ip().to_canonical().is_loopback() {
+                checks.note(
+                    &at,
+                    format!(
+                        "{address} is not a loopback address; such a bind requires a token, and admin.token_file is \
+                         not supported yet; bind to 127.0.0.1 or unix:/path"
+                    ),
+                );
+            }
+            model::AdminBind::Tcp(*address)
+        }
+        AdminAddress::Unix(path) => model::AdminBind::Unix(checks.path(&at, path)),
+    };
+    model::Admin { bind }
+}
+
+fn logging(raw: &raw::Logging, at: &At<'_>, checks: &mut Checks<'_>) -> model::Logging {
+    let at = at.key("access_log");
+    let buffer_at = at.key("buffer");
+    if raw.access_log.buffer > Size::kib(64 * 1024) {
+        checks.note(&buffer_at, "can't be more than 64MiB");
+    }
+    let path = match raw.access_log.path.0.as_str() {
+        "off" => model::AccessLogPath::Off,
+        "stdout" => model::AccessLogPath::Stdout,
+        "stderr" => model::AccessLogPath::Stderr,
+        path => model::AccessLogPath::File(checks.path(&at.key("path"), path)),
+    };
+    let format = match raw.access_log.format.0.as_str() {
+        "combined" => model::AccessLogFormat::Combined,
+        "json" => model::AccessLogFormat::Json,
+        template => model::AccessLogFormat::Template(template.to_owned()),
+    };
+    model::Logging {
+        level: raw.level.0.clone(),
+        format: match raw.format {
+            raw::LogFormat::Text => model::LogFormat::Text,
+            raw::LogFormat::Json => model::LogFormat::Json,
+        },
+        access_log: model::AccessLog {
+            path,
+            format,
+            buffer: raw.access_log.buffer.bytes(),
+        },
+    }
+}
+
+fn listener(
+    name: &str,
+    raw: &raw::Listener,
+    at: &At<'_>,
+    pools: &HashMap<&str, Arc<str>>,
+    checks: &mut Checks<'_>,
+) -> model::Listener {
+    if raw.bind.0.is_empty() {
+        checks.note(
+            &at.key("bind"),
+            "is empty; a listener needs at least one address",
+        );
+    }
+    model::Listener {
+        name: Arc::from(name),
+        bind: raw.bind.0.iter().map(|bind| bind.0).collect(),
+        protocol: match raw.protocol {
+            raw::Protocol::Http => model::Protocol::Http,
+        },
+        max_connections: raw.max_connections as usize,
+        max_connections_per_client: raw.max_connections_per_client as usize,
+        tcp_keepalive: tcp_keepalive(&raw.tcp_keepalive, &at.key("tcp_keepalive"), checks),
+        client_address: client_address(&raw.client_address),
+        http: http(&raw.http, &at.key("http"), checks),
+        pool: pools
+            .get(raw.pool.0.as_str())
+            .map_or_else(|| Arc::from(raw.pool.0.as_str()), Arc::clone),
+    }
+}
+
+/// Looks at all written listeners, so that one that isn't sound elsewhere has its reference checked too.
+fn unknown_pools(listeners: &At<'_>, pools: &HashMap<&str, Arc<str>>, checks: &mut Checks<'_>) {
+    for entry in entries(listeners) {
+        let at = listeners.entry(entry);
+        let at = at.key("pool");
+        if let Some(Value::String(name)) = at.node.map(|node| &node.value)
+            && check_name(name).is_ok()
+            && !pools.contains_key(name.as_str())
+        {
+            let message = format!("there is no pool `{}`", shown(name));
+            let meant = if checks.found.is_full() {
+                None
+            } else {
+                similar(name, pools.keys().copied())
+            };
+            checks.note_with(&at, message, meant);
+        }
+    }
+}
+
+fn tcp_keepalive(
+    raw: &raw::TcpKeepalive,
+    at: &At<'_>,
+    checks: &mut Checks<'_>,
+) -> model::TcpKeepalive {
+    for (key, span) in [("idle", raw.idle), ("interval", raw.interval)] {
+        let whole = span.0.subsec_nanos() == 0;
+        if !whole || !(1..=LONGEST_KEEPALIVE).contains(&span.0.as_secs()) {
+            let message =
+                format!("must be whole seconds from 1s to {LONGEST_KEEPALIVE}s, found {span}");
+            checks.note(&at.key(key), message);
+        }
+    }
+    model::TcpKeepalive {
+        idle: raw.idle.0,
+        interval: raw.interval.0,
+        probes: raw.probes,
+    }
+}
+
+fn client_address(raw: &raw::ClientAddress) -> model::ClientAddress {
+    model::ClientAddress {
+        trusted_proxies: raw
+            .trusted_proxies
+            .iter()
+            .map(|network| network.0)
+            .collect(),
+        x_forwarded_for: match raw.x_forwarded_for {
+            raw::XForwardedFor::Append => model::XForwardedFor::Append,
+            raw::XForwardedFor::Replace => model::XForwardedFor::Replace,
+            raw::XForwardedFor::Off => model::XForwardedFor::Off,
+        },
+        x_real_ip: raw.x_real_ip,
+        x_forwarded_proto: raw.x_forwarded_proto,
+    }
+}
+
+fn http(raw: &raw::Http, at: &At<'_>, checks: &mut Checks<'_>) -> model::Http {
+    let header_at = at.key("max_header_size");
+    if !(Size::kib(1)..=Size::kib(1024)).contains(&raw.max_header_size) {
+        checks.note(&header_at, "must be from 1KiB to 1MiB");
+    }
+    let uri_at = at.key("max_uri_length");
+    if raw.max_uri_length.0 == 0 {
+        checks.note(&uri_at, "can't be 0; every request has a target");
+    } else if uri_at.is_written() && raw.max_uri_length > raw.max_header_size {
+        let message = format!(
+            "{} is more than max_header_size ({}), which counts the target too",
+            raw.max_uri_length, raw.max_header_size
+        );
+        checks.note(&uri_at, message);
+    }
+    let mut positive = |key, span, instead| checks.positive(&at.key(key), span, instead);
+    model::Http {
+        keepalive_requests: raw.keepalive_requests,
+        keepalive_timeout: positive(
+            "keepalive_timeout",
+            raw.keepalive_timeout,
+            "; to close after each response write keepalive_requests: 1",
+        ),
+        header_timeout: positive("header_timeout", raw.header_timeout, ""),
+        body_timeout: positive("body_timeout", raw.body_timeout, ""),
+        send_timeout: positive("send_timeout", raw.send_timeout, ""),
+        max_header_size: raw.max_header_size.bytes(),
+        max_uri_length: raw.max_uri_length.min(raw.max_header_size).bytes(),
+        max_body_size: raw.max_body_size.0,
+    }
+}
+
+/// An address can be listened on once; the wildcard covers all addresses of its family (IPv6 sockets
+/// take IPv6 alone). Port 0 is any free port.
+fn same_address_twice(raw: &raw::Config, root: &At<'_>, checks: &mut Checks<'_>) {
+    let mut taken: HashMap<(bool, u16), Vec<(SocketAddr, String)>> = HashMap::new();
+    let mut take = |address: SocketAddr, at: &At<'_>, checks: &mut Checks<'_>| {
+        if address.port() == 0 {
+            return;
+        }
+        let same_port = taken
+            .entry((address.is_ipv4(), address.port()))
+            .or_default();
+        let clash = same_port.iter().find(|(other, _)| {
+            *other == address || other.ip().is_unspecified() || address.ip().is_unspecified()
+        });
+        if let Some((other, place)) = clash {
+            let message = if *other == address {
+                format!("{address} is bound twice; first at {place}")
+            } else {
+                format!("{address} can't be bound besides {other}, which is bound at {place}")
+            };
+            checks.note(at, message);
+        } else {
+            let place = checks.show(at);
+            same_port.push((address, place));
+        }
+    };
+    let admin_at = root.key("admin");
+    if let Some(raw::Admin {
+        bind: AdminAddress::Socket(address),
+    }) = &raw.admin
+    {
+        take(*address, &admin_at.key("bind"), checks);
+    }
+    let listeners_at = root.key("listeners");
+    for ((_, listener), entry) in raw.listeners.0.iter().zip(entries(&listeners_at)) {
+        let at = listeners_at.entry(entry);
+        let bind_at = at.key("bind");
+        for (index, bind) in listener.bind.0.iter().enumerate() {
+            take(bind.0, &bind_at.item(index), checks);
+        }
+    }
+}

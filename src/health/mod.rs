@@ -1,0 +1,215 @@
+//! Active health checks and name resolution: they watch each server and write their part of its gate.
+//!
+//! [`Watch`] runs one task a server, and one more where a name has to be resolved. The probes use
+//! Pingora's connectors through its [`HealthCheck`](pingora_load_balancing::health_check::HealthCheck)
+//! trait; when to check, what follows from a result and the words for it are ours.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use rand::Rng;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio_util::task::TaskTracker;
+
+use crate::config::model::{HealthCheck, ServerAddress};
+use crate::pool::{LastCheck, Pool, Server};
+
+mod decision;
+mod probe;
+mod resolve;
+mod words;
+
+use decision::Decision;
+use probe::Probe;
+
+/// The tasks that watch one pool's servers.
+pub struct Watch {
+    pool: Arc<Pool>,
+    tracker: TaskTracker,
+    running: Mutex<Vec<Watched>>,
+}
+
+struct Watched {
+    server: Arc<Server>,
+    tasks: Vec<AbortHandle>,
+    first: Arc<FirstResult>,
+}
+
+/// Tells that a server has had its first result, good or bad.
+#[derive(Default)]
+struct FirstResult {
+    done: std::sync::atomic::AtomicBool,
+    notify: Notify,
+}
+
+impl FirstResult {
+    fn set(&self) {
+        self.done.store(true, std::sync::atomic::Ordering::Release);
+        self.notify.notify_waiters();
+    }
+
+    async fn wait(&self) {
+        let notified = self.notify.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        if !self.done.load(std::sync::atomic::Ordering::Acquire) {
+            notified.await;
+        }
+    }
+}
+
+impl Watch {
+    /// Begins to watch. Must be called within a Tokio runtime, as must [`Self::sync`].
+    pub fn start(pool: &Arc<Pool>, tracker: &TaskTracker) -> Self {
+        let watch = Self {
+            pool: Arc::clone(pool),
+            tracker: tracker.clone(),
+            running: Mutex::new(Vec::new()),
+        };
+        watch.sync();
+        watch
+    }
+
+    /// Follows a reload: watches the pool's servers of now, as its settings of now say.
+    pub fn sync(&self) {
+        let mut running = self.running.lock();
+        for watched in running.drain(..) {
+            watched.stop();
+        }
+        let settings = self.pool.settings();
+        let probe = settings
+            .health_check
+            .as_ref()
+            .map(|check| (check.clone(), Arc::new(Probe::new(check))));
+        for server in self.pool.servers().iter() {
+            let first = Arc::new(FirstResult::default());
+            let mut tasks = Vec::new();
+            if let ServerAddress::Name(host, port) = server.configured_address() {
+                let task = resolve::keep_resolved(
+                    Arc::downgrade(&self.pool),
+                    Arc::clone(server),
+                    Arc::clone(host),
+                    *port,
+                );
+                tasks.push(self.tracker.spawn(task).abort_handle());
+            }
+            if let Some((check, probe)) = &probe {
+                let task = keep_checking(
+                    Arc::downgrade(&self.pool),
+                    Arc::clone(server),
+                    check.clone(),
+                    Arc::clone(probe),
+                    Arc::clone(&first),
+                );
+                tasks.push(self.tracker.spawn(task).abort_handle());
+            } else {
+                first.set();
+            }
+            running.push(Watched {
+                server: Arc::clone(server),
+                tasks,
+                first,
+            });
+        }
+    }
+
+    /// Returns when every server has had its first result, or after `at_most`.
+    pub async fn first_results(&self, at_most: Duration) {
+        let firsts: Vec<_> = self
+            .running
+            .lock()
+            .iter()
+            .map(|watched| Arc::clone(&watched.first))
+            .collect();
+        let all = async {
+            for first in firsts {
+                first.wait().await;
+            }
+        };
+        // Not knowing in time is fine: that is what the state `unknown` is for.
+        drop(tokio::time::timeout(at_most, all).await);
+    }
+}
+
+impl Watched {
+    fn stop(&self) {
+        tracing::debug!(server = &**self.server.name(), "no longer watched");
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for watched in self.running.lock().drain(..) {
+            watched.stop();
+        }
+    }
+}
+
+async fn keep_checking(
+    pool: Weak<Pool>,
+    server: Arc<Server>,
+    check: HealthCheck,
+    probe: Arc<Probe>,
+    first: Arc<FirstResult>,
+) {
+    let mut decision = Decision::new(check.rise, check.fall, server.gate().checked());
+    let mut wait = Duration::ZERO;
+    let mut spread = true;
+    loop {
+        tokio::time::sleep(wait).await;
+        let Some(endpoint) = server.endpoint() else {
+            // Nothing to check yet; resolution has its own words for it.
+            first.set();
+            wait = Duration::from_millis(200).min(check.interval);
+            continue;
+        };
+        let begun = Instant::now();
+        let outcome = tokio::time::timeout(check.timeout, probe.run(&server, &endpoint))
+            .await
+            .unwrap_or_else(|_| Err(words::no_answer(check.timeout)));
+        let Some(pool) = pool.upgrade() else { return };
+        let success = outcome.is_ok();
+        let reason = outcome.unwrap_or_else(|reason| reason);
+        tracing::debug!(
+            pool = &**pool.name(),
+            server = &**server.name(),
+            success,
+            reason,
+            "health check ended"
+        );
+        if let Some(checked) = decision.observe(success) {
+            pool.set_checked(&server, checked, &reason);
+        }
+        pool.note_check(
+            &server,
+            LastCheck {
+                success,
+                reason,
+                at: SystemTime::now(),
+                duration: begun.elapsed(),
+            },
+        );
+        first.set();
+        wait = if decision.is_pending() {
+            check.fast_interval
+        } else {
+            jittered(check.interval, std::mem::take(&mut spread))
+        };
+    }
+}
+
+/// The interval, give or take a tenth. The first one is anywhere in the interval, so that checks which
+/// all began at the start don't go on arriving together.
+fn jittered(interval: Duration, first: bool) -> Duration {
+    let factor = if first {
+        rand::rng().random_range(0.1..=1.0)
+    } else {
+        rand::rng().random_range(0.9..=1.1)
+    };
+    interval.mul_f64(factor)
+}

@@ -1,0 +1,77 @@
+//! What a request carries from hook to hook.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::dispatch::Binding;
+use super::failure::Failure;
+use super::request_id::RequestId;
+use super::site::{Connection, Site};
+use crate::balance::Slot;
+use crate::client_address::Client;
+use crate::pool::Lease;
+
+/// Where a request comes from and when: known before its first hook.
+pub struct Origin {
+    /// The connection it came on.
+    pub connection: Arc<Connection>,
+    /// The listener's snapshot that it is served by.
+    pub site: Arc<Site>,
+    /// When its first byte came.
+    pub received: Instant,
+    /// The same by the wall clock.
+    pub time: SystemTime,
+}
+
+/// A request's state.
+#[derive(Default)]
+pub struct Context {
+    /// Set before the first hook, taken by nobody.
+    pub origin: Option<Box<Origin>>,
+    /// The client, once found.
+    pub client: Option<Client>,
+    /// The request's id.
+    pub request_id: Option<RequestId>,
+    /// What persistence knows of its session.
+    pub binding: Binding,
+    /// The way to a server.
+    pub upstream: Upstream,
+    /// Bytes of body seen so far.
+    pub body_bytes: u64,
+    /// What went wrong, if something has.
+    pub failure: Option<Failure>,
+}
+
+/// The way to a server, try after try.
+#[derive(Default)]
+pub struct Upstream {
+    /// The place on the server of this try.
+    pub lease: Option<Lease>,
+    /// Servers that failed this request.
+    pub tried: Vec<Slot>,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Tries on a fresh connection after a stale one.
+    pub stale_retries: u32,
+    /// When this try began.
+    pub begun: Option<Instant>,
+    /// From there to the first byte of the response.
+    pub first_byte: Option<Duration>,
+}
+
+impl Context {
+    /// The listener's snapshot.
+    pub fn site(&self) -> Option<&Arc<Site>> {
+        self.origin.as_ref().map(|origin| &origin.site)
+    }
+
+    /// The client's address, or the peer's as long as the client isn't found.
+    pub fn client_address(&self) -> Option<IpAddr> {
+        self.client.map(|client| client.address).or_else(|| {
+            self.origin
+                .as_ref()
+                .map(|origin| origin.connection.peer.ip().to_canonical())
+        })
+    }
+}

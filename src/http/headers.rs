@@ -1,0 +1,50 @@
+//! Pingora's header types as [`HeadersMut`], so that the decisions don't know them.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use crate::headers::HeadersMut;
+
+/// A request's header on its way to a server.
+pub struct Request<'a>(pub &'a mut RequestHeader);
+
+/// A response's header on its way to the client.
+pub struct Response<'a>(pub &'a mut ResponseHeader);
+
+// Inserting can fail only for names that aren't `HeaderName`s; these are.
+
+impl HeadersMut for Request<'_> {
+    fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
+    fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        drop(self.0.insert_header(name, value));
+    }
+
+    fn append(&mut self, name: HeaderName, value: HeaderValue) {
+        drop(self.0.append_header(name, value));
+    }
+
+    fn remove(&mut self, name: &HeaderName) {
+        self.0.remove_header(name);
+    }
+}
+
+impl HeadersMut for Response<'_> {
+    fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
+    fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        drop(self.0.insert_header(name, value));
+    }
+
+    fn append(&mut self, name: HeaderName, value: HeaderValue) {
+        drop(self.0.append_header(name, value));
+    }
+
+    fn remove(&mut self, name: &HeaderName) {
+        self.0.remove_header(name);
+    }
+}

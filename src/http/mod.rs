@@ -1,0 +1,465 @@
+//! The proxy: what happens to a request, hook by hook.
+//!
+//! [`connection::serve`] hands over one well-formed request at a time. The hooks of [`ProxyHttp`] are
+//! in the order in which they run: find the client and its session ([`ProxyHttp::request_filter`]),
+//! find a server ([`ProxyHttp::upstream_peer`]), rewrite the request, rewrite the response, and record
+//! how it ended ([`ProxyHttp::logging`]). They call plain functions for every decision.
+//!
+//! The lease on a server lives in the request's context: taken for each try in `upstream_peer`, given
+//! back when the request has been recorded, and by `Drop` wherever else a context may end.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, Result};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use crate::client_address::Forwarding;
+use crate::listen::Drain;
+use crate::observe::RetryReason;
+use crate::observe::access_log::AccessLog;
+
+pub mod connection;
+mod context;
+mod dispatch;
+mod error_page;
+mod failure;
+mod head;
+mod headers;
+mod peer;
+mod record;
+mod request_id;
+mod site;
+mod trouble;
+
+use context::{Context, Origin};
+use dispatch::Binding;
+use error_page::ErrorPage;
+use failure::{Attempt, Failure, Verdict};
+use request_id::RequestId;
+pub use site::{HttpListener, PoolSite, Site};
+
+/// The name of the header that carries the request id.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What all connections share.
+pub struct Shared {
+    /// Where requests are recorded.
+    pub access_log: Arc<AccessLog>,
+    /// Whether the process is to end.
+    pub drain: Arc<Drain>,
+}
+
+/// The proxy. One serves all listeners, so that they share the idle connections to the servers.
+pub struct Edge {
+    shared: Arc<Shared>,
+}
+
+impl Edge {
+    /// A proxy.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Edge {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::default()
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {
+        // None: each costs every request.
+    }
+
+    fn on_connection_reuse(
+        &self,
+        _session: &mut Session,
+        context: &mut Context,
+        origin: Box<dyn Any + Send + Sync>,
+    ) {
+        // Set by `connection` on each request, the first as well.
+        context.origin = origin.downcast::<Origin>().ok();
+    }
+
+    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+        let Some(origin) = &context.origin else {
+            return Err(fail(context, Failure::Internal));
+        };
+        let (site, time) = (Arc::clone(&origin.site), origin.time);
+        let request = &session.req_header().headers;
+        let client = site
+            .resolver
+            .client(origin.connection.peer.ip().to_canonical(), request);
+        let given = request
+            .get(X_REQUEST_ID)
+            .filter(|_| client.trusted_peer)
+            .and_then(RequestId::from_trusted);
+        context.binding = Binding::read(&site.target, request, time.into());
+        context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
+        context.client = Some(client);
+        Ok(false)
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        context: &mut Context,
+    ) -> Result<Box<HttpPeer>> {
+        let Some(site) = context.site().cloned() else {
+            return Err(fail(context, Failure::Internal));
+        };
+        let upstream = &mut context.upstream;
+        // A lease that is still there is for a fresh connection to the same server.
+        if upstream.lease.is_none() {
+            match dispatch::choose(&site.target, &mut context.binding, &upstream.tried).await {
+                Ok((lease, by)) => {
+                    lease.server().metrics().picks.inc(by);
+                    upstream.lease = Some(lease);
+                }
+                Err(failure) => {
+                    // With no server left to try, the failure of the last one is the news.
+                    let failure = match (failure, context.failure) {
+                        (Failure::NoServer, Some(before)) => before,
+                        (now, _) => now,
+                    };
+                    return Err(fail(context, failure));
+                }
+            }
+        }
+        upstream.attempts += 1;
+        upstream.begun = Some(Instant::now());
+        upstream.first_byte = None;
+        context.failure = None;
+        let settings = site.target.pool.settings();
+        let endpoint = upstream.lease.as_ref().and_then(|l| l.server().endpoint());
+        endpoint
+            .and_then(|endpoint| peer::build(&endpoint, &settings.timeouts, upstream.stale_retries))
+            .ok_or_else(|| fail(context, Failure::Connect))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        context: &mut Context,
+    ) -> Result<()> {
+        let Some(lease) = &context.upstream.lease else {
+            return Ok(());
+        };
+        let metrics = lease.server().metrics();
+        if reused {
+            metrics.connections_reused.inc();
+        } else {
+            metrics.connections_new.inc();
+            if let Some(begun) = context.upstream.begun {
+                metrics
+                    .connect_seconds
+                    .observe(begun.elapsed().as_secs_f64());
+            }
+        }
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        let (Some(origin), Some(client)) = (&context.origin, context.client) else {
+            return Ok(());
+        };
+        let site = &origin.site;
+        let mut fields = headers::Request(request);
+        if let Some(cookie) = &site.target.cookie {
+            cookie.strip_request(&mut fields);
+        }
+        site.resolver.forward(
+            &mut fields,
+            &Forwarding {
+                peer: origin.connection.peer.ip().to_canonical(),
+                client,
+                https: false,
+                local_port: origin.connection.local.port(),
+            },
+        );
+        if let Some(id) = &context.request_id {
+            request.insert_header(X_REQUEST_ID, id.value())?;
+        }
+        if site.target.pool.settings().keepalive.connections == 0 {
+            request.insert_header(header::CONNECTION, "close")?;
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        context: &mut Context,
+    ) -> Result<()> {
+        let Some(body) = body else { return Ok(()) };
+        context.body_bytes += body.len() as u64;
+        let limit = context.site().map_or(0, |site| site.http.max_body_size);
+        if limit > 0 && context.body_bytes > limit {
+            return Err(fail(context, Failure::BodyTooLarge));
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        let upstream = &mut context.upstream;
+        if let (Some(begun), Some(lease)) = (upstream.begun, &upstream.lease) {
+            let first_byte = begun.elapsed();
+            upstream.first_byte = Some(first_byte);
+            lease
+                .server()
+                .metrics()
+                .response_seconds
+                .observe(first_byte.as_secs_f64());
+        }
+        let Some(site) = context.site() else {
+            return Ok(());
+        };
+        let retries = site.target.pool.settings().retries;
+        let status = response.status.as_u16();
+        if failure::is_retried_status(status, &retries) {
+            let failure = Failure::ServerStatus(status);
+            let verdict = judge(session, context, failure, false);
+            // Passed on as it is when it can't be tried again.
+            if let Verdict::AnotherServer(reason) = verdict {
+                let mut error = fail(context, failure);
+                prepare_retry(context, &mut error, Verdict::AnotherServer(reason));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            if let Some(stream) = trouble::client_stream(session.as_downstream()) {
+                stream.become_tunnel();
+            }
+            return Ok(());
+        }
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        if let Some(site) = context.site()
+            && let Some(cookie) = &site.target.cookie
+        {
+            let now = SystemTime::now().into();
+            let set = context.upstream.lease.as_ref().and_then(|lease| {
+                context
+                    .binding
+                    .set_cookie(&site.target, lease.server(), now, false)
+            });
+            cookie.finish_response(&mut headers::Response(response), set);
+        }
+        if session.req_header().version == Version::HTTP_10 {
+            // HTTP/1.0 knows no chunks: such a response ends with its connection.
+            response.remove_header(&header::TRANSFER_ENCODING);
+        }
+        if self.shared.drain.has_begun() {
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _peer: &HttpPeer,
+        context: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let failure = trouble::of_connect(&error);
+        context.failure = Some(failure);
+        let verdict = judge(session, context, failure, false);
+        prepare_retry(context, &mut error, verdict);
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        context: &mut Context,
+        client_reused: bool,
+    ) -> Box<Error> {
+        // Pingora wants this decided, whatever we make of it below.
+        error.retry.decide_reuse(client_reused);
+        if *error.etype() == trouble::OURS {
+            // Decided when it was made.
+            return error;
+        }
+        let failure = trouble::classify(&error, session.as_downstream());
+        context.failure = Some(failure);
+        let verdict = judge(session, context, failure, client_reused);
+        prepare_retry(context, &mut error, verdict);
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut Context,
+    ) -> FailToProxy
+    where
+        Context: Send + Sync,
+    {
+        let failure = match context.failure {
+            Some(failure) => failure,
+            None => trouble::classify(error, session.as_downstream()),
+        };
+        context.failure = Some(failure);
+        tracing::debug!(%error, ?failure, "request failed");
+        let status = failure
+            .status()
+            .filter(|_| session.response_written().is_none());
+        if let Some(status) = status {
+            // What is left of its body is not waited for.
+            session.set_keepalive(None);
+            let answered = answer(session, context, failure, status).await;
+            if let Err(error) = answered {
+                tracing::debug!(%error, "the client did not take its error page");
+            }
+        }
+        FailToProxy {
+            error_code: status.unwrap_or(0),
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
+        if let (Some(error), None) = (error, context.failure) {
+            context.failure = Some(trouble::classify(error, session.as_downstream()));
+        }
+        record::finish(&self.shared, session.as_downstream(), context);
+        context.upstream.lease = None;
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        // The access log has it.
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Context,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+/// Notes what went wrong. The error only carries it through Pingora.
+fn fail(context: &mut Context, failure: Failure) -> Box<Error> {
+    context.failure = Some(failure);
+    let mut error = Error::new(trouble::OURS);
+    error.set_retry(false);
+    error
+}
+
+fn judge(session: &Session, context: &Context, failure: Failure, reused: bool) -> Verdict {
+    let Some(site) = context.site() else {
+        return Verdict::GiveUp;
+    };
+    let downstream = session.as_downstream();
+    let attempt = Attempt {
+        method: &downstream.req_header().method,
+        tried: context.upstream.attempts - context.upstream.stale_retries,
+        stale_retries: context.upstream.stale_retries,
+        reused_connection: reused,
+        response_begun: downstream
+            .response_written()
+            .is_some_and(|response| !response.status.is_informational()),
+        body_replayable: !downstream.retry_buffer_truncated(),
+    };
+    failure::judge(failure, &attempt, &site.target.pool.settings().retries)
+}
+
+/// Makes Pingora try again, or not, as the verdict says.
+fn prepare_retry(context: &mut Context, error: &mut Error, verdict: Verdict) {
+    error.set_retry(verdict != Verdict::GiveUp);
+    let reason = match verdict {
+        Verdict::GiveUp => return,
+        Verdict::FreshConnection => {
+            context.upstream.stale_retries += 1;
+            RetryReason::StaleConnection
+        }
+        Verdict::AnotherServer(reason) => {
+            if let Some(lease) = context.upstream.lease.take() {
+                context.upstream.tried.push(lease.server().slot());
+            }
+            reason
+        }
+    };
+    if let Some(site) = context.site() {
+        site.target.pool.metrics().retries.inc(reason);
+    }
+}
+
+/// Sends an error page.
+async fn answer(
+    session: &mut Session,
+    context: &Context,
+    failure: Failure,
+    status: u16,
+) -> Result<()> {
+    let id = context
+        .request_id
+        .clone()
+        .unwrap_or_else(|| RequestId::random(&mut rand::rng()));
+    let request = session.req_header();
+    let page = ErrorPage::new(status, failure.detail(), id.as_str(), Some(&request.headers));
+    let without_body = request.method == http::Method::HEAD;
+    let mut response = ResponseHeader::build(status, Some(8))?;
+    response.insert_header(header::CONTENT_TYPE, page.content_type)?;
+    response.insert_header(header::CONTENT_LENGTH, page.body.len())?;
+    response.insert_header(header::CACHE_CONTROL, "no-store")?;
+    response.insert_header(X_REQUEST_ID, id.value())?;
+    if let Some(seconds) = page.retry_after {
+        response.insert_header(header::RETRY_AFTER, HeaderValue::from(seconds))?;
+    }
+    session
+        .write_response_header(Box::new(response), without_body)
+        .await?;
+    if !without_body {
+        session.write_response_body(Some(page.body), true).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! The end of a request: one line in the access log, and the counts.
+
+use std::sync::atomic::Ordering;
+
+use http::{HeaderName, Version, header};
+use pingora::protocols::http::ServerSession;
+
+use super::context::Context;
+use super::Shared;
+use crate::observe::access_log::Record;
+use crate::observe::Termination;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// nginx's status for a client that went away before it could be answered; never sent.
+const CLIENT_GONE: u16 = 499;
+
+/// Records a request that has ended.
+pub fn finish(shared: &Shared, session: &ServerSession, context: &Context) {
+    let (Some(origin), Some(client)) = (&context.origin, context.client_address()) else {
+        return;
+    };
+    let site = &origin.site;
+    let upstream = &context.upstream;
+    let server = upstream.lease.as_ref().map(|lease| lease.server());
+    let status = session
+        .response_written()
+        .map(|response| response.status.as_u16())
+        .filter(|status| *status >= 200 || *status == 101);
+    let status = status.or(context.failure.map(|_| CLIENT_GONE));
+    let duration = origin.received.elapsed();
+
+    site.traffic(server.map(|server| server.slot()))
+        .request(status.unwrap_or(0));
+    site.duration.observe(duration.as_secs_f64());
+    site.requests.fetch_add(1, Ordering::Relaxed);
+    if let Some(result) = context.binding.result {
+        site.target.pool.metrics().persistence.inc(result);
+    }
+    if let Some(server) = server {
+        let failed = context.failure.is_some_and(super::Failure::blames_server)
+            || status.is_some_and(|status| status >= 500);
+        server.note_request(failed, upstream.first_byte);
+    }
+
+    if !shared.access_log.enabled() {
+        return;
+    }
+    let request = session.req_header();
+    let field = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
+    let (path, query) = split_target(request.raw_path());
+    let address = server.and_then(|server| server.address_text());
+    shared.access_log.write(&Record {
+        method: Some(request.method.as_str().as_bytes()),
+        host: field(header::HOST),
+        path: Some(path),
+        query,
+        protocol: protocol(request.version),
+        status,
+        bytes_in: session.body_bytes_read() as u64,
+        bytes_out: session.body_bytes_sent() as u64,
+        duration,
+        upstream_duration: upstream.first_byte,
+        pool: Some(site.target.pool.name()),
+        server: server.map(|server| &**server.name()),
+        server_address: address.as_deref().map(|address| &**address),
+        attempts: upstream.attempts,
+        persistence: context.binding.result,
+        request_id: context.request_id.as_ref().map(super::RequestId::as_str),
+        trace_id: trace_id(field(TRACEPARENT)),
+        referer: field(header::REFERER),
+        user_agent: field(header::USER_AGENT),
+        x_forwarded_for: field(X_FORWARDED_FOR),
+        termination: context
+            .failure
+            .map_or(Termination::Complete, super::Failure::termination),
+        ..Record::new(
+            origin.time,
+            client,
+            origin.connection.peer.ip().to_canonical(),
+            &site.listener,
+        )
+    });
+}
+
+/// A request target's path and query.
+pub fn split_target(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match target.iter().position(|byte| *byte == b'?') {
+        Some(at) => {
+            let (path, query) = target.split_at(at);
+            (path, query.get(1..))
+        }
+        None => (target, None),
+    }
+}
+
+fn protocol(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_10 => Some("HTTP/1.0"),
+        Version::HTTP_11 => Some("HTTP/1.1"),
+        Version::HTTP_2 => Some("HTTP/2.0"),
+        _ => None,
+    }
+}
+
+/// The trace id of a `traceparent` field (W3C Trace Context section 3.2): `00-<32 hex>-<16 hex>-<2 hex>`.
+fn trace_id(traceparent: Option<&[u8]>) -> Option<&str> {
+    let mut parts = std::str::from_utf8(traceparent?).ok()?.split('-');
+    let (_version, trace) = (parts.next()?, parts.next()?);
+    let fine = trace.len() == 32
+        && trace
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    fine.then_some(trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_splits_at_its_first_question_mark() {
+        assert_eq!(split_target(b"/a?b?c"), (&b"/a"[..], Some(&b"b?c"[..])));
+        assert_eq!(split_target(b"/a?"), (&b"/a"[..], Some(&b""[..])));
+        assert_eq!(split_target(b"/a"), (&b"/a"[..], None));
+    }
+
+    #[test]
+    fn only_a_well_formed_trace_id_is_taken() {
+        let id = "0af7651916cd43dd8448eb211c80319c";
+        let parent = format!("00-{id}-b7ad6b7169203331-01");
+        assert_eq!(trace_id(Some(parent.as_bytes())), Some(id));
+        assert_eq!(trace_id(Some(b"00-xyz-1-01")), None);
+        assert_eq!(trace_id(None), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! What an HTTP listener does with requests: one immutable snapshot of settings, pool and handles.
+//!
+//! A request takes the snapshot of the moment when it begins and keeps it to its end; a reload puts
+//! the next one in its place.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwap;
+use prometheus::Histogram;
+
+use super::head::HeadLimits;
+use crate::balance::Slot;
+use crate::client_address::Resolver;
+use crate::config::model;
+use crate::observe::metrics::{Metrics, Traffic};
+use crate::persistence::{CookieInsert, Keyring};
+use crate::pool::{Pool, Server};
+
+/// A pool and its session persistence, as requests find them.
+pub struct PoolSite {
+    /// The pool.
+    pub pool: Arc<Pool>,
+    /// Cookies that bind sessions to servers, if the pool has them.
+    pub cookie: Option<CookieInsert<Arc<Server>>>,
+    /// What becomes of a session whose server can't take it.
+    pub on_unavailable: model::OnUnavailable,
+}
+
+impl PoolSite {
+    /// The pool as its settings of now say. `keys` sign its cookies.
+    pub fn new(pool: &Arc<Pool>, keys: Option<&Keyring>) -> Arc<Self> {
+        let settings = pool.settings();
+        let servers = pool.servers();
+        let (cookie, on_unavailable) = match (&settings.persistence, keys) {
+            (Some(model::Persistence::CookieInsert(cookie)), Some(keys)) => {
+                let servers = servers
+                    .iter()
+                    .map(|server| (Arc::clone(server.name()), Arc::clone(server)));
+                (
+                    Some(CookieInsert::new(cookie, keys, pool.name(), servers)),
+                    cookie.on_unavailable,
+                )
+            }
+            _ => (None, model::OnUnavailable::Rebalance),
+        };
+        Arc::new(Self {
+            pool: Arc::clone(pool),
+            cookie,
+            on_unavailable,
+        })
+    }
+}
+
+/// A listener's snapshot.
+pub struct Site {
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// Its HTTP settings.
+    pub http: model::Http,
+    /// Those of them that a header section is held to.
+    pub limits: HeadLimits,
+    /// How the client's address is found and told.
+    pub resolver: Resolver,
+    /// Connections one client may hold, `0` = no limit.
+    pub connections_per_client: usize,
+    /// Where everything goes.
+    pub target: Arc<PoolSite>,
+    /// Whole requests, in seconds.
+    pub duration: Histogram,
+    /// Requests that ended, over all snapshots of the listener.
+    pub requests: Arc<AtomicU64>,
+    unserved: Traffic,
+    /// By [`Slot::index`].
+    traffic: Vec<Option<Traffic>>,
+}
+
+impl Site {
+    /// A snapshot for the listener as configured.
+    pub fn new(
+        listener: &model::Listener,
+        target: Arc<PoolSite>,
+        metrics: &Metrics,
+        requests: &Arc<AtomicU64>,
+    ) -> Self {
+        let (name, pool) = (&*listener.name, &**target.pool.name());
+        let mut traffic: Vec<Option<Traffic>> = Vec::new();
+        for server in target.pool.servers().iter() {
+            let index = server.slot().index();
+            if traffic.len() <= index {
+                traffic.resize(index + 1, None);
+            }
+            if let Some(place) = traffic.get_mut(index) {
+                *place = Some(metrics.traffic(name, pool, server.name()));
+            }
+        }
+        Self {
+            listener: Arc::clone(&listener.name),
+            http: listener.http.clone(),
+            limits: HeadLimits::from(&listener.http),
+            resolver: Resolver::new(&listener.client_address),
+            connections_per_client: listener.max_connections_per_client,
+            requests: Arc::clone(requests),
+            duration: metrics.request_duration(name, pool),
+            unserved: metrics.traffic(name, pool, ""),
+            traffic,
+            target,
+        }
+    }
+
+    /// The counters for requests that ended on a server, or on none.
+    pub fn traffic(&self, slot: Option<Slot>) -> &Traffic {
+        slot.and_then(|slot| self.traffic.get(slot.index()))
+            .and_then(Option::as_ref)
+            .unwrap_or(&self.unserved)
+    }
+}
+
+/// A listener whose snapshot can be replaced.
+pub struct HttpListener {
+    /// The snapshot of now.
+    pub site: ArcSwap<Site>,
+}
+
+/// One client connection, as its requests know it.
+pub struct Connection {
+    /// The other end.
+    pub peer: SocketAddr,
+    /// This end.
+    pub local: SocketAddr,
+}

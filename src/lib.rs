@@ -1,0 +1,35 @@
+//! Equipoise: an edge load balancer on Pingora.
+//!
+//! The library behind the `equipoise` binary. Imports point one way:
+//!
+//! ```text
+//! main -> cli -> server -> { http, listen, health, admin }
+//! http -> { persistence, balance, client_address, observe } -> pool -> config
+//! ```
+//!
+//! Only `server`, `http`, `listen` and `health` import Pingora; everything else can be tested without
+//! a socket. ARCHITECTURE.md walks through the house.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+pub mod admin;
+pub mod balance;
+pub mod cli;
+pub mod client_address;
+pub mod config;
+pub mod headers;
+pub mod health;
+pub mod http;
+pub mod listen;
+pub mod observe;
+pub mod persistence;
+pub mod pool;
+pub mod server;

@@ -1,0 +1,165 @@
+//! From socket to stream: binding, accepting, connection limits.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::config::model;
+
+mod drain;
+pub mod framing;
+pub mod limits;
+mod stream;
+
+pub use drain::Drain;
+pub use limits::{Admitted, Limits};
+pub use stream::ClientStream;
+
+/// Connections the kernel holds for us while we are busy; it cuts this down to its own limit
+/// (`net.core.somaxconn`).
+const BACKLOG: i32 = 65_535;
+
+/// An address that can't be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} for listener {listener}: {}", words(.source))]
+pub struct BindError {
+    /// The listener's name.
+    pub listener: String,
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Binds every address of a listener. Nothing is accepted yet.
+///
+/// # Errors
+///
+/// The first address that can't be bound.
+pub fn bind(listener: &model::Listener) -> Result<Vec<std::net::TcpListener>, BindError> {
+    listener
+        .bind
+        .iter()
+        .map(|address| {
+            bind_one(*address).map_err(|source| BindError {
+                listener: listener.name.to_string(),
+                address: *address,
+                source,
+            })
+        })
+        .collect()
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // So that 0.0.0.0:80 and [::]:80 stand side by side (RFC 3493 section 5.3).
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the address is in use by another process".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied (ports below 1024 need root or CAP_NET_BIND_SERVICE)".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Accepts until draining begins, calling `serve` with each connection. What is in the backlog at that
+/// moment is still accepted: those clients have been told that they are connected.
+pub async fn accept(
+    socket: TcpListener,
+    limits: Arc<Limits>,
+    keepalive: model::TcpKeepalive,
+    drain: Arc<Drain>,
+    serve: impl Fn(TcpStream, SocketAddr, Admitted),
+) {
+    let begun = drain.begun();
+    tokio::pin!(begun);
+    loop {
+        let room = tokio::select! {
+            room = limits.room() => room,
+            () = &mut begun => break,
+        };
+        let Some(room) = room else { return };
+        let accepted = tokio::select! {
+            biased;
+            accepted = socket.accept() => accepted,
+            () = &mut begun => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                tune(&stream, keepalive);
+                serve(stream, peer, limits.admit(room));
+            }
+            Err(error) => {
+                if is_shortage(&error) {
+                    tracing::error!(%error, "cannot accept connections");
+                    // Nothing to wait for but somebody else's close.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                } else {
+                    tracing::debug!(%error, "a connection ended before it was accepted");
+                }
+            }
+        }
+    }
+    while let Some(Some(room)) = now(limits.room()).await {
+        let Some(Ok((stream, peer))) = now(socket.accept()).await else {
+            return;
+        };
+        serve(stream, peer, limits.admit(room));
+    }
+}
+
+/// A future's value if it has one without waiting.
+async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        value = future => Some(value),
+        () = std::future::ready(()) => None,
+    }
+}
+
+fn tune(stream: &TcpStream, keepalive: model::TcpKeepalive) {
+    let socket = SockRef::from(stream);
+    let probes = TcpKeepalive::new()
+        .with_time(keepalive.idle)
+        .with_interval(keepalive.interval)
+        .with_retries(keepalive.probes);
+    // A connection that can't be tuned has usually gone already; if not, it works untuned.
+    let tuned = stream
+        .set_nodelay(true)
+        .and_then(|()| socket.set_tcp_keepalive(&probes));
+    if let Err(error) = tuned {
+        tracing::debug!(%error, "cannot set socket options");
+    }
+}
+
+/// Out of file descriptors or memory (`accept(2)`), as opposed to a connection that went away.
+fn is_shortage(error: &io::Error) -> bool {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    const ENOMEM: i32 = 12;
+    const ENOBUFS: i32 = 105;
+    matches!(
+        error.raw_os_error(),
+        Some(EMFILE | ENFILE | ENOMEM | ENOBUFS)
+    )
+}

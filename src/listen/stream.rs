@@ -1,0 +1,353 @@
+//! A client's connection, as the proxy sees it: one message at a time.
+//!
+//! [`ClientStream`] reads the socket, keeps what was read beyond the current message ([`Message`]) for
+//! the next one, buffers small writes, counts bytes, and closes so that the last response reaches a
+//! client that is still sending (a lingering close, as nginx does).
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::framing::{Framing, Message};
+use super::limits::Admitted;
+
+/// Small writes are gathered up to this many bytes: a response's header and a small body are one
+/// system call.
+const WRITE_BUFFER: usize = 16 * 1024;
+/// Bytes asked of the socket at once for a header.
+const HEAD_READ: usize = 8 * 1024;
+/// Pipelined bytes kept beyond the current message before the socket is left to push back.
+const MAX_AHEAD: usize = 64 * 1024;
+/// How long a closed connection is still drained, so that a late byte from the client doesn't reset
+/// the response under way to it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A client's connection.
+pub struct ClientStream {
+    io: Option<BufWriter<TcpStream>>,
+    /// Bytes read from the socket and not yet given away.
+    inbox: BytesMut,
+    message: Message,
+    /// After `101 Switching Protocols` bytes go through as they come.
+    tunnel: AtomicBool,
+    saw_eof: bool,
+    malformed: bool,
+    bytes_in: u64,
+    bytes_out: u64,
+    digest: Arc<SocketDigest>,
+    established: SystemTime,
+    admitted: Option<Admitted>,
+}
+
+impl ClientStream {
+    /// Wraps an accepted connection.
+    pub fn new(stream: TcpStream, admitted: Admitted) -> Self {
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        Self {
+            io: Some(BufWriter::with_capacity(WRITE_BUFFER, stream)),
+            inbox: BytesMut::new(),
+            message: Message::none(),
+            tunnel: AtomicBool::new(false),
+            saw_eof: false,
+            malformed: false,
+            bytes_in: 0,
+            bytes_out: 0,
+            digest: Arc::new(digest),
+            established: SystemTime::now(),
+            admitted: Some(admitted),
+        }
+    }
+
+    /// Bytes received and not yet given away: the next message's beginning, between messages.
+    pub fn pending(&self) -> &[u8] {
+        &self.inbox
+    }
+
+    /// Drops the first `count` pending bytes.
+    pub fn skip(&mut self, count: usize) {
+        self.inbox.advance(count.min(self.inbox.len()));
+    }
+
+    /// Waits until the client sends something, without holding a buffer meanwhile. Returns at once if
+    /// something is pending.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub async fn readable(&mut self) -> io::Result<()> {
+        if !self.inbox.is_empty() {
+            return Ok(());
+        }
+        self.inbox = BytesMut::new();
+        match &self.io {
+            Some(io) => io.get_ref().readable().await,
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Reads more into [`Self::pending`]. Returns the number of bytes, 0 at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub async fn fill(&mut self) -> io::Result<usize> {
+        let io = self.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        self.inbox.reserve(HEAD_READ);
+        let count = io.get_mut().read_buf(&mut self.inbox).await?;
+        self.saw_eof |= count == 0;
+        self.note_in(count);
+        Ok(count)
+    }
+
+    /// Lets the proxy read the next message, whose header section is the first `head` pending bytes.
+    pub fn begin(&mut self, head: usize, framing: Framing) {
+        self.message = Message::new(head, framing);
+    }
+
+    /// Whether the current message has been read to its end and the connection can carry another.
+    pub fn is_between_messages(&self) -> bool {
+        self.message.is_done() && !self.malformed && !self.is_tunnel()
+    }
+
+    /// Whether the current message's body broke the rules of its framing.
+    pub fn is_malformed(&self) -> bool {
+        self.malformed
+    }
+
+    /// From now on bytes go through as they come: the connection was upgraded.
+    pub fn become_tunnel(&self) {
+        self.tunnel.store(true, Ordering::Release);
+    }
+
+    fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Ordering::Acquire)
+    }
+
+    fn note_in(&mut self, count: usize) {
+        self.bytes_in += count as u64;
+        if let Some(admitted) = &self.admitted {
+            admitted.metrics().bytes_in.inc_by(count as u64);
+        }
+    }
+
+    fn note_out(&mut self, count: usize) {
+        self.bytes_out += count as u64;
+        if let Some(admitted) = &self.admitted {
+            admitted.metrics().bytes_out.inc_by(count as u64);
+        }
+    }
+
+    /// Gives away pending bytes, as far as they belong to the current message.
+    fn give_pending(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+        let most = self.inbox.len().min(buf.remaining());
+        let offered = self.inbox.get(..most).unwrap_or_default();
+        let count = if self.tunnel.load(Ordering::Acquire) {
+            most
+        } else {
+            match self.message.take(offered) {
+                Ok(count) => count,
+                Err(malformed) => {
+                    self.malformed = true;
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, malformed));
+                }
+            }
+        };
+        buf.put_slice(self.inbox.get(..count).unwrap_or_default());
+        self.inbox.advance(count);
+        Ok(())
+    }
+
+    /// Reads the socket into `buf`; what is beyond the current message is kept back.
+    fn poll_socket(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(io) = self.io.as_mut() else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let before = buf.filled().len();
+        match Pin::new(io.get_mut()).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {}
+            other => return other,
+        }
+        let read = buf.filled().len() - before;
+        self.saw_eof |= read == 0;
+        self.note_in(read);
+        if self.is_tunnel() {
+            return Poll::Ready(Ok(()));
+        }
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        match self.message.take(fresh) {
+            Ok(count) => {
+                self.inbox
+                    .extend_from_slice(fresh.get(count..).unwrap_or_default());
+                buf.set_filled(before + count);
+                Poll::Ready(Ok(()))
+            }
+            Err(malformed) => {
+                self.malformed = true;
+                buf.set_filled(before);
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, malformed)))
+            }
+        }
+    }
+
+    /// The message is read to its end, and whoever reads on wants to know whether the client is still
+    /// there. What the client sends is the next message's; only the end of the stream is news.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.saw_eof {
+                return Poll::Ready(Ok(()));
+            }
+            if self.inbox.len() >= MAX_AHEAD {
+                return Poll::Pending;
+            }
+            let Some(io) = self.io.as_mut() else {
+                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            };
+            let mut ahead = [0u8; 2048];
+            let mut buf = ReadBuf::new(&mut ahead);
+            match Pin::new(io.get_mut()).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) => {}
+                other => return other,
+            }
+            let read = buf.filled();
+            self.saw_eof |= read.is_empty();
+            self.inbox.extend_from_slice(read);
+            let count = read.len();
+            self.note_in(count);
+        }
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.is_tunnel() && this.message.is_done() {
+            return this.poll_gone(cx);
+        }
+        if this.inbox.is_empty() {
+            this.poll_socket(cx, buf)
+        } else {
+            Poll::Ready(this.give_pending(buf))
+        }
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Some(io) = self.io.as_mut() else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let written = Pin::new(io).poll_write(cx, buf);
+        if let Poll::Ready(Ok(count)) = &written {
+            let count = *count;
+            self.note_out(count);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.io.as_mut() {
+            Some(io) => Pin::new(io).poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.io.as_mut() {
+            Some(io) => Pin::new(io).poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl Drop for ClientStream {
+    fn drop(&mut self) {
+        let (Some(mut io), admitted) = (self.io.take(), self.admitted.take()) else {
+            return;
+        };
+        if self.saw_eof {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        runtime.spawn(async move {
+            // Held on to until the socket is really closed: it counts as long as it is open.
+            let _admitted = admitted;
+            let drained = async {
+                io.shutdown().await?;
+                let mut void = [0u8; 4096];
+                while io.read(&mut void).await? > 0 {}
+                io::Result::Ok(())
+            };
+            drop(tokio::time::timeout(LINGER, drained).await);
+        });
+    }
+}
+
+impl std::fmt::Debug for ClientStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientStream")
+            .field("peer", &self.digest.peer_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Shutdown for ClientStream {
+    async fn shutdown(&mut self) {
+        // A client that has gone already is no news.
+        drop(AsyncWriteExt::shutdown(self).await);
+    }
+}
+
+impl UniqueID for ClientStream {
+    fn id(&self) -> UniqueIDType {
+        self.io.as_ref().map_or(-1, |io| io.get_ref().as_raw_fd())
+    }
+}
+
+impl Ssl for ClientStream {}
+
+impl Peek for ClientStream {}
+
+impl GetTimingDigest for ClientStream {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        vec![Some(TimingDigest {
+            established_ts: self.established,
+            ..TimingDigest::default()
+        })]
+    }
+}
+
+impl GetProxyDigest for ClientStream {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for ClientStream {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(Arc::clone(&self.digest))
+    }
+}

@@ -1,0 +1,188 @@
+//! The closed sets of words that metrics and the access log use, as types.
+//!
+//! A label that is an enum can't take a value that a client chose, and a typo is a compile error.
+
+/// A closed set of label values.
+pub trait Label: Copy + 'static {
+    /// Every value, in declaration order.
+    const ALL: &'static [Self];
+    /// The word written into metrics and logs.
+    fn as_str(self) -> &'static str;
+    /// Position in [`Self::ALL`].
+    fn index(self) -> usize;
+}
+
+macro_rules! labels {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl $name {
+            /// The word written into metrics and logs.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl $crate::observe::labels::Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+            fn as_str(self) -> &'static str { self.as_str() }
+            fn index(self) -> usize { self as usize }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+pub(super) use labels;
+
+labels! {
+    /// Why a client connection was closed without being served.
+    RejectReason {
+        /// `server.max_connections` is reached.
+        ProcessLimit = "process_limit",
+        /// The listener's `max_connections` is reached.
+        ListenerLimit = "listener_limit",
+        /// The listener's `max_connections_per_client` is reached.
+        ClientLimit = "client_limit",
+        /// The process is stopping.
+        Stopping = "stopping",
+    }
+}
+
+labels! {
+    /// Why a request was sent again; the words of `retries.on` where there is one.
+    RetryReason {
+        /// The server could not be connected to.
+        ConnectFailure = "connect_failure",
+        /// The connection ended before the first byte of a response.
+        ResetBeforeResponse = "reset_before_response",
+        /// A kept-alive connection turned out to be closed already.
+        StaleConnection = "stale_connection",
+        /// The server answered 502.
+        Status502 = "502",
+        /// The server answered 503.
+        Status503 = "503",
+        /// The server answered 504.
+        Status504 = "504",
+    }
+}
+
+labels! {
+    /// How a server was chosen.
+    PickedBy {
+        /// The pool's algorithm.
+        Balance = "balance",
+        /// The session was bound to it.
+        Persistence = "persistence",
+        /// Another server failed before.
+        Retry = "retry",
+    }
+}
+
+labels! {
+    /// What session persistence made of a request.
+    PersistenceResult {
+        /// A valid token; its server took the request.
+        Hit = "hit",
+        /// No token.
+        Miss = "miss",
+        /// A token that is malformed, forged or signed with another key.
+        Invalid = "invalid",
+        /// A token past its idle timeout or lifetime.
+        Expired = "expired",
+        /// The bound server could not take it and `on_unavailable` is `reject`.
+        Unavailable = "unavailable",
+        /// The bound server could not take it and another one did.
+        Rebalanced = "rebalanced",
+    }
+}
+
+labels! {
+    /// What a server is to new work. The operator's word comes before the checks'.
+    ServerState {
+        /// Takes new work.
+        Up = "up",
+        /// Failed its checks, was ejected, or its name does not resolve.
+        Down = "down",
+        /// No check has ended yet.
+        Unknown = "unknown",
+        /// Keeps its sessions, takes no new ones (by the operator or by weight 0).
+        Drain = "drain",
+        /// Takes nothing, by the operator.
+        Maintenance = "maintenance",
+    }
+}
+
+labels! {
+    /// Why a request or connection ended: one word for each line of the access log, in the spirit
+    /// of `HAProxy`'s termination state.
+    Termination {
+        /// The whole response went to the client.
+        Complete = "complete",
+        /// The client closed or reset the connection before the end.
+        ClientAborted = "client_aborted",
+        /// The client was too slow to send its request or to take the response.
+        ClientTimeout = "client_timeout",
+        /// No server could be connected to: refused, unreachable, or its name did not resolve.
+        ServerRefused = "server_refused",
+        /// The server closed or reset the connection before the end of its response.
+        ServerReset = "server_reset",
+        /// The server did not connect, answer or go on in time.
+        ServerTimeout = "server_timeout",
+        /// The server's answer was not HTTP, or broke its rules.
+        ServerInvalid = "server_invalid",
+        /// No server of the pool was available.
+        NoServer = "no_server",
+        /// The session's own server was not available and `on_unavailable` is `reject`.
+        BoundServerUnavailable = "bound_server_unavailable",
+        /// Waited in the queue for `queue.timeout`.
+        QueueTimeout = "queue_timeout",
+        /// The queue had no room left.
+        QueueFull = "queue_full",
+        /// The request was malformed, ambiguous or of an unknown version.
+        BadRequest = "bad_request",
+        /// A limit: header, URI or body size, connections or requests a client.
+        Limit = "limit",
+        /// Equipoise was stopping.
+        Shutdown = "shutdown",
+        /// A fault of Equipoise itself; the program's log says more.
+        Internal = "internal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words_are_distinct_and_indexed<L: Label>() {
+        for (position, label) in L::ALL.iter().enumerate() {
+            assert_eq!(label.index(), position);
+            let same = L::ALL
+                .iter()
+                .filter(|other| other.as_str() == label.as_str());
+            assert_eq!(same.count(), 1, "{} twice", label.as_str());
+        }
+    }
+
+    #[test]
+    fn every_set_is_sound() {
+        words_are_distinct_and_indexed::<RejectReason>();
+        words_are_distinct_and_indexed::<RetryReason>();
+        words_are_distinct_and_indexed::<PickedBy>();
+        words_are_distinct_and_indexed::<PersistenceResult>();
+        words_are_distinct_and_indexed::<ServerState>();
+        words_are_distinct_and_indexed::<Termination>();
+    }
+}

@@ -1,0 +1,230 @@
+//! The metric families: every name, its help text and its labels, in one place.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+};
+
+/// Upper bounds in seconds, for requests as well as for parts of them: from a cache hit to the
+/// longest default timeout.
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0,
+];
+
+/// Every family, registered.
+pub(super) struct Families {
+    pub(super) registry: Registry,
+    pub(super) build_info: IntGaugeVec,
+    pub(super) connections: IntCounterVec,
+    pub(super) connections_active: IntGaugeVec,
+    pub(super) connections_rejected: IntCounterVec,
+    pub(super) bytes: IntCounterVec,
+    pub(super) requests: IntCounterVec,
+    pub(super) request_duration: HistogramVec,
+    pub(super) upstream_response: HistogramVec,
+    pub(super) upstream_connect: HistogramVec,
+    pub(super) upstream_connections: IntCounterVec,
+    pub(super) server_active: IntGaugeVec,
+    pub(super) server_weight: IntGaugeVec,
+    pub(super) server_up: IntGaugeVec,
+    pub(super) server_state: IntGaugeVec,
+    pub(super) server_picks: IntCounterVec,
+    pub(super) health_checks: IntCounterVec,
+    pub(super) retries: IntCounterVec,
+    pub(super) queue_length: IntGaugeVec,
+    pub(super) persistence: IntCounterVec,
+    pub(super) config_reloads: IntCounterVec,
+    pub(super) config_last_reload: Gauge,
+    pub(super) access_log_dropped: IntCounter,
+}
+
+impl Families {
+    #[expect(clippy::too_many_lines, reason = "a list")]
+    pub(super) fn new() -> Self {
+        let build = Builder(Registry::new());
+        Self {
+            build_info: build.gauges(
+                "equipoise_build_info",
+                "Always 1; the labels say which build this is.",
+                &["version", "rustc"],
+            ),
+            connections: build.counters(
+                "equipoise_connections_total",
+                "Client connections accepted.",
+                &["listener"],
+            ),
+            connections_active: build.gauges(
+                "equipoise_connections_active",
+                "Client connections held now.",
+                &["listener"],
+            ),
+            connections_rejected: build.counters(
+                "equipoise_connections_rejected_total",
+                "Client connections closed without being served, by reason.",
+                &["listener", "reason"],
+            ),
+            bytes: build.counters(
+                "equipoise_bytes_total",
+                "Bytes received from (in) and sent to (out) clients.",
+                &["listener", "direction"],
+            ),
+            requests: build.counters(
+                "equipoise_http_requests_total",
+                "HTTP requests that ended, by status class; code is none where no status was sent, server is empty where none was reached.",
+                &["listener", "pool", "server", "code"],
+            ),
+            request_duration: build.histograms(
+                "equipoise_http_request_duration_seconds",
+                "Whole duration of HTTP requests, from the first byte of the request to the last of the response.",
+                &["listener", "pool"],
+            ),
+            upstream_response: build.histograms(
+                "equipoise_upstream_response_seconds",
+                "From the request sent to the first byte of the server's response.",
+                &["pool", "server"],
+            ),
+            upstream_connect: build.histograms(
+                "equipoise_upstream_connect_seconds",
+                "Duration of making new connections to the server.",
+                &["pool", "server"],
+            ),
+            upstream_connections: build.counters(
+                "equipoise_upstream_connections_total",
+                "Connections to the server used, by whether they were kept alive from an earlier request.",
+                &["pool", "server", "reused"],
+            ),
+            server_active: build.gauges(
+                "equipoise_server_active",
+                "Requests (HTTP) or connections (TCP) that the server works on now.",
+                &["pool", "server"],
+            ),
+            server_weight: build.gauges(
+                "equipoise_server_weight",
+                "Weight of the server as configured or set by the operator.",
+                &["pool", "server"],
+            ),
+            server_up: build.gauges(
+                "equipoise_server_up",
+                "1 if the server is held to be healthy, whatever the operator's word; 0 if not or not known.",
+                &["pool", "server"],
+            ),
+            server_state: build.gauges(
+                "equipoise_server_state",
+                "1 for the state the server is in, 0 for the others.",
+                &["pool", "server", "state"],
+            ),
+            server_picks: build.counters(
+                "equipoise_server_picks_total",
+                "How often the server was chosen, and by what.",
+                &["pool", "server", "by"],
+            ),
+            health_checks: build.counters(
+                "equipoise_health_checks_total",
+                "Active health checks that ended, by result.",
+                &["pool", "server", "result"],
+            ),
+            retries: build.counters(
+                "equipoise_retries_total",
+                "Requests sent again, by reason.",
+                &["pool", "reason"],
+            ),
+            queue_length: build.gauges(
+                "equipoise_queue_length",
+                "Requests that wait for a server now.",
+                &["pool"],
+            ),
+            persistence: build.counters(
+                "equipoise_persistence_total",
+                "What session persistence made of requests.",
+                &["pool", "result"],
+            ),
+            config_reloads: build.counters(
+                "equipoise_config_reloads_total",
+                "Attempts to reload the configuration, by result.",
+                &["result"],
+            ),
+            config_last_reload: build.add(Gauge::new(
+                "equipoise_config_last_reload_success_timestamp_seconds",
+                "When a configuration was last taken into use, the start included (Unix time).",
+            )),
+            access_log_dropped: build.add(IntCounter::new(
+                "equipoise_access_log_dropped_total",
+                "Access log lines lost because the log could not be written fast enough.",
+            )),
+            registry: build.0,
+        }
+    }
+
+    /// Adds a collector of someone else's.
+    pub(super) fn register(&self, collector: Box<dyn Collector>) {
+        if let Err(error) = self.registry.register(collector) {
+            tracing::error!(%error, "a metrics collector could not be registered");
+        }
+    }
+
+    /// The counters whose series come and go with listeners, pools and servers.
+    pub(super) fn counters(&self) -> [&IntCounterVec; 9] {
+        [
+            &self.connections,
+            &self.connections_rejected,
+            &self.bytes,
+            &self.requests,
+            &self.upstream_connections,
+            &self.server_picks,
+            &self.health_checks,
+            &self.retries,
+            &self.persistence,
+        ]
+    }
+
+    /// The gauges whose series come and go with listeners, pools and servers.
+    pub(super) fn gauges(&self) -> [&IntGaugeVec; 6] {
+        [
+            &self.connections_active,
+            &self.server_active,
+            &self.server_weight,
+            &self.server_up,
+            &self.server_state,
+            &self.queue_length,
+        ]
+    }
+
+    /// The histograms whose series come and go with listeners, pools and servers.
+    pub(super) fn histograms(&self) -> [&HistogramVec; 3] {
+        [
+            &self.request_duration,
+            &self.upstream_response,
+            &self.upstream_connect,
+        ]
+    }
+}
+
+struct Builder(Registry);
+
+impl Builder {
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.add(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.add(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+        self.add(HistogramVec::new(options, labels))
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "names and labels are the constants above; every test that makes a Metrics proves them valid"
+    )]
+    fn add<C: Collector + Clone + 'static>(&self, family: prometheus::Result<C>) -> C {
+        let family = family.expect("a valid metric name");
+        self.0
+            .register(Box::new(family.clone()))
+            .expect("a metric name used once");
+        family
+    }
+}

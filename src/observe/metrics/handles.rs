@@ -1,0 +1,188 @@
+//! Handles that are resolved once and then only counted with.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+
+use super::families::Families;
+use crate::observe::labels::{
+    Label, PersistenceResult, PickedBy, RejectReason, RetryReason, ServerState,
+};
+
+/// One counter for each word of a closed set.
+#[derive(Clone)]
+pub struct Counters<L> {
+    counters: Arc<[IntCounter]>,
+    label: PhantomData<fn(L)>,
+}
+
+impl<L: Label> Counters<L> {
+    /// `labels` are the family's first labels; `L` is its last.
+    fn new(family: &IntCounterVec, labels: &[&str]) -> Self {
+        let counter = |label: &L| {
+            let values: Vec<&str> = labels.iter().copied().chain([label.as_str()]).collect();
+            family.with_label_values(&values)
+        };
+        Self {
+            counters: L::ALL.iter().map(counter).collect(),
+            label: PhantomData,
+        }
+    }
+
+    /// Counts one.
+    pub fn inc(&self, label: L) {
+        if let Some(counter) = self.counters.get(label.index()) {
+            counter.inc();
+        }
+    }
+
+    /// What was counted so far.
+    pub fn value(&self, label: L) -> u64 {
+        self.counters.get(label.index()).map_or(0, IntCounter::get)
+    }
+}
+
+/// What is counted at a listener.
+#[derive(Clone)]
+pub struct ListenerMetrics {
+    /// Connections accepted.
+    pub connections_total: IntCounter,
+    /// Connections held now.
+    pub connections_active: IntGauge,
+    /// Bytes received from clients.
+    pub bytes_in: IntCounter,
+    /// Bytes sent to clients.
+    pub bytes_out: IntCounter,
+    /// Connections closed without being served.
+    pub rejected: Counters<RejectReason>,
+}
+
+impl ListenerMetrics {
+    pub(super) fn new(families: &Families, listener: &str) -> Self {
+        Self {
+            connections_total: families.connections.with_label_values(&[listener]),
+            connections_active: families.connections_active.with_label_values(&[listener]),
+            bytes_in: families.bytes.with_label_values(&[listener, "in"]),
+            bytes_out: families.bytes.with_label_values(&[listener, "out"]),
+            rejected: Counters::new(&families.connections_rejected, &[listener]),
+        }
+    }
+}
+
+/// What is counted for a pool as a whole.
+#[derive(Clone)]
+pub struct PoolMetrics {
+    /// Requests that wait for a server now.
+    pub queue_length: IntGauge,
+    /// Requests sent again.
+    pub retries: Counters<RetryReason>,
+    /// What session persistence made of requests.
+    pub persistence: Counters<PersistenceResult>,
+}
+
+impl PoolMetrics {
+    pub(super) fn new(families: &Families, pool: &str) -> Self {
+        Self {
+            queue_length: families.queue_length.with_label_values(&[pool]),
+            retries: Counters::new(&families.retries, &[pool]),
+            persistence: Counters::new(&families.persistence, &[pool]),
+        }
+    }
+}
+
+/// What is counted for a server.
+#[derive(Clone)]
+pub struct ServerMetrics {
+    /// Requests or connections that it works on now.
+    pub active: IntGauge,
+    /// Its weight as configured or set by the operator.
+    pub weight: IntGauge,
+    /// How often it was chosen.
+    pub picks: Counters<PickedBy>,
+    /// Checks that it passed.
+    pub checks_passed: IntCounter,
+    /// Checks that it failed.
+    pub checks_failed: IntCounter,
+    /// Seconds from the request sent to the first byte of the response.
+    pub response_seconds: Histogram,
+    /// Seconds to make a new connection.
+    pub connect_seconds: Histogram,
+    /// New connections used.
+    pub connections_new: IntCounter,
+    /// Kept-alive connections used.
+    pub connections_reused: IntCounter,
+    up: IntGauge,
+    states: Arc<[IntGauge]>,
+}
+
+impl ServerMetrics {
+    pub(super) fn new(families: &Families, pool: &str, server: &str) -> Self {
+        let labels = &[pool, server];
+        let state = |state: &ServerState| {
+            families
+                .server_state
+                .with_label_values(&[pool, server, state.as_str()])
+        };
+        Self {
+            active: families.server_active.with_label_values(labels),
+            weight: families.server_weight.with_label_values(labels),
+            picks: Counters::new(&families.server_picks, labels),
+            checks_passed: families
+                .health_checks
+                .with_label_values(&[pool, server, "success"]),
+            checks_failed: families
+                .health_checks
+                .with_label_values(&[pool, server, "failure"]),
+            response_seconds: families.upstream_response.with_label_values(labels),
+            connect_seconds: families.upstream_connect.with_label_values(labels),
+            connections_new: families
+                .upstream_connections
+                .with_label_values(&[pool, server, "false"]),
+            connections_reused: families
+                .upstream_connections
+                .with_label_values(&[pool, server, "true"]),
+            up: families.server_up.with_label_values(labels),
+            states: ServerState::ALL.iter().map(state).collect(),
+        }
+    }
+
+    /// Sets the state, exactly one of the series being 1 after it, and whether the server is held
+    /// to be healthy, which the operator's `drain` and `maintenance` don't change. Calls for one
+    /// server must not overlap.
+    pub fn set_state(&self, state: ServerState, healthy: bool) {
+        self.up.set(i64::from(healthy));
+        for (position, gauge) in self.states.iter().enumerate() {
+            gauge.set(i64::from(position == state.index()));
+        }
+    }
+}
+
+/// Requests by status class between one listener and one server.
+#[derive(Clone)]
+pub struct Traffic {
+    classes: Arc<[IntCounter; 6]>,
+}
+
+impl Traffic {
+    pub(super) fn new(families: &Families, listener: &str, pool: &str, server: &str) -> Self {
+        let class = |code| {
+            families
+                .requests
+                .with_label_values(&[listener, pool, server, code])
+        };
+        Self {
+            classes: Arc::new(["none", "1xx", "2xx", "3xx", "4xx", "5xx"].map(class)),
+        }
+    }
+
+    /// Counts a request that ended with this status; 0, or what is no status at all, is one that
+    /// got none.
+    pub fn request(&self, status: u16) {
+        let [none, ..] = &*self.classes;
+        self.classes
+            .get(usize::from(status / 100))
+            .unwrap_or(none)
+            .inc();
+    }
+}

@@ -1,0 +1,171 @@
+//! Prometheus metrics.
+//!
+//! [`Metrics`] owns the registry and the families. Whoever counts gets a struct of handles once
+//! ([`Metrics::listener`], [`Metrics::pool`], [`Metrics::server`], [`Metrics::traffic`]) and
+//! afterwards only adds to atomics: no label is looked up on the request path. All series of a
+//! handle exist from the start with the value 0, so that `rate()` sees the first event.
+
+mod families;
+mod handles;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::LabelPair;
+use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
+
+use families::Families;
+pub use handles::{Counters, ListenerMetrics, PoolMetrics, ServerMetrics, Traffic};
+
+/// All metrics of the process.
+pub struct Metrics {
+    families: Families,
+}
+
+impl Metrics {
+    /// Builds and registers every family. The time of the last successful reload is set to `now`:
+    /// the start counts as the first one.
+    pub fn new(now: SystemTime) -> Arc<Self> {
+        let families = Families::new();
+        families.register(Box::new(ProcessCollector::for_self()));
+        families
+            .build_info
+            .with_label_values(&[super::VERSION, env!("EQUIPOISE_RUSTC")])
+            .set(1);
+        for result in ["success", "failure"] {
+            families.config_reloads.with_label_values(&[result]);
+        }
+        let metrics = Self { families };
+        metrics.set_last_reload(now);
+        Arc::new(metrics)
+    }
+
+    /// The exposition in Prometheus' text format: its content type and its body.
+    pub fn render(&self) -> (String, Vec<u8>) {
+        let encoder = TextEncoder::new();
+        let mut body = Vec::with_capacity(32 * 1024);
+        if let Err(error) = encoder.encode(&self.families.registry.gather(), &mut body) {
+            tracing::error!(%error, "metrics could not be written out");
+        }
+        // The version parameter is what Prometheus 3 insists on.
+        ("text/plain; version=0.0.4; charset=utf-8".to_owned(), body)
+    }
+
+    /// Handles of a listener.
+    pub fn listener(&self, listener: &str) -> ListenerMetrics {
+        ListenerMetrics::new(&self.families, listener)
+    }
+
+    /// Handles of a pool.
+    pub fn pool(&self, pool: &str) -> PoolMetrics {
+        PoolMetrics::new(&self.families, pool)
+    }
+
+    /// Handles of a server.
+    pub fn server(&self, pool: &str, server: &str) -> ServerMetrics {
+        ServerMetrics::new(&self.families, pool, server)
+    }
+
+    /// Request counters of what comes in at a listener and goes to a server. `server` is empty for
+    /// the requests that reached none.
+    pub fn traffic(&self, listener: &str, pool: &str, server: &str) -> Traffic {
+        Traffic::new(&self.families, listener, pool, server)
+    }
+
+    /// Whole duration of the requests that come in at a listener and go to a pool, in seconds.
+    pub fn request_duration(&self, listener: &str, pool: &str) -> Histogram {
+        self.families
+            .request_duration
+            .with_label_values(&[listener, pool])
+    }
+
+    /// Access log lines that were lost because the log could not be written fast enough.
+    pub fn access_log_dropped(&self) -> IntCounter {
+        self.families.access_log_dropped.clone()
+    }
+
+    /// Counts an attempt to reload the configuration at `now`.
+    pub fn reloaded(&self, success: bool, now: SystemTime) {
+        let result = if success { "success" } else { "failure" };
+        self.families
+            .config_reloads
+            .with_label_values(&[result])
+            .inc();
+        if success {
+            self.set_last_reload(now);
+        }
+    }
+
+    /// Removes every series of a server. Call it after the server is gone, and before one of the
+    /// same name is made: handles that still exist count into nothing.
+    pub fn forget_server(&self, pool: &str, server: &str) {
+        self.forget(&[("pool", pool), ("server", server)]);
+    }
+
+    /// Removes every series of a pool, its servers' included. See [`Self::forget_server`].
+    pub fn forget_pool(&self, pool: &str) {
+        self.forget(&[("pool", pool)]);
+    }
+
+    /// Removes every series of a listener. See [`Self::forget_server`].
+    pub fn forget_listener(&self, listener: &str) {
+        self.forget(&[("listener", listener)]);
+    }
+
+    fn forget(&self, labels: &[(&str, &str)]) {
+        let families = &self.families;
+        for family in families.counters() {
+            remove_matching(family, labels);
+        }
+        for family in families.gauges() {
+            remove_matching(family, labels);
+        }
+        for family in families.histograms() {
+            remove_matching(family, labels);
+        }
+    }
+
+    fn set_last_reload(&self, now: SystemTime) {
+        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        self.families
+            .config_last_reload
+            .set(since_epoch.as_secs_f64());
+    }
+}
+
+/// Removes the series that carry all of `wanted`. Reads the family back instead of keeping a second
+/// list of what was handed out: this runs at a reload, not on a request.
+fn remove_matching<B>(family: &MetricVec<B>, wanted: &[(&str, &str)])
+where
+    B: MetricVecBuilder,
+    MetricVec<B>: Collector,
+{
+    let order = family.desc();
+    let Some(order) = order.first().map(|desc| desc.variable_labels.as_slice()) else {
+        return;
+    };
+    for collected in family.collect() {
+        for metric in collected.get_metric() {
+            let value = |name: &str| {
+                let mut labels = metric.get_label().iter();
+                labels
+                    .find(|label| label.name() == name)
+                    .map(LabelPair::value)
+            };
+            if wanted
+                .iter()
+                .all(|(name, wanted)| value(name) == Some(*wanted))
+            {
+                let values: Vec<&str> =
+                    order.iter().map(|name| value(name).unwrap_or("")).collect();
+                // An error means that it is gone already, which is what was asked for.
+                let _ = family.remove_label_values(&values);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

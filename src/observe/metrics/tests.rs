@@ -1,0 +1,226 @@
+use super::*;
+use crate::observe::labels::{PersistenceResult, PickedBy, RejectReason, RetryReason, ServerState};
+
+fn metrics() -> Arc<Metrics> {
+    Metrics::new(UNIX_EPOCH + Duration::from_secs(1_700_000_000))
+}
+
+fn lines(metrics: &Metrics) -> Vec<String> {
+    let (content_type, body) = metrics.render();
+    assert!(content_type.starts_with("text/plain; version=0.0.4"));
+    let text = String::from_utf8(body).expect("UTF-8");
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[track_caller]
+fn has(metrics: &Metrics, line: &str) {
+    let lines = lines(metrics);
+    assert!(
+        lines.iter().any(|found| found == line),
+        "no {line:?} in\n{}",
+        lines.join("\n")
+    );
+}
+
+#[test]
+fn start_shows_the_build_the_process_and_the_first_configuration() {
+    let metrics = metrics();
+    let rustc = env!("EQUIPOISE_RUSTC");
+    assert_ne!(rustc, "unknown");
+    has(
+        &metrics,
+        &format!(
+            "equipoise_build_info{{rustc=\"{rustc}\",version=\"{}\"}} 1",
+            crate::observe::VERSION
+        ),
+    );
+    has(
+        &metrics,
+        "equipoise_config_last_reload_success_timestamp_seconds 1700000000",
+    );
+    has(
+        &metrics,
+        "equipoise_config_reloads_total{result=\"success\"} 0",
+    );
+    has(&metrics, "equipoise_access_log_dropped_total 0");
+    assert!(
+        lines(&metrics)
+            .iter()
+            .any(|line| line.starts_with("process_open_fds "))
+    );
+}
+
+#[test]
+fn every_name_has_its_labels_and_starts_at_zero() {
+    let metrics = metrics();
+    metrics.listener("web");
+    metrics.pool("app");
+    metrics.server("app", "a");
+    metrics.traffic("web", "app", "a");
+    metrics.traffic("web", "app", "");
+    metrics.request_duration("web", "app");
+    for line in [
+        "equipoise_connections_total{listener=\"web\"} 0",
+        "equipoise_connections_active{listener=\"web\"} 0",
+        "equipoise_connections_rejected_total{listener=\"web\",reason=\"client_limit\"} 0",
+        "equipoise_http_requests_total{code=\"5xx\",listener=\"web\",pool=\"app\",server=\"a\"} 0",
+        "equipoise_http_requests_total{code=\"none\",listener=\"web\",pool=\"app\",server=\"\"} 0",
+        "equipoise_http_request_duration_seconds_bucket{listener=\"web\",pool=\"app\",le=\"0.0005\"} 0",
+        "equipoise_upstream_response_seconds_bucket{pool=\"app\",server=\"a\",le=\"60\"} 0",
+        "equipoise_upstream_connect_seconds_count{pool=\"app\",server=\"a\"} 0",
+        "equipoise_upstream_connections_total{pool=\"app\",reused=\"true\",server=\"a\"} 0",
+        "equipoise_server_active{pool=\"app\",server=\"a\"} 0",
+        "equipoise_server_weight{pool=\"app\",server=\"a\"} 0",
+        "equipoise_server_up{pool=\"app\",server=\"a\"} 0",
+        "equipoise_server_state{pool=\"app\",server=\"a\",state=\"maintenance\"} 0",
+        "equipoise_server_picks_total{by=\"retry\",pool=\"app\",server=\"a\"} 0",
+        "equipoise_health_checks_total{pool=\"app\",result=\"failure\",server=\"a\"} 0",
+        "equipoise_retries_total{pool=\"app\",reason=\"stale_connection\"} 0",
+        "equipoise_queue_length{pool=\"app\"} 0",
+        "equipoise_persistence_total{pool=\"app\",result=\"rebalanced\"} 0",
+        "equipoise_bytes_total{direction=\"in\",listener=\"web\"} 0",
+    ] {
+        has(&metrics, line);
+    }
+}
+
+#[test]
+fn handles_count_into_their_series() {
+    let metrics = metrics();
+    let listener = metrics.listener("web");
+    listener.rejected.inc(RejectReason::ListenerLimit);
+    has(
+        &metrics,
+        "equipoise_connections_rejected_total{listener=\"web\",reason=\"listener_limit\"} 1",
+    );
+    assert_eq!(listener.rejected.value(RejectReason::ListenerLimit), 1);
+    let pool = metrics.pool("app");
+    pool.retries.inc(RetryReason::ConnectFailure);
+    pool.persistence.inc(PersistenceResult::Hit);
+    has(
+        &metrics,
+        "equipoise_retries_total{pool=\"app\",reason=\"connect_failure\"} 1",
+    );
+    has(
+        &metrics,
+        "equipoise_persistence_total{pool=\"app\",result=\"hit\"} 1",
+    );
+    let server = metrics.server("app", "a");
+    server.picks.inc(PickedBy::Persistence);
+    has(
+        &metrics,
+        "equipoise_server_picks_total{by=\"persistence\",pool=\"app\",server=\"a\"} 1",
+    );
+    // The same series, whoever asks for it.
+    metrics.server("app", "a").picks.inc(PickedBy::Persistence);
+    assert_eq!(server.picks.value(PickedBy::Persistence), 2);
+}
+
+#[test]
+fn requests_are_counted_by_class() {
+    let metrics = metrics();
+    let traffic = metrics.traffic("web", "app", "a");
+    for status in [0, 99, 100, 204, 299, 308, 404, 500, 599, 600, u16::MAX] {
+        traffic.request(status);
+    }
+    for (code, count) in [
+        ("none", 4),
+        ("1xx", 1),
+        ("2xx", 2),
+        ("3xx", 1),
+        ("4xx", 1),
+        ("5xx", 2),
+    ] {
+        let labels = format!("code=\"{code}\",listener=\"web\",pool=\"app\",server=\"a\"");
+        has(
+            &metrics,
+            &format!("equipoise_http_requests_total{{{labels}}} {count}"),
+        );
+    }
+}
+
+#[test]
+fn a_server_is_in_exactly_one_state() {
+    let metrics = metrics();
+    let server = metrics.server("app", "a");
+    server.set_state(ServerState::Up, true);
+    server.set_state(ServerState::Drain, true);
+    let ones: Vec<String> = lines(&metrics)
+        .into_iter()
+        .filter(|line| line.starts_with("equipoise_server_state") && line.ends_with(" 1"))
+        .collect();
+    assert_eq!(
+        ones,
+        ["equipoise_server_state{pool=\"app\",server=\"a\",state=\"drain\"} 1"]
+    );
+    has(&metrics, "equipoise_server_up{pool=\"app\",server=\"a\"} 1");
+    server.set_state(ServerState::Down, false);
+    has(&metrics, "equipoise_server_up{pool=\"app\",server=\"a\"} 0");
+}
+
+#[test]
+fn what_is_forgotten_vanishes_and_the_rest_stays() {
+    let metrics = metrics();
+    metrics.listener("web");
+    metrics.listener("other");
+    for server in ["a", "b"] {
+        for pool in ["app", "api"] {
+            metrics.pool(pool);
+            metrics.server(pool, server).active.set(3);
+            metrics.traffic("web", pool, server).request(200);
+            metrics.traffic("web", pool, "").request(503);
+            metrics.request_duration("web", pool).observe(0.1);
+        }
+    }
+    let mentions = |text: &[&str]| {
+        lines(&metrics)
+            .iter()
+            .filter(|line| text.iter().all(|part| line.contains(part)))
+            .count()
+    };
+    let others = mentions(&["pool=\"app\",", "server=\"b\""]);
+    assert!(others > 10 && mentions(&["pool=\"app\",", "server=\"a\""]) == others);
+    metrics.forget_server("app", "a");
+    assert_eq!(mentions(&["pool=\"app\"", "server=\"a\""]), 0);
+    assert_eq!(mentions(&["pool=\"app\"", "server=\"b\""]), others);
+    assert_eq!(mentions(&["pool=\"api\"", "server=\"a\""]), others);
+    metrics.forget_pool("app");
+    assert_eq!(mentions(&["pool=\"app\""]), 0);
+    assert!(mentions(&["pool=\"api\""]) > 0);
+    metrics.forget_listener("web");
+    assert_eq!(mentions(&["listener=\"web\""]), 0);
+    assert!(mentions(&["listener=\"other\""]) > 0);
+    // A new one of that name begins anew.
+    metrics.server("app", "a");
+    has(
+        &metrics,
+        "equipoise_server_active{pool=\"app\",server=\"a\"} 0",
+    );
+}
+
+#[test]
+fn reloads_are_counted_and_only_success_moves_the_time() {
+    let metrics = metrics();
+    let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+    metrics.reloaded(false, at(1_700_000_100));
+    has(
+        &metrics,
+        "equipoise_config_last_reload_success_timestamp_seconds 1700000000",
+    );
+    metrics.reloaded(true, at(1_700_000_200));
+    has(
+        &metrics,
+        "equipoise_config_last_reload_success_timestamp_seconds 1700000200",
+    );
+    has(
+        &metrics,
+        "equipoise_config_reloads_total{result=\"failure\"} 1",
+    );
+    has(
+        &metrics,
+        "equipoise_config_reloads_total{result=\"success\"} 1",
+    );
+}

@@ -1,0 +1,294 @@
+//! The request's `Cookie` field: finding one cookie in it, and taking that one out.
+//!
+//! Read as RFC 6265bis section 4.2 writes it, and a little more kindly: pairs are separated by `;`,
+//! spaces and tabs around a name or a value don't count, a value may be enclosed in quotes, there may be
+//! several lines. A `;` separates even inside quotes, as that grammar has none inside values: a stray
+//! quote in some other cookie must not hide ours. Names are compared whole and with their case.
+
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+
+use crate::headers::{HeadersMut, replace_lines, trim, unquote};
+
+/// The values of the cookies called `name`, in their order.
+pub(super) fn values<'a>(
+    request: &'a HeaderMap,
+    name: &'a [u8],
+) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    request
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|line| pairs(line.as_bytes()))
+        .filter_map(move |(_, pair)| value_of(pair, name))
+}
+
+/// Takes out the cookies called `name` with their separators. Every other byte stays; a line that
+/// has nothing left goes.
+pub(super) fn strip(request: &mut impl HeadersMut, name: &[u8]) {
+    let mut changed = false;
+    let mut kept = Vec::new();
+    for line in request.headers().get_all(COOKIE) {
+        let rest = without(line, name);
+        changed |= !matches!(rest, Rest::All);
+        match rest {
+            Rest::All => kept.push(line.clone()),
+            Rest::Some(line) => kept.push(line),
+            Rest::Nothing => {}
+        }
+    }
+    if changed {
+        replace_lines(request, &COOKIE, kept);
+    }
+}
+
+/// The pairs of a line, each with the offset at which it begins.
+fn pairs(line: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut next = Some(0);
+    std::iter::from_fn(move || {
+        let start = next?;
+        let rest = line.get(start..)?;
+        let length = find_separator(rest);
+        next = length.map(|length| start + length + 1);
+        Some((start, rest.get(..length.unwrap_or(rest.len()))?))
+    })
+}
+
+/// Where the first `;` is. In blocks, since most bytes of a long line are other cookies' values.
+fn find_separator(text: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 16;
+    // Without a branch, so that the compiler compares a block at once.
+    let without = |block: &&[u8]| {
+        let found = |found, &byte: &u8| found | u8::from(byte == b';');
+        block.iter().fold(0, found) == 0
+    };
+    let skipped = text.chunks_exact(BLOCK).take_while(without).count() * BLOCK;
+    let found = text.get(skipped..)?.iter().position(|&byte| byte == b';')?;
+    Some(skipped + found)
+}
+
+/// The value of `pair` if its name is `name`.
+fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let rest = trim(pair).strip_prefix(name)?;
+    let value = trim(rest).strip_prefix(b"=")?;
+    Some(unquote(trim(value)))
+}
+
+/// What is left of a line.
+enum Rest {
+    All,
+    Some(HeaderValue),
+    Nothing,
+}
+
+/// `line` without the cookies called `name`.
+fn without(line: &HeaderValue, name: &[u8]) -> Rest {
+    let text = line.as_bytes();
+    let mut pairs = pairs(text);
+    let Some((first, _)) = pairs
+        .by_ref()
+        .find(|(_, pair)| value_of(pair, name).is_some())
+    else {
+        return Rest::All;
+    };
+    let mut kept = Vec::with_capacity(text.len() + 1);
+    kept.extend_from_slice(text.get(..first).unwrap_or_default());
+    for (_, pair) in pairs.filter(|(_, pair)| value_of(pair, name).is_none()) {
+        kept.extend_from_slice(pair);
+        kept.push(b';');
+    }
+    kept.pop();
+    if kept.iter().all(|byte| b"; \t".contains(byte)) {
+        return Rest::Nothing;
+    }
+    // If the line began with our cookie, the space that followed it goes with it.
+    let kept = if first == 0 {
+        kept.trim_ascii_start()
+    } else {
+        &kept
+    };
+    // What is left of a valid value is one.
+    HeaderValue::from_bytes(kept).map_or(Rest::Nothing, |mut value| {
+        value.set_sensitive(line.is_sensitive());
+        Rest::Some(value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn request(lines: &[&str]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for line in lines {
+            map.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        }
+        map
+    }
+
+    fn found(lines: &[&str]) -> Vec<String> {
+        values(&request(lines), b"SERVERID")
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+            .collect()
+    }
+
+    fn stripped(lines: &[&str]) -> Vec<String> {
+        let mut map = request(lines);
+        strip(&mut map, b"SERVERID");
+        let lines = map.get_all(COOKIE).iter();
+        lines
+            .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn names_match_whole_and_with_case() {
+        assert_eq!(found(&["SERVERID=a"]), ["a"]);
+        for other in [
+            "XSERVERID=a",
+            "SERVERIDX=a",
+            "serverid=a",
+            "x=SERVERID=a",
+            "SERVERID",
+            "=SERVERID",
+        ] {
+            assert!(found(&[other]).is_empty(), "{other}");
+        }
+    }
+
+    #[test]
+    fn values_come_in_order_over_all_lines() {
+        assert_eq!(
+            found(&["a=1; SERVERID=x; SERVERID=y", "SERVERID=z"]),
+            ["x", "y", "z"]
+        );
+    }
+
+    #[test]
+    fn spaces_and_quotes_around_a_value_do_not_count() {
+        assert_eq!(found(&["a=1;\t SERVERID = \"x\" ;b"]), ["x"]);
+        assert_eq!(found(&["SERVERID=\"x"]), ["\"x"]);
+        assert_eq!(found(&["SERVERID="]), [""]);
+        assert_eq!(found(&["SERVERID=a=b"]), ["a=b"]);
+    }
+
+    #[test]
+    fn a_stray_quote_elsewhere_hides_nothing() {
+        assert_eq!(found(&["a=\"; SERVERID=x; b=\""]), ["x"]);
+        assert_eq!(stripped(&["a=\"; SERVERID=x; b=\""]), ["a=\"; b=\""]);
+    }
+
+    #[test]
+    fn the_cookie_goes_with_its_separator() {
+        let cases = [
+            ("a=1; SERVERID=x; b=2", "a=1; b=2"),
+            ("SERVERID=x; a=1", "a=1"),
+            ("SERVERID=x;a=1", "a=1"),
+            ("a=1; SERVERID=x", "a=1"),
+            ("a=1;SERVERID=x;b=2", "a=1;b=2"),
+            ("a=1; SERVERID=x;", "a=1;"),
+            (
+                "a=1; SERVERID=\"x\"; SERVERID=y;  b=\" 2\"",
+                "a=1;  b=\" 2\"",
+            ),
+            (";a;; SERVERID=x; b", ";a;; b"),
+            (
+                "XSERVERID=1; SERVERID=x; SERVERIDX=2",
+                "XSERVERID=1; SERVERIDX=2",
+            ),
+        ];
+        for (line, rest) in cases {
+            assert_eq!(stripped(&[line]), [rest], "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_with_nothing_left_goes() {
+        assert!(stripped(&["SERVERID=x"]).is_empty());
+        assert!(stripped(&["SERVERID=x; ; SERVERID=y;"]).is_empty());
+        assert_eq!(
+            stripped(&["a=1", "SERVERID=x", " b ; SERVERID=y", "c"]),
+            ["a=1", " b ", "c"]
+        );
+    }
+
+    #[test]
+    fn what_has_no_such_cookie_is_not_touched() {
+        for line in ["", ";", " a=1 ;; b", "serverid=x"] {
+            assert_eq!(stripped(&[line]), [line]);
+        }
+    }
+
+    #[test]
+    fn a_sensitive_line_stays_sensitive() {
+        let mut line = HeaderValue::from_static("a=1; SERVERID=x");
+        line.set_sensitive(true);
+        let mut map = HeaderMap::new();
+        map.insert(COOKIE, line);
+        strip(&mut map, b"SERVERID");
+        assert!(map.get(COOKIE).unwrap().is_sensitive());
+    }
+
+    /// A pair and whether it is ours, by construction.
+    fn pair() -> impl Strategy<Value = (String, bool)> {
+        prop_oneof![
+            ("[ \t]{0,2}", "[ ]{0,1}", "[a-z\"=,\u{e9}]{0,6}")
+                .prop_map(|(before, around, value)| (format!("{before}ID{around}={value}"), true)),
+            "[ ]{0,2}[a-zA-C\"=,]{0,6}".prop_map(|text| (text, false)),
+            "[ ]{0,2}(XID|IDX|id)=[a-z]{0,3}".prop_map(|text| (text, false)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn pairs_are_what_splitting_gives(line in "[ab;]{0,70}") {
+            let split: Vec<_> = line.split(';').map(str::as_bytes).collect();
+            prop_assert_eq!(pairs(line.as_bytes()).map(|(_, pair)| pair).collect::<Vec<_>>(), split);
+            for (start, pair) in pairs(line.as_bytes()) {
+                prop_assert_eq!(&line.as_bytes()[start..start + pair.len()], pair);
+            }
+        }
+
+        #[test]
+        fn stripping_leaves_exactly_the_others(
+            line in proptest::collection::vec(pair(), 1..8),
+        ) {
+            let text = |pairs: &[(String, bool)]| {
+                let pairs: Vec<_> = pairs.iter().map(|(text, _)| text.as_str()).collect();
+                pairs.join(";")
+            };
+            let others: Vec<_> = line.iter().filter(|(_, ours)| !ours).cloned().collect();
+            let mut expected = text(&others);
+            if line[0].1 {
+                expected = expected.trim_start().to_owned();
+            }
+            if others.len() < line.len() && others.iter().all(|(text, _)| text.trim().is_empty()) {
+                expected.clear();
+            }
+            let mut map = request(&[&text(&line)]);
+            strip(&mut map, b"ID");
+            let rest = map.get(COOKIE).map_or(&b""[..], HeaderValue::as_bytes);
+            prop_assert_eq!(String::from_utf8_lossy(rest), expected);
+        }
+
+        #[test]
+        fn hostile_lines_are_read_and_cleaned(
+            lines in proptest::collection::vec(
+                proptest::collection::vec(prop_oneof![
+                    Just(b'I'), Just(b'D'), Just(b'='), Just(b';'), Just(b' '), Just(b'"'), 0x20..0x7f_u8, 0x80..=0xff_u8,
+                ], 0..60), 0..4),
+        ) {
+            let mut map = HeaderMap::new();
+            for line in lines {
+                map.append(COOKIE, HeaderValue::from_bytes(&line).unwrap());
+            }
+            let before = map.clone();
+            let had = values(&map, b"ID").count();
+            strip(&mut map, b"ID");
+            prop_assert_eq!(values(&map, b"ID").count(), 0);
+            if had == 0 {
+                prop_assert_eq!(map, before);
+            }
+        }
+    }
+}

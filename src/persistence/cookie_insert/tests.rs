@@ -1,0 +1,386 @@
+use super::*;
+use crate::config::model::{OnUnavailable, SameSite, Secure};
+use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
+use proptest::prelude::*;
+
+const NOW: UnixTime = UnixTime(1_800_000_000);
+const SECRET: &str = "a secret for tests only";
+
+/// The defaults of the configuration.
+pub(in crate::persistence) fn settings() -> Settings {
+    Settings {
+        cookie: "SERVERID".into(),
+        timeout: Some(Duration::from_secs(3600)),
+        max_lifetime: None,
+        token: Form::Signed,
+        secret_file: None,
+        domain: None,
+        path: "/".to_owned(),
+        secure: Secure::Auto,
+        http_only: true,
+        same_site: SameSite::Lax,
+        on_unavailable: OnUnavailable::Rebalance,
+    }
+}
+
+fn keys(text: &str) -> Keyring {
+    Keyring::parse(text.as_bytes()).unwrap()
+}
+
+/// A pool whose servers' handles are their names.
+fn insert_in(
+    settings: &Settings,
+    secrets: &str,
+    pool: &str,
+    servers: &[&str],
+) -> CookieInsert<String> {
+    let servers = servers
+        .iter()
+        .map(|name| (Arc::from(*name), (*name).to_owned()));
+    CookieInsert::new(settings, &keys(secrets), pool, servers)
+}
+
+fn insert(settings: &Settings, servers: &[&str]) -> CookieInsert<String> {
+    insert_in(settings, SECRET, "tomcats", servers)
+}
+
+fn later(seconds: u64) -> UnixTime {
+    UnixTime(NOW.0 + seconds)
+}
+
+/// The pair that a client sends back.
+fn pair(set: &HeaderValue) -> String {
+    let line = set.to_str().unwrap();
+    line.split(';').next().unwrap().to_owned()
+}
+
+fn cookie(
+    insert: &CookieInsert<String>,
+    server: &str,
+    started: UnixTime,
+    issued: UnixTime,
+) -> String {
+    pair(&insert.cookie_for(server, started, issued, false))
+}
+
+fn request(line: &str) -> HeaderMap {
+    let mut request = HeaderMap::new();
+    request.insert(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+    request
+}
+
+fn read(insert: &CookieInsert<String>, line: &str, now: UnixTime) -> Lookup<String> {
+    insert.read(&request(line), now)
+}
+
+fn server(found: Lookup<String>) -> Option<String> {
+    match found {
+        Lookup::Bound(bound) => Some(bound.server),
+        _ => None,
+    }
+}
+
+fn bound(server: &str, session_started: UnixTime, renew: bool) -> Lookup<String> {
+    Lookup::Bound(Bound {
+        server: server.to_owned(),
+        session_started,
+        renew,
+    })
+}
+
+#[test]
+fn a_session_goes_back_to_its_server() {
+    let insert = insert(&settings(), &["a", "b"]);
+    let line = cookie(&insert, "b", NOW, NOW);
+    assert_eq!(read(&insert, &line, NOW), bound("b", NOW, false));
+    assert_eq!(
+        read(&insert, &format!("x=1; {line}; y=2"), NOW),
+        bound("b", NOW, false)
+    );
+    let quoted = format!("{}\"", line.replacen('=', "=\"", 1));
+    assert_eq!(read(&insert, &quoted, NOW), bound("b", NOW, false));
+    assert_eq!(insert.read(&HeaderMap::new(), NOW), Lookup::Miss);
+    assert_eq!(read(&insert, "x=1", NOW), Lookup::Miss);
+    assert_eq!(read(&insert, "SERVERID=b", NOW), Lookup::Invalid);
+    assert_eq!(read(&insert, "SERVERID=", NOW), Lookup::Invalid);
+}
+
+#[test]
+fn a_cookie_says_nothing_readable() {
+    let insert = insert(&settings(), &["tomcat1"]);
+    let line = cookie(&insert, "tomcat1", NOW, NOW);
+    assert_eq!(line.len(), "SERVERID=".len() + 48);
+    assert!(!line.contains("tomcat"));
+}
+
+#[test]
+fn an_idle_session_expires_and_a_busy_one_is_renewed_at_half() {
+    let insert = insert(&settings(), &["a"]);
+    let line = cookie(&insert, "a", NOW, NOW);
+    assert_eq!(read(&insert, &line, later(1799)), bound("a", NOW, false));
+    assert_eq!(read(&insert, &line, later(1800)), bound("a", NOW, true));
+    assert_eq!(read(&insert, &line, later(3600)), bound("a", NOW, true));
+    assert_eq!(read(&insert, &line, later(3601)), Lookup::Expired);
+
+    let renewed = cookie(&insert, "a", NOW, later(1800));
+    assert_eq!(read(&insert, &renewed, later(3601)), bound("a", NOW, true));
+    assert_eq!(read(&insert, &renewed, later(3599)), bound("a", NOW, false));
+}
+
+#[test]
+fn a_browser_session_neither_expires_nor_is_renewed() {
+    let insert = insert(
+        &Settings {
+            timeout: None,
+            ..settings()
+        },
+        &["a"],
+    );
+    let set = insert.cookie_for("a", NOW, NOW, false);
+    assert!(!set.to_str().unwrap().contains("Max-Age"));
+    assert_eq!(
+        read(&insert, &pair(&set), later(400 * 86400)),
+        bound("a", NOW, false)
+    );
+}
+
+#[test]
+fn a_session_ends_at_its_lifetime_however_busy() {
+    let max_lifetime = Some(Duration::from_secs(7200));
+    for timeout in [None, Some(Duration::from_secs(3600))] {
+        let insert = insert(
+            &Settings {
+                timeout,
+                max_lifetime,
+                ..settings()
+            },
+            &["a"],
+        );
+        let line = cookie(&insert, "a", NOW, later(7000));
+        assert_eq!(
+            server(read(&insert, &line, later(7200))).as_deref(),
+            Some("a")
+        );
+        assert_eq!(read(&insert, &line, later(7201)), Lookup::Expired);
+        let anew = cookie(&insert, "a", later(7201), later(7201));
+        assert_eq!(
+            read(&insert, &anew, later(7202)),
+            bound("a", later(7201), false)
+        );
+    }
+}
+
+#[test]
+fn a_token_from_the_future_is_invalid_beyond_the_skew_of_clocks() {
+    let insert = insert(&settings(), &["a"]);
+    assert_eq!(
+        read(&insert, &cookie(&insert, "a", NOW, later(60)), NOW),
+        bound("a", NOW, false)
+    );
+    assert_eq!(
+        read(&insert, &cookie(&insert, "a", NOW, later(61)), NOW),
+        Lookup::Invalid
+    );
+    assert_eq!(
+        read(&insert, &cookie(&insert, "a", later(61), NOW), NOW),
+        Lookup::Invalid
+    );
+}
+
+#[test]
+fn a_removed_server_is_gone_and_comes_back() {
+    let insert = insert(&settings(), &["a", "b"]);
+    let line = cookie(&insert, "b", NOW, NOW);
+    let without = self::insert(&settings(), &["a"]);
+    assert_eq!(read(&without, &line, NOW), Lookup::Gone);
+    assert_eq!(read(&without, &line, later(3601)), Lookup::Expired);
+}
+
+#[test]
+fn the_first_usable_cookie_counts() {
+    let insert = insert(&settings(), &["a", "b"]);
+    let (a, b) = (
+        cookie(&insert, "a", NOW, NOW),
+        cookie(&insert, "b", NOW, NOW),
+    );
+    let gone = cookie(&insert, "c", NOW, NOW);
+    let old = cookie(&insert, "a", NOW, UnixTime(NOW.0 - 4000));
+    let bad = "SERVERID=forged";
+    assert_eq!(
+        server(read(&insert, &format!("{a}; {b}"), NOW)).unwrap(),
+        "a"
+    );
+    assert_eq!(
+        server(read(&insert, &format!("{b}; {a}"), NOW)).unwrap(),
+        "b"
+    );
+    assert_eq!(
+        server(read(&insert, &format!("{bad}; {old}; {gone}; {b}"), NOW)).unwrap(),
+        "b"
+    );
+    assert_eq!(
+        read(&insert, &format!("{bad}; {old}; {bad}"), NOW),
+        Lookup::Expired
+    );
+    assert_eq!(
+        read(&insert, &format!("{old}; {gone}; {bad}"), NOW),
+        Lookup::Gone
+    );
+
+    let flood = format!("{bad}; ").repeat(16);
+    assert_eq!(read(&insert, &format!("{flood}{b}"), NOW), Lookup::Invalid);
+    assert_eq!(
+        server(read(
+            &insert,
+            &format!("{}{b}", &flood[bad.len() + 2..]),
+            NOW
+        ))
+        .unwrap(),
+        "b"
+    );
+}
+
+#[test]
+fn secrets_are_rotated_without_rebinding() {
+    let (old, new) = ("the old secret of 2025", "the new secret of 2026");
+    let node = |secrets: &str| insert_in(&settings(), secrets, "tomcats", &["a", "b"]);
+    let line = cookie(&node(old), "b", NOW, NOW);
+    let both = node(&format!("{new}\n{old}"));
+    assert_eq!(server(read(&both, &line, NOW)).unwrap(), "b");
+    assert_eq!(read(&node(new), &line, NOW), Lookup::Invalid);
+    let signed_anew = cookie(&both, "b", NOW, NOW);
+    assert_eq!(server(read(&node(new), &signed_anew, NOW)).unwrap(), "b");
+    assert_eq!(read(&node(old), &signed_anew, NOW), Lookup::Invalid);
+}
+
+#[test]
+fn a_token_of_another_pool_is_not_ours() {
+    let here = insert_in(&settings(), SECRET, "here", &["a"]);
+    let there = insert_in(&settings(), SECRET, "there", &["a"]);
+    assert_eq!(
+        read(&here, &cookie(&there, "a", NOW, NOW), NOW),
+        Lookup::Invalid
+    );
+}
+
+#[test]
+fn a_name_token_is_the_name() {
+    let settings = Settings {
+        token: Form::Name,
+        ..settings()
+    };
+    let insert = insert(&settings, &["a", "b c;%\u{e9}"]);
+    assert_eq!(cookie(&insert, "a", NOW, NOW), "SERVERID=a");
+    let odd = cookie(&insert, "b c;%\u{e9}", NOW, NOW);
+    assert_eq!(odd, "SERVERID=b%20c%3B%25%C3%A9");
+    assert_eq!(server(read(&insert, &odd, NOW)).unwrap(), "b c;%\u{e9}");
+    assert_eq!(read(&insert, "SERVERID=A", NOW), Lookup::Invalid);
+    assert_eq!(read(&insert, "SERVERID=ab", NOW), Lookup::Invalid);
+    // Its Max-Age is the only idle timeout it has, so it begins anew each time.
+    assert_eq!(read(&insert, "SERVERID=a", NOW), bound("a", NOW, true));
+    let session = self::insert(
+        &Settings {
+            timeout: None,
+            ..settings
+        },
+        &["a"],
+    );
+    assert_eq!(read(&session, "SERVERID=a", NOW), bound("a", NOW, false));
+}
+
+#[test]
+fn the_server_does_not_see_the_cookie() {
+    let insert = insert(&settings(), &["a"]);
+    let mut map = request(&format!(
+        "a=1; {}; b=2; SERVERID=forged",
+        cookie(&insert, "a", NOW, NOW)
+    ));
+    insert.strip_request(&mut map);
+    assert_eq!(map, request("a=1; b=2"));
+}
+
+#[test]
+fn a_response_gets_our_cookie_and_loses_the_servers() {
+    let insert = insert(&settings(), &["a"]);
+    let mut response = HeaderMap::new();
+    for line in ["x=1; Path=/", "SERVERID=backend", "y=2"] {
+        response.append(SET_COOKIE, HeaderValue::from_static(line));
+    }
+    let set = insert.cookie_for("a", NOW, NOW, true);
+    insert.finish_response(&mut response, Some(set.clone()));
+    let lines: Vec<_> = response.get_all(SET_COOKIE).iter().collect();
+    assert_eq!(lines, ["x=1; Path=/", "y=2", set.to_str().unwrap()]);
+    assert_eq!(response.get(CACHE_CONTROL).unwrap(), "private");
+}
+
+#[test]
+fn a_response_that_sets_nothing_only_loses_the_servers_cookie() {
+    let insert = insert(&settings(), &["a"]);
+    let mut response = HeaderMap::new();
+    response.append(SET_COOKIE, HeaderValue::from_static("SERVERID=backend"));
+    insert.finish_response(&mut response, None);
+    assert!(response.is_empty());
+}
+
+/// Names of a pool, and the same in another order with some taken out and some put in.
+fn two_pools() -> impl Strategy<Value = (Vec<String>, Vec<String>)> {
+    let names = proptest::collection::hash_set("[a-z0-9.-]{1,6}", 1..12);
+    names.prop_flat_map(move |before| {
+        let before: Vec<_> = before.into_iter().collect();
+        let kept = proptest::sample::subsequence(before.clone(), 0..=before.len());
+        let after = (kept, proptest::collection::vec("[A-Z]{1,6}", 0..4))
+            .prop_map(|(kept, added)| [kept, added].concat())
+            .prop_shuffle();
+        (Just(before), after)
+    })
+}
+
+proptest! {
+    #[test]
+    fn changing_the_pool_rebinds_nobody_else((before, after) in two_pools(), signed: bool) {
+        let token = if signed { Form::Signed } else { Form::Name };
+        let settings = Settings { token, ..settings() };
+        let names = |names: &[String]| insert(&settings, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        let (old, new) = (names(&before), names(&after));
+        for name in &before {
+            let found = server(read(&new, &cookie(&old, name, NOW, NOW), NOW));
+            prop_assert_eq!(found.as_ref(), after.contains(name).then_some(name));
+        }
+    }
+
+    #[test]
+    fn nodes_that_share_a_secret_accept_each_other(
+        mine in proptest::collection::vec("[a-z]{16,20}", 0..3),
+        theirs in proptest::collection::vec("[A-Z]{16,20}", 0..3),
+        shared in "[0-9]{16,20}",
+    ) {
+        // Each signs with the shared one and has others of its own.
+        let node = |others: &[String]| {
+            let secrets = format!("{shared}\n{}", others.join("\n"));
+            insert_in(&settings(), &secrets, "pool", &["a", "b"])
+        };
+        let (one, two) = (node(&mine), node(&theirs));
+        prop_assert_eq!(server(read(&two, &cookie(&one, "a", NOW, NOW), NOW)), Some("a".to_owned()));
+        prop_assert_eq!(server(read(&one, &cookie(&two, "b", NOW, NOW), NOW)), Some("b".to_owned()));
+    }
+
+    #[test]
+    fn nothing_without_the_secret_is_bound(value in proptest::collection::vec(
+        prop_oneof![0x20..0x7f_u8, 0x80..=0xff_u8], 0..80,
+    )) {
+        let insert = insert(&settings(), &["a"]);
+        let mut map = HeaderMap::new();
+        let line = [b"SERVERID=", &value[..]].concat();
+        map.append(COOKIE, HeaderValue::from_bytes(&line).unwrap());
+        prop_assert_eq!(insert.read(&map, NOW), Lookup::Invalid);
+    }
+
+    #[test]
+    fn any_times_are_judged_without_overflow(issued: u64, started: u64, now: u64, timeout: u64) {
+        let timeout = Some(Duration::from_secs(timeout));
+        let insert = insert(&Settings { timeout, max_lifetime: timeout, ..settings() }, &["a"]);
+        let line = cookie(&insert, "a", UnixTime(started), UnixTime(issued));
+        let found = read(&insert, &line, UnixTime(now));
+        prop_assert!(!matches!(found, Lookup::Miss | Lookup::Gone));
+    }
+}

@@ -1,0 +1,85 @@
+//! Session persistence: which server a client's earlier requests went to, and how that is remembered.
+//!
+//! Everything here is a plain function over header fields, names and a time that is passed in; who
+//! picks a server when none is bound, and whether the bound one can take the request, is decided
+//! elsewhere.
+//!
+//! - [`CookieInsert`]: the load balancer sets a cookie of its own that the servers never see.
+//! - [`Keyring`]: the secrets that sign such cookies.
+
+mod cache_control;
+mod cookie;
+mod cookie_insert;
+mod keyring;
+mod set_cookie;
+mod token;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use cookie_insert::CookieInsert;
+pub use keyring::{KeyError, KeyWarning, Keyring, LoadedKeys, SecretError};
+
+/// Whole seconds since 1970-01-01 00:00:00 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(pub u64);
+
+impl UnixTime {
+    /// Seconds from `earlier` to `self`; 0 if `earlier` is the later one.
+    pub const fn seconds_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl From<SystemTime> for UnixTime {
+    /// A time before 1970 counts as 1970.
+    fn from(time: SystemTime) -> Self {
+        Self(
+            time.duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+        )
+    }
+}
+
+/// What a request says about its session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup<S> {
+    /// Nothing.
+    Miss,
+    /// Something that nobody who has our key made.
+    Invalid,
+    /// A session that was idle for too long, or is too old.
+    Expired,
+    /// A session whose server is no longer in the pool.
+    Gone,
+    /// A session of a server of this pool.
+    Bound(Bound<S>),
+}
+
+/// A session and its server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound<S> {
+    /// The handle that was given for it.
+    pub server: S,
+    /// When the session was balanced; a renewed token keeps it.
+    pub session_started: UnixTime,
+    /// The response should set the cookie again, because half of its idle timeout has passed.
+    pub renew: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_time_before_the_epoch_is_the_epoch() {
+        assert_eq!(
+            UnixTime::from(UNIX_EPOCH - Duration::from_secs(5)),
+            UnixTime(0)
+        );
+        assert_eq!(
+            UnixTime::from(UNIX_EPOCH + Duration::from_millis(1999)),
+            UnixTime(1)
+        );
+    }
+}

@@ -1,0 +1,289 @@
+//! One server of a pool: who it is, where it is, how it does.
+//!
+//! A [`Server`] lives as long as its name and address stay in the configuration, over any number of
+//! reloads, and then as long as a lease on it is out. Its counters are plain atomics; what decides
+//! about new work is in the pool's one lock, not here.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+
+use super::gate::{Admission, Gate, Resolution};
+use crate::balance::Slot;
+use crate::config::model::{PoolServer, ServerAddress};
+use crate::observe::ServerState;
+use crate::observe::metrics::ServerMetrics;
+
+/// A server of a pool.
+pub struct Server {
+    name: Arc<str>,
+    configured: ServerAddress,
+    slot: Slot,
+    weight: AtomicU32,
+    effective_percent: AtomicU32,
+    limit: AtomicU32,
+    backup: AtomicBool,
+    endpoint: ArcSwapOption<Endpoint>,
+    /// The name and the resolved address as text, for logs: formatted once, not per request.
+    address_text: ArcSwapOption<Box<str>>,
+    gate: Mutex<Gate>,
+    /// What follows from gate and weight, as [`Admission`]'s discriminant: read for each bound request.
+    admission: AtomicU8,
+    pub(super) been_up: AtomicBool,
+    last_check: Mutex<Option<LastCheck>>,
+    requests: AtomicU64,
+    errors: AtomicU64,
+    latency_us: AtomicU64,
+    metrics: ServerMetrics,
+}
+
+/// Where to connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// TCP.
+    Inet(SocketAddr),
+    /// A Unix socket.
+    Unix(Arc<Path>),
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Inet(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The last active check that ended.
+#[derive(Debug, Clone)]
+pub struct LastCheck {
+    /// Whether it passed.
+    pub success: bool,
+    /// What it saw, in words.
+    pub reason: String,
+    /// When it ended.
+    pub at: SystemTime,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl Server {
+    pub(super) fn new(model: &PoolServer, slot: Slot, gate: Gate, metrics: ServerMetrics) -> Self {
+        let server = Self {
+            name: Arc::clone(&model.name),
+            configured: model.address.clone(),
+            slot,
+            weight: AtomicU32::new(u32::from(model.weight)),
+            effective_percent: AtomicU32::new(100),
+            limit: AtomicU32::new(model.max_connections),
+            backup: AtomicBool::new(model.backup),
+            endpoint: ArcSwapOption::empty(),
+            address_text: ArcSwapOption::empty(),
+            gate: Mutex::new(gate),
+            admission: AtomicU8::new(Admission::Closed as u8),
+            been_up: AtomicBool::new(false),
+            last_check: Mutex::new(None),
+            requests: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            latency_us: AtomicU64::new(0),
+            metrics,
+        };
+        server.refresh_admission();
+        match &model.address {
+            ServerAddress::Socket(address) => server.set_endpoint(Some(Endpoint::Inet(*address))),
+            ServerAddress::Unix(path) => {
+                server.set_endpoint(Some(Endpoint::Unix(Arc::from(path.as_path()))));
+            }
+            ServerAddress::Name(..) => {}
+        }
+        server
+    }
+
+    /// What resolution starts from: an address needs none.
+    pub(super) fn initial_resolution(address: &ServerAddress) -> Resolution {
+        match address {
+            ServerAddress::Name(..) => Resolution::Unresolved,
+            ServerAddress::Socket(_) | ServerAddress::Unix(_) => Resolution::Resolved,
+        }
+    }
+
+    /// The server's name, unique in its pool.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The address as configured.
+    pub fn configured_address(&self) -> &ServerAddress {
+        &self.configured
+    }
+
+    /// Where to connect now; `None` while its name does not resolve.
+    pub fn endpoint(&self) -> Option<Arc<Endpoint>> {
+        self.endpoint.load_full()
+    }
+
+    /// [`Self::endpoint`] as text, formatted once.
+    pub fn address_text(&self) -> Option<Arc<Box<str>>> {
+        self.address_text.load_full()
+    }
+
+    /// Sets where to connect.
+    pub fn set_endpoint(&self, endpoint: Option<Endpoint>) {
+        self.address_text.store(
+            endpoint
+                .as_ref()
+                .map(|endpoint| Arc::new(endpoint.to_string().into_boxed_str())),
+        );
+        self.endpoint.store(endpoint.map(Arc::new));
+    }
+
+    /// Its place in the pool's selector.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// The weight in force, before slow start.
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_weight(&self, weight: u32) {
+        self.weight.store(weight, Ordering::Relaxed);
+        self.refresh_admission();
+    }
+
+    /// How much of its weight slow start allows, 10–100 percent.
+    pub fn effective_percent(&self) -> u32 {
+        self.effective_percent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_effective_percent(&self, percent: u32) {
+        self.effective_percent.store(percent, Ordering::Relaxed);
+    }
+
+    /// Requests at once, `0` = no limit.
+    pub fn limit(&self) -> u32 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_limit(&self, limit: u32) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Used only when no other server is available.
+    pub fn is_backup(&self) -> bool {
+        self.backup.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_backup(&self, backup: bool) {
+        self.backup.store(backup, Ordering::Relaxed);
+    }
+
+    /// A copy of the gate, for whoever shows it.
+    pub fn gate(&self) -> Gate {
+        self.gate.lock().clone()
+    }
+
+    /// The state in one word, as metrics and the API name it.
+    pub fn state(&self) -> ServerState {
+        match self.gate.lock().state() {
+            ServerState::Up | ServerState::Unknown if self.weight() == 0 => ServerState::Drain,
+            other => other,
+        }
+    }
+
+    /// Which work the server may be given: what its gate lets through, less new sessions when its
+    /// weight is 0.
+    pub fn admission(&self) -> Admission {
+        const ALL: [Admission; 4] = [
+            Admission::Up,
+            Admission::Unknown,
+            Admission::BoundOnly,
+            Admission::Closed,
+        ];
+        let now = self.admission.load(Ordering::Relaxed);
+        ALL.into_iter()
+            .find(|admission| *admission as u8 == now)
+            .unwrap_or(Admission::Closed)
+    }
+
+    /// Runs `write` on the gate. Returns what it returned.
+    pub(super) fn change_gate(&self, write: impl FnOnce(&mut Gate) -> bool) -> bool {
+        let changed = write(&mut self.gate.lock());
+        self.refresh_admission();
+        changed
+    }
+
+    fn refresh_admission(&self) {
+        let admission = match self.gate.lock().admission() {
+            Admission::Up | Admission::Unknown if self.weight() == 0 => Admission::BoundOnly,
+            other => other,
+        };
+        self.admission.store(admission as u8, Ordering::Relaxed);
+    }
+
+    /// The last active check that ended.
+    pub fn last_check(&self) -> Option<LastCheck> {
+        self.last_check.lock().clone()
+    }
+
+    pub(super) fn set_last_check(&self, check: LastCheck) {
+        *self.last_check.lock() = Some(check);
+    }
+
+    /// Notes one request that ended on this server: whether it failed for the server's part, and how
+    /// long the first byte of the answer took, if one came.
+    pub fn note_request(&self, failed: bool, first_byte: Option<Duration>) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if failed {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(first_byte) = first_byte {
+            let sample = u64::try_from(first_byte.as_micros()).unwrap_or(u64::MAX / 16);
+            let mean = self.latency_us.load(Ordering::Relaxed);
+            // An exponentially weighted mean with 1/8 for the newest. A lost update under contention
+            // loses one sample of a display value.
+            let next = if mean == 0 {
+                sample
+            } else {
+                mean - mean / 8 + sample / 8
+            };
+            self.latency_us.store(next, Ordering::Relaxed);
+        }
+    }
+
+    /// Requests that ended here since the start.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Requests that failed for the server's part since the start.
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// A moving mean of the time to the first byte of an answer.
+    pub fn latency(&self) -> Duration {
+        Duration::from_micros(self.latency_us.load(Ordering::Relaxed))
+    }
+
+    /// The handles of its metrics.
+    pub fn metrics(&self) -> &ServerMetrics {
+        &self.metrics
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("name", &self.name)
+            .field("address", &self.configured)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,295 @@
+//! The pool as a whole: leases, gates, tiers, queue, reconciliation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::model::{
+    Algorithm, CheckKind, HealthCheck, InitialState, Keepalive, PoolServer, Queue, Retries,
+    ServerAddress, Timeouts,
+};
+
+fn server(name: &str, weight: u16) -> PoolServer {
+    PoolServer {
+        name: name.into(),
+        address: ServerAddress::Socket("127.0.0.1:1".parse().unwrap()),
+        weight,
+        max_connections: 0,
+        backup: false,
+    }
+}
+
+fn model(servers: Vec<PoolServer>) -> model::Pool {
+    model::Pool {
+        name: "p".into(),
+        algorithm: Algorithm::WeightedRoundRobin,
+        servers,
+        persistence: None,
+        health_check: None,
+        slow_start: Duration::ZERO,
+        queue: Queue {
+            size: 0,
+            timeout: Duration::from_secs(5),
+        },
+        timeouts: Timeouts {
+            connect: Duration::from_secs(5),
+            send: Duration::from_secs(60),
+            receive: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+        },
+        retries: Retries {
+            attempts: 2,
+            on_connect_failure: true,
+            on_reset_before_response: true,
+            on_502: false,
+            on_503: false,
+            on_504: false,
+        },
+        keepalive: Keepalive { connections: 128 },
+    }
+}
+
+fn checked(mut model: model::Pool) -> model::Pool {
+    model.health_check = Some(HealthCheck {
+        kind: CheckKind::Tcp,
+        interval: Duration::from_secs(5),
+        fast_interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(2),
+        rise: 2,
+        fall: 3,
+        initial: InitialState::Unknown,
+        port: None,
+    });
+    model
+}
+
+fn pool(model: &model::Pool) -> Arc<Pool> {
+    Pool::new(model, &Metrics::new(std::time::SystemTime::UNIX_EPOCH))
+}
+
+fn named(pool: &Pool, name: &str) -> Arc<Server> {
+    pool.servers()
+        .iter()
+        .find(|server| &**server.name() == name)
+        .cloned()
+        .unwrap()
+}
+
+fn picks(pool: &Arc<Pool>, count: usize) -> HashMap<String, usize> {
+    let mut picks = HashMap::new();
+    for _ in 0..count {
+        let lease = pool.acquire(&[]).unwrap();
+        *picks.entry(lease.server().name().to_string()).or_insert(0) += 1;
+    }
+    picks
+}
+
+#[test]
+fn a_dropped_lease_is_the_release() {
+    let pool = pool(&model(vec![server("a", 1)]));
+    let a = named(&pool, "a");
+    let lease = pool.acquire(&[]).unwrap();
+    assert_eq!(pool.active(&a), 1);
+    let bound = pool.acquire_bound(&a).unwrap();
+    assert_eq!(pool.active(&a), 2);
+    drop(lease);
+    drop(bound);
+    assert_eq!(pool.active(&a), 0);
+}
+
+#[test]
+fn unknown_servers_wait_until_one_is_known_to_be_up() {
+    let pool = pool(&checked(model(vec![server("a", 1), server("b", 1)])));
+    assert_eq!(picks(&pool, 10).len(), 2, "none is known: all take traffic");
+    pool.set_checked(&named(&pool, "a"), Checked::Up, "ok");
+    assert_eq!(picks(&pool, 10), HashMap::from([("a".to_owned(), 10)]));
+    pool.set_checked(&named(&pool, "b"), Checked::Up, "ok");
+    assert_eq!(picks(&pool, 10).len(), 2);
+}
+
+#[test]
+fn backups_step_in_and_out() {
+    let mut backup = server("spare", 1);
+    backup.backup = true;
+    let pool = pool(&checked(model(vec![server("a", 1), backup])));
+    for name in ["a", "spare"] {
+        pool.set_checked(&named(&pool, name), Checked::Up, "ok");
+    }
+    assert_eq!(picks(&pool, 4), HashMap::from([("a".to_owned(), 4)]));
+    pool.set_checked(&named(&pool, "a"), Checked::Down, "refused");
+    assert_eq!(picks(&pool, 4), HashMap::from([("spare".to_owned(), 4)]));
+    pool.set_checked(&named(&pool, "spare"), Checked::Down, "refused");
+    assert_eq!(pool.acquire(&[]).unwrap_err(), Refusal::NoneAvailable);
+    pool.set_checked(&named(&pool, "a"), Checked::Up, "ok");
+    assert_eq!(picks(&pool, 4), HashMap::from([("a".to_owned(), 4)]));
+}
+
+#[test]
+fn draining_and_weight_zero_keep_the_bound_only() {
+    let pool = pool(&model(vec![server("a", 1), server("b", 0)]));
+    assert_eq!(picks(&pool, 4), HashMap::from([("a".to_owned(), 4)]));
+    assert!(pool.acquire_bound(&named(&pool, "b")).is_ok());
+    let a = named(&pool, "a");
+    pool.set_operator(&a, Operator::Drain);
+    assert_eq!(pool.acquire(&[]).unwrap_err(), Refusal::NoneAvailable);
+    assert!(pool.acquire_bound(&a).is_ok());
+    pool.set_operator(&a, Operator::Maintenance);
+    assert_eq!(
+        pool.acquire_bound(&a).unwrap_err(),
+        BoundRefusal::Unavailable
+    );
+}
+
+#[test]
+fn a_retry_falls_back_to_servers_that_were_not_first_choice() {
+    let mut backup = server("spare", 1);
+    backup.backup = true;
+    let pool = pool(&model(vec![server("a", 1), backup]));
+    let tried = [named(&pool, "a").slot()];
+    let lease = pool.acquire(&tried).unwrap();
+    assert_eq!(&**lease.server().name(), "spare");
+    let tried = [tried[0], lease.server().slot()];
+    assert_eq!(pool.acquire(&tried).unwrap_err(), Refusal::Full);
+}
+
+#[tokio::test]
+async fn a_freed_place_goes_to_the_first_who_waits() {
+    let mut only = server("a", 1);
+    only.max_connections = 1;
+    let mut model = model(vec![only]);
+    model.queue.size = 1;
+    let pool = pool(&model);
+    let held = pool.acquire(&[]).unwrap();
+    assert_eq!(pool.acquire(&[]).unwrap_err(), Refusal::Full);
+    let waiter = {
+        let pool = Arc::clone(&pool);
+        tokio::spawn(async move { pool.wait(None, &[]).await })
+    };
+    while pool.queue_length() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        pool.wait(None, &[]).await.unwrap_err(),
+        QueueRefusal::Full,
+        "one waits already"
+    );
+    drop(held);
+    let lease = waiter.await.unwrap().unwrap();
+    assert_eq!(pool.active(lease.server()), 1);
+    drop(lease);
+    assert_eq!(pool.active(&named(&pool, "a")), 0);
+    assert_eq!(pool.queue_length(), 0);
+}
+
+#[tokio::test]
+async fn a_waiter_that_gives_up_leaves_nothing_behind() {
+    let mut only = server("a", 1);
+    only.max_connections = 1;
+    let mut model = model(vec![only]);
+    model.queue = Queue {
+        size: 4,
+        timeout: Duration::from_millis(20),
+    };
+    let pool = pool(&model);
+    let held = pool.acquire(&[]).unwrap();
+    assert_eq!(
+        pool.wait(None, &[]).await.unwrap_err(),
+        QueueRefusal::TimedOut
+    );
+    let cancelled = pool.wait(None, &[]);
+    drop(cancelled);
+    drop(held);
+    assert_eq!(pool.queue_length(), 0);
+    assert_eq!(pool.active(&named(&pool, "a")), 0);
+    assert!(pool.acquire(&[]).is_ok());
+}
+
+#[test]
+fn a_reload_keeps_what_is_unchanged() {
+    let before = model(vec![server("a", 1), server("b", 1)]);
+    let pool = pool(&before);
+    let a = named(&pool, "a");
+    let lease = pool.acquire_bound(&a).unwrap();
+    pool.set_checked(&a, Checked::Down, "refused");
+
+    let mut moved = server("b", 1);
+    moved.address = ServerAddress::Socket("127.0.0.1:2".parse().unwrap());
+    let after = model(vec![server("c", 1), moved, server("a", 5)]);
+    pool.reconcile(&after);
+    assert!(Arc::ptr_eq(&a, &named(&pool, "a")), "the same server");
+    assert_eq!(a.weight(), 5);
+    assert_eq!(pool.active(&a), 1);
+    assert_eq!(a.admission(), Admission::Closed, "health is kept");
+    assert_eq!(picks(&pool, 10).len(), 2, "b and c take the traffic");
+    drop(lease);
+    assert_eq!(pool.active(&a), 0);
+}
+
+#[test]
+fn a_removed_server_with_leases_out_does_no_harm() {
+    let pool = pool(&model(vec![server("a", 1), server("b", 1)]));
+    let leases: Vec<_> = (0..6).map(|_| pool.acquire(&[]).unwrap()).collect();
+    pool.reconcile(&model(vec![server("b", 1)]));
+    pool.reconcile(&model(vec![server("b", 1), server("c", 1)]));
+    drop(leases);
+    for server in pool.servers().iter() {
+        assert_eq!(pool.active(server), 0);
+    }
+}
+
+#[test]
+fn a_server_that_comes_back_starts_slowly() {
+    let mut settings = checked(model(vec![server("a", 10), server("b", 10)]));
+    settings.slow_start = Duration::from_secs(10);
+    let pool = pool(&settings);
+    let (a, b) = (named(&pool, "a"), named(&pool, "b"));
+    pool.set_checked(&a, Checked::Up, "ok");
+    pool.set_checked(&b, Checked::Up, "ok");
+    assert_eq!(a.effective_percent(), 100, "the first check is no return");
+    pool.set_checked(&b, Checked::Down, "refused");
+    pool.set_checked(&b, Checked::Up, "ok");
+    assert_eq!(b.effective_percent(), 10);
+    let picked = picks(&pool, 110);
+    assert_eq!((picked["a"], picked["b"]), (100, 10));
+    pool.advance_slow_start(Instant::now() + Duration::from_secs(20));
+    assert_eq!(b.effective_percent(), 100);
+    let picked = picks(&pool, 100);
+    assert_eq!((picked["a"], picked["b"]), (50, 50));
+}
+
+proptest! {
+    /// Whatever happens in whatever order, when all leases are gone every count is 0.
+    #[test]
+    fn counts_return_to_zero(steps in prop::collection::vec((0u8..7, 0usize..4), 1..200)) {
+        let mut backup = server("d", 1);
+        backup.backup = true;
+        let mut limited = server("c", 3);
+        limited.max_connections = 2;
+        let pool = pool(&checked(model(vec![server("a", 1), server("b", 2), limited, backup])));
+        let servers = pool.servers();
+        let mut leases = Vec::new();
+        for (step, which) in steps {
+            let server = &servers[which];
+            match step {
+                0 | 1 => leases.extend(pool.acquire(&[]).ok()),
+                2 => leases.extend(pool.acquire_bound(server).ok()),
+                3 => leases.extend(pool.acquire(&[server.slot()]).ok()),
+                4 => { if !leases.is_empty() { leases.swap_remove(which % leases.len()); } }
+                5 => pool.set_checked(server, Checked::Down, "refused"),
+                _ => pool.set_checked(server, Checked::Up, "ok"),
+            }
+            let held = |server: &Arc<Server>| leases.iter()
+                .filter(|lease| Arc::ptr_eq(lease.server(), server)).count();
+            for server in servers.iter() {
+                prop_assert_eq!(pool.active(server) as usize, held(server));
+            }
+        }
+        leases.clear();
+        for server in servers.iter() {
+            prop_assert_eq!(pool.active(server), 0);
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Pools, listeners and what they share, put together and changed in place.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use pingora::server::configuration::ServerConf;
+use pingora_proxy::{HttpProxy, http_proxy};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::keys::Keys;
+use crate::admin;
+use crate::config::model::{self, Config};
+use crate::health::Watch;
+use crate::http::{Edge, HttpListener, PoolSite, Shared, Site, connection};
+use crate::listen::{self, Drain, Limits};
+use crate::observe::Metrics;
+use crate::observe::access_log::AccessLog;
+use crate::pool::Pool;
+
+/// How often the weights of servers in slow start are brought up to date.
+const SLOW_START_STEP: Duration = Duration::from_millis(100);
+
+/// A running instance.
+pub struct Instance {
+    pub(super) started: (SystemTime, Instant),
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) drain: Arc<Drain>,
+    pub(super) listeners: Vec<Listening>,
+    pub(super) access_log: Arc<AccessLog>,
+    /// Client connections being served.
+    pub(super) connections: TaskTracker,
+    pub(super) state: Mutex<Changeable>,
+    shared: Arc<Shared>,
+    proxy: Arc<HttpProxy<Edge>>,
+    background: TaskTracker,
+}
+
+/// What a reload changes.
+pub(super) struct Changeable {
+    pub(super) config: Config,
+    pub(super) pools: Vec<Running>,
+    keys: Keys,
+    /// Set once connections are accepted.
+    pub(super) accepting: bool,
+}
+
+/// A pool and those who watch over its servers.
+pub(super) struct Running {
+    pub(super) pool: Arc<Pool>,
+    watch: Arc<Watch>,
+}
+
+/// A listener and where it listens.
+pub(super) struct Listening {
+    pub(super) name: Arc<str>,
+    pub(super) http: Arc<HttpListener>,
+    pub(super) requests: Arc<AtomicU64>,
+    pub(super) addresses: Mutex<Vec<SocketAddr>>,
+    limits: Arc<Limits>,
+    keepalive: model::TcpKeepalive,
+}
+
+impl Instance {
+    /// Puts an instance together; servers are watched from now on. Must be called within a runtime.
+    /// `room` is how many client connections may be held.
+    pub fn new(
+        config: &Config,
+        keys: Keys,
+        metrics: Arc<Metrics>,
+        access_log: Arc<AccessLog>,
+        room: usize,
+    ) -> Self {
+        let background = TaskTracker::new();
+        let drain = Arc::new(Drain::default());
+        let pools: Vec<Running> = config
+            .pools
+            .iter()
+            .map(|model| Running::start(model, &metrics, &background))
+            .collect();
+        let process = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
+        let sites = pool_sites(&pools, &keys);
+        let listeners = config
+            .listeners
+            .iter()
+            .filter_map(|model| {
+                let target = sites.get(&model.pool)?;
+                let requests = Arc::new(AtomicU64::new(0));
+                let site = Site::new(model, Arc::clone(target), &metrics, &requests);
+                Some(Listening {
+                    name: Arc::clone(&model.name),
+                    http: Arc::new(HttpListener {
+                        site: ArcSwap::from_pointee(site),
+                    }),
+                    requests,
+                    addresses: Mutex::default(),
+                    limits: Limits::new(
+                        Arc::clone(&process),
+                        model.max_connections,
+                        metrics.listener(&model.name),
+                    ),
+                    keepalive: model.tcp_keepalive,
+                })
+            })
+            .collect();
+        let shared = Arc::new(Shared {
+            access_log: Arc::clone(&access_log),
+            drain: Arc::clone(&drain),
+        });
+        let proxy = http_proxy(
+            &Arc::new(pingora_conf(config)),
+            Edge::new(Arc::clone(&shared)),
+        );
+        Self {
+            started: (SystemTime::now(), Instant::now()),
+            metrics,
+            drain,
+            listeners,
+            access_log,
+            connections: TaskTracker::new(),
+            state: Mutex::new(Changeable {
+                config: config.clone(),
+                pools,
+                keys,
+                accepting: false,
+            }),
+            shared,
+            proxy: Arc::new(proxy),
+            background,
+        }
+    }
+
+    /// Returns when every server has had its first check, or after `at_most`.
+    pub async fn first_checks(&self, at_most: Duration) {
+        let watches: Vec<_> = self
+            .state
+            .lock()
+            .pools
+            .iter()
+            .map(|running| Arc::clone(&running.watch))
+            .collect();
+        let all = async {
+            for watch in &watches {
+                watch.first_results(at_most).await;
+            }
+        };
+        // What isn't known by then is the state `unknown`.
+        drop(tokio::time::timeout(at_most, all).await);
+    }
+
+    /// Accepts connections on the bound sockets, in the order of the listeners.
+    pub fn accept(self: &Arc<Self>, sockets: Vec<Vec<std::net::TcpListener>>) {
+        for (listening, sockets) in self.listeners.iter().zip(sockets) {
+            for socket in sockets {
+                let bound = socket.local_addr().and_then(|address| {
+                    TcpListener::from_std(socket).map(|socket| (address, socket))
+                });
+                match bound {
+                    Ok((address, socket)) => {
+                        listening.addresses.lock().push(address);
+                        tracing::info!(%address, listener = &*listening.name, "listening");
+                        self.accept_on(listening, socket);
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, listener = &*listening.name, "cannot listen");
+                    }
+                }
+            }
+        }
+        self.state.lock().accepting = true;
+        let instance = Arc::downgrade(self);
+        self.background.spawn(async move {
+            let mut ticks = tokio::time::interval(SLOW_START_STEP);
+            loop {
+                ticks.tick().await;
+                let Some(instance) = instance.upgrade() else {
+                    return;
+                };
+                let now = Instant::now();
+                for running in &instance.state.lock().pools {
+                    running.pool.advance_slow_start(now);
+                }
+            }
+        });
+    }
+
+    fn accept_on(&self, listening: &Listening, socket: TcpListener) {
+        let (proxy, shared) = (Arc::clone(&self.proxy), Arc::clone(&self.shared));
+        let (http, connections) = (Arc::clone(&listening.http), self.connections.clone());
+        let serve = move |stream, peer, admitted| {
+            connections.spawn(connection::serve(
+                Arc::clone(&proxy),
+                Arc::clone(&shared),
+                Arc::clone(&http),
+                stream,
+                peer,
+                admitted,
+            ));
+        };
+        // Tracked with the connections: those still in the backlog are to be served, too.
+        self.connections.spawn(listen::accept(
+            socket,
+            Arc::clone(&listening.limits),
+            listening.keepalive,
+            Arc::clone(&self.drain),
+            serve,
+        ));
+    }
+
+    /// Serves the admin listener until the returned token is cancelled.
+    pub fn serve_admin(self: &Arc<Self>, listener: admin::Listener) -> CancellationToken {
+        if let Some(address) = listener.tcp_address() {
+            tracing::info!(%address, "admin listening");
+        }
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let view: Arc<dyn admin::View> = Arc::clone(self) as _;
+        let state = admin::State {
+            metrics: Arc::clone(&self.metrics),
+            view,
+        };
+        self.background.spawn(async move {
+            let served = admin::serve(listener, state, async move { stopped.cancelled().await });
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the admin listener failed");
+            }
+        });
+        stop
+    }
+
+    /// Applies a new configuration to pools and routes.
+    ///
+    /// # Errors
+    ///
+    /// What can't be applied to a running instance, in words; nothing is changed then.
+    pub fn reload(&self, config: Config) -> Result<(), String> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        refuse_what_needs_a_restart(&state.config, &config)?;
+        state
+            .keys
+            .extend(&config)
+            .map_err(|error| error.to_string())?;
+
+        let mut old: HashMap<Arc<str>, Running> = state
+            .pools
+            .drain(..)
+            .map(|running| (Arc::clone(running.pool.name()), running))
+            .collect();
+        for model in &config.pools {
+            let running = match old.remove(&model.name) {
+                Some(running) => {
+                    running.pool.reconcile(model);
+                    running.watch.sync();
+                    running
+                }
+                None => Running::start(model, &self.metrics, &self.background),
+            };
+            state.pools.push(running);
+        }
+        let sites = pool_sites(&state.pools, &state.keys);
+        for (listening, model) in self.listeners.iter().zip(&config.listeners) {
+            if let Some(target) = sites.get(&model.pool) {
+                let site = Site::new(
+                    model,
+                    Arc::clone(target),
+                    &self.metrics,
+                    &listening.requests,
+                );
+                listening.http.site.store(Arc::new(site));
+            }
+        }
+        for removed in old.keys() {
+            self.metrics.forget_pool(removed);
+        }
+        state.config = config;
+        Ok(())
+    }
+}
+
+impl Running {
+    fn start(model: &model::Pool, metrics: &Arc<Metrics>, tracker: &TaskTracker) -> Self {
+        let pool = Pool::new(model, metrics);
+        let watch = Arc::new(Watch::start(&pool, tracker));
+        Self { pool, watch }
+    }
+}
+
+fn pool_sites(pools: &[Running], keys: &Keys) -> HashMap<Arc<str>, Arc<PoolSite>> {
+    pools
+        .iter()
+        .map(|running| {
+            let keyring = keys.of(&running.pool.settings()).cloned();
+            (
+                Arc::clone(running.pool.name()),
+                PoolSite::new(&running.pool, keyring.as_ref()),
+            )
+        })
+        .collect()
+}
+
+/// Listeners, process and admin settings are fixed while the process runs.
+fn refuse_what_needs_a_restart(now: &Config, next: &Config) -> Result<(), String> {
+    let fixed = |config: &Config| {
+        let listeners: Vec<_> = config
+            .listeners
+            .iter()
+            .map(|l| {
+                (
+                    Arc::clone(&l.name),
+                    l.bind.clone(),
+                    l.protocol,
+                    l.max_connections,
+                    l.tcp_keepalive,
+                )
+            })
+            .collect();
+        listeners
+    };
+    if fixed(now) == fixed(next) {
+        Ok(())
+    } else {
+        Err(
+            "a listener was added, removed, renamed or rebound, or its connection limits changed: \
+             that needs a restart (pools, servers and HTTP settings can be reloaded)"
+                .to_owned(),
+        )
+    }
+}
+
+/// What Pingora wants to know. Retries are decided by us; its own bound is out of the way.
+fn pingora_conf(config: &Config) -> ServerConf {
+    let kept: usize = config
+        .pools
+        .iter()
+        .map(|pool| pool.keepalive.connections.saturating_mul(pool.servers.len()))
+        .fold(0, usize::saturating_add);
+    ServerConf {
+        threads: config.server.threads,
+        upstream_keepalive_pool_size: kept.div_ceil(config.server.threads).max(1),
+        max_retries: 64,
+        ..ServerConf::default()
+    }
+}

@@ -1,0 +1,105 @@
+//! The keys that sign cookies: read once, before privileges are dropped, and kept over reloads.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::config::model::{Config, Persistence, Pool};
+use crate::persistence::{KeyError, Keyring, LoadedKeys};
+
+/// A key that can't be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyTrouble {
+    /// Of a pool's `secret_file`.
+    #[error("pool {pool}: {source}")]
+    SecretFile {
+        /// The pool.
+        pool: String,
+        /// What is wrong.
+        source: KeyError,
+    },
+    /// The generated one.
+    #[error(
+        "cannot keep the key that signs session cookies in {}: {source}; \
+         set server.state_dir to a directory that can be written, or persistence.secret_file",
+        directory.display()
+    )]
+    StateDir {
+        /// The directory.
+        directory: PathBuf,
+        /// What is wrong.
+        source: KeyError,
+    },
+}
+
+/// Every key that the configuration names.
+#[derive(Default)]
+pub struct Keys {
+    by_file: HashMap<PathBuf, Keyring>,
+    generated: Option<Keyring>,
+}
+
+impl Keys {
+    /// Reads what a configuration needs.
+    ///
+    /// # Errors
+    ///
+    /// The first key that can't be read or kept.
+    pub fn load(config: &Config) -> Result<Self, KeyTrouble> {
+        let mut keys = Self::default();
+        keys.extend(config)?;
+        Ok(keys)
+    }
+
+    /// Reads what a new configuration needs beyond what is known.
+    ///
+    /// # Errors
+    ///
+    /// The first key that can't be read or kept.
+    pub fn extend(&mut self, config: &Config) -> Result<(), KeyTrouble> {
+        for pool in &config.pools {
+            let Some(Persistence::CookieInsert(cookie)) = &pool.persistence else {
+                continue;
+            };
+            match &cookie.secret_file {
+                Some(path) if !self.by_file.contains_key(path) => {
+                    let loaded = Keyring::load(path).map_err(|source| KeyTrouble::SecretFile {
+                        pool: pool.name.to_string(),
+                        source,
+                    })?;
+                    let keyring = heeded(loaded, path);
+                    self.by_file.insert(path.clone(), keyring);
+                }
+                None if self.generated.is_none() => {
+                    let directory = &config.server.state_dir;
+                    let loaded = Keyring::load_or_create(directory).map_err(|source| {
+                        KeyTrouble::StateDir {
+                            directory: directory.clone(),
+                            source,
+                        }
+                    })?;
+                    self.generated = Some(heeded(loaded, directory));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys that sign a pool's cookies, if it has any.
+    pub fn of(&self, pool: &Pool) -> Option<&Keyring> {
+        let Some(Persistence::CookieInsert(cookie)) = &pool.persistence else {
+            return None;
+        };
+        match &cookie.secret_file {
+            Some(path) => self.by_file.get(path),
+            None => self.generated.as_ref(),
+        }
+    }
+}
+
+fn heeded(loaded: LoadedKeys, place: &Path) -> Keyring {
+    for warning in &loaded.warnings {
+        tracing::warn!(path = %place.display(), "{warning}");
+    }
+    loaded.keyring
+}

@@ -1,0 +1,118 @@
+//! The running instance: put together, changed, ended. The only module that knows all others.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::admin;
+use crate::config::model::Config;
+use crate::config::Problems;
+use crate::listen::{self, BindError};
+use crate::observe;
+use crate::observe::Metrics;
+use crate::observe::access_log::AccessLog;
+
+mod instance;
+mod keys;
+mod life;
+mod process;
+mod view;
+
+use instance::Instance;
+use keys::Keys;
+use process::PidFile;
+
+/// How long the start waits for the servers' first checks before it accepts connections, which wait in
+/// the backlog meanwhile.
+const FIRST_CHECKS: Duration = Duration::from_millis(500);
+/// How long tasks that are still running get when the process ends.
+const LAST_BREATH: Duration = Duration::from_millis(200);
+
+/// Reads the configuration again, for a reload.
+pub type Reread = Box<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
+
+/// Why an instance could not start. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address can't be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The admin listener's address can't be had.
+    #[error("cannot listen on {address} for the admin listener: {source}")]
+    Admin {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The program's log can't be set up.
+    #[error(transparent)]
+    Log(#[from] observe::log::LogError),
+    /// The access log can't be opened.
+    #[error("cannot open the access log: {0}")]
+    AccessLog(std::io::Error),
+    /// A cookie key can't be read or kept.
+    #[error(transparent)]
+    Key(#[from] keys::KeyTrouble),
+    /// What an operating system's service manager wants of a process failed.
+    #[error(transparent)]
+    Process(#[from] process::ProcessError),
+    /// The runtime can't be started.
+    #[error("cannot start worker threads: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// Runs an instance until it is told to end. Blocks.
+///
+/// # Errors
+///
+/// [`StartError`] when it can't start; nothing is accepted then.
+pub fn run(config: Config, reread: Option<Reread>) -> Result<(), StartError> {
+    observe::init_logging(&config.logging)?;
+    let room = process::raise_descriptor_limit(&config);
+
+    // Everything that may need privileges or be in somebody else's hands, before anything runs.
+    let mut sockets = Vec::with_capacity(config.listeners.len());
+    for listener in &config.listeners {
+        sockets.push(listen::bind(listener)?);
+    }
+    let admin = match &config.admin {
+        Some(settings) => {
+            let listener = admin::bind(&settings.bind).map_err(|source| StartError::Admin {
+                address: settings.bind.to_string(),
+                source,
+            })?;
+            Some(listener)
+        }
+        None => None,
+    };
+    let metrics = Metrics::new(SystemTime::now());
+    let keys = Keys::load(&config)?;
+    let access_log = AccessLog::open(&config.logging.access_log, metrics.access_log_dropped())
+        .map_err(StartError::AccessLog)?;
+    let _pid_file = PidFile::write(config.server.pid_file.as_deref())?;
+    process::drop_privileges(&config.server)?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.server.threads)
+        .thread_name("equipoise")
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    runtime.block_on(async {
+        let instance = {
+            let log = Arc::clone(&access_log);
+            Arc::new(Instance::new(&config, keys, metrics, log, room))
+        };
+        let stop_admin = admin.map(|listener| instance.serve_admin(listener));
+        instance.first_checks(FIRST_CHECKS).await;
+        instance.accept(sockets);
+        life::until_the_end(&instance, reread).await;
+        if let Some(stop) = stop_admin {
+            stop.cancel();
+        }
+    });
+    access_log.flush();
+    runtime.shutdown_timeout(LAST_BREATH);
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! The instance as the admin API shows it.
+
+use std::sync::atomic::Ordering;
+
+use super::instance::{Instance, Listening};
+use crate::admin::View;
+use crate::admin::status::{
+    CheckResult, CheckStatus, InstanceState, ListenerStatus, PoolStatus, ServerStatus, Status,
+    timestamp,
+};
+use crate::config::model::Algorithm;
+use crate::observe::VERSION;
+use crate::pool::{Admission, Pool, Server};
+
+impl View for Instance {
+    fn status(&self) -> Status {
+        let (started, since) = self.started;
+        Status {
+            version: VERSION.to_owned(),
+            pid: std::process::id(),
+            started: timestamp(started),
+            uptime_seconds: since.elapsed().as_secs_f64(),
+            state: if self.drain.has_begun() {
+                InstanceState::Stopping
+            } else {
+                InstanceState::Running
+            },
+            listeners: self
+                .listeners
+                .iter()
+                .map(|l| self.listener_status(l))
+                .collect(),
+            pools: self
+                .state
+                .lock()
+                .pools
+                .iter()
+                .map(|running| pool_status(&running.pool))
+                .collect(),
+        }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.drain.has_begun() {
+            Err("stopping".to_owned())
+        } else if self.state.lock().accepting {
+            Ok(())
+        } else {
+            Err("starting: waiting for the servers' first checks".to_owned())
+        }
+    }
+}
+
+impl Instance {
+    fn listener_status(&self, listening: &Listening) -> ListenerStatus {
+        let metrics = self.metrics.listener(&listening.name);
+        ListenerStatus {
+            name: listening.name.to_string(),
+            protocol: "http".to_owned(),
+            addresses: listening
+                .addresses
+                .lock()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            pool: listening.http.site.load().target.pool.name().to_string(),
+            connections_active: count(metrics.connections_active.get()),
+            connections_total: metrics.connections_total.get(),
+            requests_total: listening.requests.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn pool_status(pool: &Pool) -> PoolStatus {
+    PoolStatus {
+        name: pool.name().to_string(),
+        algorithm: match pool.settings().algorithm {
+            Algorithm::WeightedRoundRobin => "weighted_round_robin",
+            Algorithm::WeightedLeastConnections => "weighted_least_connections",
+        }
+        .to_owned(),
+        available_servers: pool.available(),
+        queue_length: pool.queue_length() as u64,
+        servers: pool
+            .servers()
+            .iter()
+            .map(|server| server_status(pool, server))
+            .collect(),
+    }
+}
+
+fn server_status(pool: &Pool, server: &Server) -> ServerStatus {
+    let gate = server.gate();
+    let takes_new = matches!(server.admission(), Admission::Up | Admission::Unknown);
+    let latency = server.latency();
+    ServerStatus {
+        name: server.name().to_string(),
+        address: server.configured_address().to_string(),
+        state: server.state(),
+        reason: gate.reason().to_owned(),
+        since: timestamp(gate.since()),
+        weight: server.weight(),
+        effective_weight: if takes_new {
+            f64::from(server.weight() * server.effective_percent()) / 100.0
+        } else {
+            0.0
+        },
+        backup: server.is_backup(),
+        active: u64::from(pool.active(server)),
+        max_connections: u64::from(server.limit()),
+        requests_total: server.requests(),
+        errors_total: server.errors(),
+        latency_ms: (!latency.is_zero()).then(|| latency.as_secs_f64() * 1000.0),
+        last_check: server.last_check().map(|check| CheckStatus {
+            result: if check.success {
+                CheckResult::Success
+            } else {
+                CheckResult::Failure
+            },
+            reason: check.reason,
+            at: timestamp(check.at),
+            duration_ms: check.duration.as_secs_f64() * 1000.0,
+        }),
+    }
+}
+
+fn count(gauge: i64) -> u64 {
+    u64::try_from(gauge).unwrap_or(0)
+}
+

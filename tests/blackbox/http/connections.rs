@@ -1,0 +1,82 @@
+//! Connections are kept, and ended in good order.
+
+use std::time::{Duration, Instant};
+
+use super::one;
+use crate::common::*;
+
+#[test]
+fn connections_to_servers_are_kept() {
+    let (origin, lb) = one();
+    let mut client = lb.client();
+    for _ in 0..20 {
+        client.get("/", &[]).unwrap();
+    }
+    assert_eq!(origin.connections(), 1);
+    let reused = lb.metrics().sum(
+        "equipoise_upstream_connections_total",
+        &[("reused", "true")],
+    );
+    assert!(reused >= 19.0, "{reused}");
+}
+
+#[test]
+fn keepalive_requests_ends_a_connection_in_good_order() {
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin])
+        .listener("http: {keepalive_requests: 3}")
+        .start();
+    let mut client = lb.client();
+    for n in 1..=3 {
+        let response = client.get("/", &[]).unwrap();
+        assert_eq!(
+            response.has_token("connection", "close"),
+            n == 3,
+            "request {n}: {response}"
+        );
+    }
+    assert!(client.is_closed_by_peer());
+}
+
+#[test]
+fn by_default_a_connection_serves_100_requests() {
+    let (_origin, lb) = one();
+    let mut client = lb.client();
+    for n in 1..=100 {
+        let response = client.get("/", &[]).unwrap();
+        assert_eq!(
+            response.has_token("connection", "close"),
+            n == 100,
+            "request {n}"
+        );
+    }
+    assert!(client.is_closed_by_peer());
+}
+
+#[test]
+fn an_idle_connection_is_closed_after_keepalive_timeout() {
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin])
+        .listener("http: {keepalive_timeout: 1s}")
+        .start();
+    let mut client = lb.client();
+    for _ in 0..2 {
+        client.get("/", &[]).unwrap();
+    }
+    let start = Instant::now();
+    assert!(client.is_closed_by_peer());
+    let idle = start.elapsed();
+    assert!(
+        (Duration::from_millis(500)..Duration::from_secs(8)).contains(&idle),
+        "{idle:?}"
+    );
+}
+
+#[test]
+fn the_client_may_close() {
+    let (_origin, lb) = one();
+    let mut client = lb.client();
+    let response = client.get("/", &[("Connection", "close")]).unwrap();
+    assert!(response.has_token("connection", "close"));
+    assert!(client.is_closed_by_peer());
+}

@@ -1,0 +1,36 @@
+//! The release's claims, tried from outside: the binary as a process, real sockets, no knowledge of
+//! its insides. One file a section of the specification; one binary, so that it links once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::float_cmp,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::missing_panics_doc,
+    clippy::missing_errors_doc,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::large_stack_arrays,
+    clippy::needless_for_each,
+    clippy::needless_pass_by_value,
+    clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::wildcard_imports,
+    reason = "a test that panics has done its duty; counts that Prometheus gives are whole numbers"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod availability;
+mod balancing;
+mod client_address;
+mod http;
+mod observability;
+mod operations;
+mod peers;
+mod persistence;
+mod scenarios;

@@ -1,0 +1,382 @@
+//! The program as a process.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use regex::Regex;
+use serde_json::Value;
+
+use super::client::{Client, Response, get};
+use super::metrics::Metrics;
+use super::temp::TempDir;
+use super::wait::{SOON, eventually};
+
+/// The binary under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_equipoise");
+
+/// A running load balancer with a configuration of its own.
+pub struct Equipoise {
+    child: Child,
+    dir: TempDir,
+    admin: SocketAddr,
+    exited: Option<ExitStatus>,
+}
+
+/// How a process ended, and what it said.
+#[derive(Debug)]
+pub struct Exit {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Exit {
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+}
+
+impl Equipoise {
+    /// Runs the configuration and waits until it is ready.
+    ///
+    /// What the text leaves out is added: an admin listener on a port of the kernel's choice, a
+    /// state directory, and an access log in JSON to [`Self::access_log`]. `@DIR@` in it is the
+    /// test's directory. Listeners should bind port 0.
+    #[track_caller]
+    pub fn start(yaml: &str) -> Self {
+        Self::start_in(TempDir::new("run"), yaml)
+    }
+
+    /// As [`Self::start`] in a directory that has files already, or the state of an earlier run.
+    #[track_caller]
+    pub fn start_in(dir: TempDir, yaml: &str) -> Self {
+        let mut this = Self::spawn(dir, yaml);
+        this.admin = this.wait_for_admin();
+        eventually(SOON, || {
+            this.fail_if_exited();
+            match Client::try_connect(this.admin)
+                .and_then(|mut c| c.get("/readyz", &[("Connection", "close")]))
+            {
+                Ok(response) if response.status == 200 => Ok(()),
+                Ok(response) => Err(format!("/readyz: {response}")),
+                Err(e) => Err(e.to_string()),
+            }
+        });
+        this
+    }
+
+    /// Runs a configuration that is expected to end by itself, and waits for that.
+    #[track_caller]
+    pub fn run_to_exit(yaml: &str) -> Exit {
+        let mut this = Self::spawn(TempDir::new("fail"), yaml);
+        this.wait_exit(SOON)
+    }
+
+    /// Runs any command line to its end.
+    #[track_caller]
+    pub fn command(args: &[&str]) -> Exit {
+        let output = Command::new(BINARY)
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .expect("run the binary");
+        Exit {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    fn spawn(dir: TempDir, yaml: &str) -> Self {
+        let yaml = complete(yaml, dir.path());
+        let config = dir.write("equipoise.yaml", &yaml);
+        let stderr = File::create(dir.path().join("stderr.log")).unwrap();
+        let stdout = File::create(dir.path().join("stdout.log")).unwrap();
+        let child = Command::new(BINARY)
+            .arg("run")
+            .arg("-c")
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .expect("run the binary");
+        Self {
+            child,
+            dir,
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            exited: None,
+        }
+    }
+
+    #[track_caller]
+    fn wait_for_admin(&mut self) -> SocketAddr {
+        let line = Regex::new(r"admin listening.*?address=\W?([0-9.:\[\]a-f]+)").unwrap();
+        eventually(SOON, || {
+            self.fail_if_exited();
+            let log = without_colour(&self.stderr());
+            line.captures(&log)
+                .map(|c| c[1].parse::<SocketAddr>().unwrap())
+        })
+    }
+
+    #[track_caller]
+    fn fail_if_exited(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            self.exited = Some(status);
+            panic!("equipoise ended by itself: {status}\n{}", self.stderr());
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Everything it has logged so far.
+    pub fn stderr(&self) -> String {
+        read(&self.dir.path().join("stderr.log"))
+    }
+
+    pub fn stdout(&self) -> String {
+        read(&self.dir.path().join("stdout.log"))
+    }
+
+    /// Where a listener listens (its first address).
+    #[track_caller]
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        let status = self.status();
+        status["listeners"]
+            .as_array()
+            .and_then(|all| all.iter().find(|l| l["name"] == listener))
+            .and_then(|l| l["addresses"][0].as_str())
+            .and_then(|a| a.parse().ok())
+            .unwrap_or_else(|| panic!("no address of listener {listener} in {status:#}"))
+    }
+
+    /// Where the listener `web` listens; most tests have one listener of that name.
+    #[track_caller]
+    pub fn web(&self) -> SocketAddr {
+        self.address("web")
+    }
+
+    /// A connection to the listener `web`.
+    #[track_caller]
+    pub fn client(&self) -> Client {
+        Client::connect(self.web())
+    }
+
+    /// GET from the listener `web`, on a connection of its own.
+    #[track_caller]
+    pub fn get(&self, target: &str, headers: &[(&str, &str)]) -> Response {
+        get(self.web(), target, headers)
+    }
+
+    #[track_caller]
+    pub fn admin_get(&self, target: &str) -> Response {
+        get(self.admin, target, &[])
+    }
+
+    /// `GET /api/v1/status`.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        let response = self.admin_get("/api/v1/status");
+        assert_eq!(response.status, 200, "{response}");
+        response.json()
+    }
+
+    /// One server in the status.
+    #[track_caller]
+    pub fn server(&self, pool: &str, server: &str) -> Value {
+        let status = self.status();
+        let found = status["pools"]
+            .as_array()
+            .and_then(|all| all.iter().find(|p| p["name"] == pool))
+            .and_then(|p| p["servers"].as_array())
+            .and_then(|all| all.iter().find(|s| s["name"] == server));
+        found
+            .unwrap_or_else(|| panic!("no server {pool}/{server} in {status:#}"))
+            .clone()
+    }
+
+    /// Waits until a server is in that state.
+    #[track_caller]
+    pub fn wait_state(&self, pool: &str, server: &str, state: &str) {
+        eventually(SOON * 2, || {
+            let now = self.server(pool, server);
+            if now["state"] == state {
+                Ok(())
+            } else {
+                Err(format!("not {state}: {now}"))
+            }
+        });
+    }
+
+    #[track_caller]
+    pub fn metrics(&self) -> Metrics {
+        let response = self.admin_get("/metrics");
+        assert_eq!(response.status, 200, "{response}");
+        Metrics::parse(&response.text())
+    }
+
+    /// Waits until every count of requests in flight, queued and connected is zero.
+    #[track_caller]
+    pub fn wait_idle(&self) {
+        self.wait_zero(&[
+            "equipoise_server_active",
+            "equipoise_queue_length",
+            "equipoise_connections_active",
+        ]);
+    }
+
+    /// As [`Self::wait_idle`], while clients may still be connected.
+    #[track_caller]
+    pub fn wait_idle_servers(&self) {
+        self.wait_zero(&["equipoise_server_active", "equipoise_queue_length"]);
+    }
+
+    #[track_caller]
+    fn wait_zero(&self, names: &[&str]) {
+        eventually(SOON, || {
+            let metrics = self.metrics();
+            let left: Vec<_> = metrics
+                .samples()
+                .iter()
+                .filter(|s| names.contains(&s.name.as_str()) && s.value != 0.0)
+                .cloned()
+                .collect();
+            if left.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("not zero: {left:?}"))
+            }
+        });
+    }
+
+    /// The lines of the access log that [`Self::start`] set up, as they stand in the file.
+    pub fn access_log(&self) -> Vec<Value> {
+        let text = read(&self.dir.path().join("access.log"));
+        // The last line may be half written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: log line {l:?}")))
+            .collect()
+    }
+
+    /// Waits for the line that `wanted` accepts.
+    #[track_caller]
+    pub fn wait_logged(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        eventually(SOON, || {
+            let lines = self.access_log();
+            lines
+                .iter()
+                .find(|l| wanted(l))
+                .cloned()
+                .ok_or_else(|| format!("not in {lines:?}"))
+        })
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.nix_pid(), signal).unwrap();
+    }
+
+    /// Writes a new configuration in place; nothing is told to the process.
+    pub fn rewrite(&self, yaml: &str) {
+        self.dir
+            .write("equipoise.yaml", &complete(yaml, self.dir.path()));
+    }
+
+    /// Waits for the end.
+    #[track_caller]
+    pub fn wait_exit(&mut self, within: Duration) -> Exit {
+        let status = eventually(within, || self.child.try_wait().unwrap());
+        self.exited = Some(status);
+        Exit {
+            status,
+            stdout: self.stdout(),
+            stderr: self.stderr(),
+        }
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Stops it at once and hands back its directory, to start another in.
+    #[track_caller]
+    pub fn into_dir(mut self) -> TempDir {
+        self.signal(Signal::SIGINT);
+        self.wait_exit(SOON);
+        std::mem::replace(&mut self.dir, TempDir::new("moved"))
+    }
+
+    fn nix_pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
+    }
+}
+
+impl Drop for Equipoise {
+    fn drop(&mut self) {
+        if self.exited.is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!(
+                "--- equipoise {} said:\n{}---",
+                self.child.id(),
+                self.stderr()
+            );
+        }
+    }
+}
+
+/// Adds what a test's configuration leaves out.
+pub fn complete(yaml: &str, dir: &Path) -> String {
+    let dir = dir.display().to_string();
+    let mut yaml = yaml.replace("@DIR@", &dir);
+    let has = |yaml: &str, key: &str| yaml.lines().any(|l| l.starts_with(key));
+    if !yaml.contains("state_dir:") {
+        let state = format!("state_dir: {dir}/state");
+        if let Some(at) = yaml.find("server: {") {
+            yaml.insert_str(at + "server: {".len(), &format!("{state}, "));
+        } else if yaml.starts_with("server:\n") || yaml.contains("\nserver:\n") {
+            yaml = yaml.replacen("server:\n", &format!("server:\n  {state}\n"), 1);
+        } else {
+            yaml = format!("server: {{{state}}}\n{yaml}");
+        }
+    }
+    if !has(&yaml, "admin:") {
+        yaml = format!("admin: {{bind: \"127.0.0.1:0\"}}\n{yaml}");
+    }
+    if !has(&yaml, "logging:") {
+        yaml = format!("logging: {{access_log: {{path: {dir}/access.log, format: json}}}}\n{yaml}");
+    }
+    yaml
+}
+
+pub fn read(path: &PathBuf) -> String {
+    std::fs::read(path)
+        .map(|b| String::from_utf8_lossy(&b).into_owned())
+        .unwrap_or_default()
+}
+
+fn without_colour(text: &str) -> String {
+    Regex::new("\x1b\\[[0-9;]*m")
+        .unwrap()
+        .replace_all(text, "")
+        .into_owned()
+}

@@ -1,0 +1,25 @@
+//! The harness of the black-box tests: the real binary as a process, scripted origin servers, a raw
+//! HTTP client, real peers, and the one way to wait: [`eventually`].
+//!
+//! Nothing here knows the program's insides. Ports are picked by the kernel; every test has its own
+//! directory, processes and servers, so that each can run alone and all in parallel.
+
+// A shared module: no single test file uses all of it.
+#![allow(dead_code, unused_imports)]
+
+pub mod client;
+pub mod equipoise;
+pub mod metrics;
+pub mod origin;
+pub mod peers;
+pub mod setup;
+pub mod temp;
+pub mod wait;
+
+pub use client::{Client, Response, get};
+pub use equipoise::{Equipoise, Exit};
+pub use metrics::Metrics;
+pub use origin::{Answer, Body, Origin, Reply, Request};
+pub use setup::Setup;
+pub use temp::{ReservedPort, TempDir};
+pub use wait::{SOON, Truth, eventually, holds_for};
