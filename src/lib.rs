@@ -4,10 +4,11 @@
 //!
 //! ```text
 //! main -> cli -> server -> { http, listen, health, admin }
-//! http -> { persistence, balance, client_address, observe } -> pool -> config
+//! http -> { persistence, client_address, listen, upstream } ; health -> upstream
+//! { http, health } -> pool -> { balance, observe } -> config
 //! ```
 //!
-//! Only `server`, `http`, `listen` and `health` import Pingora; everything else can be tested without
+//! Only `server`, `http`, `listen`, `health` and `upstream` import Pingora; everything else can be tested without
 //! a socket. ARCHITECTURE.md walks through the house.
 
 #![cfg_attr(
@@ -33,3 +34,4 @@ pub mod observe;
 pub mod persistence;
 pub mod pool;
 pub mod server;
+pub mod upstream;

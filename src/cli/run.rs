@@ -26,7 +26,7 @@ pub fn run(args: &Args) -> u8 {
     };
     let path = args.config.clone();
     let reread = Box::new(move || config::load(&path, &config::environment));
-    match server::run(config, Some(reread)) {
+    match server::run(&config, Some(reread)) {
         Ok(()) => 0,
         Err(error) => {
             complain(&format_args!("equipoise: {error}"));

@@ -15,9 +15,11 @@ use ipnet::IpNet;
 /// One whole configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The process.
     pub server: Server,
     /// `None`: no admin listener.
     pub admin: Option<Admin>,
+    /// What is written where.
     pub logging: Logging,
     /// In the order of the file.
     pub listeners: Vec<Listener>,
@@ -36,6 +38,7 @@ pub struct Server {
     pub max_connections: usize,
     /// How long in-flight work may take to finish at stop.
     pub shutdown_timeout: Duration,
+    /// Where the process id is written.
     pub pid_file: Option<PathBuf>,
     /// Where what must survive a restart is kept (the generated cookie key).
     pub state_dir: PathBuf,
@@ -48,13 +51,16 @@ pub struct Server {
 /// The admin listener.
 #[derive(Debug, Clone)]
 pub struct Admin {
+    /// Where it listens.
     pub bind: AdminBind,
 }
 
 /// Where the admin listener listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminBind {
+    /// TCP.
     Tcp(SocketAddr),
+    /// A Unix socket.
     Unix(PathBuf),
 }
 
@@ -72,21 +78,27 @@ impl std::fmt::Display for AdminBind {
 pub struct Logging {
     /// A level or a filter in the syntax of `tracing_subscriber::EnvFilter`.
     pub level: String,
+    /// How the program's own log is written.
     pub format: LogFormat,
+    /// The log of requests.
     pub access_log: AccessLog,
 }
 
 /// How the program's own log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
+    /// For people.
     Text,
+    /// One JSON object a line.
     Json,
 }
 
 /// The access log.
 #[derive(Debug, Clone)]
 pub struct AccessLog {
+    /// Where it goes.
     pub path: AccessLogPath,
+    /// How a line looks.
     pub format: AccessLogFormat,
     /// Bytes buffered before a write is forced.
     pub buffer: usize,
@@ -95,16 +107,22 @@ pub struct AccessLog {
 /// Where the access log goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLogPath {
+    /// Nowhere.
     Off,
+    /// Standard output.
     Stdout,
+    /// Standard error.
     Stderr,
+    /// A file, reopened on SIGUSR1.
     File(PathBuf),
 }
 
 /// How an access log line looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLogFormat {
+    /// Apache's combined format.
     Combined,
+    /// One JSON object a line.
     Json,
     /// Literal text with `%{field}` names, all of them known (see `observe::access_log`).
     Template(String),
@@ -113,16 +131,21 @@ pub enum AccessLogFormat {
 /// Where clients connect.
 #[derive(Debug, Clone)]
 pub struct Listener {
+    /// Its name.
     pub name: Arc<str>,
     /// At least one.
     pub bind: Vec<SocketAddr>,
+    /// What it speaks.
     pub protocol: Protocol,
     /// `0` = no limit of its own.
     pub max_connections: usize,
     /// `0` = no limit.
     pub max_connections_per_client: usize,
+    /// Probes on idle client connections.
     pub tcp_keepalive: TcpKeepalive,
+    /// The client's address.
     pub client_address: ClientAddress,
+    /// HTTP behaviour.
     pub http: Http,
     /// Name of the pool that takes everything.
     pub pool: Arc<str>,
@@ -131,14 +154,18 @@ pub struct Listener {
 /// What a listener speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
+    /// HTTP without TLS.
     Http,
 }
 
 /// TCP keep-alive probes on client connections (RFC 1122 section 4.2.3.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpKeepalive {
+    /// Idle time before the first probe.
     pub idle: Duration,
+    /// Between probes.
     pub interval: Duration,
+    /// Unanswered ones before the connection is given up.
     pub probes: u32,
 }
 
@@ -147,7 +174,9 @@ pub struct TcpKeepalive {
 pub struct ClientAddress {
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What is done with X-Forwarded-For.
     pub x_forwarded_for: XForwardedFor,
+    /// Whether X-Real-IP is set.
     pub x_real_ip: bool,
     /// X-Forwarded-Proto, -Host and -Port.
     pub x_forwarded_proto: bool,
@@ -156,8 +185,11 @@ pub struct ClientAddress {
 /// What is done with X-Forwarded-For.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum XForwardedFor {
+    /// The peer is appended to what a trusted proxy sent.
     Append,
+    /// The client alone.
     Replace,
+    /// Not sent.
     Off,
 }
 
@@ -166,6 +198,7 @@ pub enum XForwardedFor {
 pub struct Http {
     /// Requests on one connection, `0` = no limit.
     pub keepalive_requests: u32,
+    /// Between two requests on one connection.
     pub keepalive_timeout: Duration,
     /// For the whole header.
     pub header_timeout: Duration,
@@ -184,25 +217,34 @@ pub struct Http {
 /// A set of servers that do the same work.
 #[derive(Debug, Clone)]
 pub struct Pool {
+    /// Its name.
     pub name: Arc<str>,
+    /// How a server is picked.
     pub algorithm: Algorithm,
     /// At least one; names are unique in the pool.
     pub servers: Vec<PoolServer>,
+    /// How sessions stay on their server.
     pub persistence: Option<Persistence>,
     /// `None`: servers are not checked and taken as up.
     pub health_check: Option<HealthCheck>,
     /// Zero = off.
     pub slow_start: Duration,
+    /// Waiting when all are full.
     pub queue: Queue,
+    /// Towards the servers.
     pub timeouts: Timeouts,
+    /// When a request is tried again.
     pub retries: Retries,
+    /// Idle connections to the servers.
     pub keepalive: Keepalive,
 }
 
 /// How a server is picked. See `balance`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
+    /// Smooth weighted round robin.
     WeightedRoundRobin,
+    /// The smallest number of active requests by weight.
     WeightedLeastConnections,
 }
 
@@ -211,6 +253,7 @@ pub enum Algorithm {
 pub struct PoolServer {
     /// Stable identity for cookies, metrics and the API.
     pub name: Arc<str>,
+    /// Where it is.
     pub address: ServerAddress,
     /// 0–65535; 0 takes no new sessions.
     pub weight: u16,
@@ -223,9 +266,11 @@ pub struct PoolServer {
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ServerAddress {
+    /// An IP address and a port.
     Socket(SocketAddr),
     /// A host name, resolved at run time, and a port.
     Name(Arc<str>, u16),
+    /// A Unix socket.
     Unix(PathBuf),
 }
 
@@ -242,6 +287,7 @@ impl std::fmt::Display for ServerAddress {
 /// Session persistence of a pool.
 #[derive(Debug, Clone)]
 pub enum Persistence {
+    /// Equipoise sets a cookie of its own.
     CookieInsert(CookieInsert),
 }
 
@@ -252,22 +298,32 @@ pub struct CookieInsert {
     pub cookie: Arc<str>,
     /// Idle timeout; `None` = browser session.
     pub timeout: Option<Duration>,
+    /// After this a session is balanced anew, however active.
     pub max_lifetime: Option<Duration>,
+    /// What the cookie's value is.
     pub token: Token,
     /// `None`: the generated key of [`Server::state_dir`].
     pub secret_file: Option<PathBuf>,
+    /// The cookie's `Domain`; `None` leaves it away.
     pub domain: Option<String>,
+    /// The cookie's `Path`.
     pub path: String,
+    /// The cookie's `Secure`.
     pub secure: Secure,
+    /// The cookie's `HttpOnly`.
     pub http_only: bool,
+    /// The cookie's `SameSite`.
     pub same_site: SameSite,
+    /// What becomes of a session whose server can't take it.
     pub on_unavailable: OnUnavailable,
 }
 
 /// What the cookie's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Token {
+    /// Opaque and signed.
     Signed,
+    /// The server's name.
     Name,
 }
 
@@ -276,31 +332,42 @@ pub enum Token {
 pub enum Secure {
     /// On https.
     Auto,
+    /// Always.
     Always,
+    /// Never.
     Never,
 }
 
 /// The cookie's `SameSite` attribute; `Omit` leaves it away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SameSite {
+    /// `Lax`.
     Lax,
+    /// `Strict`.
     Strict,
+    /// `None`.
     None,
+    /// Left away.
     Omit,
 }
 
 /// What becomes of a session whose server can't take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnUnavailable {
+    /// Another server takes it.
     Rebalance,
+    /// It is answered 503.
     Reject,
 }
 
 /// Active health checks.
 #[derive(Debug, Clone)]
 pub struct HealthCheck {
+    /// What a check does.
     pub kind: CheckKind,
+    /// Between checks.
     pub interval: Duration,
+    /// Between the first differing result and the decision.
     pub fast_interval: Duration,
     /// The whole check.
     pub timeout: Duration,
@@ -308,6 +375,7 @@ pub struct HealthCheck {
     pub rise: u32,
     /// At least 1.
     pub fall: u32,
+    /// Before the first result.
     pub initial: InitialState,
     /// Instead of the server's own port.
     pub port: Option<u16>,
@@ -318,28 +386,35 @@ pub struct HealthCheck {
 pub enum CheckKind {
     /// Connect, then close.
     Tcp,
+    /// Send a request and look at the answer.
     Http(Box<HttpCheck>),
 }
 
 /// An HTTP check's request and what it expects.
 #[derive(Debug, Clone)]
 pub struct HttpCheck {
+    /// The method.
     pub method: Method,
     /// Starts with `/`.
     pub path: String,
     /// `Host` of the request; `None` = the server's address as configured.
     pub host: Option<String>,
+    /// Further fields of the request.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Inclusive ranges of status codes; one matching is enough.
     pub expect_status: Vec<std::ops::RangeInclusive<u16>>,
+    /// What the body has to match.
     pub expect_body: Option<regex::bytes::Regex>,
 }
 
 /// What a server counts as before its first check has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InitialState {
+    /// The first result decides.
     Unknown,
+    /// Up until checked.
     Up,
+    /// Down until checked.
     Down,
 }
 
@@ -348,12 +423,14 @@ pub enum InitialState {
 pub struct Queue {
     /// `0` = no waiting.
     pub size: usize,
+    /// How long one waits.
     pub timeout: Duration,
 }
 
 /// Towards the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
+    /// To make a connection.
     pub connect: Duration,
     /// Between two writes.
     pub send: Duration,
@@ -364,14 +441,20 @@ pub struct Timeouts {
 }
 
 /// When a request is tried again on another server.
+#[allow(clippy::struct_excessive_bools)] // One for each word of `retries.on`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries {
     /// Tries after the first, `0` = none.
     pub attempts: u32,
+    /// A server could not be connected to.
     pub on_connect_failure: bool,
+    /// A server closed before a byte of response.
     pub on_reset_before_response: bool,
+    /// A server answered 502, or nonsense.
     pub on_502: bool,
+    /// A server answered 503.
     pub on_503: bool,
+    /// A server answered 504, or not in time.
     pub on_504: bool,
 }
 

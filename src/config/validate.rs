@@ -75,7 +75,7 @@ pub fn validate(
             checks.note(at, format!("is empty; at least one {what} is needed"));
         }
     }
-    unknown_pools(&written_listeners, &pool_names, &mut checks);
+    unknown_pools(&written_listeners, &written_pools, &pool_names, &mut checks);
     same_address_twice(raw, &root, &mut checks);
     model::Config {
         server,
@@ -256,19 +256,24 @@ fn listener(
 }
 
 /// Looks at all written listeners, so that one that isn't sound elsewhere has its reference checked too.
-fn unknown_pools(listeners: &At<'_>, pools: &HashMap<&str, Arc<str>>, checks: &mut Checks<'_>) {
+fn unknown_pools(
+    listeners: &At<'_>,
+    pools: &At<'_>,
+    names: &HashMap<&str, Arc<str>>,
+    checks: &mut Checks<'_>,
+) {
     for entry in entries(listeners) {
         let at = listeners.entry(entry);
         let at = at.key("pool");
         if let Some(Value::String(name)) = at.node.map(|node| &node.value)
             && check_name(name).is_ok()
-            && !pools.contains_key(name.as_str())
+            && !names.contains_key(name.as_str())
         {
             let message = format!("there is no pool `{}`", shown(name));
             let meant = if checks.found.is_full() {
                 None
             } else {
-                similar(name, pools.keys().copied())
+                similar(name, entries(pools).iter().map(|pool| pool.key.as_str()))
             };
             checks.note_with(&at, message, meant);
         }

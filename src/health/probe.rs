@@ -4,8 +4,6 @@ use async_trait::async_trait;
 use http::header;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
-use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
-use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::{HealthCheck as Check, TcpHealthCheck};
@@ -13,6 +11,7 @@ use pingora_load_balancing::health_check::{HealthCheck as Check, TcpHealthCheck}
 use super::words;
 use crate::config::model::{CheckKind, HealthCheck, HttpCheck};
 use crate::pool::{Endpoint, Server};
+use crate::upstream;
 
 /// A body is searched up to here; a health page is small.
 const BODY_LIMIT: usize = 1 << 20;
@@ -26,8 +25,8 @@ pub struct Probe {
 enum Kind {
     Tcp(Box<TcpHealthCheck>),
     Http {
-        check: HttpCheck,
-        connector: Connector,
+        check: Box<HttpCheck>,
+        connector: Box<Connector>,
     },
 }
 
@@ -42,8 +41,8 @@ impl Probe {
                 Kind::Tcp(Box::new(tcp))
             }
             CheckKind::Http(http) => Kind::Http {
-                check: (**http).clone(),
-                connector: Connector::new(None),
+                check: http.clone(),
+                connector: Box::new(Connector::new(None)),
             },
         };
         Self {
@@ -114,10 +113,11 @@ struct HttpExchange<'a> {
 #[async_trait]
 impl Check for HttpExchange<'_> {
     async fn check(&self, target: &Backend) -> Result<()> {
-        let mut peer = HttpPeer::new("0.0.0.0:1", false, String::new());
-        peer._address = target.addr.clone();
+        let peer = upstream::peer_at(target.addr.clone());
         let (mut session, _) = self.connector.get_http_session(&peer).await?;
-        session.write_request_header(Box::new(self.request()?)).await?;
+        session
+            .write_request_header(Box::new(self.request()?))
+            .await?;
         session.finish_request_body().await?;
         session.read_response_header().await?;
         let status = session
@@ -133,7 +133,10 @@ impl Check for HttpExchange<'_> {
         {
             return Error::e_explain(
                 NOT_AS_WANTED,
-                format!("status {status}, wanted {}", ranges(&self.check.expect_status)),
+                format!(
+                    "status {status}, wanted {}",
+                    ranges(&self.check.expect_status)
+                ),
             );
         }
         let Some(wanted) = &self.check.expect_body else {
@@ -178,14 +181,8 @@ impl HttpExchange<'_> {
 }
 
 fn backend(endpoint: &Endpoint) -> Option<Backend> {
-    let addr = match endpoint {
-        Endpoint::Inet(address) => PingoraAddr::Inet(*address),
-        Endpoint::Unix(path) => {
-            PingoraAddr::Unix(std::os::unix::net::SocketAddr::from_pathname(path).ok()?)
-        }
-    };
     Some(Backend {
-        addr,
+        addr: upstream::address(endpoint)?,
         weight: 1,
         ext: http::Extensions::new(),
     })

@@ -43,7 +43,11 @@ pub async fn serve(
     let site = listener.site.load_full();
     let peer_ip = peer.ip().to_canonical();
     // A trusted proxy brings many clients on its connections; it is not one of them.
-    let limit = if site.resolver.client(peer_ip, &HeaderMap::new()).trusted_peer {
+    let limit = if site
+        .resolver
+        .client(peer_ip, &HeaderMap::new())
+        .trusted_peer
+    {
         0
     } else {
         site.connections_per_client

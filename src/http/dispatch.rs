@@ -145,11 +145,7 @@ async fn bound_place(
 }
 
 /// The session's server can't take it: `on_unavailable` decides.
-fn lost(
-    target: &PoolSite,
-    binding: &mut Binding,
-    reason: &str,
-) -> Result<Option<Lease>, Failure> {
+fn lost(target: &PoolSite, binding: &mut Binding, reason: &str) -> Result<Option<Lease>, Failure> {
     let server = binding.bound.take().map(|bound| bound.server);
     let server = server.as_ref().map_or("", |server| &**server.name());
     tell_lost(target, server, reason);
@@ -175,6 +171,12 @@ fn tell_lost(target: &PoolSite, server: &str, reason: &str) {
             OnUnavailable::Reject => "refused",
             OnUnavailable::Rebalance => "balanced anew",
         };
-        tracing::info!(pool, server, reason, then, "a session's server is unavailable");
+        tracing::info!(
+            pool,
+            server,
+            reason,
+            then,
+            "a session's server is unavailable"
+        );
     }
 }

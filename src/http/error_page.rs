@@ -32,7 +32,10 @@ impl ErrorPage {
             });
             ("application/json", format!("{body}\n"))
         } else {
-            ("text/html; charset=utf-8", html(status, title, detail, request_id))
+            (
+                "text/html; charset=utf-8",
+                html(status, title, detail, request_id),
+            )
         };
         Self {
             status,

@@ -232,7 +232,11 @@ mod tests {
             judge(Failure::Connect, &post, &RETRIES),
             Verdict::AnotherServer(RetryReason::ConnectFailure)
         );
-        for failure in [Failure::ServerReset, Failure::ServerTimeout, Failure::ServerInvalid] {
+        for failure in [
+            Failure::ServerReset,
+            Failure::ServerTimeout,
+            Failure::ServerInvalid,
+        ] {
             assert_eq!(judge(failure, &post, &RETRIES), Verdict::GiveUp);
             let stale = Attempt {
                 reused_connection: true,
@@ -288,7 +292,10 @@ mod tests {
             judge(Failure::ServerStatus(503), &get, &listed),
             Verdict::AnotherServer(RetryReason::Status503)
         );
-        assert_eq!(judge(Failure::ServerTimeout, &get, &listed), Verdict::GiveUp);
+        assert_eq!(
+            judge(Failure::ServerTimeout, &get, &listed),
+            Verdict::GiveUp
+        );
     }
 
     proptest! {

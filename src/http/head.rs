@@ -97,7 +97,8 @@ pub fn inspect(
         Err(reason) => return Err(refuse(400, reason, None)),
     };
     let with_line = |status, reason| refuse(status, reason, Some(line.clone()));
-    let fields = Fields::collect(&mut lines).map_err(|(status, reason)| with_line(status, reason))?;
+    let fields =
+        Fields::collect(&mut lines).map_err(|(status, reason)| with_line(status, reason))?;
     let target = received.get(line.target.clone()).unwrap_or_default();
     let method = received.get(line.method.clone()).unwrap_or_default();
     check_target(method, target, &fields).map_err(|(status, reason)| with_line(status, reason))?;
@@ -160,16 +161,21 @@ fn end_of_head(message: &[u8], scanned: usize) -> Option<usize> {
     }
 }
 
+/// What a request line has besides the target: the longest method, two spaces, the version, CR.
+const AROUND_TARGET: usize = 32 + 2 + 9;
+
 fn too_long(message: &[u8], limits: &HeadLimits) -> Option<Refusal> {
     let line_end = message.iter().position(|byte| *byte == b'\n');
     let first = message.get(..line_end.unwrap_or(message.len()))?;
-    // The longest method there is, two spaces, the version: what else a request line has.
-    const AROUND_TARGET: usize = 32 + 2 + 10;
     if first.len() > limits.uri.saturating_add(AROUND_TARGET) {
         return Some(refuse(414, "the URI is longer than max_uri_length", None));
     }
     if message.len() > limits.header {
-        return Some(refuse(431, "the header is larger than max_header_size", None));
+        return Some(refuse(
+            431,
+            "the header is larger than max_header_size",
+            None,
+        ));
     }
     if let Some(target) = first.split(|byte| *byte == b' ').nth(1)
         && target.len() > limits.uri
@@ -352,8 +358,24 @@ fn is_authority(text: &[u8]) -> bool {
             byte.is_ascii_alphanumeric()
                 || matches!(
                     byte,
-                    b'.' | b'-' | b'_' | b'~' | b':' | b'[' | b']' | b'%' | b'!' | b'$' | b'&'
-                        | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+                    b'.' | b'-'
+                        | b'_'
+                        | b'~'
+                        | b':'
+                        | b'['
+                        | b']'
+                        | b'%'
+                        | b'!'
+                        | b'$'
+                        | b'&'
+                        | b'\''
+                        | b'('
+                        | b')'
+                        | b'*'
+                        | b'+'
+                        | b','
+                        | b';'
+                        | b'='
                 )
         })
 }
@@ -445,7 +467,12 @@ mod tests {
 
     #[test]
     fn an_incomplete_head_is_waited_for() {
-        for text in ["", "G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r"] {
+        for text in [
+            "",
+            "G",
+            "GET / HTTP/1.1\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r",
+        ] {
             assert_eq!(look(text), Ok(None), "{text:?}");
         }
     }

@@ -19,11 +19,17 @@ impl HeadersMut for Request<'_> {
     }
 
     fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        drop(self.0.insert_header(name, value));
+        drop(match spelling(&name) {
+            Some(spelt) => self.0.insert_header(spelt, value),
+            None => self.0.insert_header(name, value),
+        });
     }
 
     fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        drop(self.0.append_header(name, value));
+        drop(match spelling(&name) {
+            Some(spelt) => self.0.append_header(spelt, value),
+            None => self.0.append_header(name, value),
+        });
     }
 
     fn remove(&mut self, name: &HeaderName) {
@@ -47,4 +53,19 @@ impl HeadersMut for Response<'_> {
     fn remove(&mut self, name: &HeaderName) {
         self.0.remove_header(name);
     }
+}
+
+/// How the fields that we set are spelt on the wire: as everybody spells them, for servers and logs
+/// that look closer than they should (names are case-insensitive, RFC 9110 section 5.1). Pingora
+/// itself knows the spelling of registered ones only.
+fn spelling(name: &HeaderName) -> Option<&'static str> {
+    Some(match name.as_str() {
+        "cookie" => "Cookie",
+        "x-forwarded-for" => "X-Forwarded-For",
+        "x-forwarded-proto" => "X-Forwarded-Proto",
+        "x-forwarded-host" => "X-Forwarded-Host",
+        "x-forwarded-port" => "X-Forwarded-Port",
+        "x-real-ip" => "X-Real-IP",
+        _ => return None,
+    })
 }

@@ -26,6 +26,7 @@ use crate::client_address::Forwarding;
 use crate::listen::Drain;
 use crate::observe::RetryReason;
 use crate::observe::access_log::AccessLog;
+use crate::upstream;
 
 pub mod connection;
 mod context;
@@ -34,7 +35,6 @@ mod error_page;
 mod failure;
 mod head;
 mod headers;
-mod peer;
 mod record;
 mod request_id;
 mod site;
@@ -119,13 +119,13 @@ impl ProxyHttp for Edge {
         let Some(site) = context.site().cloned() else {
             return Err(fail(context, Failure::Internal));
         };
-        let upstream = &mut context.upstream;
+        let way = &mut context.upstream;
         // A lease that is still there is for a fresh connection to the same server.
-        if upstream.lease.is_none() {
-            match dispatch::choose(&site.target, &mut context.binding, &upstream.tried).await {
+        if way.lease.is_none() {
+            match dispatch::choose(&site.target, &mut context.binding, &way.tried).await {
                 Ok((lease, by)) => {
                     lease.server().metrics().picks.inc(by);
-                    upstream.lease = Some(lease);
+                    way.lease = Some(lease);
                 }
                 Err(failure) => {
                     // With no server left to try, the failure of the last one is the news.
@@ -137,14 +137,17 @@ impl ProxyHttp for Edge {
                 }
             }
         }
-        upstream.attempts += 1;
-        upstream.begun = Some(Instant::now());
-        upstream.first_byte = None;
+        way.attempts += 1;
+        way.begun = Some(Instant::now());
+        way.first_byte = None;
         context.failure = None;
         let settings = site.target.pool.settings();
-        let endpoint = upstream.lease.as_ref().and_then(|l| l.server().endpoint());
+        let stale_retries = way.stale_retries;
+        let endpoint = way.lease.as_ref().and_then(|l| l.server().endpoint());
         endpoint
-            .and_then(|endpoint| peer::build(&endpoint, &settings.timeouts, upstream.stale_retries))
+            .and_then(|endpoint| {
+                upstream::for_request(&endpoint, &settings.timeouts, stale_retries)
+            })
             .ok_or_else(|| fail(context, Failure::Connect))
     }
 
@@ -198,7 +201,7 @@ impl ProxyHttp for Edge {
             },
         );
         if let Some(id) = &context.request_id {
-            request.insert_header(X_REQUEST_ID, id.value())?;
+            request.insert_header("X-Request-Id", id.value())?;
         }
         if site.target.pool.settings().keepalive.connections == 0 {
             request.insert_header(header::CONNECTION, "close")?;
@@ -386,6 +389,7 @@ impl ProxyHttp for Edge {
     }
 }
 
+#[allow(clippy::unnecessary_box_returns)] // Pingora's errors are boxed.
 /// Notes what went wrong. The error only carries it through Pingora.
 fn fail(context: &mut Context, failure: Failure) -> Box<Error> {
     context.failure = Some(failure);
@@ -445,15 +449,20 @@ async fn answer(
         .clone()
         .unwrap_or_else(|| RequestId::random(&mut rand::rng()));
     let request = session.req_header();
-    let page = ErrorPage::new(status, failure.detail(), id.as_str(), Some(&request.headers));
+    let page = ErrorPage::new(
+        status,
+        failure.detail(),
+        id.as_str(),
+        Some(&request.headers),
+    );
     let without_body = request.method == http::Method::HEAD;
     let mut response = ResponseHeader::build(status, Some(8))?;
     response.insert_header(header::CONTENT_TYPE, page.content_type)?;
     response.insert_header(header::CONTENT_LENGTH, page.body.len())?;
     response.insert_header(header::CACHE_CONTROL, "no-store")?;
-    response.insert_header(X_REQUEST_ID, id.value())?;
+    response.insert_header("X-Request-Id", id.value())?;
     if let Some(seconds) = page.retry_after {
-        response.insert_header(header::RETRY_AFTER, HeaderValue::from(seconds))?;
+        response.insert_header("Retry-After", HeaderValue::from(seconds))?;
     }
     session
         .write_response_header(Box::new(response), without_body)

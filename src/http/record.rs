@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use http::{HeaderName, Version, header};
 use pingora::protocols::http::ServerSession;
 
-use super::context::Context;
 use super::Shared;
-use crate::observe::access_log::Record;
+use super::context::Context;
 use crate::observe::Termination;
+use crate::observe::access_log::Record;
+use crate::pool::Lease;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -23,7 +24,7 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &Context) {
     };
     let site = &origin.site;
     let upstream = &context.upstream;
-    let server = upstream.lease.as_ref().map(|lease| lease.server());
+    let server = upstream.lease.as_ref().map(Lease::server);
     let status = session
         .response_written()
         .map(|response| response.status.as_u16())

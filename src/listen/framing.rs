@@ -159,7 +159,9 @@ impl Chunks {
                 State::Size
             }
             (State::Extension, b'\r') => State::SizeLf,
-            (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => self.within_line(State::Extension)?,
+            (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.within_line(State::Extension)?
+            }
             (State::SizeLf, b'\n') => {
                 self.count = 0;
                 if self.left == 0 {
@@ -172,7 +174,9 @@ impl Chunks {
             (State::DataLf, b'\n') => State::Size,
             (State::Trailer, b'\r') => State::EndLf,
             // A trailer line begins with a name, never with white space (obs-fold) or a colon.
-            (State::Trailer, b'!'..=b'~') if byte != b':' => self.within_line(State::TrailerLine)?,
+            (State::Trailer, b'!'..=b'~') if byte != b':' => {
+                self.within_line(State::TrailerLine)?
+            }
             (State::TrailerLine, b'\r') => State::TrailerLf,
             (State::TrailerLine, b'\t' | b' '..=b'~' | 0x80..) => {
                 self.within_line(State::TrailerLine)?
@@ -218,7 +222,10 @@ mod tests {
     #[test]
     fn chunks_end_with_the_last_one_and_its_trailers() {
         assert_eq!(chunked(b"3\r\nabc\r\n0\r\n\r\nGET"), Ok((13, true)));
-        assert_eq!(chunked(b"3;x=y\r\nabc\r\n0\r\nT: v\r\n\r\nGET"), Ok((23, true)));
+        assert_eq!(
+            chunked(b"3;x=y\r\nabc\r\n0\r\nT: v\r\n\r\nGET"),
+            Ok((23, true))
+        );
         assert_eq!(chunked(b"A\r\n0123456789\r\n"), Ok((15, false)));
     }
 
@@ -242,7 +249,12 @@ mod tests {
             b"0\r\nT: v\n\r\n",
             b"0\r\n: v\r\n\r\n",
         ] {
-            assert_eq!(chunked(body), Err(Malformed), "{:?}", body.escape_ascii().to_string());
+            assert_eq!(
+                chunked(body),
+                Err(Malformed),
+                "{:?}",
+                body.escape_ascii().to_string()
+            );
         }
     }
 

@@ -29,8 +29,6 @@ use super::limits::Admitted;
 const WRITE_BUFFER: usize = 16 * 1024;
 /// Bytes asked of the socket at once for a header.
 const HEAD_READ: usize = 8 * 1024;
-/// Pipelined bytes kept beyond the current message before the socket is left to push back.
-const MAX_AHEAD: usize = 64 * 1024;
 /// How long a closed connection is still drained, so that a late byte from the client doesn't reset
 /// the response under way to it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -205,13 +203,12 @@ impl ClientStream {
     /// The message is read to its end, and whoever reads on wants to know whether the client is still
     /// there. What the client sends is the next message's; only the end of the stream is news.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            if self.saw_eof {
-                return Poll::Ready(Ok(()));
-            }
-            if self.inbox.len() >= MAX_AHEAD {
-                return Poll::Pending;
-            }
+        if self.saw_eof {
+            return Poll::Ready(Ok(()));
+        }
+        // A client that has sent more is still there; and if it has closed its side of the connection
+        // since, it does wait for its answers.
+        while self.inbox.is_empty() {
             let Some(io) = self.io.as_mut() else {
                 return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
             };
@@ -222,11 +219,15 @@ impl ClientStream {
                 other => return other,
             }
             let read = buf.filled();
-            self.saw_eof |= read.is_empty();
+            if read.is_empty() {
+                self.saw_eof = true;
+                return Poll::Ready(Ok(()));
+            }
             self.inbox.extend_from_slice(read);
             let count = read.len();
             self.note_in(count);
         }
+        Poll::Pending
     }
 }
 

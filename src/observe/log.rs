@@ -64,9 +64,16 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
     if level.contains("pingora") {
         return Ok(filter);
     }
-    let quiet = "pingora=error".parse().map_err(error)?;
-    Ok(filter.add_directive(quiet))
+    let mut filter = filter;
+    for directive in PINGORA {
+        filter = filter.add_directive(directive.parse().map_err(error)?);
+    }
+    Ok(filter)
 }
+
+/// The one error of the connectors is that a kept-alive connection was just being closed; a new one
+/// is made and nothing is lost.
+const PINGORA: [&str; 2] = ["pingora=error", "pingora_core::connectors=off"];
 
 fn is_word(text: &str) -> bool {
     !text.is_empty()
@@ -123,6 +130,9 @@ mod tests {
         );
         let text = logged("info,pingora=info", chatter);
         assert!(text.contains("theirs"), "{text}");
+        let race = || tracing::error!(target: "pingora_core::connectors", "failed to acquire");
+        assert_eq!(logged("info", race), "");
+        assert_ne!(logged("info,pingora=error", race), "");
     }
 
     #[test]

@@ -148,9 +148,9 @@ impl<S: Clone> CookieInsert<S> {
                 Lookup::Bound(Bound {
                     server: server.clone(),
                     session_started: now,
-                    // When it was set isn't known. For the client's Max-Age to be an idle timeout it
-                    // has to begin anew with every response.
-                    renew: self.timeout.is_some(),
+                    // When it was set isn't known, and to set it with every response would keep all of
+                    // them out of caches: the timeout of such a cookie counts from when it was set.
+                    renew: false,
                 })
             }),
         }

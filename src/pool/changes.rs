@@ -65,9 +65,8 @@ impl Pool {
         if before != after {
             if after == Admission::Up {
                 // Back from nothing, not merely checked for the first time or undrained.
-                let came_back = before == Admission::Closed
-                    && server.been_up.swap(true, Ordering::Relaxed)
-                    && !slow_start.is_zero();
+                let been_up = server.been_up.swap(true, Ordering::Relaxed);
+                let came_back = been_up && before == Admission::Closed && !slow_start.is_zero();
                 if came_back {
                     self.start_slowly(&mut state, server);
                 }

@@ -85,9 +85,9 @@ impl Pool {
     ) -> Vec<(Waiter, Lease)> {
         let mut served = Vec::new();
         let mut at = 0;
-        while let Some(waiter) = state.waiting.get(at) {
-            let (wants, tried) = (waiter.wants.clone(), waiter.tried.clone());
-            let server = match wants {
+        while let Some(next) = state.waiting.get(at) {
+            let (bound_to, tried) = (next.wants.clone(), next.tried.clone());
+            let server = match bound_to {
                 Some(server) => state.charge(&server).ok().map(|()| server),
                 None => state.pick(&tried).ok(),
             };

@@ -41,7 +41,7 @@ impl Pool {
                 // The operator's weight is kept unless the file changed that very value.
                 let before = previous.servers.iter().find(|s| s.name == wanted.name);
                 let changed = before.is_none_or(|before| before.weight != wanted.weight);
-                self.update(&mut state, &server, wanted, position, changed);
+                update(&mut state, &server, wanted, position, changed);
                 server
             } else {
                 let server = self.add(&mut state, model, wanted, position);
@@ -51,7 +51,7 @@ impl Pool {
             servers.push(server);
         }
         for server in old.values() {
-            self.remove(&mut state, server);
+            remove(&mut state, server);
             let replaced = servers.iter().any(|new| new.name() == server.name());
             if !replaced {
                 self.registry.forget_server(&self.name, server.name());
@@ -102,52 +102,52 @@ impl Pool {
             *place = Some(Arc::clone(&server));
         }
         let admission = server.admission();
-        server.been_up.store(
-            admission == Admission::Up,
-            Ordering::Relaxed,
-        );
+        server
+            .been_up
+            .store(admission == Admission::Up, Ordering::Relaxed);
         state.reclass(&server, None, Tier::of(admission, server.is_backup()));
         server
     }
+}
 
-    fn update(
-        &self,
-        state: &mut State,
-        server: &Arc<Server>,
-        wanted: &model::PoolServer,
-        position: u32,
-        weight_changed: bool,
-    ) {
-        let before = Tier::of(server.admission(), server.is_backup());
-        if weight_changed {
-            let weight = u32::from(wanted.weight);
-            server.set_weight(weight);
-            server.metrics().weight.set(i64::from(weight));
-            state
-                .selector
-                .set_weight(server.slot(), weight * server.effective_percent());
-        }
-        server.set_limit(wanted.max_connections);
-        server.set_backup(wanted.backup);
+fn update(
+    state: &mut State,
+    server: &Arc<Server>,
+    wanted: &model::PoolServer,
+    position: u32,
+    weight_changed: bool,
+) {
+    let before = Tier::of(server.admission(), server.is_backup());
+    if weight_changed {
+        let weight = u32::from(wanted.weight);
+        server.set_weight(weight);
+        server.metrics().weight.set(i64::from(weight));
         state
             .selector
-            .set_limit(server.slot(), wanted.max_connections);
-        state.selector.set_position(server.slot(), position);
-        let after = Tier::of(server.admission(), server.is_backup());
-        if before != after {
-            state.reclass(server, before, after);
-        }
+            .set_weight(server.slot(), weight * server.effective_percent());
     }
+    server.set_limit(wanted.max_connections);
+    server.set_backup(wanted.backup);
+    state
+        .selector
+        .set_limit(server.slot(), wanted.max_connections);
+    state.selector.set_position(server.slot(), position);
+    let after = Tier::of(server.admission(), server.is_backup());
+    if before != after {
+        state.reclass(server, before, after);
+    }
+}
 
-    fn remove(&self, state: &mut State, server: &Arc<Server>) {
-        let tier = Tier::of(server.admission(), server.is_backup());
-        state.reclass(server, tier, None);
-        state.ramps.stop(server.slot());
-        state.selector.remove(server.slot());
-        if let Some(place) = state.members.get_mut(server.slot().index())
-            && place.as_ref().is_some_and(|there| Arc::ptr_eq(there, server))
-        {
-            *place = None;
-        }
+fn remove(state: &mut State, server: &Arc<Server>) {
+    let tier = Tier::of(server.admission(), server.is_backup());
+    state.reclass(server, tier, None);
+    state.ramps.stop(server.slot());
+    state.selector.remove(server.slot());
+    if let Some(place) = state.members.get_mut(server.slot().index())
+        && place
+            .as_ref()
+            .is_some_and(|there| Arc::ptr_eq(there, server))
+    {
+        *place = None;
     }
 }

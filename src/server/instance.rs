@@ -244,10 +244,7 @@ impl Instance {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         refuse_what_needs_a_restart(&state.config, &config)?;
-        state
-            .keys
-            .extend(&config)
-            .map_err(|error| error.to_string())?;
+        state.keys = Keys::load(&config, &state.keys).map_err(|error| error.to_string())?;
 
         let mut old: HashMap<Arc<str>, Running> = state
             .pools
@@ -340,7 +337,11 @@ fn pingora_conf(config: &Config) -> ServerConf {
     let kept: usize = config
         .pools
         .iter()
-        .map(|pool| pool.keepalive.connections.saturating_mul(pool.servers.len()))
+        .map(|pool| {
+            pool.keepalive
+                .connections
+                .saturating_mul(pool.servers.len())
+        })
         .fold(0, usize::saturating_add);
     ServerConf {
         threads: config.server.threads,

@@ -39,37 +39,40 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads what a configuration needs.
+    /// Reads what a configuration needs. A secret file is read anew, so that a reload takes up a rotated
+    /// key; one that can't be read any more (it may be root's, and we aren't root by now) goes on as it
+    /// was in `known`, as does the generated key.
     ///
     /// # Errors
     ///
     /// The first key that can't be read or kept.
-    pub fn load(config: &Config) -> Result<Self, KeyTrouble> {
-        let mut keys = Self::default();
-        keys.extend(config)?;
-        Ok(keys)
-    }
-
-    /// Reads what a new configuration needs beyond what is known.
-    ///
-    /// # Errors
-    ///
-    /// The first key that can't be read or kept.
-    pub fn extend(&mut self, config: &Config) -> Result<(), KeyTrouble> {
+    pub fn load(config: &Config, known: &Self) -> Result<Self, KeyTrouble> {
+        let mut keys = Self {
+            by_file: HashMap::new(),
+            generated: known.generated.clone(),
+        };
         for pool in &config.pools {
             let Some(Persistence::CookieInsert(cookie)) = &pool.persistence else {
                 continue;
             };
             match &cookie.secret_file {
-                Some(path) if !self.by_file.contains_key(path) => {
-                    let loaded = Keyring::load(path).map_err(|source| KeyTrouble::SecretFile {
-                        pool: pool.name.to_string(),
-                        source,
-                    })?;
-                    let keyring = heeded(loaded, path);
-                    self.by_file.insert(path.clone(), keyring);
+                Some(path) if !keys.by_file.contains_key(path) => {
+                    let keyring = match (Keyring::load(path), known.by_file.get(path)) {
+                        (Ok(loaded), _) => heeded(loaded, path),
+                        (Err(error), Some(before)) => {
+                            tracing::warn!(path = %path.display(), %error, "keeping the secret as it was");
+                            before.clone()
+                        }
+                        (Err(source), None) => {
+                            return Err(KeyTrouble::SecretFile {
+                                pool: pool.name.to_string(),
+                                source,
+                            });
+                        }
+                    };
+                    keys.by_file.insert(path.clone(), keyring);
                 }
-                None if self.generated.is_none() => {
+                None if keys.generated.is_none() => {
                     let directory = &config.server.state_dir;
                     let loaded = Keyring::load_or_create(directory).map_err(|source| {
                         KeyTrouble::StateDir {
@@ -77,12 +80,12 @@ impl Keys {
                             source,
                         }
                     })?;
-                    self.generated = Some(heeded(loaded, directory));
+                    keys.generated = Some(heeded(loaded, directory));
                 }
                 _ => {}
             }
         }
-        Ok(())
+        Ok(keys)
     }
 
     /// The keys that sign a pool's cookies, if it has any.

@@ -48,7 +48,7 @@ fn reload(instance: &Instance, reread: Option<&Reread>) {
     let outcome = match reread() {
         Ok(config) => instance.reload(config),
         Err(problems) => {
-            for problem in problems.iter() {
+            for problem in &problems {
                 tracing::error!("{problem}");
             }
             Err("the configuration has problems".to_owned())

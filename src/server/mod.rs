@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::admin;
-use crate::config::model::Config;
 use crate::config::Problems;
+use crate::config::model::Config;
 use crate::listen::{self, BindError};
 use crate::observe;
 use crate::observe::Metrics;
@@ -66,9 +66,9 @@ pub enum StartError {
 /// # Errors
 ///
 /// [`StartError`] when it can't start; nothing is accepted then.
-pub fn run(config: Config, reread: Option<Reread>) -> Result<(), StartError> {
+pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
     observe::init_logging(&config.logging)?;
-    let room = process::raise_descriptor_limit(&config);
+    let room = process::raise_descriptor_limit(config);
 
     // Everything that may need privileges or be in somebody else's hands, before anything runs.
     let mut sockets = Vec::with_capacity(config.listeners.len());
@@ -86,7 +86,7 @@ pub fn run(config: Config, reread: Option<Reread>) -> Result<(), StartError> {
         None => None,
     };
     let metrics = Metrics::new(SystemTime::now());
-    let keys = Keys::load(&config)?;
+    let keys = Keys::load(config, &Keys::default())?;
     let access_log = AccessLog::open(&config.logging.access_log, metrics.access_log_dropped())
         .map_err(StartError::AccessLog)?;
     let _pid_file = PidFile::write(config.server.pid_file.as_deref())?;
@@ -101,7 +101,7 @@ pub fn run(config: Config, reread: Option<Reread>) -> Result<(), StartError> {
     runtime.block_on(async {
         let instance = {
             let log = Arc::clone(&access_log);
-            Arc::new(Instance::new(&config, keys, metrics, log, room))
+            Arc::new(Instance::new(config, keys, metrics, log, room))
         };
         let stop_admin = admin.map(|listener| instance.serve_admin(listener));
         instance.first_checks(FIRST_CHECKS).await;

@@ -121,7 +121,8 @@ pub fn drop_privileges(server: &Server) -> Result<(), ProcessError> {
     let change = || {
         let gid = group.or(user.as_ref().map(|user| user.gid));
         if let Some(user) = &user {
-            let name = std::ffi::CString::new(user.name.as_str()).map_err(|_| nix::Error::EINVAL)?;
+            let name =
+                std::ffi::CString::new(user.name.as_str()).map_err(|_| nix::Error::EINVAL)?;
             if Uid::effective().is_root() {
                 initgroups(&name, gid.unwrap_or(user.gid))?;
             }

@@ -110,7 +110,7 @@ fn server_status(pool: &Pool, server: &Server) -> ServerStatus {
         max_connections: u64::from(server.limit()),
         requests_total: server.requests(),
         errors_total: server.errors(),
-        latency_ms: (!latency.is_zero()).then(|| latency.as_secs_f64() * 1000.0),
+        latency_ms: (!latency.is_zero()).then_some(latency.as_secs_f64() * 1000.0),
         last_check: server.last_check().map(|check| CheckStatus {
             result: if check.success {
                 CheckResult::Success
@@ -127,4 +127,3 @@ fn server_status(pool: &Pool, server: &Server) -> ServerStatus {
 fn count(gauge: i64) -> u64 {
     u64::try_from(gauge).unwrap_or(0)
 }
-

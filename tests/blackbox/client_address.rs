@@ -44,6 +44,7 @@ fn what_a_stranger_claims_is_discarded() {
         "",
         "127.0.0.1",
         &[
+            ("Host", "example.test"),
             ("X-Forwarded-For", "1.2.3.4"),
             ("X-Forwarded-For", "5.6.7.8"),
             ("X-Forwarded-Proto", "https"),

@@ -234,7 +234,11 @@ fn the_json_log_has_the_fields() {
         .request(
             "POST",
             "/p/a?q=1&r=2",
-            &[("Referer", "http://ref/"), ("User-Agent", "tester/1")],
+            &[
+                ("Host", "example.test"),
+                ("Referer", "http://ref/"),
+                ("User-Agent", "tester/1"),
+            ],
             b"abc",
         )
         .unwrap();

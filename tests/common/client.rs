@@ -82,7 +82,7 @@ impl Client {
         self.stream.write_all(bytes.as_ref())
     }
 
-    /// Sends a request (Host and Content-Length are added unless given) and reads its response.
+    /// Sends a request (Host, which is where it goes, and Content-Length are added unless given) and reads its response.
     pub fn request(
         &mut self,
         method: &str,
@@ -108,7 +108,7 @@ impl Client {
         let has = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
         let mut text = format!("{method} {target} HTTP/1.1\r\n");
         if !has("host") {
-            text.push_str("Host: example.test\r\n");
+            text.push_str(&format!("Host: {}\r\n", self.stream.peer_addr()?));
         }
         if !body.is_empty() && !has("content-length") && !has("transfer-encoding") {
             text.push_str(&format!("Content-Length: {}\r\n", body.len()));

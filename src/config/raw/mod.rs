@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use collections::{Named, OneOrMany};
 pub use health_check::{CheckType, HealthCheck, Initial, Method};
 pub use persistence::{OnUnavailable, Persistence, SameSite, Secure, Token};
-pub use pool::{Algorithm, Pool, PoolServer, Queue, Retries, RetryOn, Timeouts};
+pub use pool::{Algorithm, Pool, PoolServer, Queue, RetryOn, Timeouts};
 
 use super::address::{AdminAddress, Bind, Network};
 use super::text::{Account, FilePath, LogFilter, LogTemplate, Name};

@@ -296,6 +296,8 @@ impl<S: Sink> Drain<S> {
         let full_pipe = error.kind() == io::ErrorKind::WouldBlock;
         let shared = Arc::clone(&self.shared);
         let mut state = shared.state.lock();
+        // When the end came before this try, this try was the last.
+        let was_last = state.closing;
         if !full_pipe && !std::mem::replace(&mut state.failing, true) {
             // Not under the lock: the program's log may be as slow as this one.
             MutexGuard::unlocked(&mut state, || {
@@ -314,7 +316,7 @@ impl<S: Sink> Drain<S> {
             // The line that was cut off goes to the new file as a whole.
             return start_of_line(lines, written);
         }
-        if state.closing {
+        if was_last {
             drop(state);
             let rest = lines.get(written..).unwrap_or_default();
             let lost = rest.split_inclusive(|byte| *byte == b'\n').count();

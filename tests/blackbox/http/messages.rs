@@ -9,6 +9,7 @@ fn a_request_passes_as_it_was_sent() {
     let mut client = lb.client();
     let target = "/a%20b/../c;p=1?x=%2F&y=a+b&z";
     let headers = [
+        ("Host", "example.test"),
         ("X-Custom", "one"),
         ("X-Custom", "two"),
         ("Accept", "*/*"),

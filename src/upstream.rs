@@ -1,0 +1,43 @@
+//! A server as Pingora's peer: for requests and for health checks alike.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
+use pingora::upstreams::peer::HttpPeer;
+
+use crate::config::model::Timeouts;
+use crate::pool::Endpoint;
+
+/// A peer for one try of a request. `None` for a Unix socket whose path is too long to be one. The idle
+/// connections of tries after a stale connection are kept apart from those that have just proved
+/// stale: `fresh` numbers such tries, 0 is the ordinary one.
+pub fn for_request(endpoint: &Endpoint, timeouts: &Timeouts, fresh: u32) -> Option<Box<HttpPeer>> {
+    let mut peer = Box::new(peer_at(address(endpoint)?));
+    peer.group_key = u64::from(fresh);
+    let options = &mut peer.options;
+    options.connection_timeout = Some(timeouts.connect);
+    options.total_connection_timeout = Some(timeouts.connect);
+    options.read_timeout = Some(timeouts.receive);
+    options.write_timeout = Some(timeouts.send);
+    options.idle_timeout = Some(timeouts.idle);
+    Some(peer)
+}
+
+/// A peer at an address, spoken to in plain HTTP/1.1, with no limit of time.
+#[allow(clippy::disallowed_methods)] // An address is no name: nothing is looked up here.
+pub fn peer_at(address: PingoraAddr) -> HttpPeer {
+    const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    let mut peer = HttpPeer::new(UNSPECIFIED, false, String::new());
+    peer._address = address;
+    peer
+}
+
+/// An endpoint as Pingora's address. `None` for a Unix socket whose path is too long to be one.
+pub fn address(endpoint: &Endpoint) -> Option<PingoraAddr> {
+    Some(match endpoint {
+        Endpoint::Inet(address) => PingoraAddr::Inet(*address),
+        Endpoint::Unix(path) => {
+            PingoraAddr::Unix(std::os::unix::net::SocketAddr::from_pathname(path).ok()?)
+        }
+    })
+}
