@@ -18,7 +18,7 @@ pub struct Status {
     /// When it started, RFC 3339.
     pub started: String,
     /// Seconds since then, by a clock that never jumps.
-    pub uptime_seconds: f64,
+    pub uptime: f64,
     /// Whether it takes new work.
     pub state: InstanceState,
     /// In the order of the configuration.
@@ -53,7 +53,7 @@ pub struct ListenerStatus {
     /// Client connections accepted.
     pub connections_total: u64,
     /// Requests that ended.
-    pub requests_total: u64,
+    pub requests: u64,
 }
 
 /// One pool.
@@ -96,11 +96,11 @@ pub struct ServerStatus {
     /// How many it may work on at once; 0 = no limit.
     pub max_connections: u64,
     /// Requests that were sent to it and ended.
-    pub requests_total: u64,
+    pub requests: u64,
     /// Those of them that failed: no connection, no whole response, no answer in time, a 5xx.
-    pub errors_total: u64,
-    /// Recent mean time to the first byte of its responses, in milliseconds; `null` before any.
-    pub latency_ms: Option<f64>,
+    pub errors: u64,
+    /// Recent mean time to the first byte of its responses, in seconds; `null` before any.
+    pub latency: Option<f64>,
     /// `null` if it is not checked, or not yet.
     pub last_check: Option<CheckStatus>,
 }

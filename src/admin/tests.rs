@@ -31,9 +31,9 @@ impl View for Fake {
             backup: false,
             active: 1,
             max_connections: 0,
-            requests_total: 10,
-            errors_total: 2,
-            latency_ms: None,
+            requests: 10,
+            errors: 2,
+            latency: None,
             last_check: Some(CheckStatus {
                 result: CheckResult::Failure,
                 reason: "refused".to_owned(),
@@ -45,7 +45,7 @@ impl View for Fake {
             version: "1.2.3".to_owned(),
             pid: 42,
             started: timestamp(UNIX_EPOCH),
-            uptime_seconds: 1.5,
+            uptime: 1.5,
             state: InstanceState::Running,
             listeners: vec![ListenerStatus {
                 name: "web".to_owned(),
@@ -54,7 +54,7 @@ impl View for Fake {
                 pool: "app".to_owned(),
                 connections_active: 1,
                 connections_total: 2,
-                requests_total: 3,
+                requests: 3,
             }],
             pools: vec![PoolStatus {
                 name: "app".to_owned(),
@@ -195,10 +195,10 @@ async fn status_is_json_with_the_documented_names() {
     answer.has("cache-control: no-store");
     let expected = serde_json::json!({
         "version": "1.2.3", "pid": 42, "started": "1970-01-01T00:00:00.000Z",
-        "uptime_seconds": 1.5, "state": "running",
+        "uptime": 1.5, "state": "running",
         "listeners": [{
             "name": "web", "protocol": "http", "addresses": ["0.0.0.0:80"], "pool": "app",
-            "connections_active": 1, "connections_total": 2, "requests_total": 3,
+            "connections_active": 1, "connections_total": 2, "requests": 3,
         }],
         "pools": [{
             "name": "app", "algorithm": "weighted_round_robin", "available_servers": 0,
@@ -207,8 +207,8 @@ async fn status_is_json_with_the_documented_names() {
                 "name": "a", "address": "127.0.0.1:8001", "state": "down",
                 "reason": "connect to 127.0.0.1:8001 refused (nothing listens there)",
                 "since": "1970-01-01T00:00:00.000Z", "weight": 3, "effective_weight": 0.0,
-                "backup": false, "active": 1, "max_connections": 0, "requests_total": 10,
-                "errors_total": 2, "latency_ms": null,
+                "backup": false, "active": 1, "max_connections": 0, "requests": 10,
+                "errors": 2, "latency": null,
                 "last_check": {
                     "result": "failure", "reason": "refused", "at": "1970-01-01T00:00:01.500Z",
                     "duration_ms": 0.5,

@@ -23,6 +23,7 @@ use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::client_address::Forwarding;
+use crate::headers::replace_lines;
 use crate::listen::Drain;
 use crate::observe::RetryReason;
 use crate::observe::access_log::AccessLog;
@@ -35,6 +36,7 @@ mod error_page;
 mod failure;
 mod head;
 mod headers;
+mod options;
 mod record;
 mod request_id;
 mod site;
@@ -108,6 +110,10 @@ impl ProxyHttp for Edge {
         context.binding = Binding::read(&site.target, request, time.into());
         context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
         context.client = Some(client);
+        if let Some(lines) = options::without_protected(request) {
+            let mut request = headers::Request(session.req_header_mut());
+            replace_lines(&mut request, &header::CONNECTION, lines);
+        }
         Ok(false)
     }
 

@@ -51,6 +51,11 @@ impl Message {
         }
     }
 
+    /// Bytes of its header section that are still to be read.
+    pub fn head_left(&self) -> usize {
+        self.head
+    }
+
     /// Whether all of it has been read.
     pub fn is_done(&self) -> bool {
         self.head == 0

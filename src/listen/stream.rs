@@ -150,7 +150,11 @@ impl ClientStream {
 
     /// Gives away pending bytes, as far as they belong to the current message.
     fn give_pending(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
-        let most = self.inbox.len().min(buf.remaining());
+        let mut most = self.inbox.len().min(buf.remaining());
+        if self.message.head_left() > 0 {
+            // The header section by itself: it is sound, even if the body turns out not to be.
+            most = most.min(self.message.head_left());
+        }
         let offered = self.inbox.get(..most).unwrap_or_default();
         let count = if self.tunnel.load(Ordering::Acquire) {
             most

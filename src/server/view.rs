@@ -19,7 +19,7 @@ impl View for Instance {
             version: VERSION.to_owned(),
             pid: std::process::id(),
             started: timestamp(started),
-            uptime_seconds: since.elapsed().as_secs_f64(),
+            uptime: since.elapsed().as_secs_f64(),
             state: if self.drain.has_begun() {
                 InstanceState::Stopping
             } else {
@@ -66,7 +66,7 @@ impl Instance {
             pool: listening.http.site.load().target.pool.name().to_string(),
             connections_active: count(metrics.connections_active.get()),
             connections_total: metrics.connections_total.get(),
-            requests_total: listening.requests.load(Ordering::Relaxed),
+            requests: listening.requests.load(Ordering::Relaxed),
         }
     }
 }
@@ -108,9 +108,9 @@ fn server_status(pool: &Pool, server: &Server) -> ServerStatus {
         backup: server.is_backup(),
         active: u64::from(pool.active(server)),
         max_connections: u64::from(server.limit()),
-        requests_total: server.requests(),
-        errors_total: server.errors(),
-        latency_ms: (!latency.is_zero()).then_some(latency.as_secs_f64() * 1000.0),
+        requests: server.requests(),
+        errors: server.errors(),
+        latency: (!latency.is_zero()).then_some(latency.as_secs_f64()),
         last_check: server.last_check().map(|check| CheckStatus {
             result: if check.success {
                 CheckResult::Success

@@ -136,7 +136,7 @@ fn a_single_failure_changes_nothing() {
     let failed = || {
         lb.metrics().sum(
             "equipoise_health_checks_total",
-            &[("server", "a"), ("result", "failed")],
+            &[("server", "a"), ("result", "failure")],
         )
     };
     a.set_health(500);

@@ -194,10 +194,13 @@ fn the_log_has_the_client_and_the_peer() {
 #[test]
 fn hop_by_hop_headers_cannot_remove_what_we_tell() {
     // RFC 9110 section 7.6.1 lets Connection name headers to drop; ours are not the client's to name.
-    let request = forwarded(
-        "",
-        "127.0.0.1",
-        &[("Connection", "X-Forwarded-For, keep-alive")],
-    );
-    assert_eq!(request.headers_of("x-forwarded-for"), ["127.0.0.1"]);
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin]).start();
+    let mut client = lb.client();
+    client
+        .get("/", &[("Connection", "X-Forwarded-For, keep-alive")])
+        .unwrap();
+    for request in origin.requests() {
+        assert_eq!(request.headers_of("x-forwarded-for"), ["127.0.0.1"]);
+    }
 }

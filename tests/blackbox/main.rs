@@ -28,6 +28,7 @@ mod common;
 mod availability;
 mod balancing;
 mod client_address;
+mod configuration;
 mod http;
 mod observability;
 mod operations;

@@ -4,4 +4,5 @@
 mod curl;
 mod load;
 mod logging;
+mod oracle_nginx;
 mod tomcat;

@@ -60,7 +60,7 @@ fn a_jsp_session_stays_and_lives_on() {
     assert_eq!(servers.len(), 2);
 
     // And Tomcat logs the visitor's address as its manual says: pattern %{X-Forwarded-For}i.
-    let line = one.wait_line("logs/access.txt", |l| l.contains("GET /"));
+    let line = one.wait_line("logs/access.txt", |l| l.contains("GET /index.jsp"));
     assert!(line.starts_with("127.0.0.1 127.0.0.1 - - ["), "{line}");
 }
 

@@ -69,7 +69,7 @@ fn give(
     shared: &Shared,
 ) -> io::Result<Goes> {
     match answer {
-        Answer::Reply(reply) => give_reply(stream, request, reply, shared),
+        Answer::Reply(reply) => give_reply(stream, request, &reply, shared),
         Answer::Raw(bytes) => stream.write_all(&bytes).map(|()| false),
         Answer::Close => Ok(false),
         Answer::Reset => {
@@ -99,7 +99,7 @@ fn give(
 fn give_reply(
     mut stream: &TcpStream,
     request: &Request,
-    reply: Reply,
+    reply: &Reply,
     shared: &Shared,
 ) -> io::Result<Goes> {
     if !reply.delay.is_zero() {

@@ -1,17 +1,6 @@
 //! The same requests through the real nginx (one worker) and through Equipoise: the same server has
 //! to answer each of them. And nginx against the library's selector alone.
 
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic
-)]
-
-#[path = "common/mod.rs"]
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -21,8 +10,8 @@ use equipoise::balance::{Params, Selector};
 use equipoise::config::model::Algorithm::{self, WeightedLeastConnections, WeightedRoundRobin};
 use parking_lot::{Condvar, Mutex};
 
-use common::peers::Nginx;
-use common::{Answer, Client, Origin, Request, SOON, Setup, eventually};
+use crate::common::peers::Nginx;
+use crate::common::{Answer, Client, Origin, Request, SOON, Setup, eventually};
 
 /// A server's weight and its limit (0 = none).
 type Server = (u16, u32);

@@ -1,7 +1,5 @@
 //! SPEC section 2, and `check` and `schema` of section 1, from outside.
 
-#![allow(clippy::expect_used, clippy::indexing_slicing)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
