@@ -100,7 +100,7 @@ fn configuration(
     let state = serde_json::Value::from(state.to_string_lossy());
     format!(
         r#"
-server: {{shutdown_timeout: 3s, state_dir: {state}}}
+server: {{shutdown_timeout: 3s, max_connections: 1000, state_dir: {state}}}
 admin: {{bind: "{admin}"}}
 logging:
   level: warn

@@ -110,6 +110,12 @@ impl ProxyHttp for Edge {
         context.binding = Binding::read(&site.target, request, time.into());
         context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
         context.client = Some(client);
+        if session.req_header().version == Version::HTTP_10 {
+            // HTTP/1.0 knows no interim responses and can't ask for one (RFC 9110 sections 10.1.1, 15.2).
+            session.req_header_mut().remove_header(&header::EXPECT);
+            session.as_downstream_mut().set_ignore_info_resp(true);
+        }
+        let request = &session.req_header().headers;
         if let Some(lines) = options::without_protected(request) {
             let mut request = headers::Request(session.req_header_mut());
             replace_lines(&mut request, &header::CONNECTION, lines);
@@ -146,14 +152,14 @@ impl ProxyHttp for Edge {
         way.attempts += 1;
         way.begun = Some(Instant::now());
         way.first_byte = None;
+        // A retry sends what was buffered of the body once more.
+        context.body_bytes = 0;
         context.failure = None;
-        let settings = site.target.pool.settings();
-        let stale_retries = way.stale_retries;
-        let endpoint = way.lease.as_ref().and_then(|l| l.server().endpoint());
-        endpoint
-            .and_then(|endpoint| {
-                upstream::for_request(&endpoint, &settings.timeouts, stale_retries)
-            })
+        let fresh = way.stale_retries;
+        let timeouts = site.target.pool.settings().timeouts;
+        way.lease
+            .as_ref()
+            .and_then(|lease| upstream::for_request(lease.server(), &timeouts, fresh))
             .ok_or_else(|| fail(context, Failure::Connect))
     }
 
@@ -185,7 +191,7 @@ impl ProxyHttp for Edge {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
@@ -209,7 +215,12 @@ impl ProxyHttp for Edge {
         if let Some(id) = &context.request_id {
             request.insert_header("X-Request-Id", id.value())?;
         }
-        if site.target.pool.settings().keepalive.connections == 0 {
+        let keep = site.target.pool.settings().keepalive.connections;
+        if let Some(lease) = &context.upstream.lease
+            && lease.server().connections() > keep
+            && !session.is_upgrade_req()
+        {
+            // More than may be kept: this one ends with its response.
             request.insert_header(header::CONNECTION, "close")?;
         }
         Ok(())
@@ -237,6 +248,10 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
+        if response.status == http::StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            // Nobody asked for it, so what follows is in no protocol that the client knows.
+            return Err(fail(context, Failure::ServerInvalid));
+        }
         if response.status.is_informational() {
             return Ok(());
         }
@@ -278,6 +293,8 @@ impl ProxyHttp for Edge {
             if let Some(stream) = trouble::client_stream(session.as_downstream()) {
                 stream.become_tunnel();
             }
+            // A tunnel may be silent for as long as `timeouts.receive` says; `body_timeout` is for bodies.
+            session.set_read_timeout(None);
             return Ok(());
         }
         if response.status.is_informational() {
@@ -296,7 +313,9 @@ impl ProxyHttp for Edge {
         }
         if session.req_header().version == Version::HTTP_10 {
             // HTTP/1.0 knows no chunks: such a response ends with its connection.
-            response.remove_header(&header::TRANSFER_ENCODING);
+            if response.remove_header(&header::TRANSFER_ENCODING).is_some() {
+                session.set_keepalive(None);
+            }
         }
         if self.shared.drain.has_begun() {
             session.set_keepalive(None);
@@ -357,6 +376,14 @@ impl ProxyHttp for Edge {
         let status = failure
             .status()
             .filter(|_| session.response_written().is_none());
+        if failure != Failure::ClientGone
+            && session.req_header().version == Version::HTTP_10
+            && session.response_written().is_some()
+            && let Some(stream) = trouble::client_stream(session.as_downstream())
+        {
+            // Its response ends with its connection, so a plain close would make it look complete.
+            stream.end_in_reset();
+        }
         if let Some(status) = status {
             // What is left of its body is not waited for.
             session.set_keepalive(None);

@@ -18,6 +18,7 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest,
 };
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -41,6 +42,8 @@ pub struct ClientStream {
     message: Message,
     /// After `101 Switching Protocols` bytes go through as they come.
     tunnel: AtomicBool,
+    /// The response broke off, and nothing but a reset tells the client.
+    reset: AtomicBool,
     saw_eof: bool,
     malformed: bool,
     bytes_in: u64,
@@ -59,6 +62,7 @@ impl ClientStream {
             inbox: BytesMut::new(),
             message: Message::none(),
             tunnel: AtomicBool::new(false),
+            reset: AtomicBool::new(false),
             saw_eof: false,
             malformed: false,
             bytes_in: 0,
@@ -128,6 +132,11 @@ impl ClientStream {
     /// From now on bytes go through as they come: the connection was upgraded.
     pub fn become_tunnel(&self) {
         self.tunnel.store(true, Ordering::Release);
+    }
+
+    /// The connection is to end in a reset: its response broke off where a plain end would look complete.
+    pub fn end_in_reset(&self) {
+        self.reset.store(true, Ordering::Release);
     }
 
     fn is_tunnel(&self) -> bool {
@@ -204,6 +213,17 @@ impl ClientStream {
         }
     }
 
+    /// Nothing is going on: what was gathered to be sent need not wait for more. A slow server's
+    /// response reaches the client as it comes.
+    fn flush_meanwhile(&mut self, cx: &mut Context<'_>) {
+        if let Some(io) = self.io.as_mut()
+            && !io.buffer().is_empty()
+        {
+            // Whoever writes next meets the error, if there is one.
+            let _ = Pin::new(io).poll_flush(cx).is_ready();
+        }
+    }
+
     /// The message is read to its end, and whoever reads on wants to know whether the client is still
     /// there. What the client sends is the next message's; only the end of the stream is news.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -242,14 +262,17 @@ impl AsyncRead for ClientStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.is_tunnel() && this.message.is_done() {
-            return this.poll_gone(cx);
-        }
-        if this.inbox.is_empty() {
+        let polled = if !this.is_tunnel() && this.message.is_done() {
+            this.poll_gone(cx)
+        } else if this.inbox.is_empty() {
             this.poll_socket(cx, buf)
         } else {
             Poll::Ready(this.give_pending(buf))
+        };
+        if polled.is_pending() {
+            this.flush_meanwhile(cx);
         }
+        polled
     }
 }
 
@@ -290,6 +313,11 @@ impl Drop for ClientStream {
         let (Some(mut io), admitted) = (self.io.take(), self.admitted.take()) else {
             return;
         };
+        if self.reset.load(Ordering::Acquire) {
+            // With no time to linger, close(2) resets (socket(7)). If it can't be set, all is lost anyway.
+            drop(SockRef::from(io.get_ref()).set_linger(Some(Duration::ZERO)));
+            return;
+        }
         if self.saw_eof {
             return;
         }

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -36,6 +36,8 @@ pub struct Server {
     admission: AtomicU8,
     pub(super) been_up: AtomicBool,
     last_check: Mutex<Option<LastCheck>>,
+    /// Connections to it that are open, in use or idle.
+    connections: AtomicUsize,
     requests: AtomicU64,
     errors: AtomicU64,
     latency_us: AtomicU64,
@@ -89,6 +91,7 @@ impl Server {
             admission: AtomicU8::new(Admission::Closed as u8),
             been_up: AtomicBool::new(false),
             last_check: Mutex::new(None),
+            connections: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             latency_us: AtomicU64::new(0),
@@ -235,6 +238,21 @@ impl Server {
 
     pub(super) fn set_last_check(&self, check: LastCheck) {
         *self.last_check.lock() = Some(check);
+    }
+
+    /// Notes a connection that was made to it.
+    pub fn connection_opened(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes a connection to it that was closed.
+    pub fn connection_closed(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Connections to it that are open, in use or idle.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Notes one request that ended on this server: whether it failed for the server's part, and how

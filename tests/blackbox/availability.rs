@@ -294,6 +294,7 @@ fn without_a_check_a_refused_connect_goes_to_another_server() {
         let response = lb.get("/", &[]);
         assert_eq!((response.status, response.origin()), (200, "b"));
     }
+    lb.wait_idle();
     let metrics = lb.metrics();
     assert!(metrics.sum("equipoise_retries_total", &[("pool", "app")]) >= 1.0);
     assert!(metrics.sum("equipoise_server_picks_total", &[("by", "retry")]) >= 1.0);

@@ -487,3 +487,41 @@ fn yaml_keys(value: &Yaml, path: &str, known: &BTreeSet<String>, found: &mut BTr
         _ => {}
     }
 }
+
+/// Names of all keys that the schema knows, whatever their depth.
+fn keys(schema: &Json, found: &mut BTreeSet<String>) {
+    match schema {
+        Json::Object(object) => {
+            if let Some(Json::Object(properties)) = object.get("properties") {
+                found.extend(properties.keys().cloned());
+            }
+            object.values().for_each(|value| keys(value, found));
+        }
+        Json::Array(items) => items.iter().for_each(|value| keys(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_manual_has_every_key() {
+    let schema = crate::common::Equipoise::command(&["schema"]).stdout;
+    let mut known = BTreeSet::new();
+    keys(&serde_json::from_str(&schema).expect("JSON"), &mut known);
+    assert!(known.len() > 50, "{known:?}");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let manual = fs::read_to_string(path).expect("the manual");
+    // `a`, or `x.a` or `a.x` for what stands in a row of its own; or a heading.
+    let missing: Vec<_> = known
+        .iter()
+        .filter(|key| {
+            !manual.contains(&format!("`{key}`"))
+                && !manual.contains(&format!(".{key}`"))
+                && !manual.contains(&format!("\n## {key}\n"))
+                && !manual.contains(&format!("`{key}."))
+        })
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/configuration.md doesn't mention {missing:?}"
+    );
+}

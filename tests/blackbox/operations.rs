@@ -310,6 +310,9 @@ mod demo {
     use std::net::SocketAddr;
     use std::process::{Child, Command, Stdio};
 
+    use nix::sys::signal::kill;
+    use nix::unistd::Pid;
+
     use super::*;
     use crate::common::equipoise::BINARY;
 
@@ -317,6 +320,14 @@ mod demo {
 
     impl Drop for Demo {
         fn drop(&mut self) {
+            // Gently, so that it clears its directory away.
+            if let Ok(pid) = i32::try_from(self.0.id()) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
+            }
+            if !std::thread::panicking() {
+                eventually(SOON, || self.0.try_wait().unwrap());
+                return;
+            }
             let _ = self.0.kill();
             let _ = self.0.wait();
         }

@@ -30,7 +30,10 @@ fn begin_with(lb: &Equipoise, server: &str) -> String {
         .1
 }
 
+/// How often persistence had that result, once all that was asked is recorded.
+#[track_caller]
 fn result(lb: &Equipoise, result: &str) -> f64 {
+    lb.wait_idle();
     lb.metrics().sum(
         "equipoise_persistence_total",
         &[("pool", "app"), ("result", result)],

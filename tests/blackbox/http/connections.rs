@@ -13,6 +13,7 @@ fn connections_to_servers_are_kept() {
         client.get("/", &[]).unwrap();
     }
     assert_eq!(origin.connections(), 1);
+    lb.wait_idle_servers();
     let reused = lb.metrics().sum(
         "equipoise_upstream_connections_total",
         &[("reused", "true")],
@@ -79,4 +80,39 @@ fn the_client_may_close() {
     let response = client.get("/", &[("Connection", "close")]).unwrap();
     assert!(response.has_token("connection", "close"));
     assert!(client.is_closed_by_peer());
+}
+
+#[test]
+fn no_more_idle_connections_are_kept_than_keepalive_says() {
+    for (keep, kept) in [(0, 0.0), (2, 2.0), (128, 6.0)] {
+        let origin = Origin::with("a", |_| Answer::held());
+        let lb = Setup::of([&origin])
+            .pool(&format!("keepalive: {{connections: {keep}}}"))
+            .start();
+        let reused = || {
+            lb.metrics().sum(
+                "equipoise_upstream_connections_total",
+                &[("reused", "true")],
+            )
+        };
+        // Six at once need six connections; what is kept of them serves the next six.
+        for wave in 1..=2 {
+            let mut clients: Vec<_> = (0..6).map(|_| lb.client()).collect();
+            for client in &mut clients {
+                client.send_request("GET", "/", &[], b"").unwrap();
+            }
+            origin.wait_held(6);
+            origin.release(6);
+            for client in &mut clients {
+                assert_eq!(client.read_response(false).unwrap().status, 200);
+            }
+            lb.wait_idle_servers();
+            let expected = if wave == 1 { 0.0 } else { kept };
+            assert!(
+                (reused() - expected).abs() < 0.5,
+                "keep {keep}: {}",
+                reused()
+            );
+        }
+    }
 }

@@ -1,0 +1,466 @@
+//! What `deploy/` holds, tried with the tools that will read it: systemd, promtool, keepalived,
+//! logrotate, and the binary itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use regex::Regex;
+use serde_json::Value as Json;
+use serde_yaml::Value as Yaml;
+
+use crate::common::equipoise::BINARY;
+use crate::common::*;
+
+#[test]
+fn every_configuration_passes_check() {
+    let dir = TempDir::new("deploy");
+    let key = dir.write("cookie.key", "a key that is long enough for a test\n");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    for name in ["docker/equipoise.yaml", "kubernetes/equipoise.yaml"] {
+        let yaml = read(name).replace(
+            "/etc/equipoise/secret/cookie.key",
+            &key.display().to_string(),
+        );
+        let config = dir.write("equipoise.yaml", &yaml);
+        let exit = Equipoise::command(&["check", "-c", &config.display().to_string()]);
+        assert_eq!(exit.code(), Some(0), "{name}: {}", exit.stderr);
+    }
+}
+
+#[test]
+fn the_service_is_well_formed_and_hardened() {
+    let dir = TempDir::new("unit");
+    let unit = read("systemd/equipoise.service").replace("/usr/local/bin/equipoise", BINARY);
+    let unit = dir.write("equipoise.service", &unit);
+    let unit = unit.to_str().unwrap();
+    // What is only strange is a message and no failure.
+    let said = succeed("systemd-analyze", &["verify", unit], dir.path());
+    assert!(!said.contains("equipoise.service:"), "{said}");
+    let limit = ["security", "--offline=true", "--threshold=20", unit];
+    succeed("systemd-analyze", &limit, dir.path());
+}
+
+#[test]
+fn stopping_is_given_more_time_than_it_takes() {
+    let seconds = |text: &str, pattern: &str| -> u64 {
+        let found = Regex::new(pattern).unwrap().captures(text);
+        found.unwrap_or_else(|| panic!("no {pattern}"))[1]
+            .parse()
+            .unwrap()
+    };
+    let default = seconds(
+        &fs::read_to_string(root().join("conf/edge.yaml")).unwrap(),
+        r"\n  shutdown_timeout: (\d+)s",
+    );
+    let unit = read("systemd/equipoise.service");
+    assert!(seconds(&unit, r"\nTimeoutStopSec=(\d+)s") > default);
+    let deployment = read("kubernetes/deployment.yaml");
+    let drain = seconds(
+        &read("kubernetes/equipoise.yaml"),
+        r"\n  shutdown_timeout: (\d+)s",
+    );
+    let pause = seconds(&deployment, r"sleep:\n +seconds: (\d+)");
+    assert!(seconds(&deployment, r"terminationGracePeriodSeconds: (\d+)") > drain + pause);
+}
+
+#[test]
+fn prometheus_takes_its_configuration_and_rules() {
+    let here = deploy().join("prometheus");
+    succeed("promtool", &["check", "config", "prometheus.yml"], &here);
+    // Debian's promtool is built without Kubernetes discovery, so the rest of that file.
+    let in_cluster: Yaml = serde_yaml::from_str(&read("prometheus/prometheus-kubernetes.yml"))
+        .expect("YAML of Prometheus in Kubernetes");
+    assert_eq!(in_cluster["rule_files"][0], "alerts.yml");
+    succeed("promtool", &["check", "rules", "alerts.yml"], &here);
+    succeed("promtool", &["test", "rules", "alerts.test.yml"], &here);
+}
+
+#[test]
+fn every_alert_is_tested_to_fire_and_not_to() {
+    let rules: Yaml = serde_yaml::from_str(&read("prometheus/alerts.yml")).unwrap();
+    let tests: Yaml = serde_yaml::from_str(&read("prometheus/alerts.test.yml")).unwrap();
+    let (mut fires, mut silent) = (BTreeSet::new(), BTreeSet::new());
+    for test in tests["tests"].as_sequence().unwrap() {
+        for case in test["alert_rule_test"].as_sequence().unwrap() {
+            let expected = case["exp_alerts"].as_sequence().unwrap();
+            let set = if expected.is_empty() {
+                &mut silent
+            } else {
+                &mut fires
+            };
+            set.insert(case["alertname"].as_str().unwrap());
+        }
+    }
+    let alerts: BTreeSet<_> = rules["groups"][0]["rules"]
+        .as_sequence()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["alert"].as_str().unwrap())
+        .collect();
+    assert!(alerts.len() > 10);
+    assert_eq!(fires, alerts);
+    assert_eq!(silent, alerts);
+}
+
+#[test]
+fn every_query_of_the_dashboard_is_promql() {
+    let queries = dashboard_queries();
+    assert!(queries.len() > 20);
+    let rules: String = queries
+        .iter()
+        .enumerate()
+        .map(|(n, query)| {
+            format!(
+                "      - record: q{n}\n        expr: {}\n",
+                Json::from(&**query)
+            )
+        })
+        .collect();
+    let dir = TempDir::new("queries");
+    dir.write(
+        "queries.yml",
+        &format!("groups:\n  - name: dashboard\n    rules:\n{rules}"),
+    );
+    succeed("promtool", &["check", "rules", "queries.yml"], dir.path());
+}
+
+#[test]
+fn every_metric_label_and_value_that_is_asked_for_exists() {
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin])
+        .pool("persistence: {type: cookie_insert}")
+        .start();
+    lb.get("/", &[]);
+    lb.wait_idle();
+    let exists = Vocabulary::of(&lb.metrics());
+
+    let mut texts: Vec<(String, String)> = dashboard_queries()
+        .into_iter()
+        .map(|query| ("grafana/equipoise.json".to_owned(), query))
+        .collect();
+    for name in [
+        "deploy/prometheus/alerts.yml",
+        "deploy/prometheus/alerts.test.yml",
+        "deploy/README.md",
+        "README.md",
+        "docs/balancing.md",
+        "docs/client-address.md",
+        "docs/configuration.md",
+        "docs/observability.md",
+        "docs/sessions.md",
+    ] {
+        let text = fs::read_to_string(root().join(name)).unwrap();
+        texts.push((name.to_owned(), text));
+    }
+    let missing: Vec<_> = texts
+        .iter()
+        .flat_map(|(name, text)| {
+            let wrong = exists.missing_from(text);
+            wrong.into_iter().map(move |what| format!("{name}: {what}"))
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert_eq!(
+        exists.missing_from(r#"equipoise_nothing equipoise_queue_length{pol="a"} equipoise_server_state{state=~"up|gone"}"#),
+        ["equipoise_nothing", "equipoise_queue_length{pol}", "equipoise_server_state{state=gone}"]
+    );
+}
+
+#[test]
+fn keepalived_takes_its_configuration() {
+    let dir = TempDir::new("keepalived");
+    // This machine's interface and script; and run as who tests, as keepalived 2.2.7 ends itself on
+    // --config-test when it has changed its user to look at a script.
+    let user = succeed("id", &["-un"], dir.path());
+    let config = read("keepalived/keepalived.conf")
+        .replace(
+            "script_user nobody nogroup",
+            &format!("script_user {}", user.trim()),
+        )
+        .replace("/usr/local/libexec/equipoise/check-ready", "/bin/true")
+        .replace("interface eth0", "interface lo");
+    let path = dir.write("keepalived.conf", &config);
+    let check = ["--config-test", "-f", path.to_str().unwrap()];
+    succeed("keepalived", &check, dir.path());
+}
+
+#[test]
+fn keepalived_s_check_tells_who_is_ready() {
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin]).start();
+    let nobody = ReservedPort::new();
+    let script = deploy().join("keepalived/check-ready");
+    let ask = |url: String| output(Command::new(&script).arg(url)).status.code();
+    assert_eq!(ask(format!("http://{}/readyz", lb.admin())), Some(0));
+    // What it says of any status that isn't success, such as 503 while draining.
+    assert_eq!(ask(format!("http://{}/nothing", lb.admin())), Some(22));
+    assert_eq!(ask(format!("http://{}/readyz", nobody.address())), Some(7));
+}
+
+#[test]
+fn logrotate_rotates_the_access_log() {
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin])
+        .top("logging: {access_log: {path: @DIR@/log/access.log, format: combined, buffer: 0}}");
+    let dir = TempDir::new("logrotate");
+    fs::create_dir(dir.path().join("log")).unwrap();
+    let lb = lb.start_in(dir);
+    let log = |name: &str| fs::read_to_string(lb.dir().join("log").join(name)).unwrap_or_default();
+    lb.get("/before", &[]);
+    eventually(SOON, || log("access.log").contains("/before"));
+
+    let id = |flag| succeed("id", &[flag], lb.dir()).trim().to_owned();
+    let rules = read("logrotate/equipoise")
+        .replace(
+            "/var/log/equipoise",
+            &lb.dir().join("log").display().to_string(),
+        )
+        .replace(
+            "equipoise equipoise",
+            &format!("{} {}", id("-un"), id("-gn")),
+        )
+        .replace(
+            "systemctl kill --kill-who=main --signal=USR1 equipoise.service 2>/dev/null || true",
+            &format!("kill -USR1 {}", lb.pid()),
+        );
+    let path = lb.dir().join("logrotate.conf");
+    fs::write(&path, rules).unwrap();
+    // It refuses a configuration that others may write.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let force = ["--force", "--state", "state", path.to_str().unwrap()];
+    succeed("logrotate", &force, lb.dir());
+
+    eventually(SOON, || {
+        lb.get("/after", &[]);
+        log("access.log").contains("/after")
+    });
+    assert!(log("access.log.1").contains("/before"));
+    assert!(!log("access.log").contains("/before"));
+}
+
+#[test]
+fn the_image_is_built_from_what_there_is() {
+    let dockerfile = read("docker/Dockerfile");
+    let toolchain = fs::read_to_string(root().join("rust-toolchain.toml")).unwrap();
+    let version = Regex::new("channel = \"(.*)\"").unwrap();
+    let version = &version.captures(&toolchain).unwrap()[1];
+    assert!(dockerfile.contains(&format!("FROM rust:{version}-")));
+    let sent: BTreeSet<String> = fs::read_to_string(root().join(".dockerignore"))
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix('!').map(str::to_owned))
+        .collect();
+    let copied: BTreeSet<String> = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("COPY "))
+        .filter(|line| !line.starts_with("--from"))
+        .flat_map(|line| {
+            let (sources, _) = line.rsplit_once(' ').unwrap();
+            sources.split(' ').map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(copied, sent);
+    for path in &copied {
+        assert!(root().join(path).exists(), "{path}");
+    }
+}
+
+#[test]
+fn the_manifests_fit_together() {
+    let yaml = |name: &str| -> Yaml {
+        serde_yaml::from_str(&read(&format!("kubernetes/{name}"))).expect(name)
+    };
+    let kustomization = yaml("kustomization.yaml");
+    let listed: BTreeSet<_> = kustomization["resources"]
+        .as_sequence()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect();
+    let there: BTreeSet<_> = fs::read_dir(deploy().join("kubernetes"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".yaml"))
+        .filter(|name| !["kustomization.yaml", "equipoise.yaml"].contains(&name.as_str()))
+        .collect();
+    assert_eq!(listed, there);
+
+    let config = yaml("equipoise.yaml");
+    let bound: BTreeSet<u64> = ["web", "admin"]
+        .iter()
+        .map(|name| config["listeners"][*name]["bind"].as_str().unwrap())
+        .map(|bind| bind.rsplit_once(':').unwrap().1.parse().unwrap())
+        .collect();
+    let pod = &yaml("deployment.yaml")["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let ports: BTreeMap<&str, u64> = container["ports"]
+        .as_sequence()
+        .unwrap()
+        .iter()
+        .map(|p| {
+            (
+                p["name"].as_str().unwrap(),
+                p["containerPort"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(ports.values().copied().collect::<BTreeSet<_>>(), bound);
+    for probe in ["startupProbe", "readinessProbe"] {
+        assert_eq!(container[probe]["httpGet"]["path"], "/readyz");
+        assert_eq!(container[probe]["httpGet"]["port"], "admin");
+    }
+    let key = config["pools"]["app"]["persistence"]["secret_file"]
+        .as_str()
+        .unwrap();
+    let mounted = container["volumeMounts"].as_sequence().unwrap();
+    assert!(mounted.iter().any(|m| {
+        m["name"] == "cookie-key"
+            && key == format!("{}/cookie.key", m["mountPath"].as_str().unwrap())
+    }));
+}
+
+/// The names, labels and values of closed sets in the metrics of a running instance.
+struct Vocabulary {
+    /// Of each name its labels, and of each label its values.
+    labels: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
+}
+
+/// Labels whose values come from the configuration, or from Prometheus.
+const OPEN: [&str; 4] = ["listener", "pool", "server", "le"];
+const PROMETHEUS: [&str; 2] = ["job", "instance"];
+
+impl Vocabulary {
+    fn of(metrics: &Metrics) -> Self {
+        let mut labels: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+        for sample in metrics.samples() {
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| sample.name.strip_suffix(end))
+                .unwrap_or(&sample.name);
+            for name in [family, &sample.name] {
+                let known = labels.entry(name.to_owned()).or_default();
+                for (label, value) in &sample.labels {
+                    known
+                        .entry(label.clone())
+                        .or_default()
+                        .insert(value.clone());
+                }
+            }
+        }
+        Self { labels }
+    }
+
+    /// What is asked for in a text and isn't there.
+    fn missing_from(&self, text: &str) -> Vec<String> {
+        let name = Regex::new(
+            r"\b(equipoise_[a-z0-9_]+|process_(?:cpu|open|max|resident|virtual|start)_[a-z_]+)(?:\{([^{}]*)\})?",
+        )
+        .unwrap();
+        let matcher = Regex::new(r#"([a-z_]+)\s*(=~|!~|!=|=)\s*"([^"]*)""#).unwrap();
+        let mut missing = Vec::new();
+        for found in name.captures_iter(text) {
+            let name = &found[1];
+            let Some(labels) = self.labels.get(name) else {
+                missing.push(name.to_owned());
+                continue;
+            };
+            let selector = found.get(2).map_or("", |selector| selector.as_str());
+            for matcher in matcher.captures_iter(selector) {
+                let label = &matcher[1];
+                if PROMETHEUS.contains(&label) {
+                    continue;
+                }
+                let Some(values) = labels.get(label) else {
+                    missing.push(format!("{name}{{{label}}}"));
+                    continue;
+                };
+                if OPEN.contains(&label) {
+                    continue;
+                }
+                for value in matcher[3].split('|').filter(|v| !values.contains(*v)) {
+                    missing.push(format!("{name}{{{label}={value}}}"));
+                }
+            }
+        }
+        missing
+    }
+}
+
+/// Every query of the dashboard, its variables filled in as Grafana would.
+fn dashboard_queries() -> Vec<String> {
+    fn collect(value: &Json, found: &mut Vec<String>) {
+        match value {
+            Json::Object(fields) => {
+                for (key, value) in fields {
+                    match value.as_str() {
+                        Some(query) if key == "expr" => found.push(query.to_owned()),
+                        Some(query) if key == "definition" => {
+                            let inside = query.strip_prefix("label_values(").unwrap();
+                            let (selector, _) = inside.rsplit_once(',').unwrap();
+                            found.push(selector.to_owned());
+                        }
+                        _ => collect(value, found),
+                    }
+                }
+            }
+            Json::Array(items) => items.iter().for_each(|item| collect(item, found)),
+            _ => {}
+        }
+    }
+    let dashboard: Json = serde_json::from_str(&read("grafana/equipoise.json")).unwrap();
+    let mut found = Vec::new();
+    collect(&dashboard, &mut found);
+    let variable = Regex::new(r"\$(?:instance|listener|pool)\b").unwrap();
+    found
+        .iter()
+        .map(|query| {
+            let query = query.replace("$__rate_interval", "1m");
+            let query = variable.replace_all(&query, ".*").into_owned();
+            assert!(!query.contains('$'), "an unknown variable: {query}");
+            query
+        })
+        .collect()
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn deploy() -> PathBuf {
+    root().join("deploy")
+}
+
+#[track_caller]
+fn read(name: &str) -> String {
+    fs::read_to_string(deploy().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// Runs a tool that must succeed; returns all that it said.
+#[track_caller]
+fn succeed(tool: &str, args: &[&str], dir: &Path) -> String {
+    let output = output(Command::new(tool).args(args).current_dir(dir));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        output.status.success(),
+        "{tool} {args:?}: {}\n{said}",
+        output.status
+    );
+    said
+}
+
+/// Daemons' tools are in sbin, which an ordinary user's PATH may lack.
+#[track_caller]
+fn output(command: &mut Command) -> Output {
+    let path = std::env::var("PATH").unwrap_or_default();
+    command
+        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}; `make setup` installs it"))
+}

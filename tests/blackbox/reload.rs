@@ -1,0 +1,185 @@
+//! SPEC section 11, reload: everything at once or nothing, and nobody notices.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::signal::Signal;
+
+use crate::common::*;
+
+fn reloads(lb: &Equipoise) -> f64 {
+    lb.metrics().sum("equipoise_config_reloads_total", &[])
+}
+
+/// Writes a configuration, asks for a reload, and waits until it was done or refused.
+#[track_caller]
+fn reload(lb: &Equipoise, yaml: &str) {
+    let before = reloads(lb);
+    lb.rewrite(yaml);
+    lb.signal(Signal::SIGHUP);
+    eventually(SOON, || reloads(lb) > before);
+}
+
+#[test]
+fn servers_are_added_and_removed() {
+    let (a, b, c) = (Origin::start("a"), Origin::start("b"), Origin::start("c"));
+    let lb = Setup::of([&a, &b]).start();
+    let connection = &mut lb.client();
+    assert_eq!(connection.get("/", &[]).unwrap().status, 200);
+    reload(&lb, &Setup::of([&b, &c]).yaml());
+    let mut seen: Vec<_> = (0..4)
+        .map(|_| connection.get("/", &[]).unwrap().origin().to_owned())
+        .collect();
+    seen.sort();
+    assert_eq!(
+        seen,
+        ["b", "b", "c", "c"],
+        "on a connection from before the reload"
+    );
+    let metrics = lb.metrics();
+    assert!(
+        !metrics.has("equipoise_server_up", &[("server", "a")]),
+        "its series are gone"
+    );
+    assert!(metrics.has("equipoise_server_up", &[("server", "c")]));
+}
+
+#[test]
+fn a_broken_file_changes_nothing_and_every_problem_is_told() {
+    let (a, b) = (Origin::start("a"), Origin::start("b"));
+    let lb = Setup::of([&a]).start();
+    let broken = Setup::of([&b]).pool("algoritm: x\nqueue: {siez: 1}").yaml();
+    reload(&lb, &broken);
+    for _ in 0..3 {
+        assert_eq!(lb.get("/", &[]).origin(), "a");
+    }
+    eventually(SOON, || {
+        let log = lb.stderr();
+        if log.contains("algoritm") && log.contains("siez") {
+            Ok(())
+        } else {
+            Err(log)
+        }
+    });
+    let refused: f64 = lb
+        .metrics()
+        .samples()
+        .iter()
+        .filter(|s| {
+            s.name == "equipoise_config_reloads_total" && s.label("result") != Some("success")
+        })
+        .map(|s| s.value)
+        .sum();
+    assert_eq!(refused, 1.0);
+}
+
+#[test]
+fn a_weight_change_alone_resets_nothing() {
+    let (a, b) = (Origin::start("a"), Origin::start("b"));
+    let with = |weight: u32| {
+        Setup::new()
+            .server(&a, "weight: 1")
+            .server(&b, &format!("weight: {weight}"))
+            .pool("persistence: {type: cookie_insert}")
+            .pool("health_check: {type: http, path: /health, interval: 60s}")
+    };
+    let lb = with(1).start();
+    lb.wait_state("app", "b", "up");
+    a.script(|_| Answer::held());
+    let clients = (0..4)
+        .map(|_| {
+            let mut client = lb.client();
+            client.send_request("GET", "/", &[], b"").unwrap();
+            client
+        })
+        .collect::<Vec<_>>();
+    a.wait_held(2);
+    reload(&lb, &with(3).yaml());
+    assert_eq!(lb.server("app", "b")["weight"], 3);
+    assert_eq!(lb.server("app", "b")["state"], "up");
+    assert_eq!(
+        lb.server("app", "a")["active"],
+        2,
+        "what is in flight still counts"
+    );
+    a.release_all();
+    for mut client in clients {
+        assert_eq!(client.read_response(false).unwrap().status, 200);
+    }
+    lb.wait_idle();
+}
+
+#[test]
+fn no_session_is_rebound() {
+    let origins = ["a", "b", "c"].map(Origin::start);
+    let setup = |order: [usize; 3]| {
+        Setup::of(order.map(|n| &origins[n])).pool("persistence: {type: cookie_insert}")
+    };
+    let lb = setup([0, 1, 2]).start();
+    let sessions: Vec<_> = (0..6)
+        .map(|_| {
+            let response = lb.get("/", &[]);
+            let cookie = format!("SERVERID={}", response.cookie("SERVERID").unwrap());
+            (response.origin().to_owned(), cookie)
+        })
+        .collect();
+    reload(&lb, &setup([2, 0, 1]).yaml());
+    for (server, cookie) in &sessions {
+        let response = lb.get("/", &[("Cookie", cookie)]);
+        assert_eq!(response.origin(), server);
+        assert_eq!(response.set_cookie("SERVERID"), None);
+    }
+}
+
+#[test]
+fn no_request_fails_while_it_reloads_again_and_again() {
+    let origins = ["a", "b", "c"].map(Origin::start);
+    origins.iter().for_each(Origin::quiet);
+    let lb = Setup::of(&origins).start();
+    let to = lb.web();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        let mut client = Client::connect(to);
+                        for _ in 0..50 {
+                            assert_eq!(client.get("/", &[]).unwrap().status, 200);
+                        }
+                    }
+                })
+            })
+            .collect();
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for round in 0..12 {
+                let before = origins[1].served();
+                let setup = if round % 2 == 0 {
+                    Setup::of(&origins[1..])
+                } else {
+                    Setup::of(&origins)
+                };
+                reload(&lb, &setup.yaml());
+                eventually(SOON, || origins[1].served() > before + 10);
+            }
+        }));
+        stop.store(true, Ordering::Relaxed);
+        if let Err(panic) = outcome {
+            std::panic::resume_unwind(panic);
+        }
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    });
+    lb.wait_idle();
+}
+
+#[test]
+fn what_needs_a_restart_is_refused_with_that_reason() {
+    let a = Origin::start("a");
+    let lb = Setup::of([&a]).start();
+    let other = ReservedPort::new();
+    let moved = Setup::of([&a]).listener(&format!("bind: \"{}\"", other.address()));
+    reload(&lb, &moved.yaml());
+    assert_eq!(lb.get("/", &[]).status, 200);
+    eventually(SOON, || lb.stderr().contains("restart"));
+}
