@@ -361,7 +361,7 @@ pub enum OnUnavailable {
 }
 
 /// Active health checks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HealthCheck {
     /// What a check does.
     pub kind: CheckKind,
@@ -382,7 +382,7 @@ pub struct HealthCheck {
 }
 
 /// What a check does.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum CheckKind {
     /// Connect, then close.
     Tcp,
@@ -405,6 +405,19 @@ pub struct HttpCheck {
     pub expect_status: Vec<std::ops::RangeInclusive<u16>>,
     /// What the body has to match.
     pub expect_body: Option<regex::bytes::Regex>,
+}
+
+impl PartialEq for HttpCheck {
+    fn eq(&self, other: &Self) -> bool {
+        // Compiled expressions can't be compared; their texts can.
+        let body = |check: &Self| check.expect_body.as_ref().map(|b| b.as_str().to_owned());
+        self.method == other.method
+            && self.path == other.path
+            && self.host == other.host
+            && self.headers == other.headers
+            && self.expect_status == other.expect_status
+            && body(self) == body(other)
+    }
 }
 
 /// What a server counts as before its first check has ended.

@@ -33,6 +33,7 @@ pub struct Watch {
 
 struct Watched {
     server: Arc<Server>,
+    check: Option<HealthCheck>,
     tasks: Vec<AbortHandle>,
     first: Arc<FirstResult>,
 }
@@ -72,46 +73,58 @@ impl Watch {
         watch
     }
 
-    /// Follows a reload: watches the pool's servers of now, as its settings of now say.
+    /// Follows a reload: watches the pool's servers of now, as its settings of now say. Who is watched
+    /// that way already goes on being watched, in the middle of whatever is being found out.
     pub fn sync(&self) {
         let mut running = self.running.lock();
-        for watched in running.drain(..) {
-            watched.stop();
-        }
-        let settings = self.pool.settings();
-        let probe = settings
-            .health_check
-            .as_ref()
-            .map(|check| (check.clone(), Arc::new(Probe::new(check))));
+        let mut before = std::mem::take(&mut *running);
+        let check = self.pool.settings().health_check.clone();
+        let probe = check.as_ref().map(|check| Arc::new(Probe::new(check)));
         for server in self.pool.servers().iter() {
-            let first = Arc::new(FirstResult::default());
-            let mut tasks = Vec::new();
-            if let ServerAddress::Name(host, port) = server.configured_address() {
-                let task = resolve::keep_resolved(
-                    Arc::downgrade(&self.pool),
-                    Arc::clone(server),
-                    Arc::clone(host),
-                    *port,
-                );
-                tasks.push(self.tracker.spawn(task).abort_handle());
-            }
-            if let Some((check, probe)) = &probe {
-                let task = keep_checking(
-                    Arc::downgrade(&self.pool),
-                    Arc::clone(server),
-                    check.clone(),
-                    Arc::clone(probe),
-                    Arc::clone(&first),
-                );
-                tasks.push(self.tracker.spawn(task).abort_handle());
-            } else {
-                first.set();
-            }
-            running.push(Watched {
-                server: Arc::clone(server),
-                tasks,
-                first,
+            let same = before
+                .iter()
+                .position(|watched| Arc::ptr_eq(&watched.server, server) && watched.check == check);
+            running.push(match same {
+                Some(place) => before.swap_remove(place),
+                None => self.watch(server, check.as_ref(), probe.as_ref()),
             });
+        }
+    }
+
+    fn watch(
+        &self,
+        server: &Arc<Server>,
+        check: Option<&HealthCheck>,
+        probe: Option<&Arc<Probe>>,
+    ) -> Watched {
+        let first = Arc::new(FirstResult::default());
+        let mut tasks = Vec::new();
+        if let ServerAddress::Name(host, port) = server.configured_address() {
+            let task = resolve::keep_resolved(
+                Arc::downgrade(&self.pool),
+                Arc::clone(server),
+                Arc::clone(host),
+                *port,
+            );
+            tasks.push(self.tracker.spawn(task).abort_handle());
+        }
+        if let (Some(check), Some(probe)) = (check, probe) {
+            let task = keep_checking(
+                Arc::downgrade(&self.pool),
+                Arc::clone(server),
+                check.clone(),
+                Arc::clone(probe),
+                Arc::clone(&first),
+            );
+            tasks.push(self.tracker.spawn(task).abort_handle());
+        } else {
+            first.set();
+        }
+        Watched {
+            server: Arc::clone(server),
+            check: check.cloned(),
+            tasks,
+            first,
         }
     }
 
@@ -133,19 +146,10 @@ impl Watch {
     }
 }
 
-impl Watched {
-    fn stop(&self) {
-        tracing::debug!(server = &**self.server.name(), "no longer watched");
+impl Drop for Watched {
+    fn drop(&mut self) {
         for task in &self.tasks {
             task.abort();
-        }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        for watched in self.running.lock().drain(..) {
-            watched.stop();
         }
     }
 }

@@ -100,12 +100,11 @@ pub async fn choose(
     };
     match refusal {
         Refusal::NoneAvailable => Err(Failure::NoServer),
-        // Those left were tried: waiting would only bring them back.
-        Refusal::Full if !tried.is_empty() => Err(Failure::NoServer),
         Refusal::Full => match pool.wait(None, tried).await {
             Ok(lease) => Ok((lease, by)),
             Err(QueueRefusal::Full) => Err(Failure::QueueFull),
             Err(QueueRefusal::TimedOut) => Err(Failure::QueueTimeout),
+            Err(QueueRefusal::Unavailable) => Err(Failure::NoServer),
         },
     }
 }
@@ -133,8 +132,13 @@ async fn bound_place(
             lost(target, binding, &reason)
         }
         Err(BoundRefusal::Full) => {
-            if let Ok(lease) = target.pool.wait(Some(&server), &[]).await {
-                return Ok(Some(lease));
+            match target.pool.wait(Some(&server), &[]).await {
+                Ok(lease) => return Ok(Some(lease)),
+                Err(QueueRefusal::Unavailable) => {
+                    let reason = server.gate().reason().to_owned();
+                    return lost(target, binding, &reason);
+                }
+                Err(QueueRefusal::Full | QueueRefusal::TimedOut) => {}
             }
             // Full is not unavailable: the session moves, whatever `on_unavailable` says.
             binding.bound = None;

@@ -142,7 +142,7 @@ impl ProxyHttp for Edge {
                 Err(failure) => {
                     // With no server left to try, the failure of the last one is the news.
                     let failure = match (failure, context.failure) {
-                        (Failure::NoServer, Some(before)) => before,
+                        (Failure::NoServer | Failure::QueueFull, Some(before)) => before,
                         (now, _) => now,
                     };
                     return Err(fail(context, failure));

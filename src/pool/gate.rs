@@ -54,6 +54,9 @@ pub enum Admission {
     Closed,
 }
 
+/// The reason of a server's state when nothing checks it.
+const NOT_CHECKED: &str = "not checked";
+
 /// The parts, and the words for the last change.
 #[derive(Debug, Clone)]
 pub struct Gate {
@@ -75,7 +78,7 @@ impl Gate {
         now: SystemTime,
     ) -> Self {
         let (state, reason) = match (checked, initial) {
-            (false, _) => (Checked::Up, "not checked"),
+            (false, _) => (Checked::Up, NOT_CHECKED),
             (true, InitialState::Unknown) => (Checked::Unknown, "first check pending"),
             (true, InitialState::Up) => (Checked::Up, "taken as up until checked"),
             (true, InitialState::Down) => (Checked::Down, "taken as down until checked"),
@@ -155,6 +158,16 @@ impl Gate {
         })
     }
 
+    /// Follows a reload that turned the checks on or off. Without checks a server counts as up, and a
+    /// verdict of checks that are gone must not stay; with new ones what was taken as up goes on.
+    /// Returns whether the state in words changed.
+    pub fn set_checks(&mut self, checked: bool, now: SystemTime) -> bool {
+        if checked {
+            return false;
+        }
+        self.set_checked(Checked::Up, NOT_CHECKED.to_owned(), now)
+    }
+
     /// Writes name resolution's part. Returns whether the state in words changed.
     pub fn set_resolution(
         &mut self,
@@ -195,6 +208,17 @@ mod tests {
     #[test]
     fn a_server_without_checks_is_up() {
         assert_eq!(gate(false).admission(), Admission::Up);
+    }
+
+    #[test]
+    fn the_verdict_of_checks_goes_with_them() {
+        let mut gate = gate(true);
+        gate.set_checked(Checked::Down, "refused".into(), SystemTime::UNIX_EPOCH);
+        assert!(!gate.set_checks(true, SystemTime::UNIX_EPOCH));
+        assert_eq!(gate.admission(), Admission::Closed);
+        assert!(gate.set_checks(false, SystemTime::UNIX_EPOCH));
+        assert_eq!(gate.admission(), Admission::Up);
+        assert_eq!(gate.reason(), "not checked");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct Lease {
 pub enum Refusal {
     /// No server takes new work.
     NoneAvailable,
-    /// Servers do, but each is at its limit.
+    /// Servers do that the request has not failed on, but each is at its limit.
     Full,
 }
 
@@ -90,7 +90,19 @@ impl State {
         if tried.is_empty() {
             return Err(refused);
         }
-        self.pick_spare(tried).ok_or(refused)
+        if let Some(spare) = self.pick_spare(tried) {
+            return Ok(spare);
+        }
+        // A place may become free where the request has not failed yet; elsewhere it is of no use.
+        let left = self.members.iter().flatten().any(|server| {
+            !tried.contains(&server.slot())
+                && Tier::of(server.admission(), server.is_backup()).is_some()
+        });
+        Err(if left {
+            Refusal::Full
+        } else {
+            Refusal::NoneAvailable
+        })
     }
 
     /// A retry whose class of servers is exhausted may fall back to a lower one: the failures it has

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 
-use super::{Lease, Pool, Server, State};
+use super::{BoundRefusal, Lease, Pool, Server, State};
 use crate::balance::Slot;
 
 /// Why waiting was of no use.
@@ -18,6 +18,8 @@ pub enum QueueRefusal {
     Full,
     /// No place became free in time.
     TimedOut,
+    /// The server that was waited for takes no more work.
+    Unavailable,
 }
 
 /// One that waits.
@@ -41,7 +43,7 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`QueueRefusal`] when the queue is full or the pool's queue timeout passes.
+    /// [`QueueRefusal`] when the queue is full, the pool's queue timeout passes, or `wants` goes down.
     pub async fn wait(
         self: &Arc<Self>,
         wants: Option<&Arc<Server>>,
@@ -74,7 +76,9 @@ impl Pool {
         let _place = QueuePlace { pool: self, number };
         match tokio::time::timeout(limits.timeout, handed).await {
             Ok(Ok(lease)) => Ok(lease),
-            Ok(Err(_)) | Err(_) => Err(QueueRefusal::TimedOut),
+            // Taken from the queue without a lease.
+            Ok(Err(_)) => Err(QueueRefusal::Unavailable),
+            Err(_) => Err(QueueRefusal::TimedOut),
         }
     }
 
@@ -88,7 +92,17 @@ impl Pool {
         while let Some(next) = state.waiting.get(at) {
             let (bound_to, tried) = (next.wants.clone(), next.tried.clone());
             let server = match bound_to {
-                Some(server) => state.charge(&server).ok().map(|()| server),
+                Some(server) => match state.charge(&server) {
+                    Ok(()) => Some(server),
+                    Err(BoundRefusal::Full) => None,
+                    Err(BoundRefusal::Unavailable) => {
+                        // Nothing to wait for any more: dropping it tells.
+                        if state.waiting.remove(at).is_some() {
+                            self.metrics.queue_length.dec();
+                        }
+                        continue;
+                    }
+                },
                 None => state.pick(&tried).ok(),
             };
             match server {

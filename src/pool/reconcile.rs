@@ -41,7 +41,7 @@ impl Pool {
                 // The operator's weight is kept unless the file changed that very value.
                 let before = previous.servers.iter().find(|s| s.name == wanted.name);
                 let changed = before.is_none_or(|before| before.weight != wanted.weight);
-                update(&mut state, &server, wanted, position, changed);
+                update(&mut state, &server, wanted, position, changed, model);
                 server
             } else {
                 let server = self.add(&mut state, model, wanted, position);
@@ -116,8 +116,20 @@ fn update(
     wanted: &model::PoolServer,
     position: u32,
     weight_changed: bool,
+    pool: &model::Pool,
 ) {
     let before = Tier::of(server.admission(), server.is_backup());
+    let checked = pool.health_check.is_some();
+    if server.change_gate(|gate| gate.set_checks(checked, SystemTime::now())) {
+        server
+            .metrics()
+            .set_state(server.state(), server.gate().is_healthy());
+        tracing::info!(
+            pool = &*pool.name,
+            server = &*wanted.name,
+            "no longer checked, counts as up"
+        );
+    }
     if weight_changed {
         let weight = u32::from(wanted.weight);
         server.set_weight(weight);

@@ -152,7 +152,11 @@ fn a_retry_falls_back_to_servers_that_were_not_first_choice() {
     let lease = pool.acquire(&tried).unwrap();
     assert_eq!(&**lease.server().name(), "spare");
     let tried = [tried[0], lease.server().slot()];
-    assert_eq!(pool.acquire(&tried).unwrap_err(), Refusal::Full);
+    assert_eq!(
+        pool.acquire(&tried).unwrap_err(),
+        Refusal::NoneAvailable,
+        "waiting would be for servers that failed it"
+    );
 }
 
 #[tokio::test]
@@ -185,6 +189,57 @@ async fn a_freed_place_goes_to_the_first_who_waits() {
 }
 
 #[tokio::test]
+async fn a_bound_request_stops_waiting_when_its_server_goes_down() {
+    let mut only = server("a", 1);
+    only.max_connections = 1;
+    let mut model = checked(model(vec![only, server("b", 1)]));
+    model.queue.size = 4;
+    let pool = pool(&model);
+    let a = named(&pool, "a");
+    for server in pool.servers().iter() {
+        pool.set_checked(server, Checked::Up, "ok");
+    }
+    let held = pool.acquire_bound(&a).unwrap();
+    let waiter = {
+        let (pool, a) = (Arc::clone(&pool), Arc::clone(&a));
+        tokio::spawn(async move { pool.wait(Some(&a), &[]).await })
+    };
+    while pool.queue_length() == 0 {
+        tokio::task::yield_now().await;
+    }
+    pool.set_checked(&a, Checked::Down, "refused");
+    assert_eq!(
+        waiter.await.unwrap().unwrap_err(),
+        QueueRefusal::Unavailable
+    );
+    assert_eq!(pool.queue_length(), 0);
+    drop(held);
+    assert_eq!(pool.active(&a), 0);
+}
+
+#[tokio::test]
+async fn a_retry_waits_for_a_place_where_it_has_not_failed_yet() {
+    let mut busy = server("busy", 1);
+    busy.max_connections = 1;
+    let mut model = model(vec![server("broken", 1), busy]);
+    model.queue.size = 4;
+    let pool = pool(&model);
+    let held = pool.acquire_bound(&named(&pool, "busy")).unwrap();
+    let tried = [named(&pool, "broken").slot()];
+    assert_eq!(pool.acquire(&tried).unwrap_err(), Refusal::Full);
+    let waiter = {
+        let pool = Arc::clone(&pool);
+        tokio::spawn(async move { pool.wait(None, &tried).await })
+    };
+    while pool.queue_length() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    let lease = waiter.await.unwrap().unwrap();
+    assert_eq!(&**lease.server().name(), "busy");
+}
+
+#[tokio::test]
 async fn a_waiter_that_gives_up_leaves_nothing_behind() {
     let mut only = server("a", 1);
     only.max_connections = 1;
@@ -209,7 +264,7 @@ async fn a_waiter_that_gives_up_leaves_nothing_behind() {
 
 #[test]
 fn a_reload_keeps_what_is_unchanged() {
-    let before = model(vec![server("a", 1), server("b", 1)]);
+    let before = checked(model(vec![server("a", 1), server("b", 1)]));
     let pool = pool(&before);
     let a = named(&pool, "a");
     let lease = pool.acquire_bound(&a).unwrap();
@@ -217,7 +272,7 @@ fn a_reload_keeps_what_is_unchanged() {
 
     let mut moved = server("b", 1);
     moved.address = ServerAddress::Socket("127.0.0.1:2".parse().unwrap());
-    let after = model(vec![server("c", 1), moved, server("a", 5)]);
+    let after = checked(model(vec![server("c", 1), moved, server("a", 5)]));
     pool.reconcile(&after);
     assert!(Arc::ptr_eq(&a, &named(&pool, "a")), "the same server");
     assert_eq!(a.weight(), 5);

@@ -10,10 +10,7 @@ use super::instance::Instance;
 
 /// Returns when the instance is to end: idle after SIGTERM, at once after SIGINT or a second signal, or
 /// when the shutdown timeout has passed.
-pub async fn until_the_end(instance: &Arc<Instance>, reread: Option<Reread>) {
-    let Some(mut signals) = Signals::new() else {
-        return;
-    };
+pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, reread: Option<Reread>) {
     loop {
         match signals.next().await {
             Asked::Reload => reload(instance, reread.as_ref()),
@@ -70,7 +67,9 @@ enum Asked {
     StopNow,
 }
 
-struct Signals {
+/// The signals that mean something here. From when this is made none of them ends the process by
+/// itself, and what comes meanwhile is kept.
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
@@ -78,18 +77,18 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> Option<Self> {
-        let all = || {
-            std::io::Result::Ok(Self {
-                terminate: signal(SignalKind::terminate())?,
-                interrupt: signal(SignalKind::interrupt())?,
-                hang_up: signal(SignalKind::hangup())?,
-                user1: signal(SignalKind::user_defined1())?,
-            })
-        };
-        all()
-            .inspect_err(|error| tracing::error!(%error, "cannot listen for signals"))
-            .ok()
+    /// Begins to listen. Must be called within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sigaction(2)`.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+        })
     }
 
     async fn next(&mut self) -> Asked {

@@ -56,6 +56,9 @@ pub enum StartError {
     /// What an operating system's service manager wants of a process failed.
     #[error(transparent)]
     Process(#[from] process::ProcessError),
+    /// Signals can't be listened for.
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
     /// The runtime can't be started.
     #[error("cannot start worker threads: {0}")]
     Runtime(std::io::Error),
@@ -99,6 +102,8 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
         .build()
         .map_err(StartError::Runtime)?;
     runtime.block_on(async {
+        // First of all: a reload or a stop may be asked for while the first checks run.
+        let signals = life::Signals::new().map_err(StartError::Signals)?;
         let instance = {
             let log = Arc::clone(&access_log);
             Arc::new(Instance::new(config, keys, metrics, log, room))
@@ -106,11 +111,12 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
         let stop_admin = admin.map(|listener| instance.serve_admin(listener));
         instance.first_checks(FIRST_CHECKS).await;
         instance.accept(sockets);
-        life::until_the_end(&instance, reread).await;
+        life::until_the_end(&instance, signals, reread).await;
         if let Some(stop) = stop_admin {
             stop.cancel();
         }
-    });
+        Ok::<_, StartError>(())
+    })?;
     access_log.flush();
     runtime.shutdown_timeout(LAST_BREATH);
     tracing::info!("stopped");

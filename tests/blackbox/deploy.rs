@@ -12,7 +12,11 @@ use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 
 use crate::common::equipoise::BINARY;
+use crate::common::peers::program;
 use crate::common::*;
+
+mod queries;
+use queries::{Vocabulary, in_dashboard};
 
 #[test]
 fn every_configuration_passes_check() {
@@ -107,7 +111,7 @@ fn every_alert_is_tested_to_fire_and_not_to() {
 
 #[test]
 fn every_query_of_the_dashboard_is_promql() {
-    let queries = dashboard_queries();
+    let queries = in_dashboard(&read("grafana/equipoise.json"));
     assert!(queries.len() > 20);
     let rules: String = queries
         .iter()
@@ -137,7 +141,7 @@ fn every_metric_label_and_value_that_is_asked_for_exists() {
     lb.wait_idle();
     let exists = Vocabulary::of(&lb.metrics());
 
-    let mut texts: Vec<(String, String)> = dashboard_queries()
+    let mut texts: Vec<(String, String)> = in_dashboard(&read("grafana/equipoise.json"))
         .into_iter()
         .map(|query| ("grafana/equipoise.json".to_owned(), query))
         .collect();
@@ -172,8 +176,8 @@ fn every_metric_label_and_value_that_is_asked_for_exists() {
 #[test]
 fn keepalived_takes_its_configuration() {
     let dir = TempDir::new("keepalived");
-    // This machine's interface and script; and run as who tests, as keepalived 2.2.7 ends itself on
-    // --config-test when it has changed its user to look at a script.
+    // Without the interface and the script, which this machine may lack; and run as who tests, as
+    // keepalived 2.2.7 ends itself on --config-test when it has changed its user to look at a script.
     let user = succeed("id", &["-un"], dir.path());
     let config = read("keepalived/keepalived.conf")
         .replace(
@@ -181,7 +185,8 @@ fn keepalived_takes_its_configuration() {
             &format!("script_user {}", user.trim()),
         )
         .replace("/usr/local/libexec/equipoise/check-ready", "/bin/true")
-        .replace("interface eth0", "interface lo");
+        .replace("global_defs {", "global_defs {\n    dynamic_interfaces")
+        .replace("interface eth0", "interface absent0");
     let path = dir.write("keepalived.conf", &config);
     let check = ["--config-test", "-f", path.to_str().unwrap()];
     succeed("keepalived", &check, dir.path());
@@ -283,7 +288,7 @@ fn the_manifests_fit_together() {
     let there: BTreeSet<_> = fs::read_dir(deploy().join("kubernetes"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".yaml"))
+        .filter(|name| Path::new(name).extension().is_some_and(|e| e == "yaml"))
         .filter(|name| !["kustomization.yaml", "equipoise.yaml"].contains(&name.as_str()))
         .collect();
     assert_eq!(listed, there);
@@ -322,109 +327,6 @@ fn the_manifests_fit_together() {
     }));
 }
 
-/// The names, labels and values of closed sets in the metrics of a running instance.
-struct Vocabulary {
-    /// Of each name its labels, and of each label its values.
-    labels: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
-}
-
-/// Labels whose values come from the configuration, or from Prometheus.
-const OPEN: [&str; 4] = ["listener", "pool", "server", "le"];
-const PROMETHEUS: [&str; 2] = ["job", "instance"];
-
-impl Vocabulary {
-    fn of(metrics: &Metrics) -> Self {
-        let mut labels: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
-        for sample in metrics.samples() {
-            let family = ["_bucket", "_sum", "_count"]
-                .iter()
-                .find_map(|end| sample.name.strip_suffix(end))
-                .unwrap_or(&sample.name);
-            for name in [family, &sample.name] {
-                let known = labels.entry(name.to_owned()).or_default();
-                for (label, value) in &sample.labels {
-                    known
-                        .entry(label.clone())
-                        .or_default()
-                        .insert(value.clone());
-                }
-            }
-        }
-        Self { labels }
-    }
-
-    /// What is asked for in a text and isn't there.
-    fn missing_from(&self, text: &str) -> Vec<String> {
-        let name = Regex::new(
-            r"\b(equipoise_[a-z0-9_]+|process_(?:cpu|open|max|resident|virtual|start)_[a-z_]+)(?:\{([^{}]*)\})?",
-        )
-        .unwrap();
-        let matcher = Regex::new(r#"([a-z_]+)\s*(=~|!~|!=|=)\s*"([^"]*)""#).unwrap();
-        let mut missing = Vec::new();
-        for found in name.captures_iter(text) {
-            let name = &found[1];
-            let Some(labels) = self.labels.get(name) else {
-                missing.push(name.to_owned());
-                continue;
-            };
-            let selector = found.get(2).map_or("", |selector| selector.as_str());
-            for matcher in matcher.captures_iter(selector) {
-                let label = &matcher[1];
-                if PROMETHEUS.contains(&label) {
-                    continue;
-                }
-                let Some(values) = labels.get(label) else {
-                    missing.push(format!("{name}{{{label}}}"));
-                    continue;
-                };
-                if OPEN.contains(&label) {
-                    continue;
-                }
-                for value in matcher[3].split('|').filter(|v| !values.contains(*v)) {
-                    missing.push(format!("{name}{{{label}={value}}}"));
-                }
-            }
-        }
-        missing
-    }
-}
-
-/// Every query of the dashboard, its variables filled in as Grafana would.
-fn dashboard_queries() -> Vec<String> {
-    fn collect(value: &Json, found: &mut Vec<String>) {
-        match value {
-            Json::Object(fields) => {
-                for (key, value) in fields {
-                    match value.as_str() {
-                        Some(query) if key == "expr" => found.push(query.to_owned()),
-                        Some(query) if key == "definition" => {
-                            let inside = query.strip_prefix("label_values(").unwrap();
-                            let (selector, _) = inside.rsplit_once(',').unwrap();
-                            found.push(selector.to_owned());
-                        }
-                        _ => collect(value, found),
-                    }
-                }
-            }
-            Json::Array(items) => items.iter().for_each(|item| collect(item, found)),
-            _ => {}
-        }
-    }
-    let dashboard: Json = serde_json::from_str(&read("grafana/equipoise.json")).unwrap();
-    let mut found = Vec::new();
-    collect(&dashboard, &mut found);
-    let variable = Regex::new(r"\$(?:instance|listener|pool)\b").unwrap();
-    found
-        .iter()
-        .map(|query| {
-            let query = query.replace("$__rate_interval", "1m");
-            let query = variable.replace_all(&query, ".*").into_owned();
-            assert!(!query.contains('$'), "an unknown variable: {query}");
-            query
-        })
-        .collect()
-}
-
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -441,7 +343,7 @@ fn read(name: &str) -> String {
 /// Runs a tool that must succeed; returns all that it said.
 #[track_caller]
 fn succeed(tool: &str, args: &[&str], dir: &Path) -> String {
-    let output = output(Command::new(tool).args(args).current_dir(dir));
+    let output = output(Command::new(program(tool)).args(args).current_dir(dir));
     let said = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
@@ -455,12 +357,9 @@ fn succeed(tool: &str, args: &[&str], dir: &Path) -> String {
     said
 }
 
-/// Daemons' tools are in sbin, which an ordinary user's PATH may lack.
 #[track_caller]
 fn output(command: &mut Command) -> Output {
-    let path = std::env::var("PATH").unwrap_or_default();
     command
-        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
         .output()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}; `make setup` installs it"))
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"))
 }

@@ -35,5 +35,7 @@ mod observability;
 mod operations;
 mod peers;
 mod persistence;
+mod process;
+mod regressions;
 mod reload;
 mod scenarios;

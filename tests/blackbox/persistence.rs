@@ -384,6 +384,13 @@ fn a_session_whose_server_is_down_moves_and_gets_a_new_cookie() {
     );
     assert_eq!(lb.get("/", &[("Cookie", &new)]).origin(), moved.origin());
     assert!(result(&lb, "rebalanced") + result(&lb, "unavailable") >= 1.0);
+    // And the log says why.
+    eventually(SOON, || {
+        let log = lb.stderr();
+        log.lines().any(|line| {
+            line.contains("session's server is unavailable") && line.contains("status 500")
+        })
+    });
 }
 
 #[test]

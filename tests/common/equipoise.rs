@@ -70,6 +70,14 @@ impl Equipoise {
         this
     }
 
+    /// As [`Self::start`], but waits for the admin listener only: the first checks still run.
+    #[track_caller]
+    pub fn start_early(yaml: &str) -> Self {
+        let mut this = Self::spawn(TempDir::new("early"), yaml);
+        this.admin = this.wait_for_admin();
+        this
+    }
+
     /// Runs a configuration that is expected to end by itself, and waits for that.
     #[track_caller]
     pub fn run_to_exit(yaml: &str) -> Exit {

@@ -236,3 +236,18 @@ fn waiting_in_the_queue_has_an_end() {
     drop(gone);
     lb.wait_idle_servers();
 }
+
+#[test]
+fn a_client_that_does_not_read_is_cut_off() {
+    let origin = Origin::with("a", |_| Answer::body(Body::Full(vec![b'x'; 64 << 20])));
+    let lb = Setup::of([&origin])
+        .listener("http: {send_timeout: 1s}")
+        .start();
+    let mut client = lb.client();
+    client.send_request("GET", "/big", &[], b"").unwrap();
+    // Buffers of the kernel fill up, and then nothing moves; the server must not be kept busy by it.
+    let line = lb.wait_logged(|line| line["path"] == "/big");
+    assert_eq!(line["termination"], "client_timeout", "{line}");
+    lb.wait_idle_servers();
+    drop(client);
+}

@@ -7,5 +7,5 @@ mod tomcat;
 
 pub use apache::Apache;
 pub use nginx::Nginx;
-pub use process::{Peer, run};
+pub use process::{Peer, program, run};
 pub use tomcat::Tomcat;
