@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::upstreams::peer::{HttpPeer, Tracer, Tracing};
@@ -9,11 +10,21 @@ use pingora::upstreams::peer::{HttpPeer, Tracer, Tracing};
 use crate::config::model::Timeouts;
 use crate::pool::{Endpoint, Server};
 
+mod patient;
+
+/// The [`HttpPeer::group_key`] of connections that may switch protocols. They are not kept.
+const UPGRADES: u64 = u64::MAX;
+
 /// A peer for one try of a request. `None` when there is nowhere to connect to: the server's name does
 /// not resolve, or it is a Unix socket whose path is too long to be one. The idle connections of tries
 /// after a stale connection are kept apart from those that have just proved stale: `fresh` numbers
-/// such tries, 0 is the ordinary one.
-pub fn for_request(server: &Arc<Server>, timeouts: &Timeouts, fresh: u32) -> Option<Box<HttpPeer>> {
+/// such tries, 0 is the ordinary one. `upgrade` says that the request may switch protocols.
+pub fn for_request(
+    server: &Arc<Server>,
+    timeouts: &Timeouts,
+    fresh: u32,
+    upgrade: bool,
+) -> Option<Box<HttpPeer>> {
     let endpoint = server.endpoint()?;
     let mut peer = Box::new(peer_at(address(&endpoint)?));
     peer.group_key = u64::from(fresh);
@@ -24,6 +35,11 @@ pub fn for_request(server: &Arc<Server>, timeouts: &Timeouts, fresh: u32) -> Opt
     options.write_timeout = Some(timeouts.send);
     options.idle_timeout = Some(timeouts.idle);
     options.tracer = Some(Tracer(Box::new(Counted(Arc::clone(server)))));
+    if upgrade {
+        options.custom_l4 = Some(Arc::new(patient::Connector));
+        options.idle_timeout = Some(Duration::ZERO);
+        peer.group_key = UPGRADES;
+    }
     Some(peer)
 }
 

@@ -125,7 +125,7 @@ impl ProxyHttp for Edge {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         context: &mut Context,
     ) -> Result<Box<HttpPeer>> {
         let Some(site) = context.site().cloned() else {
@@ -134,7 +134,13 @@ impl ProxyHttp for Edge {
         let way = &mut context.upstream;
         // A lease that is still there is for a fresh connection to the same server.
         if way.lease.is_none() {
-            match dispatch::choose(&site.target, &mut context.binding, &way.tried).await {
+            let chosen = tokio::select! {
+                biased;
+                chosen = dispatch::choose(&site.target, &mut context.binding, &way.tried) => chosen,
+                // Nobody is to wait in the queue for a client that has gone.
+                () = gone(session) => Err(Failure::ClientGone),
+            };
+            match chosen {
                 Ok((lease, by)) => {
                     lease.server().metrics().picks.inc(by);
                     way.lease = Some(lease);
@@ -157,9 +163,10 @@ impl ProxyHttp for Edge {
         context.failure = None;
         let fresh = way.stale_retries;
         let timeouts = site.target.pool.settings().timeouts;
+        let upgrade = session.is_upgrade_req();
         way.lease
             .as_ref()
-            .and_then(|lease| upstream::for_request(lease.server(), &timeouts, fresh))
+            .and_then(|lease| upstream::for_request(lease.server(), &timeouts, fresh, upgrade))
             .ok_or_else(|| fail(context, Failure::Connect))
     }
 
@@ -419,6 +426,14 @@ impl ProxyHttp for Edge {
         _: ProxyWarnLogContext,
     ) -> bool {
         true
+    }
+}
+
+/// Returns when the client has gone. As long as its request isn't read to the end, that can't be told.
+async fn gone(session: &mut Session) {
+    let downstream = session.as_downstream_mut();
+    if !downstream.is_body_done() || downstream.read_body_or_idle(true).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -147,13 +147,17 @@ fn a_slow_response_of_known_length_reaches_the_client_as_it_comes() {
 }
 
 #[test]
-fn protocols_are_switched_where_no_connection_is_kept() {
-    let port = echo();
-    let lb = behind(&port).pool("keepalive: {connections: 0}").start();
+fn an_upgrade_stays_one_where_no_connection_is_kept() {
+    let origin = Origin::with("a", |_| Answer::Raw(SWITCHING.to_vec()));
+    let lb = Setup::of([&origin])
+        .pool("keepalive: {connections: 0}")
+        .start();
     let mut client = lb.client();
     client.send_request("GET", "/", UPGRADE, b"").unwrap();
     assert_eq!(client.read_head().unwrap().status, 101);
-    echoes(&mut client, b"ping");
+    let sent = origin.last_request();
+    let options = sent.header("Connection").unwrap_or_default();
+    assert!(options.eq_ignore_ascii_case("upgrade"), "{options}");
 }
 
 #[test]
@@ -205,4 +209,74 @@ fn signals_during_the_first_checks_are_kept_and_followed() {
     });
     lb.signal(Signal::SIGTERM);
     assert_eq!(lb.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
+fn who_goes_away_leaves_the_queue() {
+    let origin = Origin::with("a", |_| Answer::held());
+    let lb = Setup::new()
+        .server(&origin, "max_connections: 1")
+        .pool("queue: {size: 1, timeout: 60s}")
+        .start();
+    let queued = || lb.metrics().value("equipoise_queue_length", &[]);
+    let mut served = lb.client();
+    served.send_request("GET", "/", &[], b"").unwrap();
+    origin.wait_held(1);
+    let mut impatient = lb.client();
+    impatient.send_request("GET", "/gone", &[], b"").unwrap();
+    eventually(SOON, || queued() == 1.0);
+    drop(impatient);
+    eventually(SOON, || queued() == 0.0);
+    assert_eq!(
+        lb.wait_logged(|line| line["path"] == "/gone")["termination"],
+        "client_aborted"
+    );
+    origin.release_all();
+    assert_eq!(served.read_response(false).unwrap().status, 200);
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[test]
+fn a_server_that_switches_protocols_at_once_keeps_its_tunnel() {
+    // It answers before it reads, which makes the race certain to be run.
+    let port = ReservedPort::new();
+    let listener = port.listen();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            stream.write_all(SWITCHING).unwrap();
+            std::thread::spawn(move || {
+                let mut from = stream.try_clone().unwrap();
+                let _ = std::io::copy(&mut from, &mut stream);
+            });
+        }
+    });
+    let lb = behind(&port).start();
+    for _ in 0..100 {
+        let mut client = lb.client();
+        client.send_request("GET", "/", UPGRADE, b"").unwrap();
+        assert_eq!(client.read_head().unwrap().status, 101);
+        client.send(b"the end").unwrap();
+        let mut said = Vec::new();
+        // It says the request's header back as well.
+        while !said.ends_with(b"the end") {
+            said.extend(client.read_some().unwrap());
+        }
+    }
+    lb.wait_idle();
+}
+
+#[test]
+fn a_refused_protocol_switch_is_an_ordinary_response() {
+    let (dead, origin) = (Origin::stopped("dead"), Origin::start("a"));
+    let lb = Setup::of([&dead, &origin]).start();
+    let mut client = lb.client();
+    for _ in 0..4 {
+        client.send_request("GET", "/", UPGRADE, b"").unwrap();
+        let response = client.read_response(false).unwrap();
+        assert_eq!(response.status, 200, "{response}");
+        assert_eq!(response.origin(), "a");
+    }
+    drop(client);
+    lb.wait_idle();
 }
