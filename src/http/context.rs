@@ -39,6 +39,8 @@ pub struct Context {
     pub upstream: Upstream,
     /// Bytes of body seen so far.
     pub body_bytes: u64,
+    /// The whole response has come from the server.
+    pub response_ended: bool,
     /// What went wrong, if something has.
     pub failure: Option<Failure>,
 }

@@ -10,7 +10,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,6 +48,9 @@ use error_page::ErrorPage;
 use failure::{Attempt, Failure, Verdict};
 use request_id::RequestId;
 pub use site::{HttpListener, PoolSite, Site};
+
+/// How long the rest of a request is still read that was answered before its end.
+const LATE_BODY: Duration = Duration::from_secs(2);
 
 /// The name of the header that carries the request id.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -160,6 +163,7 @@ impl ProxyHttp for Edge {
         way.first_byte = None;
         // A retry sends what was buffered of the body once more.
         context.body_bytes = 0;
+        context.response_ended = false;
         context.failure = None;
         let fresh = way.stale_retries;
         let timeouts = site.target.pool.settings().timeouts;
@@ -330,6 +334,24 @@ impl ProxyHttp for Edge {
         Ok(())
     }
 
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        context: &mut Context,
+    ) -> Result<Option<Duration>> {
+        if end_of_stream {
+            context.response_ended = true;
+            if !session.as_downstream_mut().is_body_done() {
+                // Answered early: the rest of the request gets a moment, so that the client reads the answer
+                // before the connection is closed, but it doesn't keep the server's place for long.
+                session.set_read_timeout(Some(LATE_BODY));
+            }
+        }
+        Ok(None)
+    }
+
     fn fail_to_connect(
         &self,
         session: &mut Session,
@@ -358,7 +380,16 @@ impl ProxyHttp for Edge {
             // Decided when it was made.
             return error;
         }
-        let failure = trouble::classify(&error, session.as_downstream());
+        let mut failure = trouble::classify(&error, session.as_downstream());
+        if failure == Failure::ServerTimeout && !session.as_downstream_mut().is_body_done() {
+            // The server is still waiting for the request, as are we.
+            failure = Failure::ClientTimeout;
+        }
+        if context.response_ended && matches!(failure, Failure::ClientTimeout | Failure::ClientGone)
+        {
+            // The client has its answer; what it still owed of its request is of no use to anybody.
+            return error;
+        }
         context.failure = Some(failure);
         let verdict = judge(session, context, failure, client_reused);
         prepare_retry(context, &mut error, verdict);
@@ -376,6 +407,12 @@ impl ProxyHttp for Edge {
     {
         let failure = match context.failure {
             Some(failure) => failure,
+            None if context.response_ended => {
+                return FailToProxy {
+                    error_code: 0,
+                    can_reuse_downstream: false,
+                };
+            }
             None => trouble::classify(error, session.as_downstream()),
         };
         context.failure = Some(failure);
@@ -406,7 +443,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
-        if let (Some(error), None) = (error, context.failure) {
+        if let (Some(error), None, false) = (error, context.failure, context.response_ended) {
             context.failure = Some(trouble::classify(error, session.as_downstream()));
         }
         record::finish(&self.shared, session.as_downstream(), context);

@@ -89,6 +89,8 @@ impl Pool {
     ) -> Vec<(Waiter, Lease)> {
         let mut served = Vec::new();
         let mut at = 0;
+        // Once one that takes any server has gone without, so will all the others.
+        let mut all_full = false;
         while let Some(next) = state.waiting.get(at) {
             let (bound_to, tried) = (next.wants.clone(), next.tried.clone());
             let server = match bound_to {
@@ -103,7 +105,12 @@ impl Pool {
                         continue;
                     }
                 },
-                None => state.pick(&tried).ok(),
+                None if all_full => None,
+                None => {
+                    let server = state.pick(&tried).ok();
+                    all_full = server.is_none() && tried.is_empty();
+                    server
+                }
             };
             match server {
                 Some(server) => {

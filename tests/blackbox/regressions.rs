@@ -280,3 +280,53 @@ fn a_refused_protocol_switch_is_an_ordinary_response() {
     drop(client);
     lb.wait_idle();
 }
+
+#[test]
+fn an_answer_before_the_requests_end_frees_the_servers_place() {
+    // A server that says no without reading the body, to a client that waits and never sends it.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) > 0 {
+                head.push(byte[0]);
+            }
+            let answer = b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno";
+            let _ = stream.write_all(answer);
+            let _ = stream.read_to_end(&mut head);
+        }
+    });
+    let lb = Setup::new()
+        .server_at("a", &address.to_string(), "")
+        .pool("health_check: null")
+        .listener("http: {body_timeout: 600s}")
+        .start();
+    let mut client = lb.client();
+    client
+        .send("POST /early HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n")
+        .unwrap();
+    assert_eq!(client.read_response(false).unwrap().status, 417);
+    lb.wait_idle_servers();
+    let line = lb.wait_logged(|line| line["path"] == "/early");
+    assert_eq!(line["status"], 417, "{line}");
+    assert_eq!(line["termination"], "complete", "{line}");
+}
+
+#[test]
+fn a_client_that_stalls_its_upload_is_not_the_servers_fault() {
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin])
+        .pool("timeouts: {receive: 1s}")
+        .listener("http: {body_timeout: 600s}")
+        .start();
+    let mut client = lb.client();
+    client
+        .send("POST /stalled HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc")
+        .unwrap();
+    assert_eq!(client.read_response(false).unwrap().status, 408);
+    let line = lb.wait_logged(|line| line["path"] == "/stalled");
+    assert_eq!(line["termination"], "client_timeout", "{line}");
+}
