@@ -59,10 +59,11 @@ struct Secrets {
 fn secrets(loaded: &Loaded) -> Secrets {
     let mut found = Secrets::default();
     for pool in &loaded.config.pools {
-        let Some(model::Persistence::CookieInsert(cookie)) = &pool.persistence else {
-            continue;
-        };
-        let Some(path) = &cookie.secret_file else {
+        let key = pool
+            .persistence
+            .as_ref()
+            .and_then(model::Persistence::signing_key);
+        let Some(Some(path)) = key else {
             continue;
         };
         let at = ["pools", &*pool.name, "persistence", "secret_file"];

@@ -43,18 +43,6 @@ const KEYS: &[(&str, &[&str])] = &[
             "bounded_load",
         ],
     ),
-    ("pools.*.servers.[]", &["route"]),
-    (
-        "pools.*.persistence",
-        &[
-            "separator",
-            "path_parameter",
-            "query_parameter",
-            "insert",
-            "prefix",
-            "table",
-        ],
-    ),
 ];
 
 /// Values, by the path of their key.
@@ -65,16 +53,6 @@ const VALUES: &[(&str, &[&str])] = &[
         &["source_hash", "hash", "random_two", "peak_ewma"],
     ),
     ("pools.*.health_check.type", &["tls", "grpc"]),
-    (
-        "pools.*.persistence.type",
-        &[
-            "cookie_rewrite",
-            "cookie_prefix",
-            "route",
-            "learn",
-            "source_ip",
-        ],
-    ),
 ];
 
 /// Whether `key` of the mapping at `at` is planned.

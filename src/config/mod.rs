@@ -19,11 +19,14 @@ mod raw;
 mod scalar;
 mod schema;
 mod source;
+mod store;
 mod structure;
 mod text;
 mod tree;
 mod units;
 mod validate;
+mod validate_cookie;
+mod validate_persistence;
 mod validate_pool;
 
 use std::path::Path;

@@ -14,9 +14,10 @@ use super::address::{AdminAddress, Bind, Network, Upstream};
 use super::later;
 use super::problem::{Problem, Problems, shown, similar};
 use super::scalar::Scalar;
+use super::store::StoreAddress;
 use super::text::{
     Account, CookieDomain, CookieName, CookiePath, FieldValue, FilePath, HostField, LogFilter,
-    LogTemplate, Name, Pattern, RequestPath, StatusRange,
+    LogTemplate, Name, ParameterName, Pattern, RequestPath, Separator, StatusRange,
 };
 use super::tree::{At, Entry, Files, Node, Value};
 use super::units::{Size, Span};
@@ -50,6 +51,9 @@ fn constructor(format: &str) -> Option<Constructor> {
         of::<CookieName>(),
         of::<CookiePath>(),
         of::<CookieDomain>(),
+        of::<Separator>(),
+        of::<ParameterName>(),
+        of::<StoreAddress>(),
         of::<RequestPath>(),
         of::<HostField>(),
         of::<FilePath>(),

@@ -8,10 +8,11 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::model::{
-    AccessLogFormat, AccessLogPath, Algorithm, CheckKind, Config, InitialState, Persistence,
-    ServerAddress,
+    AccessLogFormat, AccessLogPath, Algorithm, CheckKind, Config, InitialState, ServerAddress,
 };
 use super::*;
+
+mod persistence;
 
 const MINIMAL: &str = "
 listeners:
@@ -168,21 +169,6 @@ fn a_body_to_look_at_makes_head_get() {
 }
 
 #[test]
-fn persistence_is_as_written() {
-    let config = accepted(&pool(
-        "persistence: {type: cookie_insert, timeout: 0, secret_file: keys/a, secure: true}",
-    ));
-    let Some(Persistence::CookieInsert(cookie)) = &config.pools[0].persistence else {
-        panic!("no persistence");
-    };
-    assert_eq!(&*cookie.cookie, "SERVERID");
-    assert_eq!(cookie.timeout, None);
-    assert_eq!(cookie.secret_file.as_deref(), Some(Path::new("keys/a")));
-    assert_eq!(cookie.secure, model::Secure::Always);
-    assert!(cookie.http_only);
-}
-
-#[test]
 fn state_dir_comes_from_systemd_where_the_file_is_silent() {
     let env = |name: &str| (name == "STATE_DIRECTORY").then(|| "/a:/b".to_owned());
     let config = parse_str("t.yaml", MINIMAL, &env).expect("accepted");
@@ -266,33 +252,10 @@ fn combinations_that_make_no_sense_are_refused() {
             "retries: {on: [500]}",
             "pools.app.retries.on[0]: `500` is unknown",
         ),
-        (
-            "persistence: {type: cookie_insert, timeout: 86401s}",
-            "pools.app.persistence.timeout: must be from 1s to 86400s",
-        ),
-        (
-            "persistence: {type: cookie_insert, timeout: 999ms}",
-            "pools.app.persistence.timeout: must be from 1s to 86400s",
-        ),
-        (
-            "persistence: {type: cookie_insert, max_lifetime: 0}",
-            "pools.app.persistence.max_lifetime: must be at least 1s",
-        ),
-        (
-            "persistence: {type: cookie_insert, same_site: none, secure: false}",
-            "pools.app.persistence.same_site: browsers drop",
-        ),
-        (
-            "persistence: {type: cookie_insert, cookie: __Host-a, path: /a}",
-            "pools.app.persistence.cookie: browsers take a __Host- cookie only",
-        ),
         ("persistence: {}", "pools.app.persistence.type: is missing"),
     ] {
         assert_problem(&pool_problems(lines), beginning);
     }
-    accepted(&pool(
-        "persistence: {type: cookie_insert, timeout: 1d, same_site: none}",
-    ));
     accepted(&pool("health_check: {interval: 500ms}"));
 }
 
@@ -357,7 +320,6 @@ fn whatever_is_planned_is_refused_by_name() {
     let top = |line: &str| format!("{line}\n{MINIMAL}");
     let listener =
         |line: &str| MINIMAL.replace("    pool: app\n", &format!("    pool: app\n    {line}\n"));
-    let server = |part: &str| MINIMAL.replace("8080}", &format!("8080, {part}}}"));
     // `@` stands for each of the words, in the text and in the path.
     for (text, path, words) in [
         (top("@: {}"), "@", "tracing"),
@@ -397,21 +359,10 @@ fn whatever_is_planned_is_refused_by_name() {
             "pools.app.algorithm",
             "source_hash hash random_two peak_ewma",
         ),
-        (server("@: a"), "pools.app.servers[0].@", "route"),
         (
             pool("health_check: {type: @}"),
             "pools.app.health_check.type",
             "tls grpc",
-        ),
-        (
-            pool("persistence: {type: @}"),
-            "pools.app.persistence.type",
-            "cookie_rewrite cookie_prefix route learn source_ip",
-        ),
-        (
-            pool("persistence: {type: cookie_insert, @: x}"),
-            "pools.app.persistence.@",
-            "separator path_parameter query_parameter insert prefix table",
         ),
     ] {
         for word in words.split(' ') {

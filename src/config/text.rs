@@ -108,6 +108,37 @@ checked_text!(
 );
 
 checked_text!(
+    /// What is between session id and route: of what a cookie's value may hold (RFC 6265 section 4.1.1).
+    Separator, "equipoise-separator", |text| {
+        if text.is_empty() {
+            Err("is empty; without a separator nobody knows where the route begins".into())
+        } else if text.len() <= 16 && text.bytes().all(is_cookie_octet) {
+            Ok(())
+        } else {
+            Err(format!(
+                "`{}` can't be in a cookie's value; write one such as \".\" or \"!\"",
+                shown(text)
+            ))
+        }
+    }
+);
+
+checked_text!(
+    /// The name of a path or query parameter, as it stands in a request target.
+    ParameterName, "equipoise-parameter-name", |text| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~$!*+@%:".contains(&byte);
+        if !text.is_empty() && text.len() <= 128 && text.bytes().all(fits) {
+            Ok(())
+        } else {
+            Err(format!(
+                "`{}` is not the name of a parameter; letters, digits and -._~$!*+@%: may be used",
+                shown(text)
+            ))
+        }
+    }
+);
+
+checked_text!(
     /// A request target in origin form (RFC 9112 section 3.2.1).
     RequestPath, "equipoise-request-path", |text| {
         let fits = |byte: u8| (b'!'..0x7f).contains(&byte) && byte != b'#';
@@ -275,6 +306,10 @@ pub(super) fn check_name(text: &str) -> Result<(), String> {
     }
 }
 
+fn is_cookie_octet(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)
+}
+
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -373,6 +408,13 @@ mod tests {
         refused::<CookiePath>("/;x", "no `;`");
         assert!(CookieDomain::parse(".example.com").is_ok());
         refused::<CookieDomain>("a;b", "neither");
+        assert!(Separator::parse(".").is_ok() && Separator::parse("--").is_ok());
+        refused::<Separator>("", "is empty");
+        refused::<Separator>(" ", "can't be in a cookie's value");
+        refused::<Separator>(";", "can't be in a cookie's value");
+        assert!(ParameterName::parse("jsessionid").is_ok());
+        refused::<ParameterName>("", "is not the name");
+        refused::<ParameterName>("a=b", "is not the name");
     }
 
     #[test]

@@ -49,14 +49,14 @@ pub fn validate(
     let logging = logging(&raw.logging, &root.key("logging"), &mut checks);
 
     let pools_at = root.key("pools");
+    let written = At::root(written);
+    let written_pools = written.key("pools");
     let mut pools = Vec::with_capacity(raw.pools.0.len());
     for ((name, raw), entry) in raw.pools.0.iter().zip(entries(&pools_at)) {
         let at = pools_at.entry(entry);
         checks.name(name, entry, &at);
-        pools.extend(pool(name, raw, &at, &mut checks));
+        pools.extend(pool(name, raw, &at, &written_pools.key(name), &mut checks));
     }
-    let written = At::root(written);
-    let written_pools = written.key("pools");
     let pool_names: HashMap<&str, Arc<str>> = entries(&written_pools)
         .iter()
         .map(|entry| (entry.key.as_str(), Arc::from(entry.key.as_str())))

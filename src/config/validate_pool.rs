@@ -16,29 +16,32 @@ use super::raw;
 use super::tree::{At, Value};
 use super::units::Span;
 use super::validate::Checks;
-
-/// A session of a cookie can be remembered for a day at most.
-const LONGEST_SESSION: Span = Span::secs(86_400);
+use super::validate_persistence::{persistence, routes};
 
 /// What a server ramps up by where the file doesn't say and the algorithm would flood it.
 const SLOW_START: Span = Span::secs(30);
 
 /// A pool, or nothing where it can't be built; what is wrong is noted.
+///
+/// `at` is in the sound part of the tree, `written` in all of it.
 pub(super) fn pool(
     name: &str,
     raw: &raw::Pool,
     at: &At<'_>,
+    written: &At<'_>,
     checks: &mut Checks<'_>,
 ) -> Option<model::Pool> {
     let slow_start = raw.slow_start.unwrap_or(match raw.algorithm {
         raw::Algorithm::WeightedLeastConnections => SLOW_START,
         raw::Algorithm::WeightedRoundRobin => Span::secs(0),
     });
-    let servers = servers(&raw.servers, &at.key("servers"), checks);
-    let persistence = raw
-        .persistence
-        .as_ref()
-        .map(|raw| persistence(raw, &at.key("persistence"), checks));
+    let servers_at = at.key("servers");
+    let servers = servers(&raw.servers, &servers_at, checks);
+    let persistence = raw.persistence.as_ref().and_then(|raw| {
+        let (at, written) = (at.key("persistence"), written.key("persistence"));
+        persistence(raw, &at, &written, checks)
+    });
+    routes(&servers, persistence.as_ref(), &servers_at, checks);
     let queue = queue(&raw.queue, &at.key("queue"), checks);
     let timeouts = timeouts(&raw.timeouts, &at.key("timeouts"), checks);
     let check_at = at.key("health_check");
@@ -110,7 +113,9 @@ fn servers(
                 model::ServerAddress::Unix(checks.path(&at.key("address"), path))
             }
         };
+        let route = raw.route.as_ref().map_or(&name, |route| &route.0);
         servers.push(model::PoolServer {
+            route: Arc::from(route.as_str()),
             name: Arc::from(name),
             address,
             weight: raw.weight,
@@ -128,77 +133,6 @@ fn default_name(address: &Upstream) -> String {
             .file_name()
             .map_or_else(|| "unix".into(), |name| name.to_string_lossy().into_owned()),
         _ => address.to_string(),
-    }
-}
-
-fn persistence(raw: &raw::Persistence, at: &At<'_>, checks: &mut Checks<'_>) -> model::Persistence {
-    let timeout_at = at.key("timeout");
-    if !raw.timeout.0.is_zero() && !(Span::secs(1)..=LONGEST_SESSION).contains(&raw.timeout) {
-        let message = format!(
-            "must be from 1s to 86400s, or 0 for the browser's session, found {}",
-            raw.timeout
-        );
-        checks.note(&timeout_at, message);
-    }
-    if raw
-        .max_lifetime
-        .is_some_and(|lifetime| lifetime < Span::secs(1))
-    {
-        checks.note(
-            &at.key("max_lifetime"),
-            "must be at least 1s, or null for no limit",
-        );
-    }
-    let insecure = raw.secure == raw::Secure::False;
-    if raw.same_site == raw::SameSite::None && insecure {
-        let message = "browsers drop a cookie with SameSite=None that is not Secure; write secure: true or another same_site";
-        checks.note(&at.key("same_site"), message);
-    }
-    prefixes(raw, at, insecure, checks);
-    let secret_at = at.key("secret_file");
-    model::Persistence::CookieInsert(model::CookieInsert {
-        cookie: Arc::from(raw.cookie.0.as_str()),
-        timeout: (!raw.timeout.0.is_zero()).then_some(raw.timeout.0),
-        max_lifetime: raw.max_lifetime.map(|lifetime| lifetime.0),
-        token: match raw.token {
-            raw::Token::Signed => model::Token::Signed,
-            raw::Token::Name => model::Token::Name,
-        },
-        secret_file: raw
-            .secret_file
-            .as_ref()
-            .map(|path| checks.path(&secret_at, &path.0)),
-        domain: raw.domain.as_ref().map(|domain| domain.0.clone()),
-        path: raw.path.0.clone(),
-        secure: match raw.secure {
-            raw::Secure::Auto => model::Secure::Auto,
-            raw::Secure::True => model::Secure::Always,
-            raw::Secure::False => model::Secure::Never,
-        },
-        http_only: raw.http_only,
-        same_site: match raw.same_site {
-            raw::SameSite::Lax => model::SameSite::Lax,
-            raw::SameSite::Strict => model::SameSite::Strict,
-            raw::SameSite::None => model::SameSite::None,
-            raw::SameSite::Omit => model::SameSite::Omit,
-        },
-        on_unavailable: match raw.on_unavailable {
-            raw::OnUnavailable::Rebalance => model::OnUnavailable::Rebalance,
-            raw::OnUnavailable::Reject => model::OnUnavailable::Reject,
-        },
-    })
-}
-
-/// What browsers demand of cookies with these prefixes (RFC 6265bis section 4.1.3).
-fn prefixes(raw: &raw::Persistence, at: &At<'_>, insecure: bool, checks: &mut Checks<'_>) {
-    let host = raw.cookie.0.starts_with("__Host-");
-    if (host || raw.cookie.0.starts_with("__Secure-")) && insecure {
-        let message = "browsers take a cookie of this name only with secure: true";
-        checks.note(&at.key("cookie"), message);
-    }
-    if host && (raw.domain.is_some() || raw.path.0 != "/") {
-        let message = "browsers take a __Host- cookie only without domain and with path: /";
-        checks.note(&at.key("cookie"), message);
     }
 }
 

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::dispatch::Binding;
 use super::failure::Failure;
 use super::request_id::RequestId;
+use super::session::Binding;
 use super::site::{Connection, Site};
 use crate::balance::Slot;
 use crate::client_address::Client;

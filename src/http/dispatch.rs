@@ -1,78 +1,16 @@
 //! Which server a request goes to: the one its session is bound to, else the one the pool picks.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderValue};
-
 use super::failure::Failure;
+use super::session::Binding;
 use super::site::PoolSite;
 use crate::balance::Slot;
 use crate::config::model::OnUnavailable;
 use crate::observe::{PersistenceResult, PickedBy};
-use crate::persistence::{Lookup, UnixTime};
-use crate::pool::{BoundRefusal, Lease, QueueRefusal, Refusal, Server};
-
-/// What persistence knows of a request's session, and has done about it.
-#[derive(Default)]
-pub struct Binding {
-    /// The server it is bound to, until that proves unable.
-    bound: Option<Bound>,
-    /// For metric and log; `None` without persistence.
-    pub result: Option<PersistenceResult>,
-}
-
-struct Bound {
-    server: Arc<Server>,
-    session_started: UnixTime,
-    renew: bool,
-}
-
-impl Binding {
-    /// Reads the session's binding from a request.
-    pub fn read(target: &PoolSite, request: &HeaderMap, now: UnixTime) -> Self {
-        let Some(cookie) = &target.cookie else {
-            return Self::default();
-        };
-        let (bound, result) = match cookie.read(request, now) {
-            Lookup::Miss => (None, PersistenceResult::Miss),
-            Lookup::Invalid => (None, PersistenceResult::Invalid),
-            Lookup::Expired => (None, PersistenceResult::Expired),
-            // Its server was removed from the configuration.
-            Lookup::Gone => (None, PersistenceResult::Unavailable),
-            Lookup::Bound(bound) => (
-                Some(Bound {
-                    server: bound.server,
-                    session_started: bound.session_started,
-                    renew: bound.renew,
-                }),
-                PersistenceResult::Hit,
-            ),
-        };
-        Self {
-            bound,
-            result: Some(result),
-        }
-    }
-
-    /// The cookie to set on a response from `server`, if its session's has to change.
-    pub fn set_cookie(
-        &self,
-        target: &PoolSite,
-        server: &Server,
-        now: UnixTime,
-        https: bool,
-    ) -> Option<HeaderValue> {
-        let cookie = target.cookie.as_ref()?;
-        let started = match &self.bound {
-            Some(bound) if !bound.renew => return None,
-            Some(bound) => bound.session_started,
-            None => now,
-        };
-        Some(cookie.cookie_for(server.name(), started, now, https))
-    }
-}
+use crate::persistence::UnixTime;
+use crate::pool::{BoundRefusal, Lease, QueueRefusal, Refusal};
 
 /// Finds a place for a request, waiting for one if the pool has a queue. `tried` are the servers that
 /// failed it already.
@@ -88,6 +26,12 @@ pub async fn choose(
     if let Some(lease) = bound_place(target, binding, tried).await? {
         return Ok((lease, PickedBy::Persistence));
     }
+    let (lease, by) = any_place(target, tried).await?;
+    Ok(agree(target, binding, tried, lease, by).await)
+}
+
+/// A place on the server that the pool picks.
+async fn any_place(target: &PoolSite, tried: &[Slot]) -> Result<(Lease, PickedBy), Failure> {
     let pool = &target.pool;
     let by = if tried.is_empty() {
         PickedBy::Balance
@@ -109,19 +53,41 @@ pub async fn choose(
     }
 }
 
+/// Has the session table remember a pick. If another request of the same session was balanced at the same
+/// moment, or on another node, one of the two picks counts: this one follows if it was the other.
+async fn agree(
+    target: &PoolSite,
+    binding: &mut Binding,
+    tried: &[Slot],
+    lease: Lease,
+    by: PickedBy,
+) -> (Lease, PickedBy) {
+    let Some(winner) = binding.remember(target, lease.server()).await else {
+        return (lease, by);
+    };
+    if !tried.contains(&winner.slot())
+        && let Ok(there) = target.pool.acquire_bound(&winner)
+    {
+        binding.follow(winner);
+        return (there, PickedBy::Persistence);
+    }
+    // It can't take the request: the session moves on to where this one goes.
+    binding.move_on(target, &winner, lease.server()).await;
+    (lease, by)
+}
+
 /// A place on the server that the session is bound to. `None`: it isn't bound, or not any more.
 async fn bound_place(
     target: &PoolSite,
     binding: &mut Binding,
     tried: &[Slot],
 ) -> Result<Option<Lease>, Failure> {
-    let Some(bound) = &binding.bound else {
+    let Some(server) = binding.server().cloned() else {
         if binding.result == Some(PersistenceResult::Unavailable) {
             return lost(target, binding, "it was removed");
         }
         return Ok(None);
     };
-    let server = Arc::clone(&bound.server);
     if tried.contains(&server.slot()) {
         return lost(target, binding, "the request failed there");
     }
@@ -141,7 +107,7 @@ async fn bound_place(
                 Err(QueueRefusal::Full | QueueRefusal::TimedOut) => {}
             }
             // Full is not unavailable: the session moves, whatever `on_unavailable` says.
-            binding.bound = None;
+            binding.unbind();
             binding.result = Some(PersistenceResult::Rebalanced);
             Ok(None)
         }
@@ -150,7 +116,7 @@ async fn bound_place(
 
 /// The session's server can't take it: `on_unavailable` decides.
 fn lost(target: &PoolSite, binding: &mut Binding, reason: &str) -> Result<Option<Lease>, Failure> {
-    let server = binding.bound.take().map(|bound| bound.server);
+    let server = binding.unbind();
     let server = server.as_ref().map_or("", |server| &**server.name());
     tell_lost(target, server, reason);
     match target.on_unavailable {

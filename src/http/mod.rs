@@ -10,7 +10,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,6 +27,7 @@ use crate::headers::replace_lines;
 use crate::listen::Drain;
 use crate::observe::RetryReason;
 use crate::observe::access_log::AccessLog;
+use crate::persistence::RequestView;
 use crate::upstream;
 
 pub mod connection;
@@ -39,14 +40,15 @@ mod headers;
 mod options;
 mod record;
 mod request_id;
+mod session;
 mod site;
 mod trouble;
 
 use context::{Context, Origin};
-use dispatch::Binding;
 use error_page::ErrorPage;
 use failure::{Attempt, Failure, Verdict};
 use request_id::RequestId;
+use session::Binding;
 pub use site::{HttpListener, PoolSite, Site};
 
 /// How long the rest of a request is still read that was answered before its end.
@@ -110,7 +112,14 @@ impl ProxyHttp for Edge {
             .get(X_REQUEST_ID)
             .filter(|_| client.trusted_peer)
             .and_then(RequestId::from_trusted);
-        context.binding = Binding::read(&site.target, request, time.into());
+        let (path, query) = record::split_target(session.req_header().raw_path());
+        let view = RequestView {
+            headers: request,
+            path,
+            query,
+            client: client.address,
+        };
+        context.binding = Binding::read(&site.target, &view, time.into()).await;
         context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
         context.client = Some(client);
         if session.req_header().version == Version::HTTP_10 {
@@ -211,8 +220,8 @@ impl ProxyHttp for Edge {
         };
         let site = &origin.site;
         let mut fields = headers::Request(request);
-        if let Some(cookie) = &site.target.cookie {
-            cookie.strip_request(&mut fields);
+        if let Some(affinity) = &site.target.affinity {
+            affinity.prepare_request(&mut fields);
         }
         site.resolver.forward(
             &mut fields,
@@ -311,16 +320,14 @@ impl ProxyHttp for Edge {
         if response.status.is_informational() {
             return Ok(());
         }
-        if let Some(site) = context.site()
-            && let Some(cookie) = &site.target.cookie
-        {
-            let now = SystemTime::now().into();
-            let set = context.upstream.lease.as_ref().and_then(|lease| {
-                context
-                    .binding
-                    .set_cookie(&site.target, lease.server(), now, false)
-            });
-            cookie.finish_response(&mut headers::Response(response), set);
+        if let (Some(site), Some(lease)) = (context.site(), &context.upstream.lease) {
+            context.binding.finish_response(
+                &site.target,
+                lease.server(),
+                &session.req_header().headers,
+                &mut headers::Response(response),
+                false,
+            );
         }
         if session.req_header().version == Version::HTTP_10 {
             // HTTP/1.0 knows no chunks: such a response ends with its connection.

@@ -1,14 +1,14 @@
-//! The request's `Cookie` field: finding one cookie in it, and taking that one out.
+//! The request's `Cookie` field: finding one cookie in it, taking that one out, shortening its value.
 //!
 //! Read as RFC 6265bis section 4.2 writes it, and a little more kindly: pairs are separated by `;`,
-//! spaces and tabs around a name or a value don't count, a value may be enclosed in quotes, there may be
-//! several lines. A `;` separates even inside quotes, as that grammar has none inside values: a stray
-//! quote in some other cookie must not hide ours. Names are compared whole and with their case.
+//! each is read as `pair` says, there may be several lines. A `;` separates even inside quotes, as that
+//! grammar has none inside values: a stray quote in some other cookie must not hide ours.
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
-use crate::headers::{HeadersMut, replace_lines, trim, unquote};
+use super::pair::value_of;
+use crate::headers::{HeadersMut, replace_lines};
 
 /// The values of the cookies called `name`, in their order.
 pub(super) fn values<'a>(
@@ -19,7 +19,7 @@ pub(super) fn values<'a>(
         .get_all(COOKIE)
         .iter()
         .flat_map(|line| pairs(line.as_bytes()))
-        .filter_map(move |(_, pair)| value_of(pair, name))
+        .filter_map(move |(_, pair)| Some(value_of(pair, name)?.bytes))
 }
 
 /// Takes out the cookies called `name` with their separators. Every other byte stays; a line that
@@ -39,6 +39,20 @@ pub(super) fn strip(request: &mut impl HeadersMut, name: &[u8]) {
     if changed {
         replace_lines(request, &COOKIE, kept);
     }
+}
+
+/// Takes the first `length(value)` bytes off the values of the cookies called `name`. Every other byte stays.
+pub(super) fn shorten(request: &mut impl HeadersMut, name: &[u8], length: impl Fn(&[u8]) -> usize) {
+    let lines = request.headers().get_all(COOKIE).iter();
+    let shortened: Vec<_> = lines.map(|line| shortened(line, name, &length)).collect();
+    if shortened.iter().all(Option::is_none) {
+        return;
+    }
+    let lines = request.headers().get_all(COOKIE).iter().zip(shortened);
+    let lines: Vec<_> = lines
+        .map(|(line, shortened)| shortened.unwrap_or_else(|| line.clone()))
+        .collect();
+    replace_lines(request, &COOKIE, lines);
 }
 
 /// The pairs of a line, each with the offset at which it begins.
@@ -64,13 +78,6 @@ fn find_separator(text: &[u8]) -> Option<usize> {
     let skipped = text.chunks_exact(BLOCK).take_while(without).count() * BLOCK;
     let found = text.get(skipped..)?.iter().position(|&byte| byte == b';')?;
     Some(skipped + found)
-}
-
-/// The value of `pair` if its name is `name`.
-fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let rest = trim(pair).strip_prefix(name)?;
-    let value = trim(rest).strip_prefix(b"=")?;
-    Some(unquote(trim(value)))
 }
 
 /// What is left of a line.
@@ -111,6 +118,36 @@ fn without(line: &HeaderValue, name: &[u8]) -> Rest {
         value.set_sensitive(line.is_sensitive());
         Rest::Some(value)
     })
+}
+
+/// `line` with the values of the cookies called `name` shortened; `None` if nothing changes.
+fn shortened(
+    line: &HeaderValue,
+    name: &[u8],
+    length: impl Fn(&[u8]) -> usize,
+) -> Option<HeaderValue> {
+    let text = line.as_bytes();
+    let mut kept = Vec::new();
+    let mut done = 0;
+    for (start, pair) in pairs(text) {
+        let Some(value) = value_of(pair, name) else {
+            continue;
+        };
+        let length = length(value.bytes).min(value.bytes.len());
+        if length > 0 {
+            let at = start + value.at;
+            kept.extend_from_slice(text.get(done..at).unwrap_or_default());
+            done = at + length;
+        }
+    }
+    if done == 0 {
+        return None;
+    }
+    kept.extend_from_slice(text.get(done..).unwrap_or_default());
+    // Parts of a valid value make one; were it not so, no cookie beats what was to be taken off.
+    let mut kept = HeaderValue::try_from(kept).unwrap_or_else(|_| HeaderValue::from_static(""));
+    kept.set_sensitive(line.is_sensitive());
+    Some(kept)
 }
 
 #[cfg(test)]
@@ -227,6 +264,42 @@ mod tests {
         map.insert(COOKIE, line);
         strip(&mut map, b"SERVERID");
         assert!(map.get(COOKIE).unwrap().is_sensitive());
+    }
+
+    /// What is left when values lose all up to and with their first `~`.
+    fn shortened(lines: &[&str]) -> Vec<String> {
+        let mut map = request(lines);
+        shorten(&mut map, b"ID", |value| {
+            value
+                .iter()
+                .position(|&byte| byte == b'~')
+                .map_or(0, |at| at + 1)
+        });
+        let lines = map.get_all(COOKIE).iter();
+        lines
+            .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_value_is_shortened_in_its_place() {
+        let cases = [
+            ("ID=t~v", "ID=v"),
+            ("ID=\"t~v\"; b", "ID=\"v\"; b"),
+            (
+                " a=t~v;\tID = t~v~w ;ID=;ID=x; XID=t~v; ID=u~",
+                " a=t~v;\tID = v~w ;ID=;ID=x; XID=t~v; ID=",
+            ),
+            ("id=t~v", "id=t~v"),
+            ("", ""),
+        ];
+        for (line, rest) in cases {
+            assert_eq!(shortened(&[line]), [rest], "{line}");
+        }
+        assert_eq!(
+            shortened(&["a=1", "ID=t~v", "b=t~2", "ID=t~w"]),
+            ["a=1", "ID=v", "b=t~2", "ID=w"]
+        );
     }
 
     /// A pair and whether it is ours, by construction.

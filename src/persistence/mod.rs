@@ -1,23 +1,37 @@
 //! Session persistence: which server a client's earlier requests went to, and how that is remembered.
 //!
-//! Everything here is a plain function over header fields, names and a time that is passed in; who
-//! picks a server when none is bound, and whether the bound one can take the request, is decided
+//! Everything here but the table is a plain function over header fields, names and a time that is passed in;
+//! who picks a server when none is bound, and whether the bound one can take the request, is decided
 //! elsewhere.
 //!
-//! - [`CookieInsert`]: the load balancer sets a cookie of its own that the servers never see.
-//! - [`Keyring`]: the secrets that sign such cookies.
+//! - [`Affinity`]: one pool's persistence; each of its types has a file of its own.
+//! - [`Keyring`]: the secrets that sign tokens.
+//! - [`SessionKey`]: under which key a session table remembers a session.
 
+mod affinity;
 mod cache_control;
+mod codec;
 mod cookie;
+mod cookie_date;
 mod cookie_insert;
+mod cookie_prefix;
+mod cookie_rewrite;
 mod keyring;
+mod learn;
+mod pair;
+mod route;
+mod session_key;
 mod set_cookie;
+mod source_ip;
+pub mod table;
+mod template;
 mod token;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use cookie_insert::CookieInsert;
+pub use affinity::{Affinity, Answered, Found, Learned, Member, RequestView, Stayed};
 pub use keyring::{KeyError, KeyWarning, Keyring, LoadedKeys, SecretError};
+pub use session_key::{SessionKey, SessionKeys};
 
 /// Whole seconds since 1970-01-01 00:00:00 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,19 +81,4 @@ pub struct Bound<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn a_time_before_the_epoch_is_the_epoch() {
-        assert_eq!(
-            UnixTime::from(UNIX_EPOCH - Duration::from_secs(5)),
-            UnixTime(0)
-        );
-        assert_eq!(
-            UnixTime::from(UNIX_EPOCH + Duration::from_millis(1999)),
-            UnixTime(1)
-        );
-    }
-}
+mod tests;

@@ -1,168 +1,143 @@
-//! The response's `Set-Cookie` field: writing our own line, and dropping a server's of the same name.
+//! The `Set-Cookie` lines of servers: finding those of one cookie, dropping them, changing their value.
+//!
+//! A line is read as browsers do (RFC 6265bis section 5.6): the pair ends at the first `;`, also inside
+//! quotes. Whatever isn't named to change stays byte for byte: attributes, their order and spelling, other
+//! lines, the order of lines.
 
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue};
 
-use crate::config::model::{CookieInsert as Settings, SameSite, Secure};
+use super::pair::{Value, splice, value_of};
+use super::{UnixTime, cookie_date};
 use crate::headers::{HeadersMut, replace_lines, trim};
 
-/// Everything of our `Set-Cookie` line but the value (RFC 6265bis section 4.1).
-#[derive(Debug, Clone)]
-pub(super) struct Template {
-    /// `NAME=`
-    head: Vec<u8>,
-    /// The attributes, when the client came by http.
-    plain: Vec<u8>,
-    /// The attributes, when the client came by https.
-    secure: Vec<u8>,
+/// A line that sets the cookie that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setting<'a> {
+    line: &'a HeaderValue,
+    value: Value<'a>,
 }
 
-impl Template {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let mut head = settings.cookie.as_bytes().to_vec();
-        head.push(b'=');
-        Self {
-            head,
-            plain: attributes(settings, settings.secure == Secure::Always),
-            secure: attributes(settings, settings.secure != Secure::Never),
-        }
+impl<'a> Setting<'a> {
+    /// What it is set to, without quotes around it.
+    pub(super) fn value(&self) -> &'a [u8] {
+        self.value.bytes
     }
 
-    /// The line that sets `value`, which is made of characters that a cookie's value may have.
-    pub(super) fn line(&self, value: &[u8], https: bool) -> HeaderValue {
-        let attributes = if https { &self.secure } else { &self.plain };
-        let line = [&self.head, value, attributes].concat();
-        // The parts are visible characters and spaces; were they not, no cookie beats a wrong one.
-        let mut line = HeaderValue::try_from(line).unwrap_or_else(|_| HeaderValue::from_static(""));
-        line.set_sensitive(true);
-        line
+    /// Whether it leaves the client without that cookie at `now`, or with an empty one, as servers do to end a
+    /// session.
+    pub(super) fn deletes(&self, now: UnixTime) -> bool {
+        self.value.bytes.is_empty() || has_expired(self.line, now)
     }
 }
 
-fn attributes(settings: &Settings, secure: bool) -> Vec<u8> {
-    let mut text = format!("; Path={}", attribute_value(&settings.path));
-    if let Some(timeout) = settings.timeout {
-        let up = u64::from(timeout.subsec_nanos() > 0);
-        text += "; Max-Age=";
-        text += &timeout.as_secs().saturating_add(up).to_string();
-    }
-    if let Some(domain) = &settings.domain {
-        text += "; Domain=";
-        text += &attribute_value(domain);
-    }
-    if secure {
-        text += "; Secure";
-    }
-    if settings.http_only {
-        text += "; HttpOnly";
-    }
-    text += match settings.same_site {
-        SameSite::Lax => "; SameSite=Lax",
-        SameSite::Strict => "; SameSite=Strict",
-        SameSite::None => "; SameSite=None",
-        SameSite::Omit => "",
-    };
-    text.into_bytes()
-}
-
-/// `text` without what would end an attribute's value: `;` and whatever is not visible ASCII or a space.
-fn attribute_value(text: &str) -> String {
-    text.chars()
-        .filter(|&c| (c == ' ' || c.is_ascii_graphic()) && c != ';')
-        .collect()
+/// The lines that set the cookie called `name`, in their order.
+pub(super) fn named<'a>(
+    response: &'a HeaderMap,
+    name: &'a [u8],
+) -> impl Iterator<Item = Setting<'a>> + use<'a> {
+    let lines = response.get_all(SET_COOKIE).iter();
+    lines.filter_map(move |line| setting(line, name))
 }
 
 /// Drops the lines that set a cookie called `name`; the others stay byte for byte and in their order.
 pub(super) fn drop_named(response: &mut impl HeadersMut, name: &[u8]) {
-    if !sets(response.headers(), name) {
+    if named(response.headers(), name).next().is_none() {
         return;
     }
     let lines = response.headers().get_all(SET_COOKIE);
     let kept: Vec<_> = lines
         .iter()
-        .filter(|line| !is_named(line, name))
+        .filter(|line| setting(line, name).is_none())
         .cloned()
         .collect();
     replace_lines(response, &SET_COOKIE, kept);
 }
 
-fn sets(response: &HeaderMap, name: &[u8]) -> bool {
-    response
-        .get_all(SET_COOKIE)
-        .iter()
-        .any(|line| is_named(line, name))
+/// What becomes of a cookie's value.
+pub(super) enum Edit {
+    /// It stays.
+    Keep,
+    /// These bytes take its place.
+    Replace(Vec<u8>),
+    /// These bytes are put in front of it, inside its quotes if it has some.
+    Prepend(Vec<u8>),
 }
 
-/// Whether a client would store the line's cookie as `name` (RFC 6265bis section 5.6).
-fn is_named(line: &HeaderValue, name: &[u8]) -> bool {
-    let pair = line
-        .as_bytes()
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default();
-    trim(pair)
-        .strip_prefix(name)
-        .is_some_and(|rest| trim(rest).starts_with(b"="))
+/// Changes the values of the cookies called `name` as `edit` says; those that are deleted stay as they are.
+pub(super) fn edit(
+    response: &mut impl HeadersMut,
+    name: &[u8],
+    now: UnixTime,
+    mut edit: impl FnMut(&[u8]) -> Edit,
+) {
+    if named(response.headers(), name).next().is_none() {
+        return;
+    }
+    let mut edited = |line: &HeaderValue| {
+        let setting = setting(line, name).filter(|setting| !setting.deletes(now))?;
+        let Value { at, bytes } = setting.value;
+        let mut line = match edit(bytes) {
+            Edit::Keep => None,
+            Edit::Replace(text) => splice(line, at, bytes.len(), &[&text]),
+            Edit::Prepend(text) => splice(line, at, 0, &[&text]),
+        }?;
+        line.set_sensitive(true);
+        Some(line)
+    };
+    let lines = response.headers().get_all(SET_COOKIE).iter();
+    let lines: Vec<_> = lines
+        .map(|line| edited(line).unwrap_or_else(|| line.clone()))
+        .collect();
+    replace_lines(response, &SET_COOKIE, lines);
+}
+
+fn setting<'a>(line: &'a HeaderValue, name: &[u8]) -> Option<Setting<'a>> {
+    let (pair, _) = cut(line.as_bytes(), b';');
+    let value = value_of(pair, name)?;
+    Some(Setting { line, value })
+}
+
+/// Whether the attributes say that the cookie has ended by `now`: `Max-Age` if there is one, else `Expires`,
+/// the last of each that can be read (RFC 6265bis sections 5.6.1, 5.6.2 and 5.7).
+fn has_expired(line: &HeaderValue, now: UnixTime) -> bool {
+    let attributes = line.as_bytes().split(|&byte| byte == b';').skip(1);
+    let mut by_age = None;
+    let mut by_date = None;
+    for attribute in attributes {
+        let (name, value) = cut(attribute, b'=');
+        let value = trim(value.unwrap_or_default());
+        if trim(name).eq_ignore_ascii_case(b"max-age") {
+            by_age = is_no_time(value).or(by_age);
+        } else if trim(name).eq_ignore_ascii_case(b"expires") {
+            by_date = cookie_date::parse(value).map(|end| end <= now).or(by_date);
+        }
+    }
+    by_age.or(by_date).unwrap_or(false)
+}
+
+/// Whether a `Max-Age` is zero or negative; `None` if it is no number.
+fn is_no_time(value: &[u8]) -> Option<bool> {
+    let (negative, digits) = match value {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| negative || digits.iter().all(|&digit| digit == b'0'))
+}
+
+/// What is before the first `separator`, and what is after it if there is one.
+fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
+    let mut parts = text.splitn(2, |&byte| byte == separator);
+    (parts.next().unwrap_or_default(), parts.next())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::persistence::cookie_insert::tests::settings;
-    use std::time::Duration;
+    use proptest::prelude::*;
 
-    fn line(settings: &Settings, https: bool) -> String {
-        let line = Template::new(settings).line(b"token", https);
-        assert!(line.is_sensitive());
-        line.to_str().unwrap().to_owned()
-    }
-
-    #[test]
-    fn every_attribute_is_spelt_as_the_rfc_does() {
-        let mut settings = settings();
-        assert_eq!(
-            line(&settings, false),
-            "SERVERID=token; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax"
-        );
-        assert_eq!(
-            line(&settings, true),
-            "SERVERID=token; Path=/; Max-Age=3600; Secure; HttpOnly; SameSite=Lax"
-        );
-        settings.domain = Some("example.com".to_owned());
-        settings.path = "/shop".to_owned();
-        settings.secure = Secure::Always;
-        settings.same_site = SameSite::None;
-        assert_eq!(
-            line(&settings, false),
-            "SERVERID=token; Path=/shop; Max-Age=3600; Domain=example.com; Secure; HttpOnly; SameSite=None"
-        );
-        settings.same_site = SameSite::Strict;
-        assert!(line(&settings, false).ends_with("; SameSite=Strict"));
-    }
-
-    #[test]
-    fn attributes_can_be_left_away() {
-        let mut settings = settings();
-        settings.timeout = None;
-        settings.secure = Secure::Never;
-        settings.http_only = false;
-        settings.same_site = SameSite::Omit;
-        assert_eq!(line(&settings, true), "SERVERID=token; Path=/");
-    }
-
-    #[test]
-    fn max_age_is_never_less_than_the_timeout() {
-        let mut settings = settings();
-        settings.timeout = Some(Duration::from_millis(1500));
-        assert!(line(&settings, false).contains("; Max-Age=2;"));
-    }
-
-    #[test]
-    fn a_setting_cannot_end_its_attribute() {
-        let mut settings = settings();
-        settings.path = "/a; Domain=evil\r\nX: y\u{e9}".to_owned();
-        assert!(line(&settings, false).starts_with("SERVERID=token; Path=/a Domain=evilX: y; Max"));
-    }
+    const NOW: UnixTime = UnixTime(1_800_000_000);
 
     fn response(lines: &[&str]) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -194,5 +169,133 @@ mod tests {
         assert_eq!(map, response(&others));
         drop_named(&mut map, b"SERVERID");
         assert_eq!(map, response(&others));
+    }
+
+    fn edited(lines: &[&str], how: impl Fn() -> Edit) -> Vec<String> {
+        let mut map = response(lines);
+        edit(&mut map, b"ID", NOW, |_| how());
+        let lines = map.get_all(SET_COOKIE).iter();
+        lines
+            .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_value_is_changed_and_nothing_else() {
+        let lines = [
+            "a=1; Path=/",
+            "ID=v;path=/ ;  HttpOnly;;x=\"y;ID=3\"",
+            "ID=\"q\" ; Expires=Thu, 01 Jan 2099 00:00:00 GMT",
+            "\tID = w\u{e9} ;secure",
+            "IDX=v; ID=v",
+            "ID",
+        ];
+        assert_eq!(
+            edited(&lines, || Edit::Replace(b"T".to_vec())),
+            [
+                "a=1; Path=/",
+                "ID=T;path=/ ;  HttpOnly;;x=\"y;ID=3\"",
+                "ID=\"T\" ; Expires=Thu, 01 Jan 2099 00:00:00 GMT",
+                "\tID = T ;secure",
+                "IDX=v; ID=v",
+                "ID",
+            ]
+        );
+        assert_eq!(
+            edited(&lines, || Edit::Prepend(b"T~".to_vec())),
+            [
+                "a=1; Path=/",
+                "ID=T~v;path=/ ;  HttpOnly;;x=\"y;ID=3\"",
+                "ID=\"T~q\" ; Expires=Thu, 01 Jan 2099 00:00:00 GMT",
+                "\tID = T~w\u{e9} ;secure",
+                "IDX=v; ID=v",
+                "ID",
+            ]
+        );
+        assert_eq!(edited(&lines, || Edit::Keep), lines);
+    }
+
+    #[test]
+    fn a_quote_does_not_hold_a_semicolon() {
+        assert_eq!(
+            edited(&["ID=\"a;b\"; Path=/"], || Edit::Prepend(b"T~".to_vec())),
+            ["ID=T~\"a;b\"; Path=/"]
+        );
+    }
+
+    #[test]
+    fn what_is_deleted_stays_as_it_is() {
+        for line in [
+            "ID=",
+            "ID=\"\"; Path=/",
+            "ID=; Max-Age=60",
+            "ID=deleted; Max-Age=0",
+            "ID=x; max-age = -1 ; Expires=Thu, 01 Jan 2099 00:00:00 GMT",
+            "ID=x; Expires=Thu, 01-Jan-1970 00:00:10 GMT; Path=/",
+            "ID=x; expires=Fri, 15 Jan 2027 08:00:00 GMT",
+            "ID=x; Max-Age=9; Max-Age=00",
+            "ID=x; Max-Age=0; Max-Age=soon",
+        ] {
+            assert_eq!(edited(&[line], || Edit::Replace(b"T".to_vec())), [line]);
+        }
+    }
+
+    #[test]
+    fn what_only_looks_deleted_is_changed() {
+        for attributes in [
+            "",
+            "; Max-Age=1",
+            "; Max-Age=0; Max-Age=10",
+            "; Max-Age=",
+            "; Max-Age",
+            "; Max-Age=-",
+            "; Max-Age=0x0",
+            "; Max-Age=10; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+            "; Expires=Fri, 15 Jan 2027 08:00:01 GMT",
+            "; Expires=never",
+            "; X-Max-Age=0",
+            "; Path=/Max-Age=0",
+        ] {
+            let line = format!("ID=x{attributes}");
+            assert_eq!(
+                edited(&[&line], || Edit::Replace(b"T".to_vec())),
+                [format!("ID=T{attributes}")]
+            );
+        }
+    }
+
+    #[test]
+    fn a_changed_line_is_sensitive() {
+        let mut map = response(&["a=1", "ID=x"]);
+        edit(&mut map, b"ID", NOW, |_| Edit::Replace(b"T".to_vec()));
+        let sensitive: Vec<_> = map
+            .get_all(SET_COOKIE)
+            .iter()
+            .map(HeaderValue::is_sensitive)
+            .collect();
+        assert_eq!(sensitive, [false, true]);
+    }
+
+    proptest! {
+        #[test]
+        fn other_lines_stay_and_so_do_attributes(
+            lines in proptest::collection::vec(
+                ("[ \t]{0,1}(ID|IDX|id|a)", "[a-z\"~=\u{e9}]{0,5}", "(;[ a-zA-Z=\"0-]{0,9}){0,3}"), 0..5),
+        ) {
+            let written: Vec<_> = lines.iter().map(|(name, value, rest)| format!("{name}={value}{rest}")).collect();
+            let written: Vec<_> = written.iter().map(String::as_str).collect();
+            let after = edited(&written, || Edit::Replace(b"T".to_vec()));
+            prop_assert_eq!(after.len(), lines.len());
+            for ((name, value, rest), after) in lines.iter().zip(&after) {
+                let same = format!("{name}={value}{rest}");
+                if name.trim() != "ID" {
+                    prop_assert_eq!(after, &same);
+                } else if *after != same {
+                    let quoted = value.len() > 1 && value.starts_with('"') && value.ends_with('"');
+                    let value = if quoted { "\"T\"" } else { "T" };
+                    prop_assert_eq!(after, &format!("{name}={value}{rest}"));
+                }
+            }
+        }
     }
 }

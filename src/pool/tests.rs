@@ -15,6 +15,7 @@ use crate::config::model::{
 fn server(name: &str, weight: u16) -> PoolServer {
     PoolServer {
         name: name.into(),
+        route: name.into(),
         address: ServerAddress::Socket("127.0.0.1:1".parse().unwrap()),
         weight,
         max_connections: 0,

@@ -23,10 +23,15 @@ use crate::http::{Edge, HttpListener, PoolSite, Shared, Site, connection};
 use crate::listen::{self, Drain, Limits};
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
+use crate::persistence::UnixTime;
+use crate::persistence::table::{SessionTable, StoreMetrics, TableMetrics, TableSettings};
 use crate::pool::Pool;
 
 /// How often the weights of servers in slow start are brought up to date.
 const SLOW_START_STEP: Duration = Duration::from_millis(100);
+
+/// Entries of a session table that one step of its expiry looks at.
+const EXPIRED_AT_ONCE: usize = 4096;
 
 /// A running instance.
 pub struct Instance {
@@ -56,6 +61,7 @@ pub(super) struct Changeable {
 pub(super) struct Running {
     pub(super) pool: Arc<Pool>,
     watch: Arc<Watch>,
+    table: Option<Arc<SessionTable>>,
 }
 
 /// A listener and where it listens.
@@ -184,8 +190,12 @@ impl Instance {
                     return;
                 };
                 let now = Instant::now();
+                let unix = UnixTime::from(SystemTime::now());
                 for running in &instance.state.lock().pools {
                     running.pool.advance_slow_start(now);
+                    if let Some(table) = &running.table {
+                        table.expire(unix, EXPIRED_AT_ONCE);
+                    }
                 }
             }
         });
@@ -253,9 +263,10 @@ impl Instance {
             .collect();
         for model in &config.pools {
             let running = match old.remove(&model.name) {
-                Some(running) => {
+                Some(mut running) => {
                     running.pool.reconcile(model);
                     running.watch.sync();
+                    running.table = session_table(model, running.table.take(), &self.metrics);
                     running
                 }
                 None => Running::start(model, &self.metrics, &self.background),
@@ -286,8 +297,57 @@ impl Running {
     fn start(model: &model::Pool, metrics: &Arc<Metrics>, tracker: &TaskTracker) -> Self {
         let pool = Pool::new(model, metrics);
         let watch = Arc::new(Watch::start(&pool, tracker));
-        Self { pool, watch }
+        let table = session_table(model, None, metrics);
+        Self { pool, watch, table }
     }
+}
+
+/// The session table that a pool is configured to have: the one it has, adjusted, or a new one.
+fn session_table(
+    model: &model::Pool,
+    known: Option<Arc<SessionTable>>,
+    metrics: &Metrics,
+) -> Option<Arc<SessionTable>> {
+    let (idle, max_lifetime, table) = match model.persistence.as_ref()? {
+        model::Persistence::Learn(learn) => (learn.timeout, learn.max_lifetime, &learn.table),
+        model::Persistence::SourceIp(source) => {
+            (source.timeout, source.max_lifetime, &source.table)
+        }
+        _ => return None,
+    };
+    let settings = TableSettings {
+        size: table.size,
+        idle,
+        max_lifetime,
+        store: &table.store,
+    };
+    // Another kind of store has other metrics, so it gets another table.
+    if let Some(known) = known.filter(|known| known.is_shared() == table.store.is_shared()) {
+        known.reconfigure(&settings);
+        return Some(known);
+    }
+    let counted = metrics.session_table(&model.name);
+    let table_metrics = TableMetrics {
+        entries: counted.entries,
+        evictions: counted.evictions,
+        store: match table.store {
+            model::Store::Memory => StoreMetrics::default(),
+            model::Store::Redis(_) => {
+                let store = metrics.session_store(&model.name);
+                StoreMetrics {
+                    hits: store.hits,
+                    misses: store.misses,
+                    errors: store.errors,
+                    timeouts: store.timeouts,
+                    skipped: store.skipped,
+                    up: store.up,
+                }
+            }
+        },
+    };
+    let made = SessionTable::new(&settings, &model.name, table_metrics);
+    made.start(&tokio::runtime::Handle::current());
+    Some(made)
 }
 
 fn pool_sites(pools: &[Running], keys: &Keys) -> HashMap<Arc<str>, Arc<PoolSite>> {
@@ -297,7 +357,7 @@ fn pool_sites(pools: &[Running], keys: &Keys) -> HashMap<Arc<str>, Arc<PoolSite>
             let keyring = keys.of(&running.pool.settings()).cloned();
             (
                 Arc::clone(running.pool.name()),
-                PoolSite::new(&running.pool, keyring.as_ref()),
+                PoolSite::new(&running.pool, keyring.as_ref(), running.table.clone()),
             )
         })
         .collect()

@@ -52,10 +52,10 @@ impl Keys {
             generated: known.generated.clone(),
         };
         for pool in &config.pools {
-            let Some(Persistence::CookieInsert(cookie)) = &pool.persistence else {
+            let Some(key) = pool.persistence.as_ref().and_then(Persistence::signing_key) else {
                 continue;
             };
-            match &cookie.secret_file {
+            match key {
                 Some(path) if !keys.by_file.contains_key(path) => {
                     let keyring = match (Keyring::load(path), known.by_file.get(path)) {
                         (Ok(loaded), _) => heeded(loaded, path),
@@ -90,10 +90,7 @@ impl Keys {
 
     /// The keys that sign a pool's cookies, if it has any.
     pub fn of(&self, pool: &Pool) -> Option<&Keyring> {
-        let Some(Persistence::CookieInsert(cookie)) = &pool.persistence else {
-            return None;
-        };
-        match &cookie.secret_file {
+        match pool.persistence.as_ref()?.signing_key()? {
             Some(path) => self.by_file.get(path),
             None => self.generated.as_ref(),
         }

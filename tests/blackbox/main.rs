@@ -39,3 +39,4 @@ mod process;
 mod regressions;
 mod reload;
 mod scenarios;
+mod sessions;

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 pub use collections::{Named, OneOrMany};
 pub use health_check::{CheckType, HealthCheck, Initial, Method};
-pub use persistence::{OnUnavailable, Persistence, SameSite, Secure, Token};
+pub use persistence::{
+    OnUnavailable, Persistence, PersistenceType, RouteCookie, SameSite, Secure, Table, Token,
+};
 pub use pool::{Algorithm, Pool, PoolServer, Queue, RetryOn, Timeouts};
 
 use super::address::{AdminAddress, Bind, Network};

@@ -6,63 +6,96 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::scalar;
-use super::super::text::{CookieDomain, CookieName, CookiePath, FilePath};
+use super::super::store::StoreAddress;
+use super::super::text::{
+    CookieDomain, CookieName, CookiePath, FilePath, ParameterName, Separator,
+};
 use super::super::units::Span;
 
-/// How a client's requests stay on one server.
+/// How a client's requests stay on one server. Most keys belong to some types alone, and their
+/// defaults may depend on the type; a key of another type is an error.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Persistence {
-    /// Which kind.
+    /// cookie_insert: Equipoise sets a cookie of its own; cookie_rewrite: it replaces the value of the
+    /// server's cookie; cookie_prefix: it puts a token in front of that value; route: the server marks
+    /// its session ids (Tomcat's jvmRoute); learn: a table remembers which server set which value;
+    /// source_ip: a table remembers which server a client address went to.
     pub r#type: PersistenceType,
-    /// Name of the cookie. The server never sees it.
-    #[serde(default = "default_cookie")]
-    pub cookie: CookieName,
-    /// Idle time after which a session is balanced anew, 1s to 86400s; 0 = the browser's session.
-    #[serde(default = "default_persistence_timeout")]
-    pub timeout: Span,
-    /// Time after which a session is balanced anew, however active; null = never.
+    /// Name of the cookie. Of Equipoise's own for cookie_insert (default SERVERID), else of the server's:
+    /// default JSESSIONID for route, required for cookie_rewrite, cookie_prefix and learn.
+    #[serde(default)]
+    pub cookie: Option<CookieName>,
+    /// Idle time after which a session is balanced anew, 1s to 86400s. Default 1h for cookie_insert,
+    /// learn and source_ip; for cookie_insert 0 = the browser's session. For cookie_rewrite and
+    /// cookie_prefix the age of the server's cookie, default none: its lifetime is the server's to say.
+    #[serde(default)]
+    pub timeout: Option<Span>,
+    /// Time after which a session is balanced anew, however active; null = never. Not for route.
     #[serde(default)]
     pub max_lifetime: Option<Span>,
     /// signed: opaque and unforgeable; name: the server's name, readable and forgeable, for those who
-    /// migrate.
+    /// migrate. For cookie_insert, cookie_rewrite and cookie_prefix.
     #[serde(default)]
     pub token: Token,
     /// File of signing keys, one a line; the first signs, all verify. Null: random at first start and
-    /// kept in state_dir. Nodes that share traffic need the same file.
+    /// kept in state_dir. Nodes that share traffic need the same file. For cookie_insert, cookie_rewrite
+    /// and cookie_prefix.
     #[serde(default)]
     pub secret_file: Option<FilePath>,
-    /// The cookie's Domain; null = the host alone.
+    /// cookie_insert only. The cookie's Domain; null = the host alone.
     #[serde(default)]
     pub domain: Option<CookieDomain>,
-    /// The cookie's Path.
+    /// cookie_insert only. The cookie's Path.
     #[serde(default = "default_cookie_path")]
     pub path: CookiePath,
-    /// The cookie's Secure attribute: auto (on https), true or false. Behind a proxy that ends TLS
-    /// write true.
+    /// cookie_insert only. The cookie's Secure attribute: auto (on https), true or false. Behind a proxy
+    /// that ends TLS write true.
     #[serde(default)]
     pub secure: Secure,
-    /// The cookie's `HttpOnly` attribute: scripts can't read it.
+    /// cookie_insert only. The cookie's `HttpOnly` attribute: scripts can't read it.
     #[serde(default = "yes")]
     pub http_only: bool,
-    /// The cookie's `SameSite` attribute; omit leaves it away.
+    /// cookie_insert only. The cookie's `SameSite` attribute; omit leaves it away.
     #[serde(default)]
     pub same_site: SameSite,
     /// What becomes of a session whose server is down: rebalance it, or reject it with 503.
     #[serde(default)]
     pub on_unavailable: OnUnavailable,
-}
-
-fn default_cookie() -> CookieName {
-    CookieName("SERVERID".into())
-}
-
-fn default_persistence_timeout() -> Span {
-    Span::secs(3600)
+    /// route only. What is between session id and route; what follows the last one names the server.
+    #[serde(default = "default_separator")]
+    pub separator: Separator,
+    /// route only. The path parameter that may carry the session id instead of the cookie:
+    /// /page;jsessionid=ABC.tomcat1. Null = not looked at.
+    #[serde(default = "default_path_parameter")]
+    pub path_parameter: Option<ParameterName>,
+    /// route only. The query parameter that may carry the session id instead: /page?sid=ABC.tomcat1.
+    /// Null = not looked at.
+    #[serde(default)]
+    pub query_parameter: Option<ParameterName>,
+    /// route only. A cookie of Equipoise's own that names the route, set when it has changed (httpd's
+    /// ROUTEID). Null = none.
+    #[serde(default)]
+    pub insert: Option<RouteCookie>,
+    /// source_ip only. How many leading bits of an address make one client.
+    #[serde(default)]
+    pub prefix: Prefix,
+    /// learn and source_ip only. The session table.
+    #[serde(default)]
+    pub table: Table,
 }
 
 fn default_cookie_path() -> CookiePath {
     CookiePath("/".into())
+}
+
+fn default_separator() -> Separator {
+    Separator(".".into())
+}
+
+#[allow(clippy::unnecessary_wraps)] // serde wants the field's own type
+fn default_path_parameter() -> Option<ParameterName> {
+    Some(ParameterName("jsessionid".into()))
 }
 
 fn yes() -> bool {
@@ -70,16 +103,87 @@ fn yes() -> bool {
 }
 
 /// Kinds of persistence.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 pub enum PersistenceType {
-    /// Equipoise sets a cookie of its own.
     CookieInsert,
+    CookieRewrite,
+    CookiePrefix,
+    Route,
+    Learn,
+    SourceIp,
+}
+
+/// A cookie of Equipoise's own that names the route: httpd's ROUTEID.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteCookie {
+    /// Its name, such as ROUTEID.
+    pub cookie: CookieName,
+    /// Its Domain; null = the host alone.
+    #[serde(default)]
+    pub domain: Option<CookieDomain>,
+    /// Its Path.
+    #[serde(default = "default_cookie_path")]
+    pub path: CookiePath,
+    /// Its Secure attribute: auto (on https), true or false. Behind a proxy that ends TLS write true.
+    #[serde(default)]
+    pub secure: Secure,
+    /// Its `HttpOnly` attribute: scripts can't read it.
+    #[serde(default = "yes")]
+    pub http_only: bool,
+    /// Its `SameSite` attribute; omit leaves it away.
+    #[serde(default)]
+    pub same_site: SameSite,
+}
+
+/// How many leading bits of an address make one client.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prefix {
+    /// Of an IPv4 address. 24 = everybody in a /24 is one client; 0 = everybody is.
+    #[schemars(range(min = 0, max = 32))]
+    pub v4: u8,
+    /// Of an IPv6 address. 64 = one network; a client changes the rest of its address at will.
+    #[schemars(range(min = 0, max = 128))]
+    pub v6: u8,
+}
+
+impl Default for Prefix {
+    fn default() -> Self {
+        Self { v4: 32, v6: 64 }
+    }
+}
+
+/// The session table.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Table {
+    /// Entries at most; when it is full, the least recently used goes. 1 to 100 million.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub size: u32,
+    /// memory: in this process alone. A Redis or Valkey server that several nodes share:
+    /// redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS, or
+    /// unix:///SOCKET[?db=DATABASE]. Take the password from the environment.
+    pub store: StoreAddress,
+    /// With redis, rediss and unix only. How long a request waits for the store at most, 1ms to 1s; then it
+    /// goes on with what this node knows.
+    pub timeout: Span,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            size: 1_000_000,
+            store: StoreAddress::memory(),
+            timeout: Span::millis(50),
+        }
+    }
 }
 
 /// What the cookie's value is.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum Token {

@@ -74,6 +74,10 @@ pub struct PoolServer {
     pub name: Option<Name>,
     /// host:port, ip:port, or unix:/path. A host name is resolved at run time.
     pub address: Upstream,
+    /// What the server's session ids end in, for persistence of type route: Tomcat's jvmRoute. Unique in
+    /// the pool. Default: the name.
+    #[serde(default)]
+    pub route: Option<Name>,
     /// Share of the work; 0 = takes no new sessions, keeps its bound ones.
     #[serde(default = "default_weight")]
     #[schemars(range(min = 0, max = 65535))]

@@ -34,6 +34,10 @@ pub(super) struct Families {
     pub(super) retries: IntCounterVec,
     pub(super) queue_length: IntGaugeVec,
     pub(super) persistence: IntCounterVec,
+    pub(super) table_entries: IntGaugeVec,
+    pub(super) table_evictions: IntCounterVec,
+    pub(super) store_requests: IntCounterVec,
+    pub(super) store_up: IntGaugeVec,
     pub(super) config_reloads: IntCounterVec,
     pub(super) config_last_reload: Gauge,
     pub(super) access_log_dropped: IntCounter,
@@ -139,6 +143,26 @@ impl Families {
                 "What session persistence made of requests.",
                 &["pool", "result"],
             ),
+            table_entries: build.gauges(
+                "equipoise_session_table_entries",
+                "Sessions that the pool's table remembers now.",
+                &["pool"],
+            ),
+            table_evictions: build.counters(
+                "equipoise_session_table_evictions_total",
+                "Sessions that the pool's table forgot to make room for others.",
+                &["pool"],
+            ),
+            store_requests: build.counters(
+                "equipoise_session_store_requests_total",
+                "What was asked of the shared store of the pool's session table, by result.",
+                &["pool", "result"],
+            ),
+            store_up: build.gauges(
+                "equipoise_session_store_up",
+                "1 while the shared store of the pool's session table answers.",
+                &["pool"],
+            ),
             config_reloads: build.counters(
                 "equipoise_config_reloads_total",
                 "Attempts to reload the configuration, by result.",
@@ -164,7 +188,7 @@ impl Families {
     }
 
     /// The counters whose series come and go with listeners, pools and servers.
-    pub(super) fn counters(&self) -> [&IntCounterVec; 9] {
+    pub(super) fn counters(&self) -> [&IntCounterVec; 11] {
         [
             &self.connections,
             &self.connections_rejected,
@@ -175,11 +199,13 @@ impl Families {
             &self.health_checks,
             &self.retries,
             &self.persistence,
+            &self.table_evictions,
+            &self.store_requests,
         ]
     }
 
     /// The gauges whose series come and go with listeners, pools and servers.
-    pub(super) fn gauges(&self) -> [&IntGaugeVec; 6] {
+    pub(super) fn gauges(&self) -> [&IntGaugeVec; 8] {
         [
             &self.connections_active,
             &self.server_active,
@@ -187,6 +213,8 @@ impl Families {
             &self.server_up,
             &self.server_state,
             &self.queue_length,
+            &self.table_entries,
+            &self.store_up,
         ]
     }
 

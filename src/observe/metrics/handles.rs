@@ -91,6 +91,55 @@ impl PoolMetrics {
     }
 }
 
+/// What is counted for a pool's session table.
+#[derive(Clone)]
+pub struct SessionTableMetrics {
+    /// Sessions remembered now.
+    pub entries: IntGauge,
+    /// Sessions forgotten to make room.
+    pub evictions: IntCounter,
+}
+
+impl SessionTableMetrics {
+    pub(super) fn new(families: &Families, pool: &str) -> Self {
+        Self {
+            entries: families.table_entries.with_label_values(&[pool]),
+            evictions: families.table_evictions.with_label_values(&[pool]),
+        }
+    }
+}
+
+/// What is counted for the shared store of a pool's session table.
+#[derive(Clone)]
+pub struct SessionStoreMetrics {
+    /// Questions it had an answer to.
+    pub hits: IntCounter,
+    /// Questions it had no answer to.
+    pub misses: IntCounter,
+    /// Questions that failed.
+    pub errors: IntCounter,
+    /// Questions that took too long.
+    pub timeouts: IntCounter,
+    /// Questions not asked because it had just failed.
+    pub skipped: IntCounter,
+    /// Whether it answers.
+    pub up: IntGauge,
+}
+
+impl SessionStoreMetrics {
+    pub(super) fn new(families: &Families, pool: &str) -> Self {
+        let result = |result| families.store_requests.with_label_values(&[pool, result]);
+        Self {
+            hits: result("hit"),
+            misses: result("miss"),
+            errors: result("error"),
+            timeouts: result("timeout"),
+            skipped: result("skipped"),
+            up: families.store_up.with_label_values(&[pool]),
+        }
+    }
+}
+
 /// What is counted for a server.
 #[derive(Clone)]
 pub struct ServerMetrics {

@@ -17,7 +17,10 @@ use prometheus::proto::LabelPair;
 use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
 use families::Families;
-pub use handles::{Counters, ListenerMetrics, PoolMetrics, ServerMetrics, Traffic};
+pub use handles::{
+    Counters, ListenerMetrics, PoolMetrics, ServerMetrics, SessionStoreMetrics,
+    SessionTableMetrics, Traffic,
+};
 
 /// All metrics of the process.
 pub struct Metrics {
@@ -61,6 +64,16 @@ impl Metrics {
     /// Handles of a pool.
     pub fn pool(&self, pool: &str) -> PoolMetrics {
         PoolMetrics::new(&self.families, pool)
+    }
+
+    /// Handles of a pool's session table.
+    pub fn session_table(&self, pool: &str) -> SessionTableMetrics {
+        SessionTableMetrics::new(&self.families, pool)
+    }
+
+    /// Handles of the shared store of a pool's session table.
+    pub fn session_store(&self, pool: &str) -> SessionStoreMetrics {
+        SessionStoreMetrics::new(&self.families, pool)
     }
 
     /// Handles of a server.

@@ -1,51 +1,38 @@
 use super::*;
-use crate::config::model::{OnUnavailable, SameSite, Secure};
+use crate::config::model::{OnUnavailable, Token as Form};
+use crate::persistence::affinity::Stayed;
+use crate::persistence::tests;
+use crate::persistence::tests::{
+    NOW, SECRET, answered, attributes, bound, keys, later, members, request, set_lines,
+};
 use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
 use proptest::prelude::*;
-
-const NOW: UnixTime = UnixTime(1_800_000_000);
-const SECRET: &str = "a secret for tests only";
+use std::time::Duration;
 
 /// The defaults of the configuration.
-pub(in crate::persistence) fn settings() -> Settings {
+fn settings() -> Settings {
     Settings {
         cookie: "SERVERID".into(),
         timeout: Some(Duration::from_secs(3600)),
         max_lifetime: None,
         token: Form::Signed,
         secret_file: None,
-        domain: None,
-        path: "/".to_owned(),
-        secure: Secure::Auto,
-        http_only: true,
-        same_site: SameSite::Lax,
+        attributes: attributes(),
         on_unavailable: OnUnavailable::Rebalance,
     }
 }
 
-fn keys(text: &str) -> Keyring {
-    Keyring::parse(text.as_bytes()).unwrap()
-}
-
-/// A pool whose servers' handles are their names.
 fn insert_in(
     settings: &Settings,
     secrets: &str,
     pool: &str,
     servers: &[&str],
 ) -> CookieInsert<String> {
-    let servers = servers
-        .iter()
-        .map(|name| (Arc::from(*name), (*name).to_owned()));
-    CookieInsert::new(settings, &keys(secrets), pool, servers)
+    CookieInsert::new(settings, Some(&keys(secrets)), pool, &members(servers)).unwrap()
 }
 
 fn insert(settings: &Settings, servers: &[&str]) -> CookieInsert<String> {
     insert_in(settings, SECRET, "tomcats", servers)
-}
-
-fn later(seconds: u64) -> UnixTime {
-    UnixTime(NOW.0 + seconds)
 }
 
 /// The pair that a client sends back.
@@ -63,14 +50,8 @@ fn cookie(
     pair(&insert.cookie_for(server, started, issued, false))
 }
 
-fn request(line: &str) -> HeaderMap {
-    let mut request = HeaderMap::new();
-    request.insert(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
-    request
-}
-
 fn read(insert: &CookieInsert<String>, line: &str, now: UnixTime) -> Lookup<String> {
-    insert.read(&request(line), now)
+    insert.read(&request(&[line]), now)
 }
 
 fn server(found: Lookup<String>) -> Option<String> {
@@ -78,14 +59,6 @@ fn server(found: Lookup<String>) -> Option<String> {
         Lookup::Bound(bound) => Some(bound.server),
         _ => None,
     }
-}
-
-fn bound(server: &str, session_started: UnixTime, renew: bool) -> Lookup<String> {
-    Lookup::Bound(Bound {
-        server: server.to_owned(),
-        session_started,
-        renew,
-    })
 }
 
 #[test]
@@ -283,35 +256,54 @@ fn a_name_token_is_the_name() {
 #[test]
 fn the_server_does_not_see_the_cookie() {
     let insert = insert(&settings(), &["a"]);
-    let mut map = request(&format!(
-        "a=1; {}; b=2; SERVERID=forged",
-        cookie(&insert, "a", NOW, NOW)
-    ));
+    let ours = cookie(&insert, "a", NOW, NOW);
+    let mut map = request(&[&format!("a=1; {ours}; b=2; SERVERID=forged")]);
     insert.strip_request(&mut map);
-    assert_eq!(map, request("a=1; b=2"));
+    assert_eq!(map, request(&["a=1; b=2"]));
 }
 
 #[test]
 fn a_response_gets_our_cookie_and_loses_the_servers() {
     let insert = insert(&settings(), &["a"]);
-    let mut response = HeaderMap::new();
-    for line in ["x=1; Path=/", "SERVERID=backend", "y=2"] {
-        response.append(SET_COOKIE, HeaderValue::from_static(line));
-    }
-    let set = insert.cookie_for("a", NOW, NOW, true);
-    insert.finish_response(&mut response, Some(set.clone()));
-    let lines: Vec<_> = response.get_all(SET_COOKIE).iter().collect();
-    assert_eq!(lines, ["x=1; Path=/", "y=2", set.to_str().unwrap()]);
+    let none = HeaderMap::new();
+    let mut response = tests::response(&["x=1; Path=/", "SERVERID=backend", "y=2"]);
+    insert.finish_response(&mut response, &answered("a", &none));
+    let set = insert.cookie_for("a", NOW, NOW, false);
+    assert_eq!(
+        set_lines(&response),
+        ["x=1; Path=/", "y=2", set.to_str().unwrap()]
+    );
+    assert!(
+        response
+            .get_all(SET_COOKIE)
+            .iter()
+            .next_back()
+            .unwrap()
+            .is_sensitive()
+    );
     assert_eq!(response.get(CACHE_CONTROL).unwrap(), "private");
 }
 
 #[test]
-fn a_response_that_sets_nothing_only_loses_the_servers_cookie() {
+fn a_session_that_stayed_is_set_again_only_to_renew_it() {
     let insert = insert(&settings(), &["a"]);
-    let mut response = HeaderMap::new();
-    response.append(SET_COOKIE, HeaderValue::from_static("SERVERID=backend"));
-    insert.finish_response(&mut response, None);
+    let none = HeaderMap::new();
+    let stayed = |renew| Answered {
+        stayed: Some(Stayed {
+            session_started: NOW,
+            renew,
+        }),
+        now: later(1800),
+        https: true,
+        ..answered("a", &none)
+    };
+    let mut response = tests::response(&["SERVERID=backend"]);
+    insert.finish_response(&mut response, &stayed(false));
     assert!(response.is_empty());
+    insert.finish_response(&mut response, &stayed(true));
+    let set = insert.cookie_for("a", NOW, later(1800), true);
+    assert_eq!(set_lines(&response), [set.to_str().unwrap()]);
+    assert!(set.to_str().unwrap().contains("; Secure"));
 }
 
 /// Names of a pool, and the same in another order with some taken out and some put in.

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::process::{Peer, program};
+use super::process::{Peer, Ready, program};
 use crate::common::temp::{ReservedPort, TempDir};
 use crate::common::wait::SOON;
 
@@ -21,20 +21,56 @@ impl Apache {
     #[track_caller]
     pub fn origin(name: &str, more: &str) -> Self {
         let dir = TempDir::new("apache");
+        dir.write("htdocs/index.html", &format!("{name}\n"));
+        let here = dir.path().display().to_string();
+        let config = format!(
+            r#"DocumentRoot "{here}/htdocs"
+DirectoryIndex index.html
+Header always set X-Origin {name}
+LogFormat "%h %l %u %t \"%r\" %>s %b \"%{{Referer}}i\" \"%{{User-Agent}}i\" \"%{{X-Forwarded-For}}i\"" combined
+CustomLog "{here}/access.log" combined
+<Directory "{here}">
+  Require all granted
+</Directory>
+{more}
+"#
+        );
+        Self::start(
+            Ready::Answers,
+            dir,
+            &["authz_core", "headers", "dir", "mime", "remoteip"],
+            &config,
+        )
+    }
+
+    /// A reverse proxy with `mod_proxy_balancer`, as httpd's manual has it. One process, so that there is
+    /// one state of the balancer.
+    #[track_caller]
+    pub fn balancer(config: &str) -> Self {
+        let modules = [
+            "authz_core",
+            "headers",
+            "mime",
+            "proxy",
+            "proxy_http",
+            "proxy_balancer",
+            "lbmethod_byrequests",
+            "slotmem_shm",
+        ];
+        let config = format!("ProxyRequests Off\n{config}");
+        Self::start(Ready::Accepts, TempDir::new("apache"), &modules, &config)
+    }
+
+    #[track_caller]
+    fn start(ready: Ready, dir: TempDir, modules: &[&str], more: &str) -> Self {
         let port = ReservedPort::new();
         let here = dir.path().display().to_string();
-        dir.write("htdocs/index.html", &format!("{name}\n"));
-        let modules: String = [
-            ("mpm_event", "mod_mpm_event.so"),
-            ("authz_core", "mod_authz_core.so"),
-            ("headers", "mod_headers.so"),
-            ("dir", "mod_dir.so"),
-            ("mime", "mod_mime.so"),
-            ("remoteip", "mod_remoteip.so"),
-        ]
-        .iter()
-        .map(|(name, file)| format!("LoadModule {name}_module /usr/lib/apache2/modules/{file}\n"))
-        .collect();
+        let modules: String = std::iter::once(&"mpm_event")
+            .chain(modules)
+            .map(|name| {
+                format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n")
+            })
+            .collect();
         let config = dir.write(
             "httpd.conf",
             &format!(
@@ -46,15 +82,9 @@ DefaultRuntimeDir "{here}"
 ErrorLog "{here}/error.log"
 {modules}
 TypesConfig /etc/mime.types
-DocumentRoot "{here}/htdocs"
-DirectoryIndex index.html
 StartServers 1
-Header always set X-Origin {name}
-LogFormat "%h %l %u %t \"%r\" %>s %b \"%{{Referer}}i\" \"%{{User-Agent}}i\" \"%{{X-Forwarded-For}}i\"" combined
-CustomLog "{here}/access.log" combined
-<Directory "{here}">
-  Require all granted
-</Directory>
+ServerLimit 1
+MaxRequestWorkers 25
 {more}
 "#,
                 port.address()
@@ -67,6 +97,6 @@ CustomLog "{here}/access.log" combined
             .arg(dir.path())
             .arg("-f")
             .arg(config);
-        Self(Peer::start(dir, port, command, SOON))
+        Self(Peer::start_when(ready, dir, port, command, SOON))
     }
 }

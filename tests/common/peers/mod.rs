@@ -1,11 +1,15 @@
 //! Servers and clients that nobody here wrote, from the distribution's packages.
 
 mod apache;
+mod haproxy;
 mod nginx;
 mod process;
+mod redis;
 mod tomcat;
 
 pub use apache::Apache;
+pub use haproxy::Haproxy;
 pub use nginx::Nginx;
-pub use process::{Peer, program, run};
-pub use tomcat::Tomcat;
+pub use process::{Peer, Ready, program, run};
+pub use redis::Redis;
+pub use tomcat::{Tomcat, Tomcats};

@@ -15,31 +15,106 @@ use crate::common::wait::{SOON, eventually};
 
 /// A server process in a directory of its own, ended when dropped.
 pub struct Peer {
+    command: Command,
     child: Child,
     pub dir: TempDir,
     port: ReservedPort,
+    ready: Ready,
+    within: Duration,
+}
+
+/// When a peer that has just been started counts as there.
+#[derive(Clone, Copy)]
+pub enum Ready {
+    /// It answers `GET /` with anything.
+    Answers,
+    /// It accepts a connection. For proxies, whose servers must not see a request that isn't a test's.
+    Accepts,
 }
 
 impl Peer {
     /// Starts it and waits until it answers `GET /` with anything.
     #[track_caller]
-    pub fn start(dir: TempDir, port: ReservedPort, mut command: Command, within: Duration) -> Self {
+    pub fn start(dir: TempDir, port: ReservedPort, command: Command, within: Duration) -> Self {
+        Self::start_when(Ready::Answers, dir, port, command, within)
+    }
+
+    /// Starts it and waits until it is there.
+    #[track_caller]
+    pub fn start_when(
+        ready: Ready,
+        dir: TempDir,
+        port: ReservedPort,
+        command: Command,
+        within: Duration,
+    ) -> Self {
+        let mut peer = Self::spawn(ready, dir, port, command, within);
+        peer.wait_ready();
+        peer
+    }
+
+    /// Starts it; [`Self::wait_ready`] waits. For several that start at the same time.
+    #[track_caller]
+    pub fn spawn(
+        ready: Ready,
+        dir: TempDir,
+        port: ReservedPort,
+        mut command: Command,
+        within: Duration,
+    ) -> Self {
         let output = File::create(dir.path().join("output.log")).unwrap();
-        let child = command
+        command
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
-            .stderr(output)
-            .spawn()
-            .unwrap_or_else(|e| panic!("{command:?}: {e} (run `make setup`)"));
-        let mut peer = Self { child, dir, port };
-        eventually(within, || {
-            if let Some(status) = peer.child.try_wait().unwrap() {
-                panic!("{command:?} ended: {status}\n{}", peer.output());
+            .stderr(output);
+        Self {
+            child: run_in_background(&mut command),
+            command,
+            dir,
+            port,
+            ready,
+            within,
+        }
+    }
+
+    #[track_caller]
+    pub fn wait_ready(&mut self) {
+        eventually(self.within, || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("{:?} ended: {status}\n{}", self.command, self.output());
             }
-            Client::try_connect(peer.address())
-                .and_then(|mut c| c.get("/", &[("Connection", "close")]))
+            let mut client = Client::try_connect(self.address())?;
+            match self.ready {
+                Ready::Answers => client.get("/", &[("Connection", "close")]).map(drop),
+                Ready::Accepts => Ok(()),
+            }
         });
-        peer
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.nix_pid(), signal).unwrap();
+    }
+
+    /// SIGKILL: gone without a word; its port refuses and stays ours.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again as it was started before, on the same port, and waits until it is there.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.kill();
+        self.child = run_in_background(&mut self.command);
+        self.wait_ready();
+    }
+
+    fn nix_pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -71,8 +146,10 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         // Politely first, so that a parent ends its workers.
-        if let Ok(pid) = i32::try_from(self.child.id()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill(self.nix_pid(), Signal::SIGTERM);
+            // It may have been paused.
+            let _ = kill(self.nix_pid(), Signal::SIGCONT);
         }
         let start = std::time::Instant::now();
         while start.elapsed() < Duration::from_secs(5) {
@@ -84,6 +161,13 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[track_caller]
+fn run_in_background(command: &mut Command) -> Child {
+    command
+        .spawn()
+        .unwrap_or_else(|e| panic!("{command:?}: {e} (run `make setup`)"))
 }
 
 /// Runs a client to its end and returns what it printed; it has to succeed.

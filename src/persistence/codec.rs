@@ -1,0 +1,322 @@
+//! How a value names a server: the token that inserted, rewritten and prefixed cookies share.
+//!
+//! By default it is signed (see `token`) and says when it was made and when its session was balanced, so that
+//! both timeouts are enforced here rather than left to the client. With `token: name` it is the server's
+//! name, percent-encoded, and says no time.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::affinity::Member;
+use super::token::{Claims, ServerTag, Token, TokenKey};
+use super::{Bound, Keyring, Lookup, UnixTime};
+use crate::config::model::Token as Form;
+
+/// How far another node's clock may be ahead of ours, in seconds.
+const CLOCK_SKEW: u64 = 60;
+/// How many cookies of one name are looked at in one request. A client sends more than one only if
+/// they were set for different paths or domains, so this is plenty, and it bounds a hostile one.
+pub(super) const MAX_CANDIDATES: usize = 16;
+
+/// Makes and reads the tokens of one pool. `S` is a handle of a server.
+#[derive(Clone)]
+pub(super) struct Codec<S> {
+    names: Names<S>,
+    limits: Limits,
+}
+
+/// How long a token counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Since it was made.
+    pub timeout: Option<Duration>,
+    /// Since its session was balanced.
+    pub max_lifetime: Option<Duration>,
+}
+
+#[derive(Clone)]
+enum Names<S> {
+    /// One a secret, the signing one first; at least one.
+    Signed(Vec<(TokenKey, HashMap<ServerTag, S>)>),
+    /// By the encoded name.
+    Plain(HashMap<Vec<u8>, S>),
+}
+
+impl<S: Clone> Codec<S> {
+    /// For the pool of that name and its servers, which are known by their names alone: their order and
+    /// addresses don't matter. `None`: signed tokens need keys.
+    pub(super) fn new(
+        form: Form,
+        limits: Limits,
+        keys: Option<&Keyring>,
+        pool: &str,
+        servers: &[Member<S>],
+    ) -> Option<Self> {
+        let names = match form {
+            Form::Name => {
+                let encoded = |server: &Member<S>| encode_name(&server.name);
+                Names::Plain(
+                    servers
+                        .iter()
+                        .map(|server| (encoded(server), server.handle.clone()))
+                        .collect(),
+                )
+            }
+            Form::Signed => {
+                let keyed = keys?.secrets().map(|secret| {
+                    let key = TokenKey::new(secret, pool);
+                    let by_tag = servers
+                        .iter()
+                        .map(|server| (key.tag(&server.name), server.handle.clone()))
+                        .collect();
+                    (key, by_tag)
+                });
+                Names::Signed(keyed.collect())
+            }
+        };
+        Some(Self { names, limits })
+    }
+
+    /// The token of a session of `server`, made of characters that a cookie's value may have and no `~`.
+    ///
+    /// `session_started` is `now` for a session that was just balanced, and [`Bound::session_started`] for one
+    /// that goes on.
+    pub(super) fn token_for(
+        &self,
+        server: &str,
+        session_started: UnixTime,
+        now: UnixTime,
+    ) -> Vec<u8> {
+        match &self.names {
+            Names::Plain(_) => encode_name(server),
+            Names::Signed(keyed) => keyed.first().map_or_else(Vec::new, |(key, _)| {
+                let claims = Claims {
+                    server: key.tag(server),
+                    issued: now,
+                    session_started,
+                };
+                key.seal(&claims).to_vec()
+            }),
+        }
+    }
+
+    /// What the first of `tokens` says that names a server of the pool and has not expired. If there is none,
+    /// the answer is about the one that came closest.
+    pub(super) fn first_bound<'a>(
+        &self,
+        tokens: impl Iterator<Item = &'a [u8]>,
+        now: UnixTime,
+    ) -> Lookup<S> {
+        first_bound(
+            tokens
+                .take(MAX_CANDIDATES)
+                .map(|token| self.judge(token, now)),
+        )
+    }
+
+    /// Whether `text` is written as our tokens are, whoever made it and whenever.
+    pub(super) fn is_written_as_ours(&self, text: &[u8]) -> bool {
+        match &self.names {
+            Names::Signed(_) => Token::parse(text).is_some(),
+            Names::Plain(_) => is_encoded_name(text),
+        }
+    }
+
+    /// Whether nobody but a holder of our keys made `text`, however long ago. A plain name proves nothing.
+    pub(super) fn is_proven_ours(&self, text: &[u8]) -> bool {
+        match &self.names {
+            Names::Signed(keyed) => open(keyed, text).is_some(),
+            Names::Plain(_) => false,
+        }
+    }
+
+    /// What one token says.
+    fn judge(&self, token: &[u8], now: UnixTime) -> Lookup<S> {
+        match &self.names {
+            Names::Signed(keyed) => self.judge_signed(keyed, token, now),
+            Names::Plain(servers) => servers.get(token).map_or(Lookup::Invalid, |server| {
+                Lookup::Bound(Bound {
+                    server: server.clone(),
+                    session_started: now,
+                    // When it was set isn't known, and to set it with every response would keep all of
+                    // them out of caches: the timeout of such a cookie counts from when it was set.
+                    renew: false,
+                })
+            }),
+        }
+    }
+
+    fn judge_signed(&self, keyed: &[Keyed<S>], token: &[u8], now: UnixTime) -> Lookup<S> {
+        let Some((claims, servers)) = open(keyed, token) else {
+            return Lookup::Invalid;
+        };
+        let latest = claims.issued.max(claims.session_started);
+        if latest.seconds_since(now) > CLOCK_SKEW {
+            return Lookup::Invalid;
+        }
+        let Limits {
+            timeout,
+            max_lifetime,
+        } = self.limits;
+        let idle = Duration::from_secs(now.seconds_since(claims.issued));
+        let lifetime = Duration::from_secs(now.seconds_since(claims.session_started));
+        if timeout.is_some_and(|timeout| idle > timeout)
+            || max_lifetime.is_some_and(|max| lifetime > max)
+        {
+            return Lookup::Expired;
+        }
+        servers.get(&claims.server).map_or(Lookup::Gone, |server| {
+            Lookup::Bound(Bound {
+                server: server.clone(),
+                session_started: claims.session_started,
+                renew: timeout.is_some_and(|timeout| idle.saturating_mul(2) >= timeout),
+            })
+        })
+    }
+}
+
+/// A key and the servers' tags under it.
+type Keyed<S> = (TokenKey, HashMap<ServerTag, S>);
+
+fn open<'a, S>(keyed: &'a [Keyed<S>], token: &[u8]) -> Option<(Claims, &'a HashMap<ServerTag, S>)> {
+    let token = Token::parse(token)?;
+    keyed
+        .iter()
+        .find_map(|(key, servers)| Some((key.open(&token)?, servers)))
+}
+
+/// The first of `lookups` that is bound, else the first of those that came closest.
+pub(super) fn first_bound<S>(lookups: impl Iterator<Item = Lookup<S>>) -> Lookup<S> {
+    let mut best = Lookup::Miss;
+    for found in lookups {
+        if let Lookup::Bound(_) = found {
+            return found;
+        }
+        if closeness(&found) > closeness(&best) {
+            best = found;
+        }
+    }
+    best
+}
+
+/// How near to a usable session a lookup came.
+const fn closeness<S>(found: &Lookup<S>) -> u8 {
+    match found {
+        Lookup::Miss => 0,
+        Lookup::Invalid => 1,
+        Lookup::Expired => 2,
+        Lookup::Gone => 3,
+        Lookup::Bound(_) => 4,
+    }
+}
+
+/// `name` as a cookie's value: what is not a cookie-octet (RFC 6265bis section 4.1.1) is percent-encoded, and
+/// so are `%` and the `~` that ends a prefix.
+fn encode_name(name: &str) -> Vec<u8> {
+    let mut encoded = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if is_plain(byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            let digits = [byte >> 4, byte & 15].into_iter();
+            let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
+            encoded.extend(digits.map(|digit| digit.to_ascii_uppercase()));
+        }
+    }
+    encoded.into_bytes()
+}
+
+/// Whether [`encode_name`] could have written `text`, for a name that isn't empty.
+fn is_encoded_name(text: &[u8]) -> bool {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'A'..=b'F');
+    let mut rest = text;
+    loop {
+        rest = match rest {
+            [] => return !text.is_empty(),
+            [b'%', high, low, rest @ ..] if is_digit(high) && is_digit(low) => rest,
+            [byte, rest @ ..] if is_plain(*byte) => rest,
+            _ => return false,
+        };
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"\",;\\%~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn codec(form: Form) -> Codec<String> {
+        let keys = Keyring::parse(b"a secret for tests only").unwrap();
+        let servers = ["a", "b~c"].map(|name| Member {
+            name: name.into(),
+            route: name.into(),
+            handle: name.to_owned(),
+        });
+        let limits = Limits {
+            timeout: None,
+            max_lifetime: None,
+        };
+        Codec::new(form, limits, Some(&keys), "pool", &servers).unwrap()
+    }
+
+    const NOW: UnixTime = UnixTime(1_800_000_000);
+
+    #[test]
+    fn signed_tokens_need_keys_and_names_do_not() {
+        let limits = Limits {
+            timeout: None,
+            max_lifetime: None,
+        };
+        let none: &[Member<()>] = &[];
+        assert!(Codec::new(Form::Signed, limits, None, "pool", none).is_none());
+        assert!(Codec::new(Form::Name, limits, None, "pool", none).is_some());
+    }
+
+    #[test]
+    fn a_token_is_known_as_ours_after_its_server_and_its_key_are_gone() {
+        let signed = codec(Form::Signed);
+        let token = signed.token_for("gone", NOW, NOW);
+        assert!(signed.is_written_as_ours(&token));
+        assert!(signed.is_proven_ours(&token));
+        let mut forged = token.clone();
+        forged[20] = if forged[20] == b'A' { b'B' } else { b'A' };
+        assert!(signed.is_written_as_ours(&forged));
+        assert!(!signed.is_proven_ours(&forged));
+        for other in ["", "a", "AQ", "b%7Ec"] {
+            assert!(!signed.is_written_as_ours(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_written_in_one_way_only() {
+        let plain = codec(Form::Name);
+        assert_eq!(plain.token_for("b~c", NOW, NOW), b"b%7Ec");
+        for ours in ["a", "tomcat1.example.com:8080", "b%7Ec", "%C3%A9"] {
+            assert!(plain.is_written_as_ours(ours.as_bytes()), "{ours}");
+            assert!(!plain.is_proven_ours(ours.as_bytes()), "{ours}");
+        }
+        for other in ["", "a b", "a%", "a%7", "a%7e", "a\"", "a,b", "a~", "\u{e9}"] {
+            assert!(!plain.is_written_as_ours(other.as_bytes()), "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_is_a_value_without_a_tilde(name in ".{1,20}", signed: bool) {
+            let codec = codec(if signed { Form::Signed } else { Form::Name });
+            let token = codec.token_for(&name, NOW, NOW);
+            prop_assert!(codec.is_written_as_ours(&token));
+            prop_assert!(token.iter().all(|byte| byte.is_ascii_graphic() && !b"\",;\\~".contains(byte)));
+        }
+
+        #[test]
+        fn names_stay_apart(one in ".{0,6}", two in ".{0,6}") {
+            prop_assert_eq!(one == two, encode_name(&one) == encode_name(&two));
+        }
+    }
+}

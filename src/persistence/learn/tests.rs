@@ -1,0 +1,87 @@
+use super::*;
+use crate::persistence::affinity::Stayed;
+use crate::persistence::session_key::SessionKey;
+use crate::persistence::tests::{NOW, answered, learn as settings, request, response};
+
+fn learn() -> Learn {
+    Learn::new(&settings(), "pool")
+}
+
+fn key(value: &str) -> SessionKey {
+    KeyMaker::new(Kind::Cookie, "pool").of_cookie(value.as_bytes())
+}
+
+fn asked(lines: &[&str]) -> Vec<SessionKey> {
+    let keys = learn().ask(&request(lines));
+    keys.iter().flat_map(SessionKeys::iter).collect()
+}
+
+#[test]
+fn the_values_are_asked_for_in_their_order() {
+    assert_eq!(
+        asked(&["x=1; ID=a; ID=\"b\"", "ID=c"]),
+        [key("a"), key("b"), key("c")]
+    );
+    assert_eq!(asked(&["ID=; ID=a"]), [key("a")]);
+    assert!(asked(&["ID=; ID=\"\"; id=a; XID=a"]).is_empty());
+    assert!(asked(&[]).is_empty());
+    assert_eq!(asked(&["ID=1; ID=2; ID=3; ID=4; ID=5"]).len(), 4);
+}
+
+/// What is learned from `lines` when the request was asked by `asked` and perhaps stayed.
+fn learned(lines: &[&str], asked: Option<&str>, stayed: bool) -> Vec<Learned> {
+    let none = HeaderMap::new();
+    let facts = Answered {
+        asked: asked.map(key),
+        stayed: stayed.then_some(Stayed {
+            session_started: NOW,
+            renew: false,
+        }),
+        ..answered("a", &none)
+    };
+    learn().learn(&response(lines), &facts)
+}
+
+#[test]
+fn a_value_that_is_set_binds() {
+    let bind = |value| Learned::Bind(key(value));
+    assert_eq!(learned(&["x=1", "ID=v; Path=/"], None, false), [bind("v")]);
+    assert_eq!(learned(&["ID=\"v\""], None, false), [bind("v")]);
+    assert_eq!(
+        learned(&["ID=v; Path=/a", "ID=w; Path=/b"], None, false),
+        [bind("v"), bind("w")]
+    );
+    assert_eq!(learned(&["IDX=v", "id=v"], None, false), []);
+    assert_eq!(learned(&[], Some("v"), true), []);
+    assert_eq!(learned(&["ID=new"], Some("old"), true), [bind("new")]);
+}
+
+#[test]
+fn a_session_that_goes_on_where_it_is_teaches_nothing() {
+    assert_eq!(learned(&["ID=v"], Some("v"), true), []);
+    assert_eq!(
+        learned(&["ID=v"], Some("v"), false),
+        [Learned::Bind(key("v"))]
+    );
+}
+
+#[test]
+fn a_deleted_cookie_ends_the_requests_session() {
+    let forget = Learned::Forget(key("v"));
+    for line in [
+        "ID=; Max-Age=0",
+        "ID=",
+        "ID=deleted; Expires=Thu, 01-Jan-1970 00:00:00 GMT",
+    ] {
+        assert_eq!(learned(&[line], Some("v"), true), [forget], "{line}");
+        assert_eq!(learned(&[line], None, false), [], "{line}");
+    }
+    assert_eq!(
+        learned(&["ID=; Path=/a", "ID=v; Path=/"], Some("v"), true),
+        []
+    );
+    assert_eq!(
+        learned(&["ID=; Path=/a", "ID=w; Path=/"], Some("v"), true),
+        [Learned::Bind(key("w")), forget]
+    );
+}

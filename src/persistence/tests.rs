@@ -1,0 +1,158 @@
+//! What the tests of all types share.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue};
+
+use super::{Answered, Bound, Keyring, Lookup, Member, UnixTime};
+use crate::config::model::{self, OnUnavailable, SameSite, Secure, Store, Table, Token};
+
+pub(super) const NOW: UnixTime = UnixTime(1_800_000_000);
+pub(super) const SECRET: &str = "a secret for tests only";
+
+pub(super) fn later(seconds: u64) -> UnixTime {
+    UnixTime(NOW.0 + seconds)
+}
+
+pub(super) fn keys(text: &str) -> Keyring {
+    Keyring::parse(text.as_bytes()).unwrap()
+}
+
+/// Servers whose handles are their names; the route of `NAME` is `r-NAME`.
+pub(super) fn members(names: &[&str]) -> Vec<Member<String>> {
+    let member = |name: &&str| Member {
+        name: (*name).into(),
+        route: format!("r-{name}").into(),
+        handle: (*name).to_owned(),
+    };
+    names.iter().map(member).collect()
+}
+
+/// The defaults of the configuration.
+pub(super) fn attributes() -> model::CookieAttributes {
+    model::CookieAttributes {
+        domain: None,
+        path: "/".to_owned(),
+        secure: Secure::Auto,
+        http_only: true,
+        same_site: SameSite::Lax,
+    }
+}
+
+/// The defaults of the configuration, for a cookie called `ID`.
+pub(super) fn rewrite() -> model::CookieRewrite {
+    model::CookieRewrite {
+        cookie: "ID".into(),
+        timeout: None,
+        max_lifetime: None,
+        token: Token::Signed,
+        secret_file: None,
+        on_unavailable: OnUnavailable::Rebalance,
+    }
+}
+
+fn table() -> Table {
+    Table {
+        size: 1000,
+        store: Store::Memory,
+    }
+}
+
+pub(super) fn learn() -> model::Learn {
+    model::Learn {
+        cookie: "ID".into(),
+        timeout: Duration::from_secs(3600),
+        max_lifetime: None,
+        table: table(),
+        on_unavailable: OnUnavailable::Rebalance,
+    }
+}
+
+pub(super) fn source_ip(prefix_v4: u8, prefix_v6: u8) -> model::SourceIp {
+    model::SourceIp {
+        prefix_v4,
+        prefix_v6,
+        timeout: Duration::from_secs(3600),
+        max_lifetime: None,
+        table: table(),
+        on_unavailable: OnUnavailable::Rebalance,
+    }
+}
+
+fn with_lines(name: &http::HeaderName, lines: &[&str]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for line in lines {
+        let line = HeaderValue::from_bytes(line.as_bytes()).unwrap();
+        map.append(name.clone(), line);
+    }
+    map
+}
+
+/// A request with these `Cookie` lines.
+pub(super) fn request(lines: &[&str]) -> HeaderMap {
+    with_lines(&COOKIE, lines)
+}
+
+/// A response with these `Set-Cookie` lines.
+pub(super) fn response(lines: &[&str]) -> HeaderMap {
+    with_lines(&SET_COOKIE, lines)
+}
+
+/// The `Set-Cookie` lines of `response`.
+pub(super) fn set_lines(response: &HeaderMap) -> Vec<String> {
+    lines(response, &SET_COOKIE)
+}
+
+/// The `Cookie` lines of `request`.
+pub(super) fn cookie_lines(request: &HeaderMap) -> Vec<String> {
+    lines(request, &COOKIE)
+}
+
+fn lines(map: &HeaderMap, name: &http::HeaderName) -> Vec<String> {
+    let lines = map.get_all(name).iter();
+    lines
+        .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
+        .collect()
+}
+
+/// An answer of `server` to `request`, which had no session.
+pub(super) fn answered<'a>(server: &'a str, request: &'a HeaderMap) -> Answered<'a> {
+    Answered {
+        server,
+        route: "",
+        stayed: None,
+        asked: None,
+        request,
+        now: NOW,
+        https: false,
+    }
+}
+
+pub(super) fn bound(server: &str, session_started: UnixTime, renew: bool) -> Lookup<String> {
+    Lookup::Bound(Bound {
+        server: server.to_owned(),
+        session_started,
+        renew,
+    })
+}
+
+/// What a client sends back of a `Set-Cookie` line (RFC 6265bis sections 5.6 and 5.8.3).
+pub(super) fn sent_back(line: &str) -> String {
+    let pair = line.split(';').next().unwrap();
+    let (name, value) = pair.split_once('=').unwrap();
+    let white = [' ', '\t'];
+    format!("{}={}", name.trim_matches(white), value.trim_matches(white))
+}
+
+#[test]
+fn a_time_before_the_epoch_is_the_epoch() {
+    assert_eq!(
+        UnixTime::from(UNIX_EPOCH - Duration::from_secs(5)),
+        UnixTime(0)
+    );
+    assert_eq!(
+        UnixTime::from(UNIX_EPOCH + Duration::from_millis(1999)),
+        UnixTime(1)
+    );
+}
