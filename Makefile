@@ -9,7 +9,7 @@ TEST_THREADS ?= 6
 HAVE_NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 .DEFAULT_GOAL := build
-.PHONY: help build demo test lint fmt unit blackbox bench docs setup setup-build clean
+.PHONY: help build demo test test-release lint fmt unit blackbox bench docs setup setup-build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ unit: setup-build ## Unit and property tests, and the examples in the docs
 
 blackbox: setup ## The built binary against clients, scripted servers, nginx, httpd, Tomcat, curl and wrk
 	@$(MAKE) --no-print-directory run-tests SELECT="--test '*'"
+
+test-release: setup build ## The black-box tests against the release binary
+	@EQUIPOISE_BINARY=$(CURDIR)/$(BIN) $(MAKE) --no-print-directory run-tests SELECT="--test '*'"
 
 .PHONY: run-tests run-doctests
 run-tests:

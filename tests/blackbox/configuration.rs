@@ -10,6 +10,8 @@ use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 use tempfile::TempDir;
 
+use crate::common::equipoise::BINARY;
+
 const MINIMAL: &str = "
 listeners:
   web:
@@ -28,7 +30,7 @@ struct Outcome {
 }
 
 fn equipoise(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Outcome {
-    let output = Command::new(env!("CARGO_BIN_EXE_equipoise"))
+    let output = Command::new(BINARY)
         .args(args)
         .env_remove("STATE_DIRECTORY")
         .envs(env.iter().copied())

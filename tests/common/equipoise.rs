@@ -16,8 +16,12 @@ use super::metrics::Metrics;
 use super::temp::TempDir;
 use super::wait::{SOON, eventually};
 
-/// The binary under test.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_equipoise");
+/// The binary under test: the one of this build, or another that `EQUIPOISE_BINARY` names when the
+/// tests are built (the release binary, say: `make test-release`).
+pub const BINARY: &str = match option_env!("EQUIPOISE_BINARY") {
+    Some(binary) => binary,
+    None => env!("CARGO_BIN_EXE_equipoise"),
+};
 
 /// A running load balancer with a configuration of its own.
 pub struct Equipoise {
