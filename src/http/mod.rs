@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Version, header};
+use http::{HeaderName, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -25,11 +25,11 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::client_address::Forwarding;
 use crate::headers::replace_lines;
 use crate::listen::Drain;
-use crate::observe::RetryReason;
 use crate::observe::access_log::AccessLog;
 use crate::persistence::RequestView;
 use crate::upstream;
 
+mod answer;
 pub mod connection;
 mod context;
 mod dispatch;
@@ -40,14 +40,16 @@ mod headers;
 mod options;
 mod record;
 mod request_id;
+mod retry;
 mod session;
 mod site;
 mod trouble;
 
+use answer::{answer, gone};
 use context::{Context, Origin};
-use error_page::ErrorPage;
-use failure::{Attempt, Failure, Verdict};
+use failure::{Failure, Verdict};
 use request_id::RequestId;
+use retry::{fail, judge, prepare_retry};
 use session::Binding;
 pub use site::{HttpListener, PoolSite, Site};
 
@@ -471,96 +473,4 @@ impl ProxyHttp for Edge {
     ) -> bool {
         true
     }
-}
-
-/// Returns when the client has gone. As long as its request isn't read to the end, that can't be told.
-async fn gone(session: &mut Session) {
-    let downstream = session.as_downstream_mut();
-    if !downstream.is_body_done() || downstream.read_body_or_idle(true).await.is_ok() {
-        std::future::pending::<()>().await;
-    }
-}
-
-#[allow(clippy::unnecessary_box_returns)] // Pingora's errors are boxed.
-/// Notes what went wrong. The error only carries it through Pingora.
-fn fail(context: &mut Context, failure: Failure) -> Box<Error> {
-    context.failure = Some(failure);
-    let mut error = Error::new(trouble::OURS);
-    error.set_retry(false);
-    error
-}
-
-fn judge(session: &Session, context: &Context, failure: Failure, reused: bool) -> Verdict {
-    let Some(site) = context.site() else {
-        return Verdict::GiveUp;
-    };
-    let downstream = session.as_downstream();
-    let attempt = Attempt {
-        method: &downstream.req_header().method,
-        tried: context.upstream.attempts - context.upstream.stale_retries,
-        stale_retries: context.upstream.stale_retries,
-        reused_connection: reused,
-        response_begun: downstream
-            .response_written()
-            .is_some_and(|response| !response.status.is_informational()),
-        body_replayable: !downstream.retry_buffer_truncated(),
-    };
-    failure::judge(failure, &attempt, &site.target.pool.settings().retries)
-}
-
-/// Makes Pingora try again, or not, as the verdict says.
-fn prepare_retry(context: &mut Context, error: &mut Error, verdict: Verdict) {
-    error.set_retry(verdict != Verdict::GiveUp);
-    let reason = match verdict {
-        Verdict::GiveUp => return,
-        Verdict::FreshConnection => {
-            context.upstream.stale_retries += 1;
-            RetryReason::StaleConnection
-        }
-        Verdict::AnotherServer(reason) => {
-            if let Some(lease) = context.upstream.lease.take() {
-                context.upstream.tried.push(lease.server().slot());
-            }
-            reason
-        }
-    };
-    if let Some(site) = context.site() {
-        site.target.pool.metrics().retries.inc(reason);
-    }
-}
-
-/// Sends an error page.
-async fn answer(
-    session: &mut Session,
-    context: &Context,
-    failure: Failure,
-    status: u16,
-) -> Result<()> {
-    let id = context
-        .request_id
-        .clone()
-        .unwrap_or_else(|| RequestId::random(&mut rand::rng()));
-    let request = session.req_header();
-    let page = ErrorPage::new(
-        status,
-        failure.detail(),
-        id.as_str(),
-        Some(&request.headers),
-    );
-    let without_body = request.method == http::Method::HEAD;
-    let mut response = ResponseHeader::build(status, Some(8))?;
-    response.insert_header(header::CONTENT_TYPE, page.content_type)?;
-    response.insert_header(header::CONTENT_LENGTH, page.body.len())?;
-    response.insert_header(header::CACHE_CONTROL, "no-store")?;
-    response.insert_header("X-Request-Id", id.value())?;
-    if let Some(seconds) = page.retry_after {
-        response.insert_header("Retry-After", HeaderValue::from(seconds))?;
-    }
-    session
-        .write_response_header(Box::new(response), without_body)
-        .await?;
-    if !without_body {
-        session.write_response_body(Some(page.body), true).await?;
-    }
-    Ok(())
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::keys::Keys;
+use super::tables::session_table;
 use crate::admin;
 use crate::config::model::{self, Config};
 use crate::health::Watch;
@@ -24,7 +25,7 @@ use crate::listen::{self, Drain, Limits};
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
 use crate::persistence::UnixTime;
-use crate::persistence::table::{SessionTable, StoreMetrics, TableMetrics, TableSettings};
+use crate::persistence::table::SessionTable;
 use crate::pool::Pool;
 
 /// How often the weights of servers in slow start are brought up to date.
@@ -300,54 +301,6 @@ impl Running {
         let table = session_table(model, None, metrics);
         Self { pool, watch, table }
     }
-}
-
-/// The session table that a pool is configured to have: the one it has, adjusted, or a new one.
-fn session_table(
-    model: &model::Pool,
-    known: Option<Arc<SessionTable>>,
-    metrics: &Metrics,
-) -> Option<Arc<SessionTable>> {
-    let (idle, max_lifetime, table) = match model.persistence.as_ref()? {
-        model::Persistence::Learn(learn) => (learn.timeout, learn.max_lifetime, &learn.table),
-        model::Persistence::SourceIp(source) => {
-            (source.timeout, source.max_lifetime, &source.table)
-        }
-        _ => return None,
-    };
-    let settings = TableSettings {
-        size: table.size,
-        idle,
-        max_lifetime,
-        store: &table.store,
-    };
-    // Another kind of store has other metrics, so it gets another table.
-    if let Some(known) = known.filter(|known| known.is_shared() == table.store.is_shared()) {
-        known.reconfigure(&settings);
-        return Some(known);
-    }
-    let counted = metrics.session_table(&model.name);
-    let table_metrics = TableMetrics {
-        entries: counted.entries,
-        evictions: counted.evictions,
-        store: match table.store {
-            model::Store::Memory => StoreMetrics::default(),
-            model::Store::Redis(_) => {
-                let store = metrics.session_store(&model.name);
-                StoreMetrics {
-                    hits: store.hits,
-                    misses: store.misses,
-                    errors: store.errors,
-                    timeouts: store.timeouts,
-                    skipped: store.skipped,
-                    up: store.up,
-                }
-            }
-        },
-    };
-    let made = SessionTable::new(&settings, &model.name, table_metrics);
-    made.start(&tokio::runtime::Handle::current());
-    Some(made)
 }
 
 fn pool_sites(pools: &[Running], keys: &Keys) -> HashMap<Arc<str>, Arc<PoolSite>> {

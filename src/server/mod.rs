@@ -15,6 +15,7 @@ mod instance;
 mod keys;
 mod life;
 mod process;
+mod tables;
 mod view;
 
 use instance::Instance;

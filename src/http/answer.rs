@@ -1,0 +1,55 @@
+//! Answering a request ourselves, and noticing that nobody waits for an answer any more.
+
+use http::{HeaderValue, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::context::Context;
+use super::error_page::ErrorPage;
+use super::failure::Failure;
+use super::request_id::RequestId;
+
+/// Sends an error page.
+pub async fn answer(
+    session: &mut Session,
+    context: &Context,
+    failure: Failure,
+    status: u16,
+) -> Result<()> {
+    let id = context
+        .request_id
+        .clone()
+        .unwrap_or_else(|| RequestId::random(&mut rand::rng()));
+    let request = session.req_header();
+    let page = ErrorPage::new(
+        status,
+        failure.detail(),
+        id.as_str(),
+        Some(&request.headers),
+    );
+    let without_body = request.method == http::Method::HEAD;
+    let mut response = ResponseHeader::build(status, Some(8))?;
+    response.insert_header(header::CONTENT_TYPE, page.content_type)?;
+    response.insert_header(header::CONTENT_LENGTH, page.body.len())?;
+    response.insert_header(header::CACHE_CONTROL, "no-store")?;
+    response.insert_header("X-Request-Id", id.value())?;
+    if let Some(seconds) = page.retry_after {
+        response.insert_header("Retry-After", HeaderValue::from(seconds))?;
+    }
+    session
+        .write_response_header(Box::new(response), without_body)
+        .await?;
+    if !without_body {
+        session.write_response_body(Some(page.body), true).await?;
+    }
+    Ok(())
+}
+
+/// Returns when the client has gone. As long as its request isn't read to the end, that can't be told.
+pub async fn gone(session: &mut Session) {
+    let downstream = session.as_downstream_mut();
+    if !downstream.is_body_done() || downstream.read_body_or_idle(true).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
+}
