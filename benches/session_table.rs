@@ -38,7 +38,7 @@ fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
 fn full(size: u64) -> Arc<SessionTable> {
     let settings = TableSettings {
         size: usize::try_from(size).unwrap_or(usize::MAX),
-        idle: Duration::from_hours(1),
+        idle: Duration::from_secs(3600),
         max_lifetime: None,
         store: &Store::Memory,
     };

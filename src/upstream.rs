@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::upstreams::peer::{HttpPeer, Tracer, Tracing};
 
-use crate::config::model::Timeouts;
+use crate::config::model;
 use crate::pool::{Endpoint, Server};
 
 mod patient;
@@ -21,10 +22,20 @@ const UPGRADES: u64 = u64::MAX;
 /// such tries, 0 is the ordinary one. `upgrade` says that the request may switch protocols.
 pub fn for_request(
     server: &Arc<Server>,
-    timeouts: &Timeouts,
+    settings: &model::Pool,
     fresh: u32,
     upgrade: bool,
-) -> Option<Box<HttpPeer>> {
+) -> Option<(Box<HttpPeer>, Arc<Keeping>)> {
+    let timeouts = &settings.timeouts;
+    let keeping = Arc::new(Keeping {
+        server: Arc::clone(server),
+        limit: if upgrade {
+            0
+        } else {
+            settings.keepalive.connections
+        },
+        kept: AtomicBool::new(false),
+    });
     let endpoint = server.endpoint()?;
     let mut peer = Box::new(peer_at(address(&endpoint)?));
     peer.group_key = u64::from(fresh);
@@ -34,26 +45,46 @@ pub fn for_request(
     options.read_timeout = Some(timeouts.receive);
     options.write_timeout = Some(timeouts.send);
     options.idle_timeout = Some(timeouts.idle);
-    options.tracer = Some(Tracer(Box::new(Counted(Arc::clone(server)))));
+    options.tracer = Some(Tracer(Box::new(Place(Arc::clone(&keeping)))));
     if upgrade {
         options.custom_l4 = Some(Arc::new(patient::Connector));
         options.idle_timeout = Some(Duration::ZERO);
         peer.group_key = UPGRADES;
     }
-    Some(peer)
+    Some((peer, keeping))
 }
 
-/// Counts a server's open connections, from connect to close, whoever holds them meanwhile.
+/// Whether a connection that is made for a request may be kept afterwards: no more of a server's
+/// connections may than the configuration says. It holds its place among them until it is closed, whoever
+/// uses it meanwhile.
 #[derive(Debug)]
-struct Counted(Arc<Server>);
+pub struct Keeping {
+    server: Arc<Server>,
+    limit: usize,
+    kept: AtomicBool,
+}
 
-impl Tracing for Counted {
+impl Keeping {
+    /// Whether the connection has a place, once it is made.
+    pub fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
+    }
+}
+
+/// [`Keeping`], as the connection holds it.
+#[derive(Debug)]
+struct Place(Arc<Keeping>);
+
+impl Tracing for Place {
     fn on_connected(&self) {
-        self.0.connection_opened();
+        let kept = self.0.server.keep_connection(self.0.limit);
+        self.0.kept.store(kept, Ordering::Relaxed);
     }
 
     fn on_disconnected(&self) {
-        self.0.connection_closed();
+        if self.0.kept.swap(false, Ordering::Relaxed) {
+            self.0.server.drop_connection();
+        }
     }
 
     fn boxed_clone(&self) -> Box<dyn Tracing> {

@@ -11,6 +11,7 @@ use super::site::{Connection, Site};
 use crate::balance::Slot;
 use crate::client_address::Client;
 use crate::pool::Lease;
+use crate::upstream::Keeping;
 
 /// Where a request comes from and when: known before its first hook.
 pub struct Origin {
@@ -56,6 +57,8 @@ pub struct Upstream {
     pub attempts: u32,
     /// Tries on a fresh connection after a stale one.
     pub stale_retries: u32,
+    /// Whether the connection of this try may be kept; `None` once one that was kept serves it.
+    pub keeping: Option<Arc<Keeping>>,
     /// When this try began.
     pub begun: Option<Instant>,
     /// From there to the first byte of the response.

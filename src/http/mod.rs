@@ -177,12 +177,17 @@ impl ProxyHttp for Edge {
         context.response_ended = false;
         context.failure = None;
         let fresh = way.stale_retries;
-        let timeouts = site.target.pool.settings().timeouts;
         let upgrade = session.is_upgrade_req();
-        way.lease
+        let settings = site.target.pool.settings();
+        let peer = way
+            .lease
             .as_ref()
-            .and_then(|lease| upstream::for_request(lease.server(), &timeouts, fresh, upgrade))
-            .ok_or_else(|| fail(context, Failure::Connect))
+            .and_then(|lease| upstream::for_request(lease.server(), &settings, fresh, upgrade));
+        let Some((peer, keeping)) = peer else {
+            return Err(fail(context, Failure::Connect));
+        };
+        way.keeping = Some(keeping);
+        Ok(peer)
     }
 
     async fn connected_to_upstream(
@@ -199,6 +204,7 @@ impl ProxyHttp for Edge {
         };
         let metrics = lease.server().metrics();
         if reused {
+            context.upstream.keeping = None;
             metrics.connections_reused.inc();
         } else {
             metrics.connections_new.inc();
@@ -237,9 +243,8 @@ impl ProxyHttp for Edge {
         if let Some(id) = &context.request_id {
             request.insert_header("X-Request-Id", id.value())?;
         }
-        let keep = site.target.pool.settings().keepalive.connections;
-        if let Some(lease) = &context.upstream.lease
-            && lease.server().connections() > keep
+        if let Some(keeping) = &context.upstream.keeping
+            && !keeping.is_kept()
             && !session.is_upgrade_req()
         {
             // More than may be kept: this one ends with its response.

@@ -36,8 +36,8 @@ pub struct Server {
     admission: AtomicU8,
     pub(super) been_up: AtomicBool,
     last_check: Mutex<Option<LastCheck>>,
-    /// Connections to it that are open, in use or idle.
-    connections: AtomicUsize,
+    /// Connections to it that are kept alive, in use or idle.
+    kept: AtomicUsize,
     requests: AtomicU64,
     errors: AtomicU64,
     latency_us: AtomicU64,
@@ -91,7 +91,7 @@ impl Server {
             admission: AtomicU8::new(Admission::Closed as u8),
             been_up: AtomicBool::new(false),
             last_check: Mutex::new(None),
-            connections: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             latency_us: AtomicU64::new(0),
@@ -240,19 +240,19 @@ impl Server {
         *self.last_check.lock() = Some(check);
     }
 
-    /// Notes a connection that was made to it.
-    pub fn connection_opened(&self) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
+    /// Takes a place among its connections that are kept, of which there are `limit`. Returns whether there
+    /// was one.
+    pub fn keep_connection(&self, limit: usize) -> bool {
+        self.kept
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |kept| {
+                (kept < limit).then_some(kept + 1)
+            })
+            .is_ok()
     }
 
-    /// Notes a connection to it that was closed.
-    pub fn connection_closed(&self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Connections to it that are open, in use or idle.
-    pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+    /// Gives such a place back.
+    pub fn drop_connection(&self) {
+        self.kept.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Notes one request that ended on this server: whether it failed for the server's part, and how

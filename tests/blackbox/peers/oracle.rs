@@ -46,7 +46,7 @@ impl Bench {
     /// Free requests until they alternate: a proxy that charges bound requests to their server's share (ours) makes up for
     /// them first, and would seem to follow the other server.
     #[track_caller]
-    pub fn settle(&self, proxy: SocketAddr) {
+    pub fn settle(proxy: SocketAddr) {
         let answered = || {
             let response = get(proxy, "/", &[]);
             response.origin().to_owned()

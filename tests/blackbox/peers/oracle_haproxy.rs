@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::oracle::{Bench, Decision, Outcome, follows};
 use crate::common::peers::Haproxy;
-use crate::common::{Equipoise, Setup};
+use crate::common::{Equipoise, Setup, get};
 
 /// Both, with the same servers behind.
 struct Pair {
@@ -67,14 +67,14 @@ impl Pair {
 
     #[track_caller]
     fn theirs(&self, target: &str, cookies: &[&str]) -> Outcome {
-        self.bench.settle(self.haproxy.address());
+        Bench::settle(self.haproxy.address());
         self.bench.ask(self.haproxy.address(), target, cookies)
     }
 
     #[track_caller]
     fn ours(&self, target: &str, cookies: &[&str]) -> Outcome {
         let to: SocketAddr = self.equipoise.web();
-        self.bench.settle(to);
+        Bench::settle(to);
         self.bench.ask(to, target, cookies)
     }
 
@@ -150,7 +150,7 @@ fn differs_in_what_is_private() {
 fn insert_differs_in_what_becomes_of_public() {
     let pair = Pair::insert();
     let of = |to: SocketAddr| {
-        let lines = crate::common::get(to, "/public", &[]);
+        let lines = get(to, "/public", &[]);
         lines.headers_of("cache-control").join(" / ")
     };
     assert_eq!(of(pair.haproxy.address()), "public, max-age=60 / private");
@@ -166,7 +166,6 @@ fn rewrite() {
         ("/public", &[], Decision::Balances),
         ("/set", &[], Decision::Balances),
         ("/two", &[], Decision::Balances),
-        ("/quoted", &[], Decision::Balances),
         ("/", &["X=b"], follows("b")),
         ("/set", &["X=b"], follows("b")),
         // The request passes through as the client sent it.
@@ -181,6 +180,25 @@ fn rewrite() {
     ] {
         pair.agree(target, cookies, decision);
     }
+}
+
+/// HAProxy replaces the value with its quotes, and knows no token within quotes again. We replace what is in them, and read
+/// both: a quoted value and a bare one are the same cookie to most applications.
+#[test]
+fn rewrite_differs_in_a_quoted_value() {
+    let pair = Pair::rewrite();
+    let line = |to: SocketAddr| {
+        let response = get(to, "/quoted", &[]);
+        let line = response.set_cookie("X").unwrap();
+        // `a` is also in `Path`.
+        let (value, path) = line.split_once(';').unwrap();
+        format!("{};{path}", value.replace(response.origin(), "@"))
+    };
+    assert_eq!(line(pair.haproxy.address()), "X=@; Path=/");
+    assert_eq!(line(pair.equipoise.web()), "X=\"@\"; Path=/");
+    let cookies = &["X=\"b\""];
+    assert_eq!(pair.theirs("/", cookies).decision, Decision::Balances);
+    assert_eq!(pair.ours("/", cookies).decision, follows("b"));
 }
 
 /// HAProxy writes its token into a cookie that is being deleted, too. The browser deletes it either way; we leave
@@ -224,4 +242,53 @@ fn prefix_differs_in_a_cookie_that_is_deleted() {
     let pair = Pair::prefix();
     assert_eq!(pair.theirs("/delete", &[]).set, ["X=@~; Max-Age=0; Path=/"]);
     assert_eq!(pair.ours("/delete", &[]).set, ["X=; Max-Age=0; Path=/"]);
+}
+
+/// Should a client put the whole value within quotes, HAProxy cuts the opening one off with its token, and follows nothing. The
+/// server gets from us what it had set, within quotes.
+#[test]
+fn prefix_differs_in_a_quoted_value() {
+    let pair = Pair::prefix();
+    assert_eq!(pair.theirs("/", &["X=\"b~v\""]).got, ["X=v\""]);
+    let ours = pair.ours("/", &["X=\"b~v\""]);
+    assert_eq!(
+        (ours.decision, ours.got),
+        (follows("b"), vec!["X=\"v\"".to_owned()])
+    );
+}
+
+/// HAProxy cuts what is before a `~` off any value, a server's name or not. We cut what is ours only: a value that the
+/// server's own scripts have written reaches it whole.
+#[test]
+fn prefix_differs_in_a_value_that_only_looks_prefixed() {
+    let pair = Pair::prefix();
+    for value in ["no one~val", "~val", "{\"k\": 1}~val"] {
+        let cookie = format!("X={value}");
+        assert_eq!(pair.theirs("/", &[&cookie]).got, ["X=val"]);
+        assert_eq!(pair.ours("/", &[&cookie]).got, [cookie]);
+    }
+}
+
+/// A quoted value names the same server to us; to HAProxy the quotes are part of the name.
+#[test]
+fn insert_differs_in_a_quoted_value() {
+    let pair = Pair::insert();
+    assert_eq!(
+        pair.theirs("/", &["SERVERID=\"b\""]).decision,
+        Decision::Balances
+    );
+    assert_eq!(pair.ours("/", &["SERVERID=\"b\""]).decision, follows("b"));
+}
+
+/// With `token: name` all that could be a name is one, of a server that was there before: it is cut.
+#[test]
+fn prefix_of_an_unknown_name() {
+    let pair = Pair::prefix();
+    for (cookies, decision) in [
+        (&["X=nobody~val"][..], Decision::Balances),
+        (&["X=nobody~1; X=a~2"], follows("a")),
+        (&["X=b~"], follows("b")),
+    ] {
+        pair.agree("/", cookies, decision);
+    }
 }

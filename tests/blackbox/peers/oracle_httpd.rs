@@ -67,7 +67,7 @@ impl Pair {
 
     #[track_caller]
     fn theirs(&self, target: &str, cookies: &[&str]) -> Outcome {
-        self.bench.settle(self.httpd.address());
+        Bench::settle(self.httpd.address());
         let mut outcome = self.bench.ask(self.httpd.address(), target, cookies);
         for line in &mut outcome.set {
             *line = line.replace("; path=/", "; Path=/");
@@ -77,7 +77,7 @@ impl Pair {
 
     #[track_caller]
     fn ours(&self, target: &str, cookies: &[&str]) -> Outcome {
-        self.bench.settle(self.equipoise.web());
+        Bench::settle(self.equipoise.web());
         self.bench.ask(self.equipoise.web(), target, cookies)
     }
 

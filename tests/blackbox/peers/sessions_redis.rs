@@ -60,18 +60,26 @@ fn counted(lb: &Equipoise, word: &str) -> f64 {
         .sum()
 }
 
+fn is_up(lb: &Equipoise) -> bool {
+    lb.metrics()
+        .value("equipoise_session_store_up", &[("pool", "app")])
+        == 1.0
+}
+
 /// Binds new clients on one node until the other one follows it: the table is shared again.
 #[track_caller]
 fn wait_shared(one: &Equipoise, two: &Equipoise) {
     static NEXT: AtomicU32 = AtomicU32::new(0x80_0000);
-    // Three in a row, or chance would do it every third time.
     eventually(SOON, || {
-        (0..4).all(|_| {
-            let n = NEXT.fetch_add(1, Ordering::Relaxed);
-            // Moves the round robin of the second node.
-            let (server, _) = (from(one, n), from(two, n ^ 0x40_0000));
-            from(two, n) == server
-        })
+        is_up(one)
+            && is_up(two)
+            && (0..6).all(|_| {
+                let n = NEXT.fetch_add(1, Ordering::Relaxed);
+                // The second node balances twice as many: were nothing shared, two round robins that turn at
+                // different paces could agree on one client, not on six in a row.
+                let (server, _) = (from(one, n), from(two, n ^ 0x40_0000));
+                from(two, n) == server
+            })
     });
 }
 
@@ -230,6 +238,28 @@ fn a_password_a_database_and_a_socket_are_understood() {
     }
 }
 
+/// Who it is is checked, unless the URL says not to.
+#[test]
+fn it_speaks_tls() {
+    let (origins, redis) = (three(), Redis::with_tls());
+    let lb = by_address(&origins, &redis.tls_url(2)).start();
+    from(&lb, 1);
+    eventually(SOON, || {
+        lb.stderr()
+            .lines()
+            .any(|l| l.contains("store") && l.to_lowercase().contains("certificate"))
+    });
+    assert_eq!(
+        redis.keys(2).len(),
+        0,
+        "told to somebody with a certificate of his own making"
+    );
+    let lb = by_address(&origins, &format!("{}#insecure", redis.tls_url(2))).start();
+    eventually(SOON, || is_up(&lb));
+    from(&lb, 1);
+    eventually(SOON, || redis.keys(2).len() == 1);
+}
+
 /// Wrong password, or nobody there at all: traffic goes on with what the node knows itself, and it is logged.
 #[test]
 fn a_store_that_cant_be_used_stops_nobody() {
@@ -367,8 +397,10 @@ fn an_outages_sessions_are_shared_when_it_is_over() {
     let (origins, mut redis) = (three(), Redis::start());
     let setup = by_address(&origins, &redis.url(0));
     let nodes = [setup.start(), setup.start()];
-    wait_shared(&nodes[0], &nodes[1]);
+    // No other client than these, so that the keys can be counted.
+    eventually(SOON, || is_up(&nodes[0]) && is_up(&nodes[1]));
     redis.kill();
+    eventually(SOON, || !is_up(&nodes[0]) && !is_up(&nodes[1]));
     let bound: Vec<_> = (0..9).map(|n| from(&nodes[0], n)).collect();
     redis.restart();
     // Each of them comes by again, and is known to all then.
@@ -378,6 +410,7 @@ fn an_outages_sessions_are_shared_when_it_is_over() {
         }
         redis.keys(0).len() >= 9
     });
+    eventually(SOON, || is_up(&nodes[1]));
     for (n, server) in (0..).zip(&bound) {
         assert_eq!(from(&nodes[1], n), *server);
     }

@@ -43,27 +43,24 @@ fn prefix_puts_the_name_in_front_and_follows_it() {
     }
 }
 
-/// Characters that a cookie can't have are escaped, and a name with the separator is still found.
 #[test]
-fn any_name_can_be_a_token() {
-    for name in ["eu-1.example.com_8080", "x~y"] {
-        let origin = Origin::with("x", sets_app);
-        let other = Origin::with("other", sets_app);
-        let lb = Setup::new()
-            .server_at(&format!("\"{name}\""), &origin.address().to_string(), "")
-            .server(&other, "")
-            .pool("persistence: {type: cookie_prefix, cookie: app, token: name}")
-            .start();
-        let cookie = (0..5)
-            .map(|_| lb.get("/", &[]))
-            .find(|r| r.origin() == "x")
-            .and_then(|r| r.cookie("app"))
-            .unwrap();
-        for _ in 0..3 {
-            assert_eq!(
-                cookies_at(&lb, &origin, &[&format!("app={cookie}")]),
-                ["app=own"]
-            );
-        }
+fn a_name_may_be_any_that_a_server_can_have() {
+    let name = "eu-1.example.com:8080_b";
+    let (origin, other) = (Origin::with("x", sets_app), Origin::with("other", sets_app));
+    let lb = Setup::new()
+        .server_at(&format!("\"{name}\""), &origin.address().to_string(), "")
+        .server(&other, "")
+        .pool("persistence: {type: cookie_prefix, cookie: app, token: name}")
+        .start();
+    let cookie = (0..5)
+        .map(|_| lb.get("/", &[]))
+        .find(|r| r.origin() == "x")
+        .and_then(|r| r.cookie("app"))
+        .unwrap();
+    for _ in 0..3 {
+        assert_eq!(
+            cookies_at(&lb, &origin, &[&format!("app={cookie}")]),
+            ["app=own"]
+        );
     }
 }

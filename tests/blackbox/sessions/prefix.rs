@@ -6,9 +6,16 @@ const PREFIX: &str = "persistence: {type: cookie_prefix, cookie: app}";
 
 fn on_demand(request: &Request) -> Answer {
     match request.target.split_once("?set=") {
-        Some((_, line)) => Answer::ok().header("Set-Cookie", &line.replace('_', " ")),
+        Some((_, line)) => {
+            Answer::ok().header("Set-Cookie", &line.replace('_', " ").replace('!', "\""))
+        }
         None => Answer::ok(),
     }
+}
+
+/// A line as [`on_demand`] takes it in a URI.
+fn target_of(line: &str) -> String {
+    line.replace(' ', "_").replace('"', "!")
 }
 
 /// Begins a session with that server: its token, without what follows.
@@ -39,7 +46,7 @@ fn the_value_gets_a_prefix_and_nothing_else_changes() {
             ";Path=/x;  secure",
         ),
     ] {
-        let response = lb.get(&format!("/?set={}", line.replace(' ', "_")), &[]);
+        let response = lb.get(&format!("/?set={}", target_of(line)), &[]);
         let set = response
             .cookie("app")
             .unwrap_or_else(|| panic!("{line}: {response}"));
@@ -65,7 +72,7 @@ fn the_value_gets_a_prefix_and_nothing_else_changes() {
 fn a_quoted_value_comes_back_as_it_was() {
     let origins = three_with(on_demand);
     let lb = Setup::of(&origins).pool(PREFIX).start();
-    let response = lb.get("/?set=app=\"a_b\";_Path=/", &[]);
+    let response = lb.get("/?set=app=!a_b!;_Path=/", &[]);
     let set = response.cookie("app").unwrap();
     let origin = origins
         .iter()
@@ -206,7 +213,7 @@ fn a_cookie_that_is_deleted_is_deleted() {
         "app=gone; Max-Age=0; Path=/",
         "app=gone; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/",
     ] {
-        let response = lb.get(&format!("/?set={}", line.replace(' ', "_")), &[]);
+        let response = lb.get(&format!("/?set={}", target_of(line)), &[]);
         assert_eq!(set_cookies(&response), [line]);
     }
 }

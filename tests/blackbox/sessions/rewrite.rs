@@ -6,12 +6,19 @@ use super::*;
 
 const REWRITE: &str = "persistence: {type: cookie_rewrite, cookie: app}";
 
-/// Sets `app` with what follows `?set=` (`_` = a space), whatever came.
+/// Sets `app` with what follows `?set=` (`_` = a space, `!` = a quote), whatever came.
 fn on_demand(request: &Request) -> Answer {
     match request.target.split_once("?set=") {
-        Some((_, line)) => Answer::ok().header("Set-Cookie", &line.replace('_', " ")),
+        Some((_, line)) => {
+            Answer::ok().header("Set-Cookie", &line.replace('_', " ").replace('!', "\""))
+        }
         None => Answer::ok(),
     }
+}
+
+/// A line as [`on_demand`] takes it in a URI.
+fn target_of(line: &str) -> String {
+    line.replace(' ', "_").replace('"', "!")
 }
 
 /// Begins a session with that server: its token.
@@ -28,31 +35,33 @@ fn token_of(lb: &Equipoise, server: &str) -> String {
 fn the_value_alone_is_replaced() {
     let origins = three_with(on_demand);
     let lb = Setup::of(&origins).pool(REWRITE).start();
-    for (line, rest) in [
-        ("app=value", ""),
-        ("app=value; Path=/; HttpOnly", "; Path=/; HttpOnly"),
+    // Quotes are no part of the value (RFC 6265 section 4.1.1), and stay.
+    for (line, quote, rest) in [
+        ("app=value", "", ""),
+        ("app=value; Path=/; HttpOnly", "", "; Path=/; HttpOnly"),
         (
             "app=value;Path=/x;  secure ;EXTRA=\"q;\"",
+            "",
             ";Path=/x;  secure ;EXTRA=\"q;\"",
         ),
-        ("app=\"a b\"; Max-Age=60", "; Max-Age=60"),
-        ("app=a=b=c; Domain=example.com", "; Domain=example.com"),
+        ("app=\"a b\"; Max-Age=60", "\"", "; Max-Age=60"),
+        ("app=a=b=c; Domain=example.com", "", "; Domain=example.com"),
     ] {
-        let response = lb.get(&format!("/?set={}", line.replace(' ', "_")), &[]);
-        let token = response
+        let response = lb.get(&format!("/?set={}", target_of(line)), &[]);
+        let value = response
             .cookie("app")
             .unwrap_or_else(|| panic!("{line}: {response}"));
+        let token = value.trim_matches('"');
         assert_eq!(
             set_cookies(&response),
-            [format!("app={token}{rest}")],
+            [format!("app={quote}{token}{quote}{rest}")],
             "for {line}"
         );
-        assert!(
-            !token.contains("value") && !token.contains('"') && token.len() >= 32,
-            "{token}"
-        );
-        let again = lb.get("/", &[("Cookie", &format!("app={token}"))]);
-        assert_eq!(again.origin(), response.origin(), "for {line}");
+        assert!(!token.contains("value") && token.len() >= 32, "{token}");
+        for value in [&value, token] {
+            let again = lb.get("/", &[("Cookie", &format!("app={value}"))]);
+            assert_eq!(again.origin(), response.origin(), "for {line}");
+        }
     }
 }
 
@@ -142,7 +151,7 @@ fn a_cookie_that_is_deleted_is_deleted() {
         "app=gone; Max-Age=-1",
         "app=gone; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/",
     ] {
-        let response = lb.get(&format!("/?set={}", line.replace(' ', "_")), &[]);
+        let response = lb.get(&format!("/?set={}", target_of(line)), &[]);
         assert_eq!(set_cookies(&response), [line]);
     }
 }

@@ -40,6 +40,8 @@ impl Type {
     }
 }
 
+static NEXT_SESSION: AtomicUsize = AtomicUsize::new(0);
+
 /// An application server of that name, as they are: it sets its cookie `app` whenever a request brings none of the
 /// sessions that it has. The session id ends in the server's name, like Tomcat's with its `jvmRoute`.
 pub fn application(name: &str) -> Origin {
@@ -62,8 +64,10 @@ pub fn serve_sessions(origin: &Origin) {
         if mine {
             return Answer::ok();
         }
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let id = format!("{:08X}.{name}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let id = format!(
+            "{:08X}.{name}",
+            NEXT_SESSION.fetch_add(1, Ordering::Relaxed)
+        );
         sessions.lock().insert(id.clone());
         Answer::ok().header("Set-Cookie", &format!("app={id}; Path=/; HttpOnly"))
     });

@@ -11,6 +11,8 @@ use crate::common::wait::SOON;
 pub struct Redis {
     peer: Peer,
     password: Option<String>,
+    /// Where its certificate is, and its second port.
+    tls: Option<(TempDir, ReservedPort)>,
 }
 
 impl std::ops::Deref for Redis {
@@ -23,26 +25,61 @@ impl std::ops::Deref for Redis {
 impl Redis {
     #[track_caller]
     pub fn start() -> Self {
-        Self::with(None)
+        Self::with("", None)
     }
 
     /// One that answers only those who know the password.
     #[track_caller]
     pub fn with_password(password: &str) -> Self {
-        Self::with(Some(password))
+        let mut redis = Self::with(&format!("requirepass {password}"), None);
+        redis.password = Some(password.to_owned());
+        redis
+    }
+
+    /// One that speaks TLS on a second port, with a certificate that it has signed itself.
+    #[track_caller]
+    pub fn with_tls() -> Self {
+        let dir = TempDir::new("redis-tls");
+        let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+        let (cert, key) = (cert.display().to_string(), key.display().to_string());
+        run(
+            "openssl",
+            &[
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-subj",
+                "/CN=localhost",
+                "-days",
+                "2",
+                "-keyout",
+                &key,
+                "-out",
+                &cert,
+            ],
+        );
+        let port = ReservedPort::new();
+        let config = format!(
+            "tls-port {}\ntls-cert-file {cert}\ntls-key-file {key}\ntls-auth-clients no",
+            port.port()
+        );
+        Self::with(&config, Some((dir, port)))
     }
 
     #[track_caller]
-    fn with(password: Option<&str>) -> Self {
+    fn with(more: &str, tls: Option<(TempDir, ReservedPort)>) -> Self {
         let dir = TempDir::new("redis");
         let port = ReservedPort::new();
         let here = dir.path().display().to_string();
-        let secret = password.map_or(String::new(), |p| format!("requirepass {p}\n"));
         let config = dir.write(
             "redis.conf",
             &format!(
                 "bind 127.0.0.1\nport {}\nunixsocket {here}/redis.sock\nunixsocketperm 700\ndir {here}\n\
-                 save \"\"\nappendonly no\ndaemonize no\n{secret}",
+                 save \"\"\nappendonly no\ndaemonize no\n{more}\n",
                 port.port()
             ),
         );
@@ -50,7 +87,8 @@ impl Redis {
         command.arg(config);
         Self {
             peer: Peer::start_when(Ready::Accepts, dir, port, command, SOON),
-            password: password.map(str::to_owned),
+            password: None,
+            tls,
         }
     }
 
@@ -61,6 +99,12 @@ impl Redis {
             .as_ref()
             .map_or(String::new(), |p| format!(":{p}@"));
         format!("redis://{secret}{}/{database}", self.address())
+    }
+
+    #[track_caller]
+    pub fn tls_url(&self, database: u8) -> String {
+        let (_, port) = self.tls.as_ref().expect("a server with TLS");
+        format!("rediss://{}/{database}", port.address())
     }
 
     /// The same server by its Unix socket.

@@ -120,10 +120,12 @@ impl Tomcats {
     #[track_caller]
     pub fn replicated() -> Self {
         let (one, two) = (ReservedPort::new(), ReservedPort::new());
-        let both = Self::both(
-            Tomcat::spawn("tomcat1", &cluster_xml(one.port(), 1, two.port(), 2)),
-            Tomcat::spawn("tomcat2", &cluster_xml(two.port(), 2, one.port(), 1)),
-        );
+        // One after the other: of two that start together each may ask the other for its sessions before that one can
+        // answer, and waits.
+        let mut first = Tomcat::spawn("tomcat1", &cluster_xml(one.port(), 1, two.port(), 2));
+        first.0.wait_ready();
+        let second = Tomcat::spawn("tomcat2", &cluster_xml(two.port(), 2, one.port(), 1));
+        let both = Self::both(first, second);
         for tomcat in [&both.one, &both.two] {
             tomcat.wait_line("output.log", |l| {
                 l.contains("memberAdded") || l.contains("Replication member added")
@@ -157,7 +159,8 @@ fn cluster_xml(port: u16, id: u8, other_port: u16, other_id: u8) -> String {
         r#"
       <Cluster className="org.apache.catalina.ha.tcp.SimpleTcpCluster" channelSendOptions="6" channelStartOptions="3">
         <Manager className="org.apache.catalina.ha.session.DeltaManager"
-                 expireSessionsOnShutdown="false" notifyListenersOnReplication="true"/>
+                 expireSessionsOnShutdown="false" notifyListenersOnReplication="true"
+                 stateTransferTimeout="10"/>
         <Channel className="org.apache.catalina.tribes.group.GroupChannel">
           <Receiver className="org.apache.catalina.tribes.transport.nio.NioReceiver"
                     address="127.0.0.1" port="{port}" autoBind="0" selectorTimeout="100" maxThreads="6"/>
