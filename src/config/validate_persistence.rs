@@ -19,6 +19,9 @@ const LONGEST_SESSION: Span = Span::secs(86_400);
 /// The idle timeout of the types whose sessions are ours to time.
 const IDLE_TIMEOUT: Span = Span::secs(3600);
 
+/// The cookie of type route, unless another is named.
+const SESSION_ID: &str = "JSESSIONID";
+
 /// What a request may wait for the store, at most.
 const LONGEST_WAIT: Span = Span::secs(1);
 
@@ -317,8 +320,17 @@ fn route(
 ) -> model::Route {
     let cookie = raw.cookie.as_ref();
     let insert_at = at.key("insert");
+    // One name for both is httpd's way, but then it is written twice.
+    if let (None, Some(insert)) = (cookie, &raw.insert)
+        && insert.cookie.0 == SESSION_ID
+    {
+        let message = format!(
+            "`{SESSION_ID}` is the servers' own cookie, which ours would overwrite; take another name, such as ROUTEID"
+        );
+        checks.note(&insert_at.key("cookie"), message);
+    }
     model::Route {
-        cookie: Arc::from(cookie.map_or("JSESSIONID", |cookie| cookie.0.as_str())),
+        cookie: Arc::from(cookie.map_or(SESSION_ID, |cookie| cookie.0.as_str())),
         separator: raw.separator.0.clone(),
         path_parameter: raw
             .path_parameter

@@ -322,9 +322,7 @@ impl ProxyHttp for Edge {
             }
             // A tunnel may be silent for as long as `timeouts.receive` says; `body_timeout` is for bodies.
             session.set_read_timeout(None);
-            return Ok(());
-        }
-        if response.status.is_informational() {
+        } else if response.status.is_informational() {
             return Ok(());
         }
         if let (Some(site), Some(lease)) = (context.site(), &context.upstream.lease) {
@@ -445,6 +443,11 @@ impl ProxyHttp for Edge {
         if let Some(status) = status {
             // What is left of its body is not waited for.
             session.set_keepalive(None);
+            if status >= 500
+                && let Some(site) = context.site().cloned()
+            {
+                context.binding.move_back(&site.target).await;
+            }
             let answered = answer(session, context, failure, status).await;
             if let Err(error) = answered {
                 tracing::debug!(%error, "the client did not take its error page");

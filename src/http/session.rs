@@ -23,6 +23,8 @@ pub struct Binding {
     place: Option<SessionKey>,
     /// It was found there, bound to this server.
     found: Option<Arc<str>>,
+    /// It was found there, bound to this server, and this request has moved it.
+    left: Option<Arc<str>>,
     /// How long the request has waited for a shared table.
     waited: Waited,
     /// For metric and log; `None` without persistence.
@@ -111,14 +113,20 @@ impl Binding {
         let winner = match self.found.take() {
             Some(from) if from == *name => return None,
             Some(from) => {
-                table
+                let holds = table
                     .rebind(place, &from, name, now, &mut self.waited)
-                    .await
+                    .await;
+                self.left.get_or_insert(from);
+                holds
             }
             None if target.binds_at_pick => table.bind(place, name, now, &mut self.waited).await,
             None => return None,
         };
         let elsewhere = winner.server != *name;
+        if elsewhere {
+            // Somebody else has moved it.
+            self.left = None;
+        }
         self.found = Some(winner.server);
         self.found
             .as_ref()
@@ -140,9 +148,21 @@ impl Binding {
     pub async fn move_on(&mut self, target: &PoolSite, from: &Server, to: &Server) {
         if let (Some(table), Some(place)) = (&target.table, self.place) {
             let now = SystemTime::now().into();
-            table
+            let holds = table
                 .rebind(place, from.name(), to.name(), now, &mut self.waited)
                 .await;
+            self.found = Some(holds.server);
+        }
+    }
+
+    /// No server has answered. Has the table remember what it did before this request moved the session: its
+    /// state is where it was, if it is anywhere, and that server may come back.
+    pub async fn move_back(&mut self, target: &PoolSite) {
+        if let (Some(table), Some(place)) = (&target.table, self.place)
+            && let (Some(to), Some(from)) = (self.left.take(), self.found.take())
+        {
+            let now = SystemTime::now().into();
+            table.rebind(place, &from, &to, now, &mut self.waited).await;
         }
     }
 

@@ -26,8 +26,14 @@ pub fn session_table(
         max_lifetime,
         store: &table.store,
     };
-    // Another kind of store has other metrics, so it gets another table.
-    if let Some(known) = known.filter(|known| known.is_shared() == table.store.is_shared()) {
+    let store_metrics = || match table.store {
+        model::Store::Memory => StoreMetrics::default(),
+        model::Store::Redis(_) => counted(metrics, &model.name),
+    };
+    if let Some(known) = known {
+        if known.is_shared() != table.store.is_shared() {
+            known.count_store(store_metrics());
+        }
         known.reconfigure(&settings);
         return Some(known);
     }
@@ -35,22 +41,22 @@ pub fn session_table(
     let table_metrics = TableMetrics {
         entries: counted.entries,
         evictions: counted.evictions,
-        store: match table.store {
-            model::Store::Memory => StoreMetrics::default(),
-            model::Store::Redis(_) => {
-                let store = metrics.session_store(&model.name);
-                StoreMetrics {
-                    hits: store.hits,
-                    misses: store.misses,
-                    errors: store.errors,
-                    timeouts: store.timeouts,
-                    skipped: store.skipped,
-                    up: store.up,
-                }
-            }
-        },
+        store: store_metrics(),
     };
     let made = SessionTable::new(&settings, &model.name, table_metrics);
     made.start(&tokio::runtime::Handle::current());
     Some(made)
+}
+
+/// What is counted of the pool's shared store.
+fn counted(metrics: &Metrics, pool: &str) -> StoreMetrics {
+    let store = metrics.session_store(pool);
+    StoreMetrics {
+        hits: store.hits,
+        misses: store.misses,
+        errors: store.errors,
+        timeouts: store.timeouts,
+        skipped: store.skipped,
+        up: store.up,
+    }
 }

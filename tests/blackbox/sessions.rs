@@ -5,6 +5,7 @@ mod failures;
 mod learn;
 mod name_token;
 mod prefix;
+mod regressions;
 mod rewrite;
 mod route;
 mod route_cookie;

@@ -401,3 +401,13 @@ fn a_stores_password_is_in_no_message() {
         parse_str("t.yaml", &stored("redis://:${PASSWORD}@h:x"), &env).expect_err("refused");
     assert!(!problems.to_string().contains("geheim"), "{problems}");
 }
+
+#[test]
+fn our_own_route_cookie_does_not_take_the_place_of_the_session_id() {
+    assert_problem(
+        &wrong("type: route, insert: {cookie: JSESSIONID}"),
+        "insert.cookie: `JSESSIONID` is the servers' own cookie",
+    );
+    // httpd's way, in which no other cookie says the route.
+    persistence("type: route, cookie: ROUTEID, insert: {cookie: ROUTEID}");
+}

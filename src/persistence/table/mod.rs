@@ -88,7 +88,7 @@ pub struct Waited(Duration);
 pub struct SessionTable {
     local: Arc<Local>,
     pool: Arc<str>,
-    metrics: StoreMetrics,
+    metrics: Mutex<StoreMetrics>,
     store: ArcSwapOption<Attached>,
     /// For how many seconds the store's word counts; `u32::MAX`: there is no store.
     fresh: AtomicU32,
@@ -108,7 +108,7 @@ impl SessionTable {
                 metrics,
             )),
             pool: pool.into(),
-            metrics: store,
+            metrics: Mutex::new(store),
             store: ArcSwapOption::empty(),
             fresh: AtomicU32::new(u32::MAX),
             runtime: Mutex::new(None),
@@ -131,6 +131,11 @@ impl SessionTable {
         }
     }
 
+    /// Has a shared store counted there that a later [`SessionTable::reconfigure`] brings.
+    pub fn count_store(&self, metrics: StoreMetrics) {
+        *self.metrics.lock() = metrics;
+    }
+
     /// Takes other settings and keeps the entries. A smaller size takes effect by and by ([`SessionTable::expire`]).
     pub fn reconfigure(&self, settings: &TableSettings<'_>) {
         self.local
@@ -150,7 +155,7 @@ impl SessionTable {
             wanted,
             &self.pool,
             Arc::clone(&self.local),
-            self.metrics.clone(),
+            self.metrics.lock().clone(),
         );
         if let (Some(runtime), Some(store)) = (&*self.runtime.lock(), &store) {
             store.start(runtime);
