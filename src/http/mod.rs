@@ -279,7 +279,9 @@ impl ProxyHttp for Edge {
             // Nobody asked for it, so what follows is in no protocol that the client knows.
             return Err(fail(context, Failure::ServerInvalid));
         }
-        if response.status.is_informational() {
+        if response.status.is_informational()
+            && response.status != http::StatusCode::SWITCHING_PROTOCOLS
+        {
             return Ok(());
         }
         let upstream = &mut context.upstream;

@@ -59,11 +59,12 @@ impl Keys {
                 Some(path) if !keys.by_file.contains_key(path) => {
                     let keyring = match (Keyring::load(path), known.by_file.get(path)) {
                         (Ok(loaded), _) => heeded(loaded, path),
-                        (Err(error), Some(before)) => {
+                        // What is in it is wrong: a reload has to say so, not to go on with half of it.
+                        (Err(error @ KeyError::Read { .. }), Some(before)) => {
                             tracing::warn!(path = %path.display(), %error, "keeping the secret as it was");
                             before.clone()
                         }
-                        (Err(source), None) => {
+                        (Err(source), _) => {
                             return Err(KeyTrouble::SecretFile {
                                 pool: pool.name.to_string(),
                                 source,

@@ -183,3 +183,34 @@ fn what_needs_a_restart_is_refused_with_that_reason() {
     assert_eq!(lb.get("/", &[]).status, 200);
     eventually(SOON, || lb.stderr().contains("restart"));
 }
+
+#[test]
+fn a_secret_file_with_nothing_in_it_refuses_the_reload() {
+    let origin = Origin::start("a");
+    let dir = TempDir::new("secret");
+    let path = dir.path().join("secret");
+    let secret = "a secret of more than sixteen bytes\n";
+    std::fs::write(&path, secret).unwrap();
+    let lb = Setup::of([&origin])
+        .pool(&format!(
+            "persistence: {{type: cookie_insert, secret_file: \"{}\"}}",
+            path.display()
+        ))
+        .start();
+    let cookie = lb.get("/", &[]).cookie("SERVERID").unwrap();
+    let reloads = |result| {
+        lb.metrics()
+            .sum("equipoise_config_reloads_total", &[("result", result)])
+    };
+
+    std::fs::write(&path, "short\n").unwrap();
+    lb.signal(Signal::SIGHUP);
+    eventually(SOON, || reloads("failure") >= 1.0);
+    assert!(reloads("success") < 1.0);
+    let still = lb.get("/", &[("Cookie", &format!("SERVERID={cookie}"))]);
+    assert_eq!(still.cookie("SERVERID"), None, "the session goes on");
+
+    std::fs::write(&path, secret).unwrap();
+    lb.signal(Signal::SIGHUP);
+    eventually(SOON, || reloads("success") >= 1.0);
+}
