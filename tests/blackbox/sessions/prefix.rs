@@ -236,3 +236,35 @@ fn a_configured_timeout_ends_it() {
         "an expired token is cut too"
     );
 }
+
+#[test]
+fn a_configured_max_lifetime_ends_it() {
+    let origins = three_with(on_demand);
+    let lb = Setup::of(&origins)
+        .pool("persistence: {type: cookie_prefix, cookie: app, max_lifetime: 1s}")
+        .start();
+    let cookie = format!("app={}~1", token_of(&lb, "b"));
+    eventually(SOON, || {
+        lb.get("/", &[("Cookie", &cookie)]);
+        result(&lb, "expired") >= 1.0
+    });
+}
+
+#[test]
+fn nodes_with_one_secret_accept_each_others() {
+    let origins = three_with(on_demand);
+    let dir = TempDir::new("secret");
+    let secret = dir.write(
+        "keys",
+        "correct horse battery staple, and then some more of it\n",
+    );
+    let setup = Setup::of(&origins).pool(&format!(
+        "persistence: {{type: cookie_prefix, cookie: app, secret_file: {}}}",
+        secret.display()
+    ));
+    let (one, two) = (setup.start(), setup.start());
+    for server in ["a", "b", "c"] {
+        let cookie = format!("app={}~1", token_of(&one, server));
+        assert_eq!(two.get("/", &[("Cookie", &cookie)]).origin(), server);
+    }
+}

@@ -121,3 +121,24 @@ fn the_backends_own_cookies_stay_and_the_request_is_untouched() {
     let lines = ["x=1;ROUTEID=.b;  y=\"2\"", "z=3"];
     assert_eq!(cookies_at(&lb, &origins[1], &lines), lines);
 }
+
+#[test]
+fn it_has_the_configured_attributes() {
+    let origins = three();
+    let lb = Setup::of(&origins)
+        .pool("persistence: {type: route, insert: {cookie: ROUTEID, path: /shop, domain: example.com, secure: true, http_only: false, same_site: strict}}")
+        .start();
+    let (_, line) = begin(&lb);
+    let mut attributes: Vec<_> = line.split("; ").skip(1).map(str::to_lowercase).collect();
+    attributes.sort();
+    assert_eq!(
+        attributes,
+        [
+            "domain=example.com",
+            "path=/shop",
+            "samesite=strict",
+            "secure"
+        ],
+        "{line}"
+    );
+}
