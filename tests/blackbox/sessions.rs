@@ -34,6 +34,21 @@ pub fn three_with(
     ["a", "b", "c"].map(|name| Origin::with(name, script.clone()))
 }
 
+/// Sets `app` with what follows `?set=` (`_` = a space, `!` = a quote), whatever came.
+pub fn on_demand(request: &Request) -> Answer {
+    match request.target.split_once("?set=") {
+        Some((_, line)) => {
+            Answer::ok().header("Set-Cookie", &line.replace('_', " ").replace('!', "\""))
+        }
+        None => Answer::ok(),
+    }
+}
+
+/// A line as [`on_demand`] takes it in a URI.
+pub fn target_of(line: &str) -> String {
+    line.replace(' ', "_").replace('"', "!")
+}
+
 /// How often persistence had that result, once all that was asked is recorded.
 #[track_caller]
 pub fn result(lb: &Equipoise, result: &str) -> f64 {

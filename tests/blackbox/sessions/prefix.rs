@@ -4,20 +4,6 @@ use super::*;
 
 const PREFIX: &str = "persistence: {type: cookie_prefix, cookie: app}";
 
-fn on_demand(request: &Request) -> Answer {
-    match request.target.split_once("?set=") {
-        Some((_, line)) => {
-            Answer::ok().header("Set-Cookie", &line.replace('_', " ").replace('!', "\""))
-        }
-        None => Answer::ok(),
-    }
-}
-
-/// A line as [`on_demand`] takes it in a URI.
-fn target_of(line: &str) -> String {
-    line.replace(' ', "_").replace('"', "!")
-}
-
 /// Begins a session with that server: its token, without what follows.
 #[track_caller]
 fn token_of(lb: &Equipoise, server: &str) -> String {

@@ -6,21 +6,6 @@ use super::*;
 
 const REWRITE: &str = "persistence: {type: cookie_rewrite, cookie: app}";
 
-/// Sets `app` with what follows `?set=` (`_` = a space, `!` = a quote), whatever came.
-fn on_demand(request: &Request) -> Answer {
-    match request.target.split_once("?set=") {
-        Some((_, line)) => {
-            Answer::ok().header("Set-Cookie", &line.replace('_', " ").replace('!', "\""))
-        }
-        None => Answer::ok(),
-    }
-}
-
-/// A line as [`on_demand`] takes it in a URI.
-fn target_of(line: &str) -> String {
-    line.replace(' ', "_").replace('"', "!")
-}
-
 /// Begins a session with that server: its token.
 #[track_caller]
 fn token_of(lb: &Equipoise, server: &str) -> String {
