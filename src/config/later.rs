@@ -10,21 +10,14 @@ const KEYS: &[(&str, &[&str])] = &[
     ("admin", &["token_file", "tls"]),
     (
         "listeners.*",
-        &[
-            "redirect_https",
-            "proxy_protocol",
-            "connection_rate_per_client",
-            "tls",
-            "tcp",
-            "routes",
-        ],
+        &["proxy_protocol", "connection_rate_per_client", "routes"],
     ),
     ("listeners.*.client_address", &["forwarded", "via"]),
+    ("listeners.*.tcp", &["sni_routes"]),
     (
         "listeners.*.http",
         &[
             "min_receive_rate",
-            "http2",
             "compression",
             "error_pages",
             "server_header",
@@ -35,8 +28,6 @@ const KEYS: &[(&str, &[&str])] = &[
         &[
             "discovery",
             "outlier_detection",
-            "tls",
-            "http2",
             "proxy_protocol",
             "hash_on",
             "source_prefix",
@@ -46,14 +37,10 @@ const KEYS: &[(&str, &[&str])] = &[
 ];
 
 /// Values, by the path of their key.
-const VALUES: &[(&str, &[&str])] = &[
-    ("listeners.*.protocol", &["https", "tls", "tcp"]),
-    (
-        "pools.*.algorithm",
-        &["source_hash", "hash", "random_two", "peak_ewma"],
-    ),
-    ("pools.*.health_check.type", &["tls", "grpc"]),
-];
+const VALUES: &[(&str, &[&str])] = &[(
+    "pools.*.algorithm",
+    &["source_hash", "hash", "random_two", "peak_ewma"],
+)];
 
 /// Whether `key` of the mapping at `at` is planned.
 pub fn is_planned_key(at: &At<'_>, key: &str) -> bool {

@@ -28,6 +28,7 @@ mod validate;
 mod validate_cookie;
 mod validate_persistence;
 mod validate_pool;
+mod validate_tls;
 
 use std::path::Path;
 

@@ -76,6 +76,10 @@ pub(super) fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<
             Ok(value.to_string())
         }
 
+        fn visit_f64<E>(self, value: f64) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+
         fn visit_str<E>(self, value: &str) -> Result<String, E> {
             Ok(value.to_owned())
         }

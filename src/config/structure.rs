@@ -16,8 +16,9 @@ use super::problem::{Problem, Problems, shown, similar};
 use super::scalar::Scalar;
 use super::store::StoreAddress;
 use super::text::{
-    Account, CookieDomain, CookieName, CookiePath, FieldValue, FilePath, HostField, LogFilter,
-    LogTemplate, Name, ParameterName, Pattern, RequestPath, Separator, StatusRange,
+    Account, Contact, CookieDomain, CookieName, CookiePath, DnsName, FieldValue, FilePath,
+    HostField, HttpsUrl, LogFilter, LogTemplate, Name, OpensslList, ParameterName, Pattern,
+    RedirectHttps, RequestPath, Separator, ServerName, StatusRange, Text,
 };
 use super::tree::{At, Entry, Files, Node, Value};
 use super::units::{Size, Span};
@@ -63,6 +64,13 @@ fn constructor(format: &str) -> Option<Constructor> {
         of::<Pattern>(),
         of::<FieldValue>(),
         of::<StatusRange>(),
+        of::<DnsName>(),
+        of::<ServerName>(),
+        of::<OpensslList>(),
+        of::<Contact>(),
+        of::<Text>(),
+        of::<HttpsUrl>(),
+        of::<RedirectHttps>(),
     ];
     all.into_iter()
         .find(|(name, _)| *name == format)

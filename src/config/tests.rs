@@ -332,17 +332,12 @@ fn whatever_is_planned_is_refused_by_name() {
         (
             listener("@: x"),
             "listeners.web.@",
-            "redirect_https proxy_protocol connection_rate_per_client tls tcp routes",
-        ),
-        (
-            listener("protocol: @"),
-            "listeners.web.protocol",
-            "https tls tcp",
+            "proxy_protocol connection_rate_per_client routes",
         ),
         (
             listener("http: {@: 1}"),
             "listeners.web.http.@",
-            "min_receive_rate http2 compression error_pages server_header",
+            "min_receive_rate compression error_pages server_header",
         ),
         (
             listener("client_address: {@: true}"),
@@ -352,17 +347,12 @@ fn whatever_is_planned_is_refused_by_name() {
         (
             pool("@: x"),
             "pools.app.@",
-            "discovery outlier_detection tls http2 proxy_protocol hash_on source_prefix bounded_load",
+            "discovery outlier_detection proxy_protocol hash_on source_prefix bounded_load",
         ),
         (
             pool("algorithm: @"),
             "pools.app.algorithm",
             "source_hash hash random_two peak_ewma",
-        ),
-        (
-            pool("health_check: {type: @}"),
-            "pools.app.health_check.type",
-            "tls grpc",
         ),
     ] {
         for word in words.split(' ') {

@@ -165,6 +165,80 @@ checked_text!(
 );
 
 checked_text!(
+    /// A name that a certificate is to have: a host name with at least one dot, or `*.` and one.
+    DnsName, "equipoise-dns-name", |text| {
+        let name = text.strip_prefix("*.").unwrap_or(text);
+        host_name(name).map_err(|_| format!("`{}` is not a DNS name", shown(text)))?;
+        if name.contains('.') || name == "localhost" {
+            Ok(())
+        } else {
+            Err(format!("`{}` is a single label, for which no authority gives certificates", shown(text)))
+        }
+    }
+);
+
+checked_text!(
+    /// The name that a server's certificate must have: a host name or an IP address.
+    ServerName, "equipoise-server-name", |text| {
+        if text.parse::<std::net::IpAddr>().is_ok() {
+            Ok(())
+        } else {
+            host_name(text)
+        }
+    }
+);
+
+checked_text!(
+    /// A list for OpenSSL: names, separated by colons.
+    OpensslList, "equipoise-openssl-list", |text| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b":-_+!@=?*/.,".contains(&byte);
+        if !text.is_empty() && text.len() <= 4096 && text.bytes().all(fits) {
+            Ok(())
+        } else {
+            Err(format!("`{}` is not a list of OpenSSL's names, separated by colons", shown(text)))
+        }
+    }
+);
+
+checked_text!(
+    /// An e-mail address, by the little that is certain about one.
+    Contact, "equipoise-email", |text| {
+        let sound = text.split_once('@').is_some_and(|(user, host)| {
+            !user.is_empty() && host_name(host).is_ok()
+                && user.bytes().all(|byte| byte.is_ascii_graphic() && !b",;<>\"?".contains(&byte))
+        });
+        if sound && text.len() <= 254 {
+            Ok(())
+        } else {
+            Err(format!("`{}` is not an e-mail address", shown(text)))
+        }
+    }
+);
+
+checked_text!(
+    /// Words that somebody else gives and understands.
+    Text, "equipoise-text", |text| {
+        if !text.is_empty() && text.len() <= 1024 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(())
+        } else {
+            Err("is empty, too long, or holds blanks or letters beyond ASCII".into())
+        }
+    }
+);
+
+checked_text!(
+    /// A URL of scheme https.
+    HttpsUrl, "equipoise-https-url", |text| {
+        let uri: http::Uri = text.parse().map_err(|_| format!("`{}` is not a URL", shown(text)))?;
+        match (uri.scheme_str(), uri.host()) {
+            (Some("https"), Some(host)) if !host.is_empty() => Ok(()),
+            (Some("http"), _) => Err("is http; it must be https".into()),
+            _ => Err(format!("`{}` is not a URL such as https://acme.example.com/directory", shown(text))),
+        }
+    }
+);
+
+checked_text!(
     /// A file: any text that isn't empty and holds no NUL.
     FilePath, "equipoise-file", |text| {
         if text.is_empty() {
@@ -242,6 +316,40 @@ impl fmt::Display for FieldValue {
 }
 
 scalar!(FieldValue, { "type": ["string", "integer", "boolean"] });
+
+/// Whether http is sent on to https, and to which port.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RedirectHttps(pub Option<u16>);
+
+impl Scalar for RedirectHttps {
+    const FORMAT: &'static str = "equipoise-redirect-https";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "false" => Ok(Self(None)),
+            "true" => Ok(Self(Some(443))),
+            port => match port.parse() {
+                Ok(port @ 1..) => Ok(Self(Some(port))),
+                _ => Err(format!(
+                    "`{}` is neither true nor false nor a port",
+                    shown(text)
+                )),
+            },
+        }
+    }
+}
+
+impl fmt::Display for RedirectHttps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("false"),
+            Some(443) => f.write_str("true"),
+            Some(port) => write!(f, "{port}"),
+        }
+    }
+}
+
+scalar!(RedirectHttps, { "type": ["boolean", "integer"] });
 
 /// An inclusive range of status codes: `200-399`, or one code.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use super::text::check_name;
 use super::tree::{At, Entry, Files, Node, Value};
 use super::units::{Size, Span};
 use super::validate_pool::pool;
+use super::validate_tls::tls;
 
 /// Where state is kept when neither the file nor systemd names a directory.
 const STATE_DIR: &str = "/var/lib/equipoise";
@@ -67,7 +68,14 @@ pub fn validate(
     for ((name, raw), entry) in raw.listeners.0.iter().zip(entries(&listeners_at)) {
         let at = listeners_at.entry(entry);
         checks.name(name, entry, &at);
-        listeners.push(listener(name, raw, &at, &pool_names, &mut checks));
+        listeners.push(listener(
+            name,
+            raw,
+            &at,
+            &pool_names,
+            &server.state_dir,
+            &mut checks,
+        ));
     }
     let written_listeners = written.key("listeners");
     for (at, what) in [(&written_listeners, "listener"), (&written_pools, "pool")] {
@@ -230,6 +238,7 @@ fn listener(
     raw: &raw::Listener,
     at: &At<'_>,
     pools: &HashMap<&str, Arc<str>>,
+    state_dir: &Path,
     checks: &mut Checks<'_>,
 ) -> model::Listener {
     if raw.bind.0.is_empty() {
@@ -238,20 +247,48 @@ fn listener(
             "is empty; a listener needs at least one address",
         );
     }
+    let is_http = matches!(raw.protocol, raw::Protocol::Http | raw::Protocol::Https);
+    for (key, fits, protocols) in [
+        ("http", is_http, "http and https"),
+        (
+            "redirect_https",
+            raw.protocol == raw::Protocol::Http,
+            "http",
+        ),
+        ("tcp", !is_http, "tcp and tls"),
+    ] {
+        let at = at.key(key);
+        if at.is_written() && !fits && !(key == "redirect_https" && raw.redirect_https.0.is_none())
+        {
+            checks.note(&at, format!("has a meaning for protocol {protocols} alone"));
+        }
+    }
+    let pool_at = at.key("pool");
+    if raw.pool.is_none() && raw.redirect_https.0.is_none() && !pool_at.is_written() {
+        checks.note(at, "needs pool, the name of where everything goes");
+    }
     model::Listener {
         name: Arc::from(name),
         bind: raw.bind.0.iter().map(|bind| bind.0).collect(),
         protocol: match raw.protocol {
             raw::Protocol::Http => model::Protocol::Http,
+            raw::Protocol::Https => model::Protocol::Https,
+            raw::Protocol::Tcp => model::Protocol::Tcp,
+            raw::Protocol::Tls => model::Protocol::Tls,
         },
         max_connections: raw.max_connections as usize,
         max_connections_per_client: raw.max_connections_per_client as usize,
         tcp_keepalive: tcp_keepalive(&raw.tcp_keepalive, &at.key("tcp_keepalive"), checks),
         client_address: client_address(&raw.client_address),
         http: http(&raw.http, &at.key("http"), checks),
-        pool: pools
-            .get(raw.pool.0.as_str())
-            .map_or_else(|| Arc::from(raw.pool.0.as_str()), Arc::clone),
+        tls: tls(raw, at, state_dir, checks),
+        redirect_https: raw.redirect_https.0,
+        tcp: tcp(&raw.tcp, &at.key("tcp"), checks),
+        pool: raw.pool.as_ref().map(|name| {
+            pools
+                .get(name.0.as_str())
+                .map_or_else(|| Arc::from(name.0.as_str()), Arc::clone)
+        }),
     }
 }
 
@@ -346,6 +383,23 @@ fn http(raw: &raw::Http, at: &At<'_>, checks: &mut Checks<'_>) -> model::Http {
         max_header_size: raw.max_header_size.bytes(),
         max_uri_length: raw.max_uri_length.min(raw.max_header_size).bytes(),
         max_body_size: raw.max_body_size.0,
+        http2: http2(&raw.http2, &at.key("http2"), checks),
+    }
+}
+
+fn http2(raw: &raw::Http2, at: &At<'_>, checks: &mut Checks<'_>) -> Option<model::Http2> {
+    let idle_timeout = checks.positive(&at.key("idle_timeout"), raw.idle_timeout, "");
+    raw.enabled.then_some(model::Http2 {
+        max_streams: raw.max_streams,
+        idle_timeout,
+    })
+}
+
+fn tcp(raw: &raw::Tcp, at: &At<'_>, checks: &mut Checks<'_>) -> model::Tcp {
+    let mut positive = |key, span| checks.positive(&at.key(key), span, "");
+    model::Tcp {
+        idle_timeout: positive("idle_timeout", raw.idle_timeout),
+        half_close_timeout: positive("half_close_timeout", raw.half_close_timeout),
     }
 }
 

@@ -17,6 +17,7 @@ use super::tree::{At, Value};
 use super::units::Span;
 use super::validate::Checks;
 use super::validate_persistence::{persistence, routes};
+use super::validate_tls::upstream_tls;
 
 /// What a server ramps up by where the file doesn't say and the algorithm would flood it.
 const SLOW_START: Span = Span::secs(30);
@@ -73,6 +74,11 @@ pub(super) fn pool(
         keepalive: model::Keepalive {
             connections: raw.keepalive.connections as usize,
         },
+        tls: raw
+            .tls
+            .as_ref()
+            .map(|raw| upstream_tls(raw, &at.key("tls"), checks)),
+        http2: raw.http2,
     })
 }
 
@@ -169,23 +175,27 @@ fn health_check(
     at: &At<'_>,
     checks: &mut Checks<'_>,
 ) -> Option<model::HealthCheck> {
-    let kind = match raw.r#type {
-        raw::CheckType::Tcp => {
-            for key in [
-                "method",
-                "path",
-                "host",
-                "headers",
-                "expect_status",
-                "expect_body",
-            ] {
-                let key_at = at.key(key);
-                if key_at.is_written() {
-                    checks.note(&key_at, "has no meaning for type tcp; write type: http");
-                }
+    let plain = |kind, word, checks: &mut Checks<'_>| {
+        for key in [
+            "method",
+            "path",
+            "host",
+            "headers",
+            "expect_status",
+            "expect_body",
+        ] {
+            let key_at = at.key(key);
+            if key_at.is_written() {
+                let message = format!("has no meaning for type {word}; write type: http");
+                checks.note(&key_at, message);
             }
-            model::CheckKind::Tcp
         }
+        kind
+    };
+    let kind = match raw.r#type {
+        raw::CheckType::Tcp => plain(model::CheckKind::Tcp, "tcp", checks),
+        raw::CheckType::Tls => plain(model::CheckKind::Tls, "tls", checks),
+        raw::CheckType::Grpc => plain(model::CheckKind::Grpc, "grpc", checks),
         raw::CheckType::Http => model::CheckKind::Http(Box::new(http_check(raw, at, checks)?)),
     };
     let interval = checks.positive(

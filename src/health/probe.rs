@@ -34,7 +34,7 @@ impl Probe {
     /// Compiles what the configuration says.
     pub fn new(check: &HealthCheck) -> Self {
         let kind = match &check.kind {
-            CheckKind::Tcp => {
+            CheckKind::Tcp | CheckKind::Tls | CheckKind::Grpc => {
                 let mut tcp = TcpHealthCheck::default();
                 // The whole check has its timeout, around this.
                 tcp.peer_template.options.connection_timeout = None;

@@ -23,23 +23,25 @@ use super::head::{self, Head, RequestLine};
 use super::request_id::RequestId;
 use super::site::{Connection, HttpListener, Site};
 use super::{Edge, Shared};
-use crate::listen::{Admitted, ClientStream};
+use crate::listen::{Admitted, ClientStream, Transport};
 use crate::observe::access_log::Record;
 use crate::observe::{RejectReason, Termination};
+use crate::tls::Established;
 
 /// Serves one accepted connection to its end.
 pub async fn serve(
     proxy: Arc<HttpProxy<Edge>>,
     edge: Arc<Shared>,
     listener: Arc<HttpListener>,
-    stream: tokio::net::TcpStream,
+    transport: Transport,
+    tls: Option<Established>,
     peer: SocketAddr,
     mut admitted: Admitted,
 ) {
-    let Ok(local) = stream.local_addr() else {
+    let Ok(local) = transport.local_addr() else {
         return;
     };
-    let connection = Arc::new(Connection { peer, local });
+    let connection = Arc::new(Connection { peer, local, tls });
     let site = listener.site.load_full();
     let peer_ip = peer.ip().to_canonical();
     // A trusted proxy brings many clients on its connections; it is not one of them.
@@ -62,7 +64,7 @@ pub async fn serve(
         connection,
         served: 0,
     };
-    let mut stream = Box::new(ClientStream::new(stream, admitted));
+    let mut stream = Box::new(ClientStream::new(transport, admitted));
     loop {
         let site = listener.site.load_full();
         let (head, received, time) = match conversation.next_head(&mut stream, &site).await {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::failure::Failure;
 use super::request_id::RequestId;
 use super::session::Binding;
-use super::site::{Connection, Site};
+use super::site::{Connection, PoolSite, Site};
 use crate::balance::Slot;
 use crate::client_address::Client;
 use crate::pool::Lease;
@@ -69,6 +69,11 @@ impl Context {
     /// The listener's snapshot.
     pub fn site(&self) -> Option<&Arc<Site>> {
         self.origin.as_ref().map(|origin| &origin.site)
+    }
+
+    /// Where the request goes.
+    pub fn target(&self) -> Option<&Arc<PoolSite>> {
+        self.site()?.target.as_ref()
     }
 
     /// The client's address, or the peer's as long as the client isn't found.

@@ -121,7 +121,9 @@ impl ProxyHttp for Edge {
             query,
             client: client.address,
         };
-        context.binding = Binding::read(&site.target, &view, time.into()).await;
+        if let Some(target) = &site.target {
+            context.binding = Binding::read(target, &view, time.into()).await;
+        }
         context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
         context.client = Some(client);
         if session.req_header().version == Version::HTTP_10 {
@@ -142,7 +144,7 @@ impl ProxyHttp for Edge {
         session: &mut Session,
         context: &mut Context,
     ) -> Result<Box<HttpPeer>> {
-        let Some(site) = context.site().cloned() else {
+        let Some(target) = context.target().cloned() else {
             return Err(fail(context, Failure::Internal));
         };
         let way = &mut context.upstream;
@@ -150,7 +152,7 @@ impl ProxyHttp for Edge {
         if way.lease.is_none() {
             let chosen = tokio::select! {
                 biased;
-                chosen = dispatch::choose(&site.target, &mut context.binding, &way.tried) => chosen,
+                chosen = dispatch::choose(&target, &mut context.binding, &way.tried) => chosen,
                 // Nobody is to wait in the queue for a client that has gone.
                 () = gone(session) => Err(Failure::ClientGone),
             };
@@ -178,7 +180,7 @@ impl ProxyHttp for Edge {
         context.failure = None;
         let fresh = way.stale_retries;
         let upgrade = session.is_upgrade_req();
-        let settings = site.target.pool.settings();
+        let settings = target.pool.settings();
         let peer = way
             .lease
             .as_ref()
@@ -228,7 +230,11 @@ impl ProxyHttp for Edge {
         };
         let site = &origin.site;
         let mut fields = headers::Request(request);
-        if let Some(affinity) = &site.target.affinity {
+        if let Some(affinity) = site
+            .target
+            .as_ref()
+            .and_then(|target| target.affinity.as_ref())
+        {
             affinity.prepare_request(&mut fields);
         }
         site.resolver.forward(
@@ -236,7 +242,7 @@ impl ProxyHttp for Edge {
             &Forwarding {
                 peer: origin.connection.peer.ip().to_canonical(),
                 client,
-                https: false,
+                https: origin.connection.tls.is_some(),
                 local_port: origin.connection.local.port(),
             },
         );
@@ -294,10 +300,10 @@ impl ProxyHttp for Edge {
                 .response_seconds
                 .observe(first_byte.as_secs_f64());
         }
-        let Some(site) = context.site() else {
+        let Some(target) = context.target() else {
             return Ok(());
         };
-        let retries = site.target.pool.settings().retries;
+        let retries = target.pool.settings().retries;
         let status = response.status.as_u16();
         if failure::is_retried_status(status, &retries) {
             let failure = Failure::ServerStatus(status);
@@ -327,13 +333,15 @@ impl ProxyHttp for Edge {
         } else if response.status.is_informational() {
             return Ok(());
         }
-        if let (Some(site), Some(lease)) = (context.site(), &context.upstream.lease) {
+        if let (Some(origin), Some(lease)) = (&context.origin, &context.upstream.lease)
+            && let Some(target) = &origin.site.target
+        {
             context.binding.finish_response(
-                &site.target,
+                target,
                 lease.server(),
                 &session.req_header().headers,
                 &mut headers::Response(response),
-                false,
+                origin.connection.tls.is_some(),
             );
         }
         if session.req_header().version == Version::HTTP_10 {
@@ -446,9 +454,9 @@ impl ProxyHttp for Edge {
             // What is left of its body is not waited for.
             session.set_keepalive(None);
             if status >= 500
-                && let Some(site) = context.site().cloned()
+                && let Some(target) = context.target().cloned()
             {
-                context.binding.move_back(&site.target).await;
+                context.binding.move_back(&target).await;
             }
             let answered = answer(session, context, failure, status).await;
             if let Err(error) = answered {

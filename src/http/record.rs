@@ -36,8 +36,9 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &Context) {
         .request(status.unwrap_or(0));
     site.duration.observe(duration.as_secs_f64());
     site.requests.fetch_add(1, Ordering::Relaxed);
-    if let Some(result) = context.binding.result {
-        site.target.pool.metrics().persistence.inc(result);
+    let pool = site.target.as_ref().map(|target| &target.pool);
+    if let (Some(result), Some(pool)) = (context.binding.result, pool) {
+        pool.metrics().persistence.inc(result);
     }
     if let Some(server) = server {
         let failed = context.failure.is_some_and(super::Failure::blames_server)
@@ -52,6 +53,7 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &Context) {
     let field = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
     let (path, query) = split_target(request.raw_path());
     let address = server.and_then(|server| server.address_text());
+    let tls = origin.connection.tls.as_ref();
     shared.access_log.write(&Record {
         method: Some(request.method.as_str().as_bytes()),
         host: field(header::HOST),
@@ -63,7 +65,7 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &Context) {
         bytes_out: session.body_bytes_sent() as u64,
         duration,
         upstream_duration: upstream.first_byte,
-        pool: Some(site.target.pool.name()),
+        pool: pool.map(|pool| &**pool.name()),
         server: server.map(|server| &**server.name()),
         server_address: address.as_deref().map(|address| &**address),
         attempts: upstream.attempts,
@@ -73,6 +75,9 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &Context) {
         referer: field(header::REFERER),
         user_agent: field(header::USER_AGENT),
         x_forwarded_for: field(X_FORWARDED_FOR),
+        tls_version: tls.map(|tls| tls.version),
+        tls_cipher: tls.map(|tls| tls.cipher),
+        sni: tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
         termination: context
             .failure
             .map_or(Termination::Complete, super::Failure::termination),

@@ -19,7 +19,7 @@ pub fn fail(context: &mut Context, failure: Failure) -> Box<Error> {
 
 /// What to do about a failed try. `reused`: its connection had served before.
 pub fn judge(session: &Session, context: &Context, failure: Failure, reused: bool) -> Verdict {
-    let Some(site) = context.site() else {
+    let Some(target) = context.target() else {
         return Verdict::GiveUp;
     };
     let downstream = session.as_downstream();
@@ -33,7 +33,7 @@ pub fn judge(session: &Session, context: &Context, failure: Failure, reused: boo
             .is_some_and(|response| !response.status.is_informational()),
         body_replayable: !downstream.retry_buffer_truncated(),
     };
-    failure::judge(failure, &attempt, &site.target.pool.settings().retries)
+    failure::judge(failure, &attempt, &target.pool.settings().retries)
 }
 
 /// Makes Pingora try again, or not, as the verdict says.
@@ -52,7 +52,7 @@ pub fn prepare_retry(context: &mut Context, error: &mut Error, verdict: Verdict)
             reason
         }
     };
-    if let Some(site) = context.site() {
-        site.target.pool.metrics().retries.inc(reason);
+    if let Some(target) = context.target() {
+        target.pool.metrics().retries.inc(reason);
     }
 }

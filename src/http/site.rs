@@ -19,6 +19,7 @@ use crate::observe::metrics::{Metrics, Traffic};
 use crate::persistence::table::SessionTable;
 use crate::persistence::{Affinity, Keyring, Member};
 use crate::pool::{Pool, Server};
+use crate::tls::Established;
 
 /// A pool and its session persistence, as requests find them.
 pub struct PoolSite {
@@ -110,8 +111,10 @@ pub struct Site {
     pub resolver: Resolver,
     /// Connections one client may hold, `0` = no limit.
     pub connections_per_client: usize,
-    /// Where everything goes.
-    pub target: Arc<PoolSite>,
+    /// Where everything goes; `None` if everything is redirected.
+    pub target: Option<Arc<PoolSite>>,
+    /// Every request is sent on to https, at this port.
+    pub redirect_https: Option<u16>,
     /// Whole requests, in seconds.
     pub duration: Histogram,
     /// Requests that ended, over all snapshots of the listener.
@@ -125,13 +128,15 @@ impl Site {
     /// A snapshot for the listener as configured.
     pub fn new(
         listener: &model::Listener,
-        target: Arc<PoolSite>,
+        target: Option<Arc<PoolSite>>,
         metrics: &Metrics,
         requests: &Arc<AtomicU64>,
     ) -> Self {
-        let (name, pool) = (&*listener.name, &**target.pool.name());
+        let name = &*listener.name;
+        let pool = target.as_ref().map_or("", |target| target.pool.name());
         let mut traffic: Vec<Option<Traffic>> = Vec::new();
-        for server in target.pool.servers().iter() {
+        let servers = target.as_ref().map(|target| target.pool.servers());
+        for server in servers.iter().flat_map(|servers| servers.iter()) {
             let index = server.slot().index();
             if traffic.len() <= index {
                 traffic.resize(index + 1, None);
@@ -150,6 +155,7 @@ impl Site {
             duration: metrics.request_duration(name, pool),
             unserved: metrics.traffic(name, pool, ""),
             traffic,
+            redirect_https: listener.redirect_https,
             target,
         }
     }
@@ -174,4 +180,6 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// This end.
     pub local: SocketAddr,
+    /// What TLS says of it; `None` without TLS.
+    pub tls: Option<Established>,
 }

@@ -14,10 +14,12 @@ mod drain;
 pub mod framing;
 pub mod limits;
 mod stream;
+mod transport;
 
 pub use drain::Drain;
 pub use limits::{Admitted, Limits};
 pub use stream::ClientStream;
+pub use transport::Transport;
 
 /// Connections the kernel holds for us while we are busy; it cuts this down to its own limit
 /// (`net.core.somaxconn`).

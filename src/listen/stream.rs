@@ -20,10 +20,10 @@ use pingora::protocols::{
 };
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::framing::{Framing, Message};
 use super::limits::Admitted;
+use super::transport::Transport;
 
 /// Small writes are gathered up to this many bytes: a response's header and a small body are one
 /// system call.
@@ -36,7 +36,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// A client's connection.
 pub struct ClientStream {
-    io: Option<BufWriter<TcpStream>>,
+    io: Option<BufWriter<Transport>>,
     /// Bytes read from the socket and not yet given away.
     inbox: BytesMut,
     message: Message,
@@ -55,10 +55,10 @@ pub struct ClientStream {
 
 impl ClientStream {
     /// Wraps an accepted connection.
-    pub fn new(stream: TcpStream, admitted: Admitted) -> Self {
-        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+    pub fn new(transport: Transport, admitted: Admitted) -> Self {
+        let digest = SocketDigest::from_raw_fd(transport.socket().as_raw_fd());
         Self {
-            io: Some(BufWriter::with_capacity(WRITE_BUFFER, stream)),
+            io: Some(BufWriter::with_capacity(WRITE_BUFFER, transport)),
             inbox: BytesMut::new(),
             message: Message::none(),
             tunnel: AtomicBool::new(false),
@@ -315,7 +315,7 @@ impl Drop for ClientStream {
         };
         if self.reset.load(Ordering::Acquire) {
             // With no time to linger, close(2) resets (socket(7)). If it can't be set, all is lost anyway.
-            drop(SockRef::from(io.get_ref()).set_linger(Some(Duration::ZERO)));
+            drop(SockRef::from(io.get_ref().socket()).set_linger(Some(Duration::ZERO)));
             return;
         }
         if self.saw_eof {
@@ -327,13 +327,9 @@ impl Drop for ClientStream {
         runtime.spawn(async move {
             // Held on to until the socket is really closed: it counts as long as it is open.
             let _admitted = admitted;
-            let drained = async {
-                io.shutdown().await?;
-                let mut void = [0u8; 4096];
-                while io.read(&mut void).await? > 0 {}
-                io::Result::Ok(())
-            };
-            drop(tokio::time::timeout(LINGER, drained).await);
+            // A client that doesn't take the rest goes without.
+            drop(tokio::time::timeout(LINGER, io.flush()).await);
+            io.into_inner().close_gently(LINGER).await;
         });
     }
 }
@@ -356,7 +352,9 @@ impl Shutdown for ClientStream {
 
 impl UniqueID for ClientStream {
     fn id(&self) -> UniqueIDType {
-        self.io.as_ref().map_or(-1, |io| io.get_ref().as_raw_fd())
+        self.io
+            .as_ref()
+            .map_or(-1, |io| io.get_ref().socket().as_raw_fd())
     }
 }
 

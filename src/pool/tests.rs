@@ -26,6 +26,8 @@ fn server(name: &str, weight: u16) -> PoolServer {
 fn model(servers: Vec<PoolServer>) -> model::Pool {
     model::Pool {
         name: "p".into(),
+        tls: None,
+        http2: false,
         algorithm: Algorithm::WeightedRoundRobin,
         servers,
         persistence: None,

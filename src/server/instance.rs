@@ -21,7 +21,7 @@ use crate::admin;
 use crate::config::model::{self, Config};
 use crate::health::Watch;
 use crate::http::{Edge, HttpListener, PoolSite, Shared, Site, connection};
-use crate::listen::{self, Drain, Limits};
+use crate::listen::{self, Drain, Limits, Transport};
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
 use crate::persistence::UnixTime;
@@ -97,11 +97,10 @@ impl Instance {
         let listeners = config
             .listeners
             .iter()
-            .filter_map(|model| {
-                let target = sites.get(&model.pool)?;
+            .map(|model| {
                 let requests = Arc::new(AtomicU64::new(0));
-                let site = Site::new(model, Arc::clone(target), &metrics, &requests);
-                Some(Listening {
+                let site = Site::new(model, target(model, &sites), &metrics, &requests);
+                Listening {
                     name: Arc::clone(&model.name),
                     http: Arc::new(HttpListener {
                         site: ArcSwap::from_pointee(site),
@@ -114,7 +113,7 @@ impl Instance {
                         metrics.listener(&model.name),
                     ),
                     keepalive: model.tcp_keepalive,
-                })
+                }
             })
             .collect();
         let shared = Arc::new(Shared {
@@ -210,7 +209,8 @@ impl Instance {
                 Arc::clone(&proxy),
                 Arc::clone(&shared),
                 Arc::clone(&http),
-                stream,
+                Transport::Plain(stream),
+                None,
                 peer,
                 admitted,
             ));
@@ -276,15 +276,9 @@ impl Instance {
         }
         let sites = pool_sites(&state.pools, &state.keys);
         for (listening, model) in self.listeners.iter().zip(&config.listeners) {
-            if let Some(target) = sites.get(&model.pool) {
-                let site = Site::new(
-                    model,
-                    Arc::clone(target),
-                    &self.metrics,
-                    &listening.requests,
-                );
-                listening.http.site.store(Arc::new(site));
-            }
+            let target = target(model, &sites);
+            let site = Site::new(model, target, &self.metrics, &listening.requests);
+            listening.http.site.store(Arc::new(site));
         }
         for removed in old.keys() {
             self.metrics.forget_pool(removed);
@@ -314,6 +308,14 @@ fn pool_sites(pools: &[Running], keys: &Keys) -> HashMap<Arc<str>, Arc<PoolSite>
             )
         })
         .collect()
+}
+
+/// Where a listener sends everything.
+fn target(
+    listener: &model::Listener,
+    sites: &HashMap<Arc<str>, Arc<PoolSite>>,
+) -> Option<Arc<PoolSite>> {
+    sites.get(listener.pool.as_ref()?).cloned()
 }
 
 /// Listeners, process and admin settings are fixed while the process runs.

@@ -63,7 +63,14 @@ impl Instance {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
-            pool: listening.http.site.load().target.pool.name().to_string(),
+            pool: listening
+                .http
+                .site
+                .load()
+                .target
+                .as_ref()
+                .map(|target| target.pool.name().to_string())
+                .unwrap_or_default(),
             connections_active: count(metrics.connections_active.get()),
             connections_total: metrics.connections_total.get(),
             requests: listening.requests.load(Ordering::Relaxed),

@@ -32,6 +32,10 @@ pub enum CheckKind {
     Tcp,
     /// Send a request and look at the answer.
     Http(Box<HttpCheck>),
+    /// A TLS handshake.
+    Tls,
+    /// The gRPC health checking protocol: `grpc.health.v1.Health/Check` of the server as a whole.
+    Grpc,
 }
 
 /// An HTTP check's request and what it expects.

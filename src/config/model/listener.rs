@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::tls::Tls;
+
 /// Where clients connect.
 #[derive(Debug, Clone)]
 pub struct Listener {
@@ -25,8 +27,14 @@ pub struct Listener {
     pub client_address: ClientAddress,
     /// HTTP behaviour.
     pub http: Http,
-    /// Name of the pool that takes everything.
-    pub pool: Arc<str>,
+    /// `Some` exactly for the protocols https and tls.
+    pub tls: Option<Tls>,
+    /// Every request is sent on to https, at this port.
+    pub redirect_https: Option<u16>,
+    /// TCP behaviour, for the protocols tcp and tls.
+    pub tcp: Tcp,
+    /// Name of the pool that takes everything. `None` only if `redirect_https` answers everything.
+    pub pool: Option<Arc<str>>,
 }
 
 /// What a listener speaks.
@@ -34,6 +42,12 @@ pub struct Listener {
 pub enum Protocol {
     /// HTTP without TLS.
     Http,
+    /// HTTP over TLS.
+    Https,
+    /// Bytes as they come.
+    Tcp,
+    /// TLS that ends here, and the bytes in it.
+    Tls,
 }
 
 /// TCP keep-alive probes on client connections (RFC 1122 section 4.2.3.6).
@@ -90,4 +104,24 @@ pub struct Http {
     pub max_uri_length: usize,
     /// Bytes, `0` = no limit.
     pub max_body_size: u64,
+    /// HTTP/2; `None` = not spoken.
+    pub http2: Option<Http2>,
+}
+
+/// HTTP/2 towards clients (RFC 9113).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http2 {
+    /// Requests at once on one connection, at least 1.
+    pub max_streams: u32,
+    /// How long a connection without a request may last.
+    pub idle_timeout: Duration,
+}
+
+/// TCP behaviour towards clients and servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tcp {
+    /// Silence in both directions.
+    pub idle_timeout: Duration,
+    /// Silence after one direction was closed.
+    pub half_close_timeout: Duration,
 }

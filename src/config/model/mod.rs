@@ -12,10 +12,12 @@ use std::time::Duration;
 mod health;
 mod listener;
 mod persistence;
+mod tls;
 
 pub use health::*;
 pub use listener::*;
 pub use persistence::*;
+pub use tls::*;
 
 /// One whole configuration.
 #[derive(Debug, Clone)]
@@ -156,6 +158,10 @@ pub struct Pool {
     pub retries: Retries,
     /// Idle connections to the servers.
     pub keepalive: Keepalive,
+    /// `None`: the servers are spoken to without TLS.
+    pub tls: Option<UpstreamTls>,
+    /// The servers speak HTTP/2: over TLS or, without it, by prior knowledge.
+    pub http2: bool,
 }
 
 /// How a server is picked. See `balance`.

@@ -11,7 +11,8 @@ use super::{Named, OneOrMany};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthCheck {
-    /// tcp: connect, then close; http: a request and what its response must be.
+    /// tcp: connect, then close; http: a request and what its response must be (over TLS if the pool has tls); tls: a
+    /// handshake, with the pool's tls if it has one; grpc: the gRPC health checking protocol.
     pub r#type: CheckType,
     /// Between two checks of a server, spread by jitter.
     pub interval: Span,
@@ -73,6 +74,8 @@ impl Default for HealthCheck {
 pub enum CheckType {
     Tcp,
     Http,
+    Tls,
+    Grpc,
 }
 
 /// What a server counts as before its first result.

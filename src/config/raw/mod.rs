@@ -8,19 +8,24 @@ mod collections;
 mod health_check;
 mod persistence;
 mod pool;
+mod tls;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::text::{FilePath, OpensslList};
 pub use collections::{Named, OneOrMany};
 pub use health_check::{CheckType, HealthCheck, Initial, Method};
 pub use persistence::{
     OnUnavailable, Persistence, PersistenceType, RouteCookie, SameSite, Secure, Table, Token,
 };
 pub use pool::{Algorithm, Pool, PoolServer, Queue, RetryOn, Timeouts};
+pub use tls::{
+    Acme, Alpn, Certificate, Challenge, ClientAuth, ClientAuthMode, Tls, TlsVersion, UpstreamTls,
+};
 
 use super::address::{AdminAddress, Bind, Network};
-use super::text::{Account, FilePath, LogFilter, LogTemplate, Name};
+use super::text::{Account, LogFilter, LogTemplate, Name, RedirectHttps};
 use super::units::{Size, Span};
 
 /// Equipoise configuration.
@@ -175,20 +180,53 @@ pub struct Listener {
     /// How the client's address is found and told to the servers.
     #[serde(default)]
     pub client_address: ClientAddress,
-    /// HTTP towards the clients.
+    /// TLS towards the clients; protocols https and tls need it.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// Protocol http only. true: every request is answered by a redirect (308) to https, same host and path; a port
+    /// number: to that port.
+    #[serde(default)]
+    pub redirect_https: RedirectHttps,
+    /// HTTP towards the clients; protocols http and https.
     #[serde(default)]
     pub http: Http,
-    /// Name of the pool that everything goes to.
-    pub pool: Name,
+    /// Connections that are passed on as they are; protocols tcp and tls.
+    #[serde(default)]
+    pub tcp: Tcp,
+    /// Name of the pool that everything goes to. Needed, unless redirect_https answers everything.
+    #[serde(default)]
+    pub pool: Option<Name>,
 }
 
 /// What a listener speaks.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum Protocol {
     #[default]
     Http,
+    Https,
+    Tcp,
+    Tls,
+}
+
+/// Connections that are passed on as they are.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tcp {
+    /// How long a connection may be silent in both directions.
+    pub idle_timeout: Span,
+    /// How long a connection may last after one side has closed its direction, without a byte in the other.
+    pub half_close_timeout: Span,
+}
+
+impl Default for Tcp {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Span::secs(900),
+            half_close_timeout: Span::secs(60),
+        }
+    }
 }
 
 /// TCP keep-alive probes (RFC 1122 section 4.2.3.6).
@@ -271,6 +309,31 @@ pub struct Http {
     pub max_uri_length: Size,
     /// Bytes of a request's body; 413 beyond; 0 = no limit.
     pub max_body_size: Size,
+    /// HTTP/2: by ALPN on https, by prior knowledge on http.
+    pub http2: Http2,
+}
+
+/// HTTP/2 towards the clients.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http2 {
+    /// Whether it is spoken.
+    pub enabled: bool,
+    /// Requests at once on one connection.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_streams: u32,
+    /// How long a connection without a request may last.
+    pub idle_timeout: Span,
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            max_streams: 128,
+            idle_timeout: Span::secs(180),
+        }
+    }
 }
 
 impl Default for Http {
@@ -284,6 +347,7 @@ impl Default for Http {
             max_header_size: Size::kib(64),
             max_uri_length: Size::kib(16),
             max_body_size: Size(0),
+            http2: Http2::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::super::address::Upstream;
 use super::super::scalar;
 use super::super::text::Name;
 use super::super::units::Span;
-use super::{HealthCheck, Persistence};
+use super::{HealthCheck, Persistence, UpstreamTls};
 
 /// A set of servers that do the same work.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +45,12 @@ pub struct Pool {
     /// Idle connections to the servers.
     #[serde(default)]
     pub keepalive: Keepalive,
+    /// TLS towards the servers; null = none.
+    #[serde(default)]
+    pub tls: Option<UpstreamTls>,
+    /// true: the servers speak HTTP/2, over TLS or, without it, by prior knowledge. gRPC needs it.
+    #[serde(default)]
+    pub http2: bool,
 }
 
 #[allow(clippy::unnecessary_wraps)] // serde wants the field's own type

@@ -1,0 +1,274 @@
+//! raw -> model for TLS. What the files hold is looked at later, by who uses them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::model;
+use super::raw;
+use super::tree::At;
+use super::validate::Checks;
+
+/// The listener's TLS: `Some` exactly for the protocols that have it.
+pub(super) fn tls(
+    raw: &raw::Listener,
+    at: &At<'_>,
+    state_dir: &Path,
+    checks: &mut Checks<'_>,
+) -> Option<model::Tls> {
+    let https = raw.protocol == raw::Protocol::Https;
+    let tls_at = at.key("tls");
+    match (&raw.tls, https || raw.protocol == raw::Protocol::Tls) {
+        (Some(tls), true) => Some(of_listener(tls, raw, &tls_at, state_dir, checks)),
+        (Some(_), false) => {
+            checks.note(
+                &tls_at,
+                "has no effect for this protocol; write protocol: https (or tls, for connections that aren't HTTP)",
+            );
+            None
+        }
+        (None, true) => {
+            checks.note(
+                &at.key("protocol"),
+                "needs tls: {certificates: [{cert: …, key: …}]}",
+            );
+            None
+        }
+        (None, false) => None,
+    }
+}
+
+fn of_listener(
+    tls: &raw::Tls,
+    listener: &raw::Listener,
+    at: &At<'_>,
+    state_dir: &Path,
+    checks: &mut Checks<'_>,
+) -> model::Tls {
+    let certificates_at = at.key("certificates");
+    if tls.certificates.is_empty() && tls.acme.is_none() {
+        checks.note(
+            &certificates_at,
+            "is empty; write certificates: [{cert: site.pem, key: site.key}], or acme",
+        );
+    }
+    let certificates = tls
+        .certificates
+        .iter()
+        .enumerate()
+        .filter_map(|(index, raw)| certificate(raw, &certificates_at.item(index), checks))
+        .collect();
+    if tls.min_version > tls.max_version {
+        checks.note(&at.key("min_version"), "is above max_version");
+    }
+    let path = |key: &str, path: &Option<raw::FilePath>| {
+        path.as_ref().map(|path| checks.path(&at.key(key), &path.0))
+    };
+    let session_ticket_key_file = path("session_ticket_key_file", &tls.session_ticket_key_file);
+    let text = |list: &Option<raw::OpensslList>| list.as_ref().map(|list| list.0.clone());
+    model::Tls {
+        certificates,
+        acme: tls
+            .acme
+            .as_ref()
+            .map(|raw| acme(raw, &at.key("acme"), state_dir, checks)),
+        min_version: version(tls.min_version),
+        max_version: version(tls.max_version),
+        ciphers: text(&tls.ciphers),
+        cipher_suites: text(&tls.cipher_suites),
+        groups: text(&tls.groups),
+        alpn: alpn(tls, listener, at, checks),
+        strict_sni: tls.strict_sni,
+        client_auth: client_auth(&tls.client_auth, &at.key("client_auth"), checks),
+        session_ticket_key_file,
+        handshake_timeout: checks.positive(&at.key("handshake_timeout"), tls.handshake_timeout, ""),
+    }
+}
+
+fn alpn(
+    tls: &raw::Tls,
+    listener: &raw::Listener,
+    at: &At<'_>,
+    checks: &mut Checks<'_>,
+) -> Vec<model::Alpn> {
+    let alpn_at = at.key("alpn");
+    if listener.protocol == raw::Protocol::Tls {
+        if tls.alpn.is_some() {
+            checks.note(
+                &alpn_at,
+                "has no meaning for protocol tls, where the servers speak",
+            );
+        }
+        return Vec::new();
+    }
+    let http2 = listener.http.http2.enabled;
+    let Some(written) = &tls.alpn else {
+        let all = [model::Alpn::H2, model::Alpn::Http11];
+        return all.into_iter().skip(usize::from(!http2)).collect();
+    };
+    let mut offered = Vec::with_capacity(written.len());
+    for (index, protocol) in written.iter().enumerate() {
+        let protocol = match protocol {
+            raw::Alpn::H2 => model::Alpn::H2,
+            raw::Alpn::Http11 => model::Alpn::Http11,
+        };
+        if protocol == model::Alpn::H2 && !http2 {
+            checks.note(
+                &alpn_at.item(index),
+                "is offered, but http.http2.enabled is false",
+            );
+        }
+        if offered.contains(&protocol) {
+            checks.note(&alpn_at.item(index), "is written twice");
+        }
+        offered.push(protocol);
+    }
+    offered
+}
+
+fn version(raw: raw::TlsVersion) -> model::TlsVersion {
+    match raw {
+        raw::TlsVersion::V12 => model::TlsVersion::V12,
+        raw::TlsVersion::V13 => model::TlsVersion::V13,
+    }
+}
+
+fn certificate(
+    raw: &raw::Certificate,
+    at: &At<'_>,
+    checks: &mut Checks<'_>,
+) -> Option<model::CertificateSource> {
+    let (key, file) = match (&raw.cert, &raw.bundle) {
+        (Some(cert), None) => ("cert", cert),
+        (None, Some(bundle)) => ("bundle", bundle),
+        (Some(_), Some(_)) => {
+            checks.note(
+                &at.key("bundle"),
+                "is written besides cert; write one of them",
+            );
+            return None;
+        }
+        (None, None) => {
+            checks.note(at, "needs cert (and key), or bundle");
+            return None;
+        }
+    };
+    if raw.bundle.is_some() && raw.key.is_some() {
+        checks.note(
+            &at.key("key"),
+            "has no meaning with bundle, which holds the key; write cert instead of bundle",
+        );
+    }
+    Some(model::CertificateSource {
+        cert: checks.path(&at.key(key), &file.0),
+        key: raw
+            .key
+            .as_ref()
+            .map(|key| checks.path(&at.key("key"), &key.0)),
+        password_file: raw
+            .password_file
+            .as_ref()
+            .map(|file| checks.path(&at.key("password_file"), &file.0)),
+    })
+}
+
+fn client_auth(
+    raw: &raw::ClientAuth,
+    at: &At<'_>,
+    checks: &mut Checks<'_>,
+) -> Option<model::ClientAuth> {
+    if raw.mode == raw::ClientAuthMode::None {
+        for key in ["ca", "crl"] {
+            let at = at.key(key);
+            if at.is_written() {
+                checks.note(
+                    &at,
+                    "has no effect with mode: none; write mode: optional or required",
+                );
+            }
+        }
+        if raw.forward {
+            checks.note(&at.key("forward"), "has no effect with mode: none");
+        }
+        return None;
+    }
+    let Some(ca) = &raw.ca else {
+        checks.note(
+            at,
+            "needs ca, the file of the authorities whose certificates are accepted",
+        );
+        return None;
+    };
+    Some(model::ClientAuth {
+        required: raw.mode == raw::ClientAuthMode::Required,
+        ca: checks.path(&at.key("ca"), &ca.0),
+        crl: raw
+            .crl
+            .as_ref()
+            .map(|crl| checks.path(&at.key("crl"), &crl.0)),
+        forward: raw.forward,
+    })
+}
+
+fn acme(raw: &raw::Acme, at: &At<'_>, state_dir: &Path, checks: &mut Checks<'_>) -> model::Acme {
+    let challenge = match raw.challenge {
+        raw::Challenge::Http01 => model::Challenge::Http01,
+        raw::Challenge::TlsAlpn01 => model::Challenge::TlsAlpn01,
+    };
+    let domains_at = at.key("domains");
+    let mut domains: Vec<Arc<str>> = Vec::with_capacity(raw.domains.len());
+    for (index, domain) in raw.domains.iter().enumerate() {
+        let name = domain.0.trim_end_matches('.').to_ascii_lowercase();
+        if name.starts_with("*.") {
+            checks.note(
+                &domains_at.item(index),
+                "is a wildcard, which authorities give for the challenge dns-01 alone; list the names",
+            );
+        }
+        if domains.iter().any(|known| **known == *name) {
+            checks.note(&domains_at.item(index), "is written twice");
+        } else {
+            domains.push(Arc::from(name));
+        }
+    }
+    model::Acme {
+        directory: raw.directory.0.clone(),
+        email: raw.email.as_ref().map(|email| email.0.clone()),
+        domains,
+        storage: raw.storage.as_ref().map_or_else(
+            || state_dir.join("acme"),
+            |path| checks.path(&at.key("storage"), &path.0),
+        ),
+        challenge,
+        external_account: raw.external_account.as_ref().map(|account| {
+            let at = at.key("external_account");
+            model::ExternalAccount {
+                key_id: account.key_id.0.clone(),
+                hmac_key_file: checks.path(&at.key("hmac_key_file"), &account.hmac_key_file.0),
+            }
+        }),
+        ca: raw.ca.as_ref().map(|ca| checks.path(&at.key("ca"), &ca.0)),
+    }
+}
+
+/// A pool's TLS.
+pub(super) fn upstream_tls(
+    raw: &raw::UpstreamTls,
+    at: &At<'_>,
+    checks: &mut Checks<'_>,
+) -> model::UpstreamTls {
+    if !raw.verify && raw.ca.is_some() {
+        checks.note(&at.key("ca"), "has no effect with verify: false");
+    }
+    model::UpstreamTls {
+        verify: raw.verify,
+        server_name: raw
+            .server_name
+            .as_ref()
+            .map(|name| Arc::from(name.0.as_str())),
+        ca: raw.ca.as_ref().map(|ca| checks.path(&at.key("ca"), &ca.0)),
+        certificate: raw
+            .certificate
+            .as_ref()
+            .and_then(|raw| certificate(raw, &at.key("certificate"), checks)),
+    }
+}

@@ -1,0 +1,118 @@
+//! What a client's bytes come through: the socket, or TLS on it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
+
+/// A client's connection below the protocol.
+#[derive(Debug)]
+pub enum Transport {
+    /// The socket itself.
+    Plain(TcpStream),
+    /// TLS, after its handshake.
+    Tls(Box<SslStream<TcpStream>>),
+}
+
+impl Transport {
+    /// The socket.
+    pub fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.get_ref(),
+        }
+    }
+
+    /// Our end's address.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket().local_addr()
+    }
+
+    /// Waits until there is something to read, or the end.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.readable().await,
+            Self::Tls(stream) if stream.ssl().pending() > 0 => Ok(()),
+            // A record is read in pieces, so that a look is needed to know that nothing more has come.
+            Self::Tls(stream) => stream.get_ref().peek(&mut [0]).await.map(drop),
+        }
+    }
+
+    /// Says goodbye in the words of the transport, then waits until the client has closed its side, for at most
+    /// `patience`: closing a socket with something unread in it resets the connection, and what was sent last is lost.
+    pub async fn close_gently(mut self, patience: Duration) {
+        let closed = async {
+            self.shutdown().await?;
+            let mut socket = match self {
+                Self::Plain(socket) => socket,
+                // What still comes is of no interest, so it isn't decrypted either.
+                Self::Tls(stream) => return drain_tls(*stream).await,
+            };
+            drain(&mut socket).await
+        };
+        drop(tokio::time::timeout(patience, closed).await);
+    }
+}
+
+async fn drain_tls(mut stream: SslStream<TcpStream>) -> io::Result<()> {
+    drain(stream.get_mut()).await
+}
+
+async fn drain(socket: &mut TcpStream) -> io::Result<()> {
+    let mut void = [0u8; 4096];
+    while socket.read(&mut void).await? > 0 {}
+    Ok(())
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+        }
+    }
+}
