@@ -10,12 +10,13 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::keys::Keys;
+use super::secured;
 use super::tables::session_table;
 use crate::admin;
 use crate::config::model::{self, Config};
@@ -27,6 +28,7 @@ use crate::observe::access_log::AccessLog;
 use crate::persistence::UnixTime;
 use crate::persistence::table::SessionTable;
 use crate::pool::Pool;
+use crate::tls::Terminator;
 
 /// How often the weights of servers in slow start are brought up to date.
 const SLOW_START_STEP: Duration = Duration::from_millis(100);
@@ -73,6 +75,8 @@ pub(super) struct Listening {
     pub(super) addresses: Mutex<Vec<SocketAddr>>,
     limits: Arc<Limits>,
     keepalive: model::TcpKeepalive,
+    /// `None` for the protocols without TLS.
+    terminator: Option<Arc<Terminator>>,
 }
 
 impl Instance {
@@ -81,6 +85,7 @@ impl Instance {
     pub fn new(
         config: &Config,
         keys: Keys,
+        mut terminators: HashMap<Arc<str>, Arc<Terminator>>,
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
         room: usize,
@@ -113,6 +118,7 @@ impl Instance {
                         metrics.listener(&model.name),
                     ),
                     keepalive: model.tcp_keepalive,
+                    terminator: terminators.remove(&model.name),
                 }
             })
             .collect();
@@ -181,6 +187,8 @@ impl Instance {
             }
         }
         self.state.lock().accepting = true;
+        self.background
+            .spawn(secured::keep_fresh(Arc::downgrade(self)));
         let instance = Arc::downgrade(self);
         self.background.spawn(async move {
             let mut ticks = tokio::time::interval(SLOW_START_STEP);
@@ -201,19 +209,33 @@ impl Instance {
         });
     }
 
+    /// Who ends TLS here.
+    pub(super) fn terminators(&self) -> impl Iterator<Item = &Arc<Terminator>> {
+        self.listeners
+            .iter()
+            .filter_map(|listening| listening.terminator.as_ref())
+    }
+
     fn accept_on(&self, listening: &Listening, socket: TcpListener) {
         let (proxy, shared) = (Arc::clone(&self.proxy), Arc::clone(&self.shared));
         let (http, connections) = (Arc::clone(&listening.http), self.connections.clone());
-        let serve = move |stream, peer, admitted| {
-            connections.spawn(connection::serve(
-                Arc::clone(&proxy),
-                Arc::clone(&shared),
-                Arc::clone(&http),
-                Transport::Plain(stream),
-                None,
-                peer,
-                admitted,
-            ));
+        let (terminator, drain) = (listening.terminator.clone(), Arc::clone(&self.drain));
+        let serve = move |socket: TcpStream, peer, admitted| {
+            let (proxy, shared) = (Arc::clone(&proxy), Arc::clone(&shared));
+            let (http, drain) = (Arc::clone(&http), Arc::clone(&drain));
+            let terminator = terminator.clone();
+            connections.spawn(async move {
+                let (transport, tls) = match terminator {
+                    None => (Transport::Plain(socket), None),
+                    Some(terminator) => {
+                        match terminator.accept(socket, peer, drain.begun()).await {
+                            Some((stream, tls)) => (Transport::Tls(Box::new(stream)), Some(tls)),
+                            None => return,
+                        }
+                    }
+                };
+                connection::serve(proxy, shared, http, transport, tls, peer, admitted).await;
+            });
         };
         // Tracked with the connections: those still in the backlog are to be served, too.
         self.connections.spawn(listen::accept(
@@ -255,6 +277,7 @@ impl Instance {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         refuse_what_needs_a_restart(&state.config, &config)?;
+        let mut secured = secured::load(&config).map_err(|error| error.to_string())?;
         state.keys = Keys::load(&config, &state.keys).map_err(|error| error.to_string())?;
 
         let mut old: HashMap<Arc<str>, Running> = state
@@ -279,6 +302,13 @@ impl Instance {
             let target = target(model, &sites);
             let site = Site::new(model, target, &self.metrics, &listening.requests);
             listening.http.site.store(Arc::new(site));
+            if let (Some(terminator), Some(loaded)) =
+                (&listening.terminator, secured.remove(&listening.name))
+                && let Err(trouble) = terminator.replace(loaded)
+            {
+                // It was tried when it was loaded.
+                tracing::error!(listener = &*listening.name, "{trouble}");
+            }
         }
         for removed in old.keys() {
             self.metrics.forget_pool(removed);
