@@ -53,7 +53,7 @@ pub async fn send_on(
     location: HeaderValue,
 ) -> Result<()> {
     let mut response = ResponseHeader::build(308, Some(4))?;
-    response.insert_header(header::LOCATION, location)?;
+    response.insert_header("Location", location)?;
     response.insert_header(header::CONTENT_LENGTH, 0)?;
     if let Some(id) = &context.request_id {
         response.insert_header("X-Request-Id", id.value())?;

@@ -144,7 +144,7 @@ fn distinguished_name(name: &X509NameRef) -> String {
                 _ => entry.object().to_string(),
             };
             let mut part = kind + "=";
-            match entry.data().as_utf8() {
+            match entry.data().to_string() {
                 Ok(text) => escape(text.as_bytes(), &mut part),
                 Err(_) => escape(entry.data().as_slice(), &mut part),
             }

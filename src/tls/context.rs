@@ -201,7 +201,8 @@ fn serve(
 }
 
 fn show(ssl: &mut SslRef, chosen: &Chosen) -> Result<(), ErrorStack> {
-    for identity in chosen.iter() {
+    for loaded in chosen.iter() {
+        let identity = &loaded.identity;
         ssl.set_certificate(&identity.leaf)?;
         for certificate in &identity.chain {
             ssl.add_chain_cert(certificate.clone())?;

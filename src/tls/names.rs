@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use openssl::pkey::Id;
 
-use super::certificate::{self, Identity};
+use super::certificate::{self, Loaded};
 
 /// The certificates for one name: at most one a kind of key, of which OpenSSL takes what the client can verify.
-pub type Chosen = Arc<[Arc<Identity>]>;
+pub type Chosen = Arc<[Arc<Loaded>]>;
 
 /// All certificates of a listener by the names that they cover.
 pub struct Names {
@@ -20,22 +20,22 @@ pub struct Names {
 
 impl Names {
     /// In the order of the configuration: of two certificates for the same name and kind of key, the first is taken.
-    pub fn new(identities: &[Arc<Identity>]) -> Self {
-        let mut exact: HashMap<Box<str>, Vec<Arc<Identity>>> = HashMap::new();
-        let mut wildcard: HashMap<Box<str>, Vec<Arc<Identity>>> = HashMap::new();
-        for identity in identities {
-            for name in certificate::names(&identity.leaf) {
+    pub fn new(certificates: &[Arc<Loaded>]) -> Self {
+        let mut exact: HashMap<Box<str>, Vec<Arc<Loaded>>> = HashMap::new();
+        let mut wildcard: HashMap<Box<str>, Vec<Arc<Loaded>>> = HashMap::new();
+        for loaded in certificates {
+            for name in certificate::names(&loaded.identity.leaf) {
                 let (names, name) = match name.strip_prefix("*.") {
                     Some(parent) => (&mut wildcard, Box::from(parent)),
                     None => (&mut exact, name.into_boxed_str()),
                 };
                 let chosen = names.entry(name).or_default();
-                if !chosen.iter().any(|other| kind(other) == kind(identity)) {
-                    chosen.push(Arc::clone(identity));
+                if !chosen.iter().any(|other| kind(other) == kind(loaded)) {
+                    chosen.push(Arc::clone(loaded));
                 }
             }
         }
-        let frozen = |names: HashMap<Box<str>, Vec<Arc<Identity>>>| {
+        let frozen = |names: HashMap<Box<str>, Vec<Arc<Loaded>>>| {
             names
                 .into_iter()
                 .map(|(name, chosen)| (name, Chosen::from(chosen)))
@@ -46,9 +46,9 @@ impl Names {
             wildcard: frozen(wildcard),
             default: None,
         };
-        names.default = identities.first().map(|first| {
+        names.default = certificates.first().map(|first| {
             // With whatever stands beside it for its name.
-            certificate::names(&first.leaf)
+            certificate::names(&first.identity.leaf)
                 .first()
                 .and_then(|name| names.written(name).filter(|all| holds(all, first)).cloned())
                 .unwrap_or_else(|| Chosen::from([Arc::clone(first)]))
@@ -79,10 +79,10 @@ impl Names {
     }
 }
 
-fn holds(chosen: &Chosen, identity: &Arc<Identity>) -> bool {
-    chosen.iter().any(|one| Arc::ptr_eq(one, identity))
+fn holds(chosen: &Chosen, loaded: &Arc<Loaded>) -> bool {
+    chosen.iter().any(|one| Arc::ptr_eq(one, loaded))
 }
 
-fn kind(identity: &Identity) -> Id {
-    identity.key.id()
+fn kind(loaded: &Loaded) -> Id {
+    loaded.identity.key.id()
 }

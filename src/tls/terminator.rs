@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
-use super::certificate::{self, Finding, Identity, Severity};
+use super::certificate::{self, Finding, Severity};
 use super::client_auth::{self, ClientAuthority};
 use super::context::{self, AlpnChallenges, Parts};
 use super::established::Established;
@@ -78,13 +78,6 @@ impl Loaded {
         self.certificates
             .iter()
             .flat_map(|(source, loaded)| loaded.findings.iter().map(move |found| (source, found)))
-    }
-
-    fn identities(&self) -> Vec<Arc<Identity>> {
-        self.certificates
-            .iter()
-            .map(|(_, loaded)| Arc::clone(&loaded.identity))
-            .collect()
     }
 }
 
@@ -200,9 +193,14 @@ impl Loaded {
         ticket_keys: Arc<TicketKeys>,
         challenges: Option<Arc<dyn AlpnChallenges>>,
     ) -> Result<SslContext, Trouble> {
+        let certificates: Vec<_> = self
+            .certificates
+            .iter()
+            .map(|(_, loaded)| Arc::clone(loaded))
+            .collect();
         context::build(Parts {
             settings: &self.settings,
-            names: Names::new(&self.identities()),
+            names: Names::new(&certificates),
             clients: self.clients.as_ref(),
             ticket_keys,
             challenges,
