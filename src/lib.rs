@@ -34,4 +34,5 @@ pub mod observe;
 pub mod persistence;
 pub mod pool;
 pub mod server;
+pub mod tls;
 pub mod upstream;

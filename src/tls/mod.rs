@@ -1,0 +1,3 @@
+//! TLS: reading, checking and converting certificates ([`certificate`]).
+
+pub mod certificate;
