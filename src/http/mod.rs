@@ -23,6 +23,8 @@ use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::client_address::Forwarding;
+use crate::dispatch;
+use crate::dispatch::Binding;
 use crate::headers::replace_lines;
 use crate::listen::Drain;
 use crate::observe::access_log::AccessLog;
@@ -32,7 +34,6 @@ use crate::upstream;
 mod answer;
 pub mod connection;
 mod context;
-mod dispatch;
 mod error_page;
 mod failure;
 mod head;
@@ -41,7 +42,6 @@ mod options;
 mod record;
 mod request_id;
 mod retry;
-mod session;
 mod site;
 mod trouble;
 
@@ -50,8 +50,7 @@ use context::{Context, Origin};
 use failure::{Failure, Verdict};
 use request_id::RequestId;
 use retry::{fail, judge, prepare_retry};
-use session::Binding;
-pub use site::{HttpListener, PoolSite, Site};
+pub use site::{HttpListener, Site};
 
 /// How long the rest of a request is still read that was answered before its end.
 const LATE_BODY: Duration = Duration::from_secs(2);
@@ -152,7 +151,9 @@ impl ProxyHttp for Edge {
         if way.lease.is_none() {
             let chosen = tokio::select! {
                 biased;
-                chosen = dispatch::choose(&target, &mut context.binding, &way.tried) => chosen,
+                chosen = dispatch::choose(&target, &mut context.binding, &way.tried) => {
+                    chosen.map_err(Failure::from)
+                }
                 // Nobody is to wait in the queue for a client that has gone.
                 () = gone(session) => Err(Failure::ClientGone),
             };

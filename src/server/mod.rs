@@ -15,6 +15,7 @@ mod instance;
 mod keys;
 mod life;
 mod process;
+mod service;
 mod tables;
 mod view;
 
@@ -118,8 +119,9 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
         }
         Ok::<_, StartError>(())
     })?;
-    access_log.flush();
     runtime.shutdown_timeout(LAST_BREATH);
+    // Last: a connection that is cut off writes its line when its task is dropped.
+    access_log.flush();
     tracing::info!("stopped");
     Ok(())
 }
