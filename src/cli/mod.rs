@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 pub mod cert;
 pub mod check;
 pub mod demo;
+mod files;
 pub mod run;
 pub mod schema;
 

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::failure::Failure;
 use super::request_id::RequestId;
-use super::session::Binding;
-use super::site::{Connection, PoolSite, Site};
+use super::site::{Connection, Site};
 use crate::balance::Slot;
 use crate::client_address::Client;
+use crate::dispatch::Binding;
+use crate::dispatch::PoolSite;
 use crate::pool::Lease;
 use crate::upstream::Keeping;
 

@@ -5,6 +5,7 @@
 use http::Method;
 
 use crate::config::model::Retries;
+use crate::dispatch::NoPlace;
 use crate::observe::{RetryReason, Termination};
 
 /// What went wrong with a request.
@@ -115,6 +116,17 @@ impl Failure {
                 | Self::ServerInvalid
                 | Self::ServerStatus(_)
         )
+    }
+}
+
+impl From<NoPlace> for Failure {
+    fn from(refused: NoPlace) -> Self {
+        match refused {
+            NoPlace::NoServer => Self::NoServer,
+            NoPlace::BoundServerUnavailable => Self::BoundServerUnavailable,
+            NoPlace::QueueFull => Self::QueueFull,
+            NoPlace::QueueTimeout => Self::QueueTimeout,
+        }
     }
 }
 

@@ -23,6 +23,8 @@ use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::client_address::Forwarding;
+use crate::dispatch;
+use crate::dispatch::Binding;
 use crate::headers::replace_lines;
 use crate::listen::Drain;
 use crate::observe::access_log::AccessLog;
@@ -33,7 +35,6 @@ mod answer;
 mod client_certificate;
 pub mod connection;
 mod context;
-mod dispatch;
 mod error_page;
 mod failure;
 mod head;
@@ -44,7 +45,6 @@ mod record;
 mod redirect;
 mod request_id;
 mod retry;
-mod session;
 mod site;
 mod trouble;
 
@@ -53,8 +53,7 @@ use context::{Context, Origin};
 use failure::{Failure, Verdict};
 use request_id::RequestId;
 use retry::{fail, judge, prepare_retry};
-use session::Binding;
-pub use site::{HttpListener, PoolSite, Site};
+pub use site::{HttpListener, Site};
 
 /// How long the rest of a request is still read that was answered before its end.
 const LATE_BODY: Duration = Duration::from_secs(2);
@@ -169,7 +168,9 @@ impl ProxyHttp for Edge {
         if way.lease.is_none() {
             let chosen = tokio::select! {
                 biased;
-                chosen = dispatch::choose(&target, &mut context.binding, &way.tried) => chosen,
+                chosen = dispatch::choose(&target, &mut context.binding, &way.tried) => {
+                    chosen.map_err(Failure::from)
+                }
                 // Nobody is to wait in the queue for a client that has gone.
                 () = gone(session) => Err(Failure::ClientGone),
             };

@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::server::configuration::ServerConf;
-use pingora_proxy::{HttpProxy, http_proxy};
+use pingora_proxy::http_proxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -17,11 +15,13 @@ use tokio_util::task::TaskTracker;
 
 use super::keys::Keys;
 use super::secured;
+use super::service::Service;
 use super::tables::session_table;
 use crate::admin;
 use crate::config::model::{self, Config};
+use crate::dispatch::PoolSite;
 use crate::health::Watch;
-use crate::http::{Edge, HttpListener, PoolSite, Shared, Site, connection};
+use crate::http::{Edge, Shared};
 use crate::listen::{self, Drain, Limits, Transport};
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
@@ -46,8 +46,6 @@ pub struct Instance {
     /// Client connections being served.
     pub(super) connections: TaskTracker,
     pub(super) state: Mutex<Changeable>,
-    shared: Arc<Shared>,
-    proxy: Arc<HttpProxy<Edge>>,
     background: TaskTracker,
 }
 
@@ -70,8 +68,8 @@ pub(super) struct Running {
 /// A listener and where it listens.
 pub(super) struct Listening {
     pub(super) name: Arc<str>,
-    pub(super) http: Arc<HttpListener>,
-    pub(super) requests: Arc<AtomicU64>,
+    pub(super) protocol: model::Protocol,
+    pub(super) service: Service,
     pub(super) addresses: Mutex<Vec<SocketAddr>>,
     limits: Arc<Limits>,
     keepalive: model::TcpKeepalive,
@@ -99,18 +97,23 @@ impl Instance {
             .collect();
         let process = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
         let sites = pool_sites(&pools, &keys);
+        let shared = Arc::new(Shared {
+            access_log: Arc::clone(&access_log),
+            drain: Arc::clone(&drain),
+        });
+        let proxy = Arc::new(http_proxy(
+            &Arc::new(pingora_conf(config)),
+            Edge::new(Arc::clone(&shared)),
+        ));
         let listeners = config
             .listeners
             .iter()
             .map(|model| {
-                let requests = Arc::new(AtomicU64::new(0));
-                let site = Site::new(model, target(model, &sites), &metrics, &requests);
+                let target = target(model, &sites);
                 Listening {
                     name: Arc::clone(&model.name),
-                    http: Arc::new(HttpListener {
-                        site: ArcSwap::from_pointee(site),
-                    }),
-                    requests,
+                    protocol: model.protocol,
+                    service: Service::new(model, target, &metrics, &proxy, &shared),
                     addresses: Mutex::default(),
                     limits: Limits::new(
                         Arc::clone(&process),
@@ -122,14 +125,6 @@ impl Instance {
                 }
             })
             .collect();
-        let shared = Arc::new(Shared {
-            access_log: Arc::clone(&access_log),
-            drain: Arc::clone(&drain),
-        });
-        let proxy = http_proxy(
-            &Arc::new(pingora_conf(config)),
-            Edge::new(Arc::clone(&shared)),
-        );
         Self {
             started: (SystemTime::now(), Instant::now()),
             metrics,
@@ -143,8 +138,6 @@ impl Instance {
                 keys,
                 accepting: false,
             }),
-            shared,
-            proxy: Arc::new(proxy),
             background,
         }
     }
@@ -217,24 +210,25 @@ impl Instance {
     }
 
     fn accept_on(&self, listening: &Listening, socket: TcpListener) {
-        let (proxy, shared) = (Arc::clone(&self.proxy), Arc::clone(&self.shared));
-        let (http, connections) = (Arc::clone(&listening.http), self.connections.clone());
+        let (service, connections) = (listening.service.clone(), self.connections.clone());
         let (terminator, drain) = (listening.terminator.clone(), Arc::clone(&self.drain));
-        let serve = move |socket: TcpStream, peer, admitted| {
-            let (proxy, shared) = (Arc::clone(&proxy), Arc::clone(&shared));
-            let (http, drain) = (Arc::clone(&http), Arc::clone(&drain));
-            let terminator = terminator.clone();
+        let serve = move |socket: TcpStream, peer, mut admitted| {
+            if !service.admits(peer, &mut admitted) {
+                return;
+            }
+            let Some(terminator) = terminator.clone() else {
+                let transport = Transport::Plain(socket);
+                service.spawn(&connections, transport, None, peer, admitted);
+                return;
+            };
+            let (service, drain) = (service.clone(), Arc::clone(&drain));
+            let tracker = connections.clone();
             connections.spawn(async move {
-                let (transport, tls) = match terminator {
-                    None => (Transport::Plain(socket), None),
-                    Some(terminator) => {
-                        match terminator.accept(socket, peer, drain.begun()).await {
-                            Some((stream, tls)) => (Transport::Tls(Box::new(stream)), Some(tls)),
-                            None => return,
-                        }
-                    }
-                };
-                connection::serve(proxy, shared, http, transport, tls, peer, admitted).await;
+                let accepted = terminator.accept(socket, peer, drain.begun()).await;
+                if let Some((stream, tls)) = accepted {
+                    let transport = Transport::Tls(Box::new(stream));
+                    service.spawn(&tracker, transport, Some(tls), peer, admitted);
+                }
             });
         };
         // Tracked with the connections: those still in the backlog are to be served, too.
@@ -300,8 +294,9 @@ impl Instance {
         let sites = pool_sites(&state.pools, &state.keys);
         for (listening, model) in self.listeners.iter().zip(&config.listeners) {
             let target = target(model, &sites);
-            let site = Site::new(model, target, &self.metrics, &listening.requests);
-            listening.http.site.store(Arc::new(site));
+            listening
+                .service
+                .reconfigure(model, target, &self.metrics);
             if let (Some(terminator), Some(loaded)) =
                 (&listening.terminator, secured.remove(&listening.name))
                 && let Err(trouble) = terminator.replace(loaded)

@@ -16,6 +16,7 @@ mod keys;
 mod life;
 mod process;
 mod secured;
+mod service;
 mod tables;
 mod view;
 
@@ -123,8 +124,9 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
         }
         Ok::<_, StartError>(())
     })?;
-    access_log.flush();
     runtime.shutdown_timeout(LAST_BREATH);
+    // Last: a connection that is cut off writes its line when its task is dropped.
+    access_log.flush();
     tracing::info!("stopped");
     Ok(())
 }
