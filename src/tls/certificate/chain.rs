@@ -94,7 +94,8 @@ fn find_leaf(certs: &[Placed], key: Option<&PKey<Private>>, now: SystemTime) -> 
             .filter(|other| other.position != placed.position);
         !others.any(|other| signed_by(&other.cert, &placed.cert))
     };
-    best(certs, now, fits)
+    // An authority's key is never meant where there is something that the authority signed.
+    best(certs, now, |placed| fits(placed) && signs_none(placed))
         .or_else(|| {
             best(certs, now, |placed| {
                 !may_sign(&placed.cert) && signs_none(placed) && has_issuer(&placed.cert)

@@ -47,7 +47,9 @@ impl Roots {
     /// These, too.
     #[must_use]
     pub fn with(mut self, more: Vec<X509>) -> Self {
-        more.into_iter().for_each(|root| self.add(root));
+        for root in more {
+            self.add(root);
+        }
         self
     }
 

@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(moment(at), "2023-11-14 22:13:20 UTC");
         let at = UNIX_EPOCH - Duration::from_secs(1);
         assert_eq!(moment(at), "1969-12-31 23:59:59 UTC");
-        let hours = |hours| Duration::from_secs(hours * 3600);
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
         assert_eq!(span(hours(49)), "2 days");
         assert_eq!(span(hours(47)), "47 hours");
         assert_eq!(span(Duration::from_secs(200)), "3 minutes");
