@@ -27,11 +27,9 @@ pub fn sh(pki: &Pki, script: &str) -> String {
 #[track_caller]
 pub fn sh_with_input(pki: &Pki, script: &str, input: &str) -> String {
     let bin = Path::new(BINARY).parent().unwrap().display();
-    let path = std::env::var("PATH").unwrap();
     let mut child = Command::new("sh")
-        .args(["-ec", script])
+        .args(["-ec", &format!("PATH='{bin}':$PATH\n{script}")])
         .current_dir(pki.dir())
-        .env("PATH", format!("{bin}:{path}"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -140,9 +138,9 @@ fn parse(stderr: &str) -> Vec<Problem> {
     for line in stderr.lines() {
         let last = problems.last_mut();
         if let Some(why) = line.strip_prefix("    why:  ") {
-            last.unwrap().why = why.to_owned();
+            last.unwrap().why.push_str(why);
         } else if let Some(mend) = line.strip_prefix("    mend: ") {
-            last.unwrap().mend = mend.to_owned();
+            last.unwrap().mend.push_str(mend);
         } else if let Some(command) = line.strip_prefix("          $ ") {
             last.unwrap().command = Some(command.to_owned());
         } else if let Some((place, what)) = line.split_once(": ") {

@@ -20,7 +20,7 @@ fn a_key_of_another_certificate() {
     let found = problem(&pki, args, Some(1), "the key does not match");
     assert_eq!(found.file, "other.key");
     // The digest that it tells is the one that `cert inspect` shows for the right key.
-    let digest = found.mend.split("SHA-256), ").nth(1).unwrap();
+    let digest = found.mend.split("SHA-256, ").nth(1).unwrap();
     let digest = digest.split(' ').next().unwrap();
     assert_eq!(digest.len(), 95);
     assert!(cert(&pki, "inspect site.key").stdout.contains(digest));

@@ -1,6 +1,6 @@
 //! Files that are something else than they are taken for.
 
-use super::{cert, is_good, is_mended, problem, sh};
+use super::{cert, is_good, is_mended, problem, sh, sh_with_input};
 use crate::common::*;
 
 fn site(pki: &Pki) -> Issued {
@@ -129,6 +129,28 @@ fn an_openssh_key_is_turned_into_one_that_serves() {
 }
 
 #[test]
+fn a_java_keystore_is_turned_into_a_pfx() {
+    let pki = Pki::new();
+    sh(
+        &pki,
+        "keytool -genkeypair -alias tomcat -keyalg EC -groupname secp256r1 -dname CN=lb.example.com -validity 90 \
+           -ext san=dns:lb.example.com -storetype JKS -keystore tomcat.jks -storepass secret -keypass secret",
+    );
+    let found = problem(&pki, "--cert tomcat.jks", None, "a Java keystore (JKS)");
+    sh_with_input(
+        &pki,
+        found.command.as_deref().unwrap(),
+        "secret\nsecret\nsecret\n",
+    );
+    pki.write("pw", "secret\n");
+    sh(
+        &pki,
+        "openssl pkcs12 -in tomcat.p12 -nokeys -passin pass:secret -out self.pem",
+    );
+    is_good(&pki, "--cert tomcat.p12 --password-file pw --ca self.pem");
+}
+
+#[test]
 fn what_lies_beside_the_certificates_is_told() {
     let pki = Pki::new();
     let site = site(&pki);
@@ -143,6 +165,21 @@ fn what_lies_beside_the_certificates_is_told() {
         Some(line),
         "beside the certificates there is a request for a certificate (CSR), which is passed over",
     );
+}
+
+#[test]
+fn a_chain_without_the_servers_certificate() {
+    let pki = Pki::new();
+    let site = site(&pki);
+    pki.write("leaf.crt", site.leaf_pem());
+    sh(&pki, "cp intermediate.pem chain.pem");
+    let args = "--cert chain.pem --key site.key";
+    let what = "the server's certificate is missing: here are only authorities', the first is Test Intermediate";
+    let found = problem(&pki, args, Some(1), what);
+    let command = "equipoise cert convert chain.pem SERVER -o chain.pem";
+    assert!(found.mend.contains(command), "{found:?}");
+    sh(&pki, &command.replace("SERVER", "leaf.crt"));
+    is_good(&pki, args);
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn an_intermediate_that_expired() {
         "openssl x509 -in intermediate.pem -signkey intermediate.key -x509toreq -copy_extensions copyall -out intermediate.csr 2>/dev/null ||
          openssl x509 -in intermediate.pem -signkey intermediate.key -x509toreq -out intermediate.csr
          printf 'basicConstraints=critical,CA:TRUE\\nsubjectKeyIdentifier=hash\\n' > ext
-         openssl x509 -req -in intermediate.csr -CA root.pem -CAkey root.key -days -5 -extfile ext -out old.pem
+         openssl x509 -req -in intermediate.csr -CA root.pem -CAkey root.key -days -1 -extfile ext -out old.pem
          cat leaf.pem old.pem > site.pem",
     );
     let line = std::fs::read_to_string(pki.path("leaf.pem"))
