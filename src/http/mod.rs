@@ -32,20 +32,23 @@ use crate::persistence::RequestView;
 use crate::upstream;
 
 mod answer;
+mod client_certificate;
 pub mod connection;
 mod context;
 mod error_page;
 mod failure;
 mod head;
 mod headers;
+mod host;
 mod options;
 mod record;
+mod redirect;
 mod request_id;
 mod retry;
 mod site;
 mod trouble;
 
-use answer::{answer, gone};
+use answer::{answer, gone, send_on};
 use context::{Context, Origin};
 use failure::{Failure, Verdict};
 use request_id::RequestId;
@@ -113,6 +116,22 @@ impl ProxyHttp for Edge {
             .get(X_REQUEST_ID)
             .filter(|_| client.trusted_peer)
             .and_then(RequestId::from_trusted);
+        context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
+        context.client = Some(client);
+        let tls = origin.connection.tls.as_ref();
+        if let Some(tls) = tls.filter(|tls| tls.strict_sni)
+            && !host::agrees(tls.sni.as_deref(), session.req_header())
+        {
+            return Err(fail(context, Failure::Misdirected));
+        }
+        if let Some(port) = site.redirect_https {
+            let request = session.req_header();
+            let Some(location) = redirect::location(request, request.raw_path(), port) else {
+                return Err(fail(context, Failure::BadRequest));
+            };
+            send_on(session, context, location).await?;
+            return Ok(true);
+        }
         let (path, query) = record::split_target(session.req_header().raw_path());
         let view = RequestView {
             headers: request,
@@ -123,8 +142,6 @@ impl ProxyHttp for Edge {
         if let Some(target) = &site.target {
             context.binding = Binding::read(target, &view, time.into()).await;
         }
-        context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
-        context.client = Some(client);
         if session.req_header().version == Version::HTTP_10 {
             // HTTP/1.0 knows no interim responses and can't ask for one (RFC 9110 sections 10.1.1, 15.2).
             session.req_header_mut().remove_header(&header::EXPECT);
@@ -230,7 +247,9 @@ impl ProxyHttp for Edge {
             return Ok(());
         };
         let site = &origin.site;
+        let tls = origin.connection.tls.as_ref();
         let mut fields = headers::Request(request);
+        client_certificate::forward(&mut fields, tls);
         if let Some(affinity) = site
             .target
             .as_ref()
@@ -243,7 +262,7 @@ impl ProxyHttp for Edge {
             &Forwarding {
                 peer: origin.connection.peer.ip().to_canonical(),
                 client,
-                https: origin.connection.tls.is_some(),
+                https: tls.is_some(),
                 local_port: origin.connection.local.port(),
             },
         );

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::http_proxy;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::keys::Keys;
+use super::secured;
 use super::service::Service;
 use super::tables::session_table;
 use crate::admin;
@@ -27,6 +28,7 @@ use crate::observe::access_log::AccessLog;
 use crate::persistence::UnixTime;
 use crate::persistence::table::SessionTable;
 use crate::pool::Pool;
+use crate::tls::Terminator;
 
 /// How often the weights of servers in slow start are brought up to date.
 const SLOW_START_STEP: Duration = Duration::from_millis(100);
@@ -71,6 +73,8 @@ pub(super) struct Listening {
     pub(super) addresses: Mutex<Vec<SocketAddr>>,
     limits: Arc<Limits>,
     keepalive: model::TcpKeepalive,
+    /// `None` for the protocols without TLS.
+    terminator: Option<Arc<Terminator>>,
 }
 
 impl Instance {
@@ -79,6 +83,7 @@ impl Instance {
     pub fn new(
         config: &Config,
         keys: Keys,
+        mut terminators: HashMap<Arc<str>, Arc<Terminator>>,
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
         room: usize,
@@ -116,6 +121,7 @@ impl Instance {
                         metrics.listener(&model.name),
                     ),
                     keepalive: model.tcp_keepalive,
+                    terminator: terminators.remove(&model.name),
                 }
             })
             .collect();
@@ -174,6 +180,8 @@ impl Instance {
             }
         }
         self.state.lock().accepting = true;
+        self.background
+            .spawn(secured::keep_fresh(Arc::downgrade(self)));
         let instance = Arc::downgrade(self);
         self.background.spawn(async move {
             let mut ticks = tokio::time::interval(SLOW_START_STEP);
@@ -194,13 +202,34 @@ impl Instance {
         });
     }
 
+    /// Who ends TLS here.
+    pub(super) fn terminators(&self) -> impl Iterator<Item = &Arc<Terminator>> {
+        self.listeners
+            .iter()
+            .filter_map(|listening| listening.terminator.as_ref())
+    }
+
     fn accept_on(&self, listening: &Listening, socket: TcpListener) {
         let (service, connections) = (listening.service.clone(), self.connections.clone());
-        let serve = move |stream, peer, mut admitted| {
-            if service.admits(peer, &mut admitted) {
-                let transport = Transport::Plain(stream);
-                service.spawn(&connections, transport, None, peer, admitted);
+        let (terminator, drain) = (listening.terminator.clone(), Arc::clone(&self.drain));
+        let serve = move |socket: TcpStream, peer, mut admitted| {
+            if !service.admits(peer, &mut admitted) {
+                return;
             }
+            let Some(terminator) = terminator.clone() else {
+                let transport = Transport::Plain(socket);
+                service.spawn(&connections, transport, None, peer, admitted);
+                return;
+            };
+            let (service, drain) = (service.clone(), Arc::clone(&drain));
+            let tracker = connections.clone();
+            connections.spawn(async move {
+                let accepted = terminator.accept(socket, peer, drain.begun()).await;
+                if let Some((stream, tls)) = accepted {
+                    let transport = Transport::Tls(Box::new(stream));
+                    service.spawn(&tracker, transport, Some(tls), peer, admitted);
+                }
+            });
         };
         // Tracked with the connections: those still in the backlog are to be served, too.
         self.connections.spawn(listen::accept(
@@ -242,6 +271,7 @@ impl Instance {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         refuse_what_needs_a_restart(&state.config, &config)?;
+        let mut secured = secured::load(&config).map_err(|error| error.to_string())?;
         state.keys = Keys::load(&config, &state.keys).map_err(|error| error.to_string())?;
 
         let mut old: HashMap<Arc<str>, Running> = state
@@ -264,7 +294,16 @@ impl Instance {
         let sites = pool_sites(&state.pools, &state.keys);
         for (listening, model) in self.listeners.iter().zip(&config.listeners) {
             let target = target(model, &sites);
-            listening.service.reconfigure(model, target, &self.metrics);
+            listening
+                .service
+                .reconfigure(model, target, &self.metrics);
+            if let (Some(terminator), Some(loaded)) =
+                (&listening.terminator, secured.remove(&listening.name))
+                && let Err(trouble) = terminator.replace(loaded)
+            {
+                // It was tried when it was loaded.
+                tracing::error!(listener = &*listening.name, "{trouble}");
+            }
         }
         for removed in old.keys() {
             self.metrics.forget_pool(removed);

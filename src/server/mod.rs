@@ -15,6 +15,7 @@ mod instance;
 mod keys;
 mod life;
 mod process;
+mod secured;
 mod service;
 mod tables;
 mod view;
@@ -52,6 +53,9 @@ pub enum StartError {
     /// The access log can't be opened.
     #[error("cannot open the access log: {0}")]
     AccessLog(std::io::Error),
+    /// A listener's TLS can't be served.
+    #[error(transparent)]
+    Tls(#[from] secured::TlsTrouble),
     /// A cookie key can't be read or kept.
     #[error(transparent)]
     Key(#[from] keys::KeyTrouble),
@@ -92,6 +96,7 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
     };
     let metrics = Metrics::new(SystemTime::now());
     let keys = Keys::load(config, &Keys::default())?;
+    let terminators = secured::terminators(secured::load(config)?, &metrics)?;
     let access_log = AccessLog::open(&config.logging.access_log, metrics.access_log_dropped())
         .map_err(StartError::AccessLog)?;
     let _pid_file = PidFile::write(config.server.pid_file.as_deref())?;
@@ -108,7 +113,7 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
         let signals = life::Signals::new().map_err(StartError::Signals)?;
         let instance = {
             let log = Arc::clone(&access_log);
-            Arc::new(Instance::new(config, keys, metrics, log, room))
+            Arc::new(Instance::new(config, keys, terminators, metrics, log, room))
         };
         let stop_admin = admin.map(|listener| instance.serve_admin(listener));
         instance.first_checks(FIRST_CHECKS).await;
