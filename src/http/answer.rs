@@ -67,10 +67,11 @@ pub async fn send_on(
         .await
 }
 
-/// Returns when the client has gone. As long as its request isn't read to the end, that can't be told.
+/// Returns when the client has gone. In HTTP/1 that can't be told as long as its request isn't read to the end.
 pub async fn gone(session: &mut Session) {
     let downstream = session.as_downstream_mut();
-    if !downstream.is_body_done() || downstream.read_body_or_idle(true).await.is_ok() {
+    let can_be_told = downstream.is_custom() || downstream.is_body_done();
+    if !can_be_told || downstream.read_body_or_idle(true).await.is_ok() {
         std::future::pending::<()>().await;
     }
 }

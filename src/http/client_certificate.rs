@@ -57,6 +57,7 @@ mod tests {
             version: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",
             sni: None,
+            http2: false,
             resumed: false,
             client,
             forward_client,

@@ -15,6 +15,7 @@ use crate::pool::Lease;
 use crate::upstream::Keeping;
 
 /// Where a request comes from and when: known before its first hook.
+#[derive(Clone)]
 pub struct Origin {
     /// The connection it came on.
     pub connection: Arc<Connection>,

@@ -104,6 +104,11 @@ impl ProxyHttp for Edge {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+        if context.origin.is_none() {
+            // HTTP/2 has no connection of its own to hand it over with.
+            let extensions = std::mem::take(session.req_header_mut().extensions_mut());
+            context.origin = extensions.get::<Origin>().cloned().map(Box::new);
+        }
         let Some(origin) = &context.origin else {
             return Err(fail(context, Failure::Internal));
         };
@@ -266,6 +271,13 @@ impl ProxyHttp for Edge {
                 local_port: origin.connection.local.port(),
             },
         );
+        if request.version == Version::HTTP_2
+            && session.req_header().headers.contains_key(header::TE)
+        {
+            // Pingora has removed it with all that is for one hop only, but gRPC's servers insist on it. From clients
+            // it can't say anything else in HTTP/2 (RFC 9113 section 8.2.2), and in HTTP/1 it may as well.
+            request.insert_header(header::TE, "trailers")?;
+        }
         if let Some(id) = &context.request_id {
             request.insert_header("X-Request-Id", id.value())?;
         }
@@ -420,6 +432,10 @@ impl ProxyHttp for Edge {
         error.retry.decide_reuse(client_reused);
         if *error.etype() == trouble::OURS {
             // Decided when it was made.
+            return error;
+        }
+        if *error.etype() == trouble::ANSWERED {
+            context.response_ended = true;
             return error;
         }
         let mut failure = trouble::classify(&error, session.as_downstream());

@@ -441,6 +441,7 @@ fn established(ssl: &SslRef, serving: &Serving) -> Result<Established, &'static 
             let name = name.strip_suffix('.').unwrap_or(name);
             name.to_ascii_lowercase().into_boxed_str()
         }),
+        http2: ssl.selected_alpn_protocol() == Some(model::Alpn::H2.wire()),
         resumed: ssl.session_reused(),
         client: client_auth::shown(ssl)?,
         forward_client: serving.forward_client,

@@ -6,7 +6,7 @@ use openssl::ssl::SslVersion;
 
 use super::{NAME, usual};
 use crate::common::{
-    Answer, Client, Equipoise, Origin, Pki, SOON, Setup, Tls, eventually, get,
+    Answer, Body, Client, Equipoise, Origin, Pki, SOON, Setup, Tls, eventually, get,
 };
 
 #[test]
