@@ -138,6 +138,22 @@ pub fn is_reset(mut stream: &TcpStream) {
     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
 }
 
+/// Closed without a word, one way or the other.
+#[track_caller]
+pub fn is_closed(mut stream: &TcpStream) {
+    match stream.read(&mut [0]) {
+        Ok(0) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        other => panic!("neither end nor reset: {other:?}"),
+    }
+}
+
+/// Nobody takes what is sent any more. (Who has read an end can't read that there was a reset after it.)
+#[track_caller]
+pub fn takes_nothing_more(mut stream: &TcpStream) {
+    eventually(SOON, || stream.write(b"?").is_err());
+}
+
 /// Whether it is still open and silent, for a moment.
 #[track_caller]
 pub fn stays_open(stream: &TcpStream, span: Duration) {

@@ -9,10 +9,9 @@ fn at_a_stop_connections_go_on_to_their_end() {
     let backend = Backend::start("a");
     let mut lb = before(&[&backend]).start();
     let (client, server) = pair(&lb, &backend);
+    let web = lb.web();
     lb.signal(Signal::SIGTERM);
-    eventually(SOON, || {
-        TcpStream::connect(lb.web_before_the_end()).is_err()
-    });
+    eventually(SOON, || TcpStream::connect(web).is_err());
     say(&client, b"not done yet");
     hears(&server, b"not done yet");
     say(&server, b"nor am I");
@@ -21,8 +20,13 @@ fn at_a_stop_connections_go_on_to_their_end() {
     drop(client);
     ends_orderly(&server);
     drop(server);
+    eventually(SOON, || {
+        // Those of the connections above that were still let in.
+        backend.came();
+        !lb.is_running()
+    });
     assert_eq!(lb.wait_exit(SOON).code(), Some(0));
-    assert_eq!(ended_with(&lb, "complete")["bytes_in"], 12);
+    lb.wait_logged(|line| line["termination"] == "complete" && line["bytes_in"] == 12);
 }
 
 #[test]
@@ -89,15 +93,4 @@ fn a_reload_changes_timeouts_of_new_connections() {
     is_reset(&impatient);
     say(&client, b"patient");
     hears(&server, b"patient");
-}
-
-trait BeforeTheEnd {
-    fn web_before_the_end(&self) -> SocketAddr;
-}
-
-impl BeforeTheEnd for Equipoise {
-    /// As the status tells it, while the admin listener still answers.
-    fn web_before_the_end(&self) -> SocketAddr {
-        self.web()
-    }
 }

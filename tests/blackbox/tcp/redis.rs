@@ -19,24 +19,14 @@ fn redis_works_through_it() {
     let load = run(
         "redis-benchmark",
         &[
-            "-p",
-            &port,
-            "-q",
-            "-t",
-            "set,get,lrange_100",
-            "-n",
-            "20000",
-            "-c",
-            "50",
-            "-P",
-            "16",
-            "-d",
-            "3000",
+            "-p", &port, "-q", "-t", "set,get", "-n", "3000", "-c", "20", "-P", "16", "-d", "3000",
         ],
     );
     assert!(load.contains("GET:"), "{load}");
     lb.wait_idle();
-    let lines = lb.access_log();
-    assert!(lines.len() >= 102, "{}", lines.len());
+    // Two clients and twice twenty.
+    let lines = eventually(SOON, || {
+        Some(lb.access_log()).filter(|lines| lines.len() >= 42)
+    });
     assert!(lines.iter().all(|line| line["server"] == "redis"));
 }
