@@ -42,4 +42,5 @@ mod regressions;
 mod reload;
 mod scenarios;
 mod sessions;
+mod tcp;
 mod tls;
