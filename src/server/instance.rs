@@ -15,8 +15,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::acme;
 use super::keys::Keys;
 use super::tables::session_table;
+use crate::acme::{Challenges, Manager};
 use crate::admin;
 use crate::config::model::{self, Config};
 use crate::health::Watch;
@@ -46,6 +48,7 @@ pub struct Instance {
     pub(super) state: Mutex<Changeable>,
     shared: Arc<Shared>,
     proxy: Arc<HttpProxy<Edge>>,
+    certificates: Manager,
     background: TaskTracker,
 }
 
@@ -116,9 +119,12 @@ impl Instance {
                 }
             })
             .collect();
+        let challenges: Arc<Challenges> = Arc::default();
+        let certificates = acme::start(config, &challenges, &metrics, &background);
         let shared = Arc::new(Shared {
             access_log: Arc::clone(&access_log),
             drain: Arc::clone(&drain),
+            challenges,
         });
         let proxy = http_proxy(
             &Arc::new(pingora_conf(config)),
@@ -139,6 +145,7 @@ impl Instance {
             }),
             shared,
             proxy: Arc::new(proxy),
+            certificates,
             background,
         }
     }
@@ -256,6 +263,7 @@ impl Instance {
         let state = &mut *guard;
         refuse_what_needs_a_restart(&state.config, &config)?;
         state.keys = Keys::load(&config, &state.keys).map_err(|error| error.to_string())?;
+        acme::prepare(&config);
 
         let mut old: HashMap<Arc<str>, Running> = state
             .pools
@@ -283,6 +291,7 @@ impl Instance {
         for removed in old.keys() {
             self.metrics.forget_pool(removed);
         }
+        acme::apply(&self.certificates, &config);
         state.config = config;
         Ok(())
     }

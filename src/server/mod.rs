@@ -11,6 +11,7 @@ use crate::observe;
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
 
+mod acme;
 mod instance;
 mod keys;
 mod life;
@@ -95,6 +96,7 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
         .map_err(StartError::AccessLog)?;
     let _pid_file = PidFile::write(config.server.pid_file.as_deref())?;
     process::drop_privileges(&config.server)?;
+    acme::prepare(config);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.server.threads)

@@ -38,6 +38,7 @@ pub(super) struct Families {
     pub(super) table_evictions: IntCounterVec,
     pub(super) store_requests: IntCounterVec,
     pub(super) store_up: IntGaugeVec,
+    pub(super) acme_orders: IntCounterVec,
     pub(super) config_reloads: IntCounterVec,
     pub(super) config_last_reload: Gauge,
     pub(super) access_log_dropped: IntCounter,
@@ -162,6 +163,11 @@ impl Families {
                 "equipoise_session_store_up",
                 "1 while the shared store of the pool's session table answers.",
                 &["pool"],
+            ),
+            acme_orders: build.counters(
+                "equipoise_acme_orders_total",
+                "Tries to obtain a certificate by ACME, by result.",
+                &["result"],
             ),
             config_reloads: build.counters(
                 "equipoise_config_reloads_total",
