@@ -56,9 +56,9 @@ pub enum Standing {
 pub struct Failure {
     /// Failures in a row.
     pub failures: u32,
-    /// When it failed, in seconds since 1970.
+    /// When it failed, in milliseconds since 1970.
     pub at: u64,
-    /// When to try again.
+    /// When to try again, likewise.
     pub next: u64,
 }
 

@@ -250,7 +250,6 @@ impl Worker {
     }
 
     async fn succeeded(&mut self) -> Duration {
-        self.orders.success.inc();
         self.state.failure = None;
         self.state.chance = rand::random();
         if let Standing::There(certificate) = self.look().await {
@@ -260,6 +259,7 @@ impl Worker {
                 self.title()
             );
         }
+        self.orders.success.inc();
         Duration::ZERO
     }
 
@@ -270,7 +270,6 @@ impl Worker {
         asked: Option<Duration>,
         lock: Option<Lock>,
     ) -> Duration {
-        self.orders.failure.inc();
         let now = SystemTime::now();
         let before = self.state.failure.map_or(0, |failure| failure.failures);
         let failures = before.saturating_add(1);
@@ -279,7 +278,7 @@ impl Worker {
         let failure = Failure {
             failures,
             at,
-            next: at.saturating_add(pause.as_secs()),
+            next: at.saturating_add(millis(pause)),
         };
         self.state.failure = Some(failure);
         if let Some(lock) = lock {
@@ -304,6 +303,7 @@ impl Worker {
                 tracing::error!("ACME: {title}: no certificate: {reason}; trying again in {again}")
             }
         }
+        self.orders.failure.inc();
         pause.min(LOOK_AGAIN)
     }
 
@@ -375,7 +375,7 @@ impl State {
         if let Some(failure) = &mut self.failure {
             failure.next = failure
                 .next
-                .min(failure.at.saturating_add(FIRST_PAUSE.as_secs()));
+                .min(failure.at.saturating_add(millis(FIRST_PAUSE)));
         }
     }
 }
@@ -386,7 +386,7 @@ impl Failure {
         let left = self.next.saturating_sub(unix(now));
         let all = self.next.saturating_sub(self.at);
         let left = left.min(all);
-        (left > 0).then(|| Duration::from_secs(left))
+        (left > 0).then(|| Duration::from_millis(left))
     }
 }
 
@@ -417,10 +417,13 @@ fn span(span: Duration) -> String {
     }
 }
 
+/// Milliseconds since 1970. A reload may come within a second of a failure.
 fn unix(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
+    millis(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -432,8 +435,8 @@ mod tests {
     fn a_failure_is_waited_out_and_no_clock_makes_it_longer() {
         let failure = Failure {
             failures: 2,
-            at: 1000,
-            next: 1120,
+            at: 1_000_000,
+            next: 1_120_000,
         };
         let left = |now| failure.left(at(now)).map(|left| left.as_secs());
         assert_eq!(left(1000), Some(120));
@@ -448,8 +451,8 @@ mod tests {
             since: at(0),
             failure: Some(Failure {
                 failures: 9,
-                at: 1000,
-                next: 50_000,
+                at: 1_000_000,
+                next: 50_000_000,
             }),
             advice: None,
             busy: false,

@@ -45,9 +45,8 @@ fn a_certificate_is_obtained_by_http_01_and_kept() {
 fn what_is_secret_is_its_owners_alone_and_answers_end_with_the_order() {
     let (port, storage) = (ReservedPort::new(), Storage::new());
     let pebble = Authority::asking_at(&port).start();
-    let _lb = Node::at(&port)
-        .obtaining(&["www.example.com"], &pebble, &storage)
-        .start();
+    let node = Node::at(&port).obtaining(&["www.example.com"], &pebble, &storage);
+    let _lb = node.start();
     eventually(LONG, || storage.certificate("www.example.com"));
     let files = storage.files();
     for wanted in ["account.json", "site.pem"] {

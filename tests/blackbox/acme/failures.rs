@@ -54,9 +54,8 @@ fn an_authority_that_wants_an_external_account_says_so() {
     let pebble = Authority::asking_at(&port)
         .external_account("kid-1", KEY)
         .start();
-    let lb = Node::at(&port)
-        .obtaining(&["www.example.com"], &pebble, &storage)
-        .start();
+    let node = Node::at(&port).obtaining(&["www.example.com"], &pebble, &storage);
+    let lb = node.start();
     eventually(LONG, || orders(&lb, "failure") == 1.0);
     let log = lb.stderr();
     assert!(log.contains("set acme.external_account"), "{log}");
@@ -67,9 +66,8 @@ fn a_name_that_the_authority_can_not_reach_us_by_is_told_and_tried_again_later()
     let (port, storage) = (ReservedPort::new(), Storage::new());
     let pebble = Authority::asking_at(&port).start();
     // Nobody listens at the port that the authority asks at.
-    let lb = Node::aside()
-        .obtaining(&["www.example.com"], &pebble, &storage)
-        .start();
+    let node = Node::aside().obtaining(&["www.example.com"], &pebble, &storage);
+    let lb = node.start();
     eventually(LONG, || orders(&lb, "failure") == 1.0);
     let log = lb.stderr();
     assert!(
@@ -96,9 +94,8 @@ fn an_authority_whose_own_certificate_is_not_to_be_trusted_is_not_asked() {
     let (port, storage) = (ReservedPort::new(), Storage::new());
     let pebble = Authority::asking_at(&port).start();
     let more = format!("storage: {}", storage.path().display());
-    let lb = Node::at(&port)
-        .with(&["www.example.com"], &pebble.directory(), &more)
-        .start();
+    let node = Node::at(&port).with(&["www.example.com"], &pebble.directory(), &more);
+    let lb = node.start();
     eventually(LONG, || orders(&lb, "failure") == 1.0);
     let log = lb.stderr();
     assert!(
@@ -118,9 +115,8 @@ fn a_storage_that_can_not_be_written_is_told_and_the_rest_works() {
         pebble.ca().display(),
         storage.path().display()
     );
-    let mut lb = Node::at(&port)
-        .with(&["www.example.com"], &pebble.directory(), &more)
-        .start();
+    let node = Node::at(&port).with(&["www.example.com"], &pebble.directory(), &more);
+    let mut lb = node.start();
     eventually(LONG, || orders(&lb, "failure") == 1.0);
     let log = lb.stderr();
     assert!(log.contains("acme.storage can't be used"), "{log}");
@@ -145,7 +141,7 @@ fn a_spoiled_account_and_a_spoiled_certificate_are_made_anew() {
     assert_eq!(pebble.accounts(), 2);
     let log = lb.stderr();
     assert!(
-        log.contains("account.json: holds no account; making a new one"),
+        log.contains("account.json: holds no account; making a new account"),
         "{log}"
     );
     assert!(

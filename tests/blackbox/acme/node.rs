@@ -14,7 +14,7 @@ pub const LONG: Duration = Duration::from_secs(30);
 /// A storage, which several nodes may share.
 pub struct Storage(TempDir);
 
-/// A node: a listener `web` for http, and some for https.
+/// A node: a listener `web` for http, and some for https. Its server lives as long as this does.
 pub struct Node {
     origin: Origin,
     bind: String,

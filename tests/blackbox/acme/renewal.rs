@@ -14,9 +14,8 @@ const VALIDITY: Duration = Duration::from_secs(12);
 fn a_certificate_is_renewed_while_it_is_valid_and_is_there_all_the_time() {
     let (port, storage) = (ReservedPort::new(), Storage::new());
     let pebble = Authority::asking_at(&port).validity(VALIDITY).start();
-    let lb = Node::at(&port)
-        .obtaining(&["www.example.com"], &pebble, &storage)
-        .start();
+    let node = Node::at(&port).obtaining(&["www.example.com"], &pebble, &storage);
+    let lb = node.start();
     let first = eventually(LONG, || storage.certificate("www.example.com"));
     let second = eventually(LONG, || {
         let now = storage
@@ -41,9 +40,8 @@ fn a_certificate_is_renewed_while_it_is_valid_and_is_there_all_the_time() {
 fn an_authority_that_is_away_leaves_the_certificate_in_use() {
     let (port, storage) = (ReservedPort::new(), Storage::new());
     let mut pebble = Authority::asking_at(&port).validity(VALIDITY).start();
-    let mut lb = Node::at(&port)
-        .obtaining(&["www.example.com"], &pebble, &storage)
-        .start();
+    let node = Node::at(&port).obtaining(&["www.example.com"], &pebble, &storage);
+    let mut lb = node.start();
     let before = eventually(LONG, || storage.certificate("www.example.com"));
     pebble.kill();
     eventually(LONG, || orders(&lb, "failure") >= 1.0);
@@ -63,9 +61,8 @@ fn an_authority_that_is_away_leaves_the_certificate_in_use() {
 fn names_that_are_added_by_a_reload_are_obtained_and_the_old_certificate_serves_meanwhile() {
     let (port, storage) = (ReservedPort::new(), Storage::new());
     let pebble = Authority::asking_at(&port).start();
-    let lb = Node::at(&port)
-        .obtaining(&["www.example.com"], &pebble, &storage)
-        .start();
+    let node = Node::at(&port).obtaining(&["www.example.com"], &pebble, &storage);
+    let lb = node.start();
     let before = eventually(LONG, || storage.certificate("www.example.com"));
     // While the authority can't issue, too.
     pebble.signal(nix::sys::signal::Signal::SIGSTOP);

@@ -43,13 +43,11 @@ fn whichever_node_is_asked_can_answer() {
     let (port, storage) = (ReservedPort::new(), Storage::new());
     let pebble = Authority::asking_at(&port).start();
     // The authority reaches this one alone, which wants another certificate.
-    let asked = Node::at(&port)
-        .obtaining(&["a.example.com"], &pebble, &storage)
-        .start();
+    let reached = Node::at(&port).obtaining(&["a.example.com"], &pebble, &storage);
+    let asked = reached.start();
     eventually(LONG, || storage.certificate("a.example.com"));
-    let obtaining = Node::aside()
-        .obtaining(&["b.example.com"], &pebble, &storage)
-        .start();
+    let aside = Node::aside().obtaining(&["b.example.com"], &pebble, &storage);
+    let obtaining = aside.start();
     eventually(LONG, || storage.certificate("b.example.com"));
     eventually(SOON, || orders(&obtaining, "success") == 1.0);
     assert_eq!(orders(&asked, "success"), 1.0);
