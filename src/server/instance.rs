@@ -13,10 +13,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::acme;
 use super::keys::Keys;
 use super::secured;
 use super::service::Service;
 use super::tables::session_table;
+use crate::acme::{Challenges, Manager};
 use crate::admin;
 use crate::config::model::{self, Config};
 use crate::dispatch::PoolSite;
@@ -46,6 +48,7 @@ pub struct Instance {
     /// Client connections being served.
     pub(super) connections: TaskTracker,
     pub(super) state: Mutex<Changeable>,
+    certificates: Manager,
     background: TaskTracker,
 }
 
@@ -80,10 +83,12 @@ pub(super) struct Listening {
 impl Instance {
     /// Puts an instance together; servers are watched from now on. Must be called within a runtime.
     /// `room` is how many client connections may be held.
+    #[expect(clippy::too_many_arguments, reason = "what was made while there were privileges")]
     pub fn new(
         config: &Config,
         keys: Keys,
         mut terminators: HashMap<Arc<str>, Arc<Terminator>>,
+        challenges: Arc<Challenges>,
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
         room: usize,
@@ -97,9 +102,11 @@ impl Instance {
             .collect();
         let process = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
         let sites = pool_sites(&pools, &keys);
+        let certificates = acme::start(config, &challenges, &metrics, &background);
         let shared = Arc::new(Shared {
             access_log: Arc::clone(&access_log),
             drain: Arc::clone(&drain),
+            challenges,
         });
         let proxy = Arc::new(http_proxy(
             &Arc::new(pingora_conf(config)),
@@ -138,6 +145,7 @@ impl Instance {
                 keys,
                 accepting: false,
             }),
+            certificates,
             background,
         }
     }
@@ -271,6 +279,7 @@ impl Instance {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         refuse_what_needs_a_restart(&state.config, &config)?;
+        acme::prepare(&config);
         let mut secured = secured::load(&config).map_err(|error| error.to_string())?;
         state.keys = Keys::load(&config, &state.keys).map_err(|error| error.to_string())?;
 
@@ -308,6 +317,7 @@ impl Instance {
         for removed in old.keys() {
             self.metrics.forget_pool(removed);
         }
+        acme::apply(&self.certificates, &config);
         state.config = config;
         Ok(())
     }

@@ -25,6 +25,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod acme;
 mod availability;
 mod balancing;
 mod certificates;

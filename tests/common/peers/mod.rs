@@ -3,6 +3,7 @@
 mod apache;
 mod haproxy;
 mod nginx;
+mod pebble;
 mod process;
 mod redis;
 mod tomcat;
@@ -10,6 +11,7 @@ mod tomcat;
 pub use apache::Apache;
 pub use haproxy::Haproxy;
 pub use nginx::Nginx;
+pub use pebble::{Authority, Pebble};
 pub use process::{Peer, Ready, program, run};
 pub use redis::Redis;
 pub use tomcat::{Tomcat, Tomcats};
