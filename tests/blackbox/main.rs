@@ -27,6 +27,7 @@ mod common;
 
 mod availability;
 mod balancing;
+mod certificates;
 mod client_address;
 mod configuration;
 mod deploy;
