@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::config::{self, Config, Loaded, Problem, Problems, model};
 use crate::persistence::Keyring;
+use crate::upstream::Link;
 
 /// What `check` is told.
 #[derive(Debug, Clone, clap::Args)]
@@ -35,7 +36,8 @@ pub fn run(args: &Args) -> u8 {
     let result = config::load_with_places(&args.config, &config::environment);
     let (config, problems, warnings) = match result {
         Ok(loaded) => {
-            let secrets = secrets(&loaded);
+            let mut secrets = secrets(&loaded);
+            secrets.problems.extend(links(&loaded));
             (Some(loaded.config), secrets.problems, secrets.warnings)
         }
         Err(problems) => (None, problems, Vec::new()),
@@ -78,6 +80,16 @@ fn secrets(loaded: &Loaded) -> Secrets {
         }
     }
     found
+}
+
+/// Reads the files of the pools' TLS, as a start would.
+fn links(loaded: &Loaded) -> Vec<Problem> {
+    let unusable = |pool: &model::Pool| {
+        let unusable = Link::load(pool, None).err()?;
+        let at = ["pools", &*pool.name, "tls", unusable.key];
+        Some(loaded.problem(&at, unusable.message))
+    };
+    loaded.config.pools.iter().filter_map(unusable).collect()
 }
 
 fn print_text(

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::keys::Keys;
+use super::links::Links;
 use super::tables::session_table;
 use crate::admin;
 use crate::config::model::{self, Config};
@@ -27,6 +28,7 @@ use crate::observe::access_log::AccessLog;
 use crate::persistence::UnixTime;
 use crate::persistence::table::SessionTable;
 use crate::pool::Pool;
+use crate::upstream::Link;
 
 /// How often the weights of servers in slow start are brought up to date.
 const SLOW_START_STEP: Duration = Duration::from_millis(100);
@@ -54,6 +56,7 @@ pub(super) struct Changeable {
     pub(super) config: Config,
     pub(super) pools: Vec<Running>,
     keys: Keys,
+    links: Links,
     /// Set once connections are accepted.
     pub(super) accepting: bool,
 }
@@ -62,6 +65,7 @@ pub(super) struct Changeable {
 pub(super) struct Running {
     pub(super) pool: Arc<Pool>,
     watch: Arc<Watch>,
+    link: Arc<Link>,
     table: Option<Arc<SessionTable>>,
 }
 
@@ -81,6 +85,7 @@ impl Instance {
     pub fn new(
         config: &Config,
         keys: Keys,
+        links: Links,
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
         room: usize,
@@ -90,7 +95,8 @@ impl Instance {
         let pools: Vec<Running> = config
             .pools
             .iter()
-            .map(|model| Running::start(model, &metrics, &background))
+            .zip(links.iter())
+            .map(|(model, link)| Running::start(model, link, &metrics, &background))
             .collect();
         let process = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
         let sites = pool_sites(&pools, &keys);
@@ -135,6 +141,7 @@ impl Instance {
                 config: config.clone(),
                 pools,
                 keys,
+                links,
                 accepting: false,
             }),
             shared,
@@ -255,22 +262,25 @@ impl Instance {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         refuse_what_needs_a_restart(&state.config, &config)?;
-        state.keys = Keys::load(&config, &state.keys).map_err(|error| error.to_string())?;
+        let keys = Keys::load(&config, &state.keys).map_err(|error| error.to_string())?;
+        state.links = Links::load(&config, &state.links).map_err(|error| error.to_string())?;
+        state.keys = keys;
 
         let mut old: HashMap<Arc<str>, Running> = state
             .pools
             .drain(..)
             .map(|running| (Arc::clone(running.pool.name()), running))
             .collect();
-        for model in &config.pools {
+        for (model, link) in config.pools.iter().zip(state.links.iter()) {
             let running = match old.remove(&model.name) {
                 Some(mut running) => {
                     running.pool.reconcile(model);
-                    running.watch.sync();
+                    running.link = Arc::clone(link);
+                    running.watch.sync(link);
                     running.table = session_table(model, running.table.take(), &self.metrics);
                     running
                 }
-                None => Running::start(model, &self.metrics, &self.background),
+                None => Running::start(model, link, &self.metrics, &self.background),
             };
             state.pools.push(running);
         }
@@ -289,11 +299,22 @@ impl Instance {
 }
 
 impl Running {
-    fn start(model: &model::Pool, metrics: &Arc<Metrics>, tracker: &TaskTracker) -> Self {
+    fn start(
+        model: &model::Pool,
+        link: &Arc<Link>,
+        metrics: &Arc<Metrics>,
+        tracker: &TaskTracker,
+    ) -> Self {
         let pool = Pool::new(model, metrics);
-        let watch = Arc::new(Watch::start(&pool, tracker));
+        let watch = Arc::new(Watch::start(&pool, link, tracker));
+        let link = Arc::clone(link);
         let table = session_table(model, None, metrics);
-        Self { pool, watch, table }
+        Self {
+            pool,
+            watch,
+            link,
+            table,
+        }
     }
 }
 
@@ -304,7 +325,12 @@ fn pool_sites(pools: &[Running], keys: &Keys) -> HashMap<Arc<str>, Arc<PoolSite>
             let keyring = keys.of(&running.pool.settings()).cloned();
             (
                 Arc::clone(running.pool.name()),
-                PoolSite::new(&running.pool, keyring.as_ref(), running.table.clone()),
+                PoolSite::new(
+                    &running.pool,
+                    Arc::clone(&running.link),
+                    keyring.as_ref(),
+                    running.table.clone(),
+                ),
             )
         })
         .collect()

@@ -14,12 +14,14 @@ use crate::observe::access_log::AccessLog;
 mod instance;
 mod keys;
 mod life;
+mod links;
 mod process;
 mod tables;
 mod view;
 
 use instance::Instance;
 use keys::Keys;
+use links::Links;
 use process::PidFile;
 
 /// How long the start waits for the servers' first checks before it accepts connections, which wait in
@@ -54,6 +56,9 @@ pub enum StartError {
     /// A cookie key can't be read or kept.
     #[error(transparent)]
     Key(#[from] keys::KeyTrouble),
+    /// A file of a pool's TLS can't be used.
+    #[error(transparent)]
+    Link(#[from] links::LinkTrouble),
     /// What an operating system's service manager wants of a process failed.
     #[error(transparent)]
     Process(#[from] process::ProcessError),
@@ -91,6 +96,7 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
     };
     let metrics = Metrics::new(SystemTime::now());
     let keys = Keys::load(config, &Keys::default())?;
+    let links = Links::load(config, &Links::default())?;
     let access_log = AccessLog::open(&config.logging.access_log, metrics.access_log_dropped())
         .map_err(StartError::AccessLog)?;
     let _pid_file = PidFile::write(config.server.pid_file.as_deref())?;
@@ -107,7 +113,7 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
         let signals = life::Signals::new().map_err(StartError::Signals)?;
         let instance = {
             let log = Arc::clone(&access_log);
-            Arc::new(Instance::new(config, keys, metrics, log, room))
+            Arc::new(Instance::new(config, keys, links, metrics, log, room))
         };
         let stop_admin = admin.map(|listener| instance.serve_admin(listener));
         instance.first_checks(FIRST_CHECKS).await;
