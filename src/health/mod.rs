@@ -80,15 +80,15 @@ impl Watch {
         let mut running = self.running.lock();
         let mut before = std::mem::take(&mut *running);
         let check = self.pool.settings().health_check.clone();
-        let probe = check.as_ref().map(|check| Arc::new(Probe::new(check, link)));
+        let probe = check
+            .as_ref()
+            .map(|check| Arc::new(Probe::new(check, link)));
         for server in self.pool.servers().iter() {
-            let same = before
-                .iter()
-                .position(|watched| {
-                    Arc::ptr_eq(&watched.server, server)
-                        && watched.check == check
-                        && Arc::ptr_eq(&watched.link, link)
-                });
+            let same = before.iter().position(|watched| {
+                Arc::ptr_eq(&watched.server, server)
+                    && watched.check == check
+                    && Arc::ptr_eq(&watched.link, link)
+            });
             running.push(match same {
                 Some(place) => before.swap_remove(place),
                 None => self.watch(server, link, check.as_ref(), probe.as_ref()),

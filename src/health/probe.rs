@@ -7,7 +7,7 @@ use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::{HealthCheck as _, TcpHealthCheck};
 
 use super::words;
-use crate::config::model::{CheckKind, HealthCheck, HttpCheck};
+use crate::config::model::{Alpn, CheckKind, HealthCheck, HttpCheck};
 use crate::pool::{Endpoint, Server};
 use crate::upstream;
 use crate::upstream::{Link, Secure, ServerName};
@@ -95,7 +95,7 @@ impl Probe {
         endpoint: &Endpoint,
     ) -> Result<String, String> {
         let (secure, alpn) = match (self.link.secure(), unverified) {
-            (Some(secure), _) => (secure, Some(self.link.alpn())),
+            (Some(secure), _) => (secure, self.link.http2().then_some(Alpn::H2)),
             (None, Some(secure)) => (secure, None),
             (None, None) => return Err("OpenSSL can't be used".to_owned()),
         };

@@ -1,12 +1,12 @@
 //! The files of a pool's TLS: authorities, and our own certificate.
 
-use std::io;
 use std::path::Path;
+use std::time::SystemTime;
 
-use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
 use crate::config::model::CertificateSource;
+use crate::tls::certificate::{self, Finding, Loaded, Purpose};
 
 /// A file that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -16,8 +16,16 @@ pub struct Unusable {
     pub key: &'static str,
     /// What is wrong, with the file's name.
     pub message: String,
-    /// We may not read it: a file of root's, and we aren't root any more.
-    pub forbidden: bool,
+}
+
+impl Unusable {
+    /// OpenSSL doesn't take what a file holds.
+    pub fn refused(key: &'static str, error: &openssl::error::ErrorStack) -> Self {
+        Self {
+            key,
+            message: format!("OpenSSL does not take it: {error}"),
+        }
+    }
 }
 
 /// The certificates of a file of authorities.
@@ -26,61 +34,26 @@ pub struct Unusable {
 ///
 /// It can't be read, or holds none.
 pub fn authorities(path: &Path) -> Result<Vec<X509>, Unusable> {
-    let text = read("ca", path)?;
-    let certificates = X509::stack_from_pem(&text)
-        .ok()
-        .filter(|found| !found.is_empty())
-        .or_else(|| X509::from_der(&text).ok().map(|only| vec![only]));
-    certificates.ok_or_else(|| unusable("ca", path, "holds no certificate"))
+    certificate::read_ca_bundle(path).map_err(|finding| Unusable {
+        key: "ca",
+        message: finding.explained(),
+    })
 }
 
-/// A certificate with its chain, the leaf first, and its key.
+/// A certificate to show to servers, with its chain and its key.
 ///
 /// # Errors
 ///
 /// A file can't be read, holds something else, or they don't belong together.
-pub fn identity(source: &CertificateSource) -> Result<(Vec<X509>, PKey<Private>), Unusable> {
-    const KEY: &str = "certificate";
-    let text = read(KEY, &source.cert)?;
-    let chain = X509::stack_from_pem(&text).unwrap_or_default();
-    let Some(leaf) = chain.first() else {
-        return Err(unusable(KEY, &source.cert, "holds no certificate"));
-    };
-    let place = source.key.as_ref().unwrap_or(&source.cert);
-    let text = read(KEY, place)?;
-    let key = match &source.password_file {
-        Some(file) => {
-            let password = read(KEY, file)?;
-            let line = password.split(|byte| *byte == b'\n').next();
-            let line = line.unwrap_or_default().trim_ascii_end();
-            PKey::private_key_from_pem_passphrase(&text, line)
+pub fn identity(source: &CertificateSource) -> Result<Loaded, Unusable> {
+    certificate::load_for(Purpose::Client, source, SystemTime::now()).map_err(|findings| {
+        let fatal = findings
+            .iter()
+            .filter(|finding| certificate::is_fatal(std::slice::from_ref(finding)));
+        let messages: Vec<String> = fatal.map(Finding::explained).collect();
+        Unusable {
+            key: "certificate",
+            message: messages.join("; "),
         }
-        // Never asks at a terminal.
-        None => PKey::private_key_from_pem_callback(&text, |_| Ok(0)),
-    };
-    let key = key.map_err(|_| unusable(KEY, place, "holds no private key that could be read"))?;
-    let belongs = leaf
-        .public_key()
-        .is_ok_and(|public| public.public_eq(&key));
-    if belongs {
-        Ok((chain, key))
-    } else {
-        Err(unusable(KEY, place, "is not the key of the certificate"))
-    }
-}
-
-fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, Unusable> {
-    std::fs::read(path).map_err(|error| Unusable {
-        key,
-        message: format!("cannot read {}: {error}", path.display()),
-        forbidden: error.kind() == io::ErrorKind::PermissionDenied,
     })
-}
-
-fn unusable(key: &'static str, path: &Path, what: &str) -> Unusable {
-    Unusable {
-        key,
-        message: format!("{} {what}", path.display()),
-        forbidden: false,
-    }
 }

@@ -16,6 +16,7 @@ use pingora::upstreams::peer::HttpPeer;
 use super::name::ServerName;
 use super::trouble::{self, Trouble};
 use crate::config::model::Alpn;
+use crate::tls::certificate;
 
 /// What a handshake came to.
 struct Seen {
@@ -48,7 +49,7 @@ fn note(ssl: &SslRef) -> Option<Arc<dyn Any + Send + Sync>> {
             Some(SslVersion::TLS1_2 | SslVersion::TLS1_3)
         ),
         addresses,
-        names: cert.as_deref().map(trouble::names).unwrap_or_default(),
+        names: cert.as_deref().map(certificate::names).unwrap_or_default(),
     }))
 }
 

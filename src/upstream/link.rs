@@ -34,29 +34,13 @@ pub struct Link {
 }
 
 impl Link {
-    /// Reads what a pool's configuration names. If nothing is different from `known`, that goes on. So it does if its
-    /// files are the same and may not be read any more.
+    /// Reads what a pool's configuration names. If nothing is different from `known`, that goes on.
     ///
     /// # Errors
     ///
     /// The first file that can't be used.
     pub fn load(pool: &model::Pool, known: Option<&Arc<Self>>) -> Result<Arc<Self>, Unusable> {
-        let secure = match pool.tls.as_ref().map(Secure::load).transpose() {
-            Ok(secure) => secure,
-            Err(unusable) => {
-                return match known {
-                    Some(known) if unusable.forbidden && known.is_configured_as(pool) => {
-                        tracing::warn!(
-                            pool = &*pool.name,
-                            error = unusable.message,
-                            "keeping the pool's TLS files as they were"
-                        );
-                        Ok(Arc::clone(known))
-                    }
-                    _ => Err(unusable),
-                };
-            }
-        };
+        let secure = pool.tls.as_ref().map(Secure::load).transpose()?;
         let key = match (&secure, pool.http2) {
             (None, false) => 0,
             (secure, http2) => hash(&(secure.as_ref().map(Secure::fingerprint), http2)),

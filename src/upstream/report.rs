@@ -48,9 +48,10 @@ impl Report {
         let is_news = {
             let mut told = self.told.lock();
             let of_server = told.entry(Arc::clone(server.name())).or_default();
-            let is_news = of_server.last.as_ref().is_none_or(|(what, at)| {
-                *what != trouble.what || now.duration_since(*at) >= AGAIN
-            });
+            let is_news = of_server
+                .last
+                .as_ref()
+                .is_none_or(|(what, at)| *what != trouble.what || now.duration_since(*at) >= AGAIN);
             if is_news {
                 of_server.last = Some((trouble.what.clone(), now));
             }

@@ -22,6 +22,7 @@ use super::files::{self, Unusable};
 use super::name::ServerName;
 use super::trouble::{Trouble, Unverified, is_about_our_certificate};
 use crate::config::model::{Alpn, ServerAddress, UpstreamTls};
+use crate::tls::certificate::{Finding, Loaded};
 
 /// How long a server that speaks TLS 1.3 is listened to after the handshake: it looks at our certificate only then.
 const LAST_WORD: Duration = Duration::from_millis(100);
@@ -34,6 +35,8 @@ pub struct Secure {
     pub authorities: Option<Arc<CaType>>,
     /// Our own certificate.
     pub identity: Option<Arc<CertKey>>,
+    /// What is wrong with our own certificate nevertheless.
+    pub findings: Vec<Finding>,
     server_name: Option<ServerName>,
     connector: SslConnector,
 }
@@ -49,23 +52,24 @@ impl Secure {
             Some(path) => Some(Arc::from(files::authorities(path)?.into_boxed_slice())),
             None => None,
         };
-        let identity = match &tls.certificate {
+        let (identity, findings) = match &tls.certificate {
             Some(source) => {
-                let (chain, key) = files::identity(source)?;
-                Some(Arc::new(CertKey::new(chain, key)))
+                let Loaded { identity, findings } = files::identity(source)?;
+                let mut chain = vec![identity.leaf];
+                chain.extend(identity.chain);
+                (Some(Arc::new(CertKey::new(chain, identity.key))), findings)
             }
-            None => None,
+            None => (None, Vec::new()),
         };
         let server_name = tls.server_name.as_deref().and_then(ServerName::new);
-        Self::build(tls.verify, authorities, identity, server_name).map_err(|error| Unusable {
-            key: if tls.certificate.is_some() {
-                "certificate"
-            } else {
-                "ca"
-            },
-            message: format!("OpenSSL does not take it: {error}"),
-            forbidden: false,
-        })
+        let key = if identity.is_some() {
+            "certificate"
+        } else {
+            "ca"
+        };
+        let secure = Self::build(tls.verify, authorities, identity, server_name)
+            .map_err(|error| Unusable::refused(key, &error))?;
+        Ok(Self { findings, ..secure })
     }
 
     /// For a look at a server that nothing is known of: any certificate will do.
@@ -113,6 +117,7 @@ impl Secure {
             verify,
             authorities,
             identity,
+            findings: Vec::new(),
             server_name,
             connector: builder.build(),
         })

@@ -7,6 +7,7 @@ use openssl::ssl::{self, ErrorCode};
 use openssl::x509::{X509Ref, X509StoreContextRef, X509VerifyResult};
 
 use super::name::ServerName;
+use crate::tls::certificate::names;
 
 /// Names of a certificate that are told; a few say it as well as hundreds.
 const NAMES_TOLD: usize = 5;
@@ -265,32 +266,12 @@ impl Unverified {
                 format!("{said} (of {}, issued by {})", self.subject, self.issuer),
                 "set tls.ca to the file of the authority's root; or the server doesn't send its intermediate",
             ),
-            _ => Trouble::new(said, "look at the server's certificate: equipoise cert inspect"),
+            _ => Trouble::new(
+                said,
+                "look at the server's certificate: equipoise cert inspect",
+            ),
         }
     }
-}
-
-/// The names that a certificate is for: DNS names and addresses, or the common name if it has neither.
-pub fn names(cert: &X509Ref) -> Vec<String> {
-    let alternative: Vec<String> = cert
-        .subject_alt_names()
-        .iter()
-        .flatten()
-        .filter_map(|name| {
-            name.dnsname()
-                .map(str::to_owned)
-                .or_else(|| name.ipaddress().and_then(ip).map(|ip| ip.to_string()))
-        })
-        .collect();
-    if alternative.is_empty() {
-        let name = common_name(cert.subject_name());
-        return if name.is_empty() {
-            Vec::new()
-        } else {
-            vec![name]
-        };
-    }
-    alternative
 }
 
 /// An `iPAddress` name's bytes (RFC 5280 section 4.2.1.6).

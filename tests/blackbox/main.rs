@@ -41,3 +41,4 @@ mod regressions;
 mod reload;
 mod scenarios;
 mod sessions;
+mod tls;

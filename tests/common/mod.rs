@@ -15,6 +15,7 @@ pub mod peers;
 pub mod pki;
 pub mod setup;
 pub mod temp;
+pub mod tls;
 pub mod wait;
 
 pub use client::{Client, Response, get};
@@ -24,4 +25,5 @@ pub use origin::{Answer, Body, Origin, Reply, Request};
 pub use pki::{Issued, Key, Pki};
 pub use setup::Setup;
 pub use temp::{ReservedPort, TempDir};
+pub use tls::Tls;
 pub use wait::{SOON, Truth, eventually, holds_for};

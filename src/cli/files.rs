@@ -1,0 +1,73 @@
+//! The files that a configuration names, looked at as a start would: problems with their places.
+
+use std::time::SystemTime;
+
+use crate::config::{Loaded, Problem, Problems};
+use crate::tls;
+use crate::tls::certificate::{Finding, Severity};
+use crate::upstream::Link;
+
+/// What is wrong with a configuration's certificates.
+#[derive(Default)]
+pub struct Certificates {
+    /// With these nothing can be served.
+    pub problems: Problems,
+    /// Served, but clients will refuse it.
+    pub errors: Vec<Problem>,
+    /// What will become a problem, or was sorted out.
+    pub warnings: Vec<Problem>,
+}
+
+impl Certificates {
+    fn note(&mut self, finding: &Finding, problem: Problem) {
+        match finding.severity {
+            Severity::Fatal | Severity::Error => self.errors.push(problem),
+            Severity::Warning | Severity::Mended => self.warnings.push(problem),
+        }
+    }
+}
+
+/// Reads whatever the TLS of listeners and pools names.
+pub fn certificates(loaded: &Loaded, now: SystemTime) -> Certificates {
+    let mut found = Certificates::default();
+    for pool in &loaded.config.pools {
+        let place = |key, message| loaded.problem(&["pools", &*pool.name, "tls", key], message);
+        match Link::load(pool, None) {
+            Ok(link) => {
+                for finding in link.secure().iter().flat_map(|secure| &secure.findings) {
+                    found.note(finding, place("certificate", finding.explained()));
+                }
+            }
+            Err(unusable) => found.problems.push(place(unusable.key, unusable.message)),
+        }
+    }
+    for listener in &loaded.config.listeners {
+        let Some(settings) = &listener.tls else {
+            continue;
+        };
+        let place = |path: &[&str], message: String| {
+            let path: Vec<&str> = ["listeners", &*listener.name, "tls"]
+                .into_iter()
+                .chain(path.iter().copied())
+                .collect();
+            loaded.problem(&path, message)
+        };
+        match tls::load(settings, &[], now) {
+            Ok(read) => {
+                for (source, finding) in read.findings() {
+                    let index = settings.certificates.iter().position(|one| one == source);
+                    let index = index.map_or_else(String::new, |index| index.to_string());
+                    let problem = place(&["certificates", &index], finding.explained());
+                    found.note(finding, problem);
+                }
+            }
+            Err(troubles) => {
+                for trouble in troubles {
+                    let path: Vec<&str> = trouble.path.iter().map(String::as_str).collect();
+                    found.problems.push(place(&path, trouble.message));
+                }
+            }
+        }
+    }
+    found
+}
