@@ -2,6 +2,7 @@
 
 mod apache;
 mod haproxy;
+mod nghttpd;
 mod nginx;
 mod process;
 mod redis;
@@ -9,6 +10,7 @@ mod tomcat;
 
 pub use apache::Apache;
 pub use haproxy::Haproxy;
+pub use nghttpd::Nghttpd;
 pub use nginx::Nginx;
 pub use process::{Peer, Ready, program, run};
 pub use redis::Redis;
