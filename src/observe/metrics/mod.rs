@@ -80,7 +80,9 @@ impl Metrics {
             for metric in collected.get_metric() {
                 let value = |name: &str| {
                     let mut labels = metric.get_label().iter();
-                    labels.find(|label| label.name() == name).map(LabelPair::value)
+                    labels
+                        .find(|label| label.name() == name)
+                        .map(LabelPair::value)
                 };
                 if value("listener") == Some(listener)
                     && let Some(name) = value("name")
