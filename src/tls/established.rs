@@ -3,6 +3,7 @@
 use http::HeaderValue;
 
 /// A TLS connection, as its requests know it.
+#[expect(clippy::struct_excessive_bools, reason = "facts, not states")]
 #[derive(Debug)]
 pub struct Established {
     /// `TLSv1.2` or `TLSv1.3`.
