@@ -276,6 +276,14 @@ fn a_clients_certificate_is_for_a_client_and_its_authority_is_the_servers_busine
 }
 
 #[test]
+fn a_sha1_signature_that_openssl_refuses_can_not_be_served() {
+    let pki = Pki::new();
+    let site = pki.request(&["lb.example.com"]).signed_with_sha1().issue();
+    let findings = load(&source(&site.cert, Some(&site.key)), SystemTime::now()).unwrap_err();
+    assert_eq!(faults(&findings), [Fault::WeakSignature]);
+}
+
+#[test]
 fn a_short_key_that_openssl_refuses_can_not_be_served() {
     let pki = Pki::new();
     let site = pki.request(&["lb.example.com"]).key(Key::Rsa(1024)).issue();
