@@ -28,7 +28,7 @@ struct World {
     files: Vec<Vec<u8>>,
 }
 
-// Each test has its own: what one thread made can't be shared (the counter of the files isn't atomic).
+// Each test has its own, whose files go when its thread ends; a static would leave them behind.
 thread_local! {
     static WORLD: World = World::new();
 }
