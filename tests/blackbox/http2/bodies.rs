@@ -195,11 +195,11 @@ fn a_request_in_the_queue_is_given_up_with_its_client() {
 #[test]
 fn a_response_that_breaks_off_does_not_look_complete() {
     let origin = Origin::with("a", |_| Answer::ResetMidBody(b"half".to_vec()));
-    origin.release_all();
     let lb = Setup::of([&origin]).start();
     let mut client = Frames::connect(lb.web());
     client.get(1).unwrap();
     assert_eq!(client.outcome(1), Outcome::Status(200));
+    origin.release_all();
     assert!(matches!(client.outcome(1), Outcome::Reset(_)));
     origin.script(|_| Answer::ok());
     client.get(3).unwrap();

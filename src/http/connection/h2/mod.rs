@@ -39,6 +39,7 @@ mod request;
 mod session;
 
 use line::{Line, Wire};
+use meter::Fault;
 use session::Exchange;
 
 const PROTOCOL: &str = "HTTP/2.0";
@@ -56,6 +57,9 @@ const BROKEN_STREAMS: usize = 256;
 const MALFORMED_REQUESTS: u32 = 32;
 /// How long a client may take to read a GOAWAY, or to say that it has.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long requests are still taken of a client that was told that the connection ends and doesn't say that it has
+/// heard; one that does is told at once which was the last.
+const LAST_CALL: Duration = Duration::from_secs(5);
 /// What `h2` counts for a field besides its name and value (RFC 9113 section 6.5.2).
 const FIELD_OVERHEAD: usize = 32;
 
@@ -127,8 +131,8 @@ enum Event {
     Request(Request<RecvStream>, SendResponse<Bytes>),
     /// The process is to end.
     Drain,
-    /// The client has overdone something.
-    Flood,
+    /// The client is to be sent away.
+    Fault(Fault),
     /// A header block takes too long.
     SlowHeader(Instant),
     /// No request for too long.
@@ -171,9 +175,14 @@ impl Driver<'_> {
                     }
                 }
                 Event::Drain => self.close(),
-                Event::Flood => {
-                    tracing::debug!(peer = %self.visit.connection.peer, "an HTTP/2 client overdoes it");
-                    return self.end(Reason::ENHANCE_YOUR_CALM).await;
+                Event::Fault(fault) => {
+                    tracing::debug!(?fault, peer = %self.visit.connection.peer, "an HTTP/2 client is sent away");
+                    return self
+                        .end(match fault {
+                            Fault::Resets | Fault::Noise => Reason::ENHANCE_YOUR_CALM,
+                            Fault::NoSettings => Reason::PROTOCOL_ERROR,
+                        })
+                        .await;
                 }
                 Event::SlowHeader(since) => {
                     self.record_slow_header(&site, since);
@@ -199,8 +208,8 @@ impl Driver<'_> {
                 Poll::Ready(None) => return Poll::Ready(Event::Over),
                 Poll::Pending => {}
             }
-            if self.line.flood().is_some() {
-                return Poll::Ready(Event::Flood);
+            if let Some(fault) = self.line.fault() {
+                return Poll::Ready(Event::Fault(fault));
             }
             loop {
                 let now = Instant::now();
@@ -251,10 +260,18 @@ impl Driver<'_> {
         &mut self,
         site: Arc<Site>,
         request: Request<RecvStream>,
-        respond: SendResponse<Bytes>,
+        mut respond: SendResponse<Bytes>,
         drain: &watch::Receiver<bool>,
     ) -> bool {
         let (received, time) = (Instant::now(), SystemTime::now());
+        if self
+            .closing
+            .is_some_and(|since| since.elapsed() > LAST_CALL)
+        {
+            // Whoever hasn't answered the warning by now doesn't want to hear it, but may try elsewhere.
+            respond.send_reset(Reason::REFUSED_STREAM);
+            return true;
+        }
         self.served = self.served.saturating_add(1);
         let most = site.http.keepalive_requests;
         if most > 0 && self.served >= most {
