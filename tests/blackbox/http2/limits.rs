@@ -261,6 +261,36 @@ fn keepalive_requests_ends_a_connection_gracefully() {
 }
 
 #[test]
+fn a_client_that_does_not_hear_the_warning_is_refused_after_a_while() {
+    let origin = Origin::with("a", |request| match request.target.as_str() {
+        "/" => Answer::ok(),
+        _ => Answer::held(),
+    });
+    let lb = Setup::of([&origin])
+        .listener("http: {keepalive_requests: 1}")
+        .start();
+    let mut client = Frames::connect(lb.web());
+    client.polite = false;
+    client.headers(1, &request("GET", "/held"), true).unwrap();
+    client.frame_of(0, GOAWAY);
+    let start = Instant::now();
+    let refused = (3..).step_by(2).find_map(|stream| {
+        assert!(start.elapsed() < SOON * 2, "taken for ever");
+        std::thread::park_timeout(Duration::from_millis(50));
+        client.get(stream).unwrap();
+        match client.outcome(stream) {
+            Outcome::Status(200) => None,
+            other => Some(other),
+        }
+    });
+    assert_eq!(refused, Some(Outcome::Reset(REFUSED_STREAM)));
+    assert!(start.elapsed() > Duration::from_secs(3));
+    origin.release_all();
+    assert_eq!(client.outcome(1), Outcome::Status(200));
+    assert!(client.is_closed_by_peer());
+}
+
+#[test]
 fn max_connections_per_client_is_503() {
     let origin = Origin::start("a");
     let lb = Setup::of([&origin])

@@ -127,6 +127,10 @@ async fn begun(mut drain: watch::Receiver<bool>) {
 }
 
 /// What happens on a connection.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every event is a request, and none is kept"
+)]
 enum Event {
     Request(Request<RecvStream>, SendResponse<Bytes>),
     /// The process is to end.
@@ -170,7 +174,7 @@ impl Driver<'_> {
             };
             match event {
                 Event::Request(request, respond) => {
-                    if !self.begin(site, request, respond, &drain) {
+                    if !self.begin(&site, request, respond, &drain) {
                         return self.end(Reason::ENHANCE_YOUR_CALM).await;
                     }
                 }
@@ -258,7 +262,7 @@ impl Driver<'_> {
     /// Lets a request be served, or refuses it. False if the client has sent too many that are malformed.
     fn begin(
         &mut self,
-        site: Arc<Site>,
+        site: &Arc<Site>,
         request: Request<RecvStream>,
         mut respond: SendResponse<Bytes>,
         drain: &watch::Receiver<bool>,
@@ -285,7 +289,7 @@ impl Driver<'_> {
             request::settle(&mut parts, &site.limits)
         };
         if let Err((status, reason)) = refusal {
-            self.refuse(&site, &parts, respond, (status, reason), received, time);
+            self.refuse(site, &parts, respond, (status, reason), received, time);
             self.malformed += u32::from(status == 400);
             return self.malformed < MALFORMED_REQUESTS;
         }
@@ -293,7 +297,7 @@ impl Driver<'_> {
             connection: Arc::clone(&self.visit.connection),
             received,
             time,
-            site: Arc::clone(&site),
+            site: Arc::clone(site),
         });
         let mut exchange = Exchange::new(RequestHeader::from(parts), body, respond, &self.line);
         exchange.set_timeouts(site.http.body_timeout, site.http.send_timeout);
