@@ -147,12 +147,17 @@ fn a_connection_without_a_request_ends_at_its_timeout() {
     }
     assert_eq!(shy.go_away(), Some((0, NO_ERROR)));
     assert!(shy.is_closed_by_peer());
-    // After one: idle_timeout, from the end of the last one.
+    // After one: idle_timeout, from the end of the last one, however that ended.
     let mut client = Frames::connect(lb.web());
     client.get(1).unwrap();
     assert_eq!(client.outcome(1), Outcome::Status(200));
+    std::thread::park_timeout(Duration::from_secs(1));
+    let mut refused = request("GET", "/");
+    refused.push(("host", "b.test"));
+    client.headers(3, &refused, true).unwrap();
+    assert_eq!(client.outcome(3), Outcome::Status(400));
     let start = Instant::now();
-    assert_eq!(client.go_away(), Some((1, NO_ERROR)));
+    assert_eq!(client.go_away(), Some((3, NO_ERROR)));
     let took = start.elapsed();
     assert!(took > Duration::from_millis(1800), "{took:?}");
     assert!(client.is_closed_by_peer());

@@ -89,6 +89,7 @@ pub async fn converse(visit: &Visit, stream: Box<ClientStream>) {
         streams: streams.clone(),
         served: 0,
         malformed: 0,
+        busy: Instant::now(),
         closing: None,
     }
     .drive(drain)
@@ -157,6 +158,8 @@ struct Driver<'a> {
     timer: Pin<Box<Sleep>>,
     served: u32,
     malformed: u32,
+    /// When it was last seen to have streams.
+    busy: Instant,
     /// Since when the client knows that the connection ends.
     closing: Option<Instant>,
 }
@@ -234,7 +237,7 @@ impl Driver<'_> {
     }
 
     /// The next deadline, and what has happened when it passes.
-    fn deadline(&self, http: &model::Http, now: Instant) -> (Instant, Event) {
+    fn deadline(&mut self, http: &model::Http, now: Instant) -> (Instant, Event) {
         let patience = match (self.closing, self.served) {
             (Some(_), _) => LAST_WORDS,
             (None, 0) => http.header_timeout,
@@ -242,8 +245,12 @@ impl Driver<'_> {
                 .http2
                 .map_or(http.keepalive_timeout, |http2| http2.idle_timeout),
         };
+        if self.connection.has_streams() {
+            // Also when its request has been served, and the last of the response is still on its way.
+            self.busy = now;
+        }
         // While there are requests, nobody tells when the last one ends: a look now and then.
-        let idle_since = self.line.idle_since().unwrap_or(now);
+        let idle_since = self.line.idle_since().unwrap_or(now).max(self.busy);
         let idle_since = idle_since.max(self.closing.unwrap_or(idle_since));
         let mut next = (idle_since + patience, Event::Idle);
         if let Some(since) = self.line.block_since()
@@ -276,6 +283,7 @@ impl Driver<'_> {
             respond.send_reset(Reason::REFUSED_STREAM);
             return true;
         }
+        self.busy = received;
         self.served = self.served.saturating_add(1);
         let most = site.http.keepalive_requests;
         if most > 0 && self.served >= most {
