@@ -32,6 +32,7 @@ mod client_address;
 mod configuration;
 mod deploy;
 mod http;
+mod http2;
 mod observability;
 mod operations;
 mod peers;

@@ -74,7 +74,7 @@ pub fn with(setup: Setup, backend: &Backend, more: &str) -> Setup {
 }
 
 pub fn connect(lb: &Equipoise) -> TcpStream {
-    patient(TcpStream::connect(lb.web()).unwrap())
+    patient(TcpStream::connect_timeout(&lb.web(), SOON).unwrap())
 }
 
 /// From another local address.

@@ -152,7 +152,7 @@ fn redirect_https_sends_everything_on_with_host_and_path() {
     for (target, host, wanted) in [
         ("/", "example.com", "https://example.com/"),
         ("/a/b?c=d%20e", "example.com:8080", "https://example.com/a/b?c=d%20e"),
-        ("http://other.example/x", "example.com", "https://other.example/x"),
+        ("http://other.example/x", "other.example", "https://other.example/x"),
     ] {
         let response = get(lb.web(), target, &[("Host", host)]);
         assert_eq!(response.status, 308, "{target}");

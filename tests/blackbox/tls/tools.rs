@@ -183,9 +183,8 @@ fn testssl_finds_nothing_above_low() {
     let output = Command::new("testssl")
         .args(["--quiet", "--warnings", "batch", "--color", "0", "--ip", "127.0.0.1"])
         .args(["--nodns", "min", "--add-ca", path(&root), "--jsonfile", path(&report)])
-        // What a private test authority can't have: revocation and transparency.
-        .args(["--protocols", "--server-preference", "--forward-secrecy", "--server-defaults"])
-        .args(["--std", "--vulnerable", "--cipher-per-proto", &to])
+        .args(["--protocols", "--std", "--fs", "--server-preference", "--server-defaults"])
+        .args(["--vulnerable", &to])
         .stdin(Stdio::null())
         .output()
         .expect("testssl (make setup installs it)");
@@ -193,7 +192,7 @@ fn testssl_finds_nothing_above_low() {
         panic!("no report: {}", String::from_utf8_lossy(&output.stdout))
     });
     let findings: Vec<serde_json::Value> = serde_json::from_str(&report).expect("JSON");
-    assert!(findings.len() > 80, "{} findings: did it run?", findings.len());
+    assert!(findings.len() > 60, "{} findings: did it run?", findings.len());
     let bad: Vec<_> = findings
         .iter()
         .filter(|found| ABOVE_LOW.iter().any(|severity| found["severity"] == *severity))
