@@ -465,9 +465,9 @@ fn equals(node: &Node, json: &Json) -> bool {
             choice.as_i64().map(i128::from) == Some(*number)
         }
         // Of what was written, as far as it can be told: 1.20 is 1.2.
-        (Value::Float(number), Json::Number(choice)) => {
-            choice.as_f64().is_some_and(|choice| choice.total_cmp(number).is_eq())
-        }
+        (Value::Float(number), Json::Number(choice)) => choice
+            .as_f64()
+            .is_some_and(|choice| choice.total_cmp(number).is_eq()),
         (Value::Null, Json::Null) => true,
         _ => false,
     }

@@ -73,8 +73,14 @@ mod tests {
             "x_client_cert_verify",
             "x-client_cert-serial",
         ] {
-            request.append(HeaderName::from_static(name), HeaderValue::from_static("forged"));
-            request.append(HeaderName::from_static(name), HeaderValue::from_static("twice"));
+            request.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static("forged"),
+            );
+            request.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static("twice"),
+            );
         }
         request.insert("x-client-certain", HeaderValue::from_static("mine"));
         request
@@ -86,7 +92,11 @@ mod tests {
         for tls in [None, Some(&established(None, false)), Some(&with)] {
             let mut request = forged();
             forward(&mut request, tls);
-            assert!(request.values().all(|value| value != "forged" && value != "twice"));
+            assert!(
+                request
+                    .values()
+                    .all(|value| value != "forged" && value != "twice")
+            );
             assert_eq!(request["x-client-certain"], "mine");
         }
         let mut request = forged();

@@ -56,7 +56,10 @@ mod tests {
             }
             request.body(()).unwrap().into_parts().0
         };
-        assert!(agrees(Some("a.example"), &request("/", Some("A.example:443"))));
+        assert!(agrees(
+            Some("a.example"),
+            &request("/", Some("A.example:443"))
+        ));
         assert!(!agrees(Some("a.example"), &request("/", Some("b.example"))));
         assert!(!agrees(None, &request("/", Some("b.example"))));
         assert!(!agrees(Some("a.example"), &request("/", None)));

@@ -47,12 +47,27 @@ mod tests {
     #[test]
     fn host_path_and_query_stay() {
         for (uri, host, port, wanted) in [
-            ("/a/b?c=d&e", "example.com", 443, "https://example.com/a/b?c=d&e"),
+            (
+                "/a/b?c=d&e",
+                "example.com",
+                443,
+                "https://example.com/a/b?c=d&e",
+            ),
             ("/", "example.com:80", 443, "https://example.com/"),
             ("/", "example.com:8080", 8443, "https://example.com:8443/"),
             ("/", "[::1]:8080", 8443, "https://[::1]:8443/"),
-            ("http://a.example/x?y", "b.example", 443, "https://a.example/x?y"),
-            ("//evil.example/", "example.com", 443, "https://example.com//evil.example/"),
+            (
+                "http://a.example/x?y",
+                "b.example",
+                443,
+                "https://a.example/x?y",
+            ),
+            (
+                "//evil.example/",
+                "example.com",
+                443,
+                "https://example.com//evil.example/",
+            ),
             ("*", "example.com", 443, "https://example.com/"),
         ] {
             assert_eq!(to(uri, Some(host), port).as_deref(), Some(wanted), "{uri}");

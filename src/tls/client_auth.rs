@@ -48,8 +48,8 @@ impl ClientAuthority {
                 let at = ["client_auth", "crl"];
                 certificate::read_crls(path)
                     .map_err(|wrong| Trouble::at(&at, wrong.to_string()))?;
-                let content = fs::read(path)
-                    .map_err(|error| Trouble::at(&at, unreadable(path, &error)))?;
+                let content =
+                    fs::read(path).map_err(|error| Trouble::at(&at, unreadable(path, &error)))?;
                 rules.update(&content);
                 let is_pem = content.windows(11).any(|window| window == b"-----BEGIN ");
                 let kind = if is_pem {
@@ -120,7 +120,12 @@ fn is_current(not_after: &Asn1TimeRef) -> bool {
 }
 
 fn describe(certificate: &X509Ref) -> Option<ClientCertificate> {
-    let serial = certificate.serial_number().to_bn().ok()?.to_hex_str().ok()?;
+    let serial = certificate
+        .serial_number()
+        .to_bn()
+        .ok()?
+        .to_hex_str()
+        .ok()?;
     let fingerprint = certificate.digest(MessageDigest::sha256()).ok()?;
     let mut hex = String::with_capacity(64);
     for byte in &*fingerprint {

@@ -77,8 +77,13 @@ pub fn build(parts: Parts<'_>) -> Result<SslContext, Trouble> {
     .and_then(|()| use_ticket_keys(&mut context, parts.ticket_keys))
     .map_err(|error| Trouble::at(&[], words(&error)))?;
     offer(&mut context, settings);
-    serve(&mut context, parts.names, settings.strict_sni, parts.challenges)
-        .map_err(|error| Trouble::at(&[], words(&error)))?;
+    serve(
+        &mut context,
+        parts.names,
+        settings.strict_sni,
+        parts.challenges,
+    )
+    .map_err(|error| Trouble::at(&[], words(&error)))?;
     Ok(context.build())
 }
 

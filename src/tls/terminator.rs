@@ -125,6 +125,12 @@ fn assemble(
         });
         match certificate::load(source, now) {
             Ok(loaded) => certificates.push((source.clone(), Arc::new(loaded))),
+            // Whoever obtains it will do so once more.
+            Err(findings) if is_awaited && before.is_none() => {
+                for found in &findings {
+                    tracing::warn!(cert = %source.cert.display(), "{found}");
+                }
+            }
             Err(findings) => {
                 let index = index.to_string();
                 let path: &[&str] = if is_awaited {
@@ -292,7 +298,10 @@ impl Terminator {
         }
         if loaded.broken.is_empty() {
             self.counts.reloads_succeeded.inc();
-            tracing::info!(listener = &*self.listener, "the files of TLS changed and are in use");
+            tracing::info!(
+                listener = &*self.listener,
+                "the files of TLS changed and are in use"
+            );
         }
         *guard = loaded;
         drop(guard);
@@ -401,7 +410,12 @@ impl Terminator {
         }
     }
 
-    async fn failed(&self, error: &openssl::ssl::Error, mut stream: SslStream<TcpStream>, peer: SocketAddr) {
+    async fn failed(
+        &self,
+        error: &openssl::ssl::Error,
+        mut stream: SslStream<TcpStream>,
+        peer: SocketAddr,
+    ) {
         let reason = reason(error);
         if reason.is_none() && stream.ssl().state_string_long() == NOTHING_YET {
             // Came and went without a word, as health checks do.

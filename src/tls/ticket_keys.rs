@@ -203,8 +203,12 @@ mod tests {
 
     #[test]
     fn the_first_line_makes_tickets_and_all_open_them() {
-        let keys = TicketKeys::of(parse(format!("# of Monday\n{A}\n\n {B}\r\n").as_bytes()).unwrap());
-        let (a, b) = (TicketKey::derive(A.as_bytes()), TicketKey::derive(B.as_bytes()));
+        let keys =
+            TicketKeys::of(parse(format!("# of Monday\n{A}\n\n {B}\r\n").as_bytes()).unwrap());
+        let (a, b) = (
+            TicketKey::derive(A.as_bytes()),
+            TicketKey::derive(B.as_bytes()),
+        );
         assert_eq!(keys.newest().unwrap().name, a.name);
         assert!(keys.named(&a.name).unwrap().1);
         assert!(!keys.named(&b.name).unwrap().1);
@@ -265,6 +269,10 @@ mod tests {
         let random = keys.newest().unwrap().name;
         assert_ne!(random, first);
         keys.replace(None, start);
-        assert_eq!(keys.newest().unwrap().name, random, "still the same random one");
+        assert_eq!(
+            keys.newest().unwrap().name,
+            random,
+            "still the same random one"
+        );
     }
 }

@@ -25,12 +25,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod acme;
 mod availability;
 mod balancing;
 mod certificates;
 mod client_address;
 mod configuration;
 mod deploy;
+mod grpc;
 mod http;
 mod http2;
 mod observability;
@@ -44,3 +46,4 @@ mod scenarios;
 mod sessions;
 mod tcp;
 mod tls;
+mod upstream_tls;

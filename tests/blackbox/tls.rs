@@ -17,7 +17,13 @@ const NAME: &str = "lb.example.com";
 fn certificates(issued: &[&Issued]) -> String {
     let each: Vec<String> = issued
         .iter()
-        .map(|one| format!("{{cert: {}, key: {}}}", one.cert.display(), one.key.display()))
+        .map(|one| {
+            format!(
+                "{{cert: {}, key: {}}}",
+                one.cert.display(),
+                one.key.display()
+            )
+        })
         .collect();
     format!("certificates: [{}]", each.join(", "))
 }

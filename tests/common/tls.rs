@@ -152,9 +152,8 @@ impl Tls {
             builder.set_private_key(key)?;
         }
         let sessions = Arc::clone(&self.sessions);
-        builder.set_session_cache_mode(
-            SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL,
-        );
+        builder
+            .set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
         builder.set_new_session_callback(move |_, session| {
             sessions.lock().unwrap().push(session.to_der().unwrap());
         });

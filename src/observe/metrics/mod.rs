@@ -19,7 +19,7 @@ use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
 use families::Families;
 pub use handles::{
-    Counters, ListenerMetrics, PoolMetrics, ServerMetrics, SessionStoreMetrics,
+    AcmeMetrics, Counters, ListenerMetrics, PoolMetrics, ServerMetrics, SessionStoreMetrics,
     SessionTableMetrics, TlsMetrics, Traffic,
 };
 
@@ -80,7 +80,9 @@ impl Metrics {
             for metric in collected.get_metric() {
                 let value = |name: &str| {
                     let mut labels = metric.get_label().iter();
-                    labels.find(|label| label.name() == name).map(LabelPair::value)
+                    labels
+                        .find(|label| label.name() == name)
+                        .map(LabelPair::value)
                 };
                 if value("listener") == Some(listener)
                     && let Some(name) = value("name")
@@ -106,6 +108,11 @@ impl Metrics {
     /// Handles of the shared store of a pool's session table.
     pub fn session_store(&self, pool: &str) -> SessionStoreMetrics {
         SessionStoreMetrics::new(&self.families, pool)
+    }
+
+    /// Handles of certificates by ACME.
+    pub fn acme(&self) -> AcmeMetrics {
+        AcmeMetrics::new(&self.families)
     }
 
     /// Handles of a server.

@@ -34,7 +34,11 @@ fn told(origin: &Origin) -> Vec<(String, String)> {
     let mut told: Vec<_> = request
         .headers
         .iter()
-        .filter(|(name, _)| name.to_ascii_lowercase().replace('_', "-").starts_with("x-client-cert"))
+        .filter(|(name, _)| {
+            name.to_ascii_lowercase()
+                .replace('_', "-")
+                .starts_with("x-client-cert")
+        })
         .cloned()
         .collect();
     told.sort();
@@ -42,7 +46,10 @@ fn told(origin: &Origin) -> Vec<(String, String)> {
 }
 
 fn fingerprint(issued: &Issued) -> String {
-    let digest = issued.leaf.digest(openssl::hash::MessageDigest::sha256()).unwrap();
+    let digest = issued
+        .leaf
+        .digest(openssl::hash::MessageDigest::sha256())
+        .unwrap();
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -56,13 +63,21 @@ fn required_means_that_nobody_is_served_without_a_certificate_of_the_ca() {
         let client = Tls::new(&pki, NAME).version(version);
         assert!(is_served(&lb, &client.clone().identity(&alice)));
         assert!(!is_served(&lb, &client), "without one");
-        assert!(!is_served(&lb, &client.clone().identity(&mallory)), "of another authority");
-        assert!(!is_served(&lb, &client.clone().identity(&expired)), "expired");
+        assert!(
+            !is_served(&lb, &client.clone().identity(&mallory)),
+            "of another authority"
+        );
+        assert!(
+            !is_served(&lb, &client.clone().identity(&expired)),
+            "expired"
+        );
     }
     assert_eq!(origin.served(), VERSIONS.len());
     let failures = [("listener", "web"), ("result", "failure")];
     eventually(SOON, || {
-        lb.metrics().sum("equipoise_tls_handshakes_total", &failures) == 6.0
+        lb.metrics()
+            .sum("equipoise_tls_handshakes_total", &failures)
+            == 6.0
     });
 }
 
@@ -80,8 +95,14 @@ fn optional_means_that_there_may_be_none_but_no_wrong_one() {
     let lb = asking(&pki, &origin, "optional");
     let client = Tls::new(&pki, NAME);
     assert!(is_served(&lb, &client));
-    assert_eq!(told(&origin), [("X-Client-Cert-Verify".into(), "NONE".into())]);
-    assert!(is_served(&lb, &client.clone().identity(&pki.client("alice"))));
+    assert_eq!(
+        told(&origin),
+        [("X-Client-Cert-Verify".into(), "NONE".into())]
+    );
+    assert!(is_served(
+        &lb,
+        &client.clone().identity(&pki.client("alice"))
+    ));
     assert_eq!(told(&origin).len(), 4);
     assert!(!is_served(&lb, &client.identity(&other.client("alice"))));
 }
@@ -99,7 +120,14 @@ fn servers_are_told_who_the_client_is_and_nobody_else_can_say_so() {
     ];
     let mut connection = Tls::new(&pki, NAME).identity(&alice).connect(lb.web());
     assert_eq!(connection.get("/", &forged).unwrap().status, 200);
-    let serial = alice.leaf.serial_number().to_bn().unwrap().to_hex_str().unwrap().to_string();
+    let serial = alice
+        .leaf
+        .serial_number()
+        .to_bn()
+        .unwrap()
+        .to_hex_str()
+        .unwrap()
+        .to_string();
     assert_eq!(
         told(&origin),
         [
@@ -111,7 +139,10 @@ fn servers_are_told_who_the_client_is_and_nobody_else_can_say_so() {
     );
     let mut connection = Tls::new(&pki, NAME).connect(lb.web());
     connection.get("/", &forged).unwrap();
-    assert_eq!(told(&origin), [("X-Client-Cert-Verify".into(), "NONE".into())]);
+    assert_eq!(
+        told(&origin),
+        [("X-Client-Cert-Verify".into(), "NONE".into())]
+    );
     // Nor where certificates aren't asked for at all.
     let plain = Setup::of([&origin]).start();
     plain.get("/", &forged);
@@ -123,7 +154,11 @@ fn a_revoked_certificate_is_refused_and_so_is_its_session() {
     let (pki, origin) = (Pki::new(), Origin::start("a"));
     let (alice, bob) = (pki.client("alice"), pki.client("bob"));
     let crl = pki.crl(&[&alice]);
-    let auth = format!("mode: required, ca: {}, crl: {}", pki.root().display(), crl.display());
+    let auth = format!(
+        "mode: required, ca: {}, crl: {}",
+        pki.root().display(),
+        crl.display()
+    );
     let lb = setup(&pki, &origin, &auth).start();
     for version in VERSIONS {
         let client = Tls::new(&pki, NAME).version(version);
@@ -163,7 +198,10 @@ fn a_session_begun_without_a_certificate_does_not_go_on_where_one_is_required() 
     let open = secured(&[&origin], &shared).start();
     let closed = secured(
         &[&origin],
-        &format!("{shared}\nclient_auth: {{mode: required, ca: {}}}", pki.root().display()),
+        &format!(
+            "{shared}\nclient_auth: {{mode: required, ca: {}}}",
+            pki.root().display()
+        ),
     )
     .start();
     for version in VERSIONS {
@@ -190,7 +228,11 @@ fn what_is_missing_for_client_certificates_is_a_problem() {
             "tls.client_auth.ca: ",
         ),
         (
-            format!("mode: optional, ca: {}, crl: {}", root.display(), root.display()),
+            format!(
+                "mode: optional, ca: {}, crl: {}",
+                root.display(),
+                root.display()
+            ),
             "tls.client_auth.crl: ",
         ),
     ] {

@@ -14,7 +14,9 @@ fn servers_are_told_that_it_was_https() {
     let (pki, origin) = (Pki::new(), Origin::start("a"));
     let lb = usual(&pki, &origin, "");
     let mut client = Tls::new(&pki, NAME).connect(lb.web());
-    client.get("/", &[("Host", NAME), ("X-Forwarded-Proto", "http")]).unwrap();
+    client
+        .get("/", &[("Host", NAME), ("X-Forwarded-Proto", "http")])
+        .unwrap();
     let request = origin.last_request();
     let port = lb.web().port().to_string();
     assert_eq!(request.headers_of("X-Forwarded-Proto"), ["https"]);
@@ -29,7 +31,10 @@ fn a_session_cookie_is_secure_on_https_alone() {
     let setup = Setup::of([&origin]).pool("persistence: {type: cookie_insert}");
     let https = setup
         .clone()
-        .listener(&format!("protocol: https\ntls: {{{}}}", super::certificates(&[&site])))
+        .listener(&format!(
+            "protocol: https\ntls: {{{}}}",
+            super::certificates(&[&site])
+        ))
         .start();
     let mut client = Tls::new(&pki, NAME).connect(https.web());
     let response = client.get("/", &[]).unwrap();
@@ -60,13 +65,19 @@ fn a_connection_serves_many_requests_and_pipelined_ones() {
 #[test]
 fn large_bodies_pass_both_ways_unharmed() {
     let pki = Pki::new();
-    let origin = Origin::with("a", |request| Answer::body(Body::Full(request.body.clone())));
+    let origin = Origin::with("a", |request| {
+        Answer::body(Body::Full(request.body.clone()))
+    });
     let lb = usual(&pki, &origin, "");
     let body: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
         let mut client = Tls::new(&pki, NAME).version(version).connect(lb.web());
         let response = client.request("POST", "/", &[], &body).unwrap();
-        assert!(response.body == body, "{version:?}: {} bytes", response.body.len());
+        assert!(
+            response.body == body,
+            "{version:?}: {} bytes",
+            response.body.len()
+        );
     }
 }
 
@@ -151,8 +162,16 @@ fn redirect_https_sends_everything_on_with_host_and_path() {
     let lb = redirecting("true");
     for (target, host, wanted) in [
         ("/", "example.com", "https://example.com/"),
-        ("/a/b?c=d%20e", "example.com:8080", "https://example.com/a/b?c=d%20e"),
-        ("http://other.example/x", "other.example", "https://other.example/x"),
+        (
+            "/a/b?c=d%20e",
+            "example.com:8080",
+            "https://example.com/a/b?c=d%20e",
+        ),
+        (
+            "http://other.example/x",
+            "other.example",
+            "https://other.example/x",
+        ),
     ] {
         let response = get(lb.web(), target, &[("Host", host)]);
         assert_eq!(response.status, 308, "{target}");
@@ -160,9 +179,15 @@ fn redirect_https_sends_everything_on_with_host_and_path() {
     }
     let lb = redirecting("8443");
     let response = lb.get("/x", &[("Host", "example.com:8080")]);
-    assert_eq!(response.header("Location"), Some("https://example.com:8443/x"));
+    assert_eq!(
+        response.header("Location"),
+        Some("https://example.com:8443/x")
+    );
     let line = lb.wait_logged(|line| line["status"] == 308);
-    assert_eq!((&line["path"], &line["termination"]), (&"/x".into(), &"complete".into()));
+    assert_eq!(
+        (&line["path"], &line["termination"]),
+        (&"/x".into(), &"complete".into())
+    );
 }
 
 #[test]
@@ -177,7 +202,9 @@ fn a_redirected_post_keeps_its_method_and_its_body_is_not_waited_for() {
     assert!(client.is_closed_by_peer());
     let mut client = Client::connect(lb.web());
     for _ in 0..3 {
-        let response = client.request("HEAD", "/", &[("Host", "example.com")], b"").unwrap();
+        let response = client
+            .request("HEAD", "/", &[("Host", "example.com")], b"")
+            .unwrap();
         assert_eq!(response.status, 308, "one connection, several requests");
     }
 }
@@ -189,5 +216,10 @@ fn redirect_https_is_for_http_alone() {
     let setup = super::secured(&[&origin], &super::certificates(&[&site]));
     let exit = Equipoise::run_to_exit(&setup.listener("redirect_https: true").yaml());
     assert_eq!(exit.code(), Some(2));
-    assert!(exit.stderr.contains("listeners.web.redirect_https: has a meaning"), "{}", exit.stderr);
+    assert!(
+        exit.stderr
+            .contains("listeners.web.redirect_https: has a meaning"),
+        "{}",
+        exit.stderr
+    );
 }

@@ -62,7 +62,10 @@ fn rsa_and_ecdsa_for_one_name_stand_side_by_side() {
         leaf.public_key().expect("a key").id()
     };
     let client = || Tls::new(&pki, NAME).unverified();
-    for version in [openssl::ssl::SslVersion::TLS1_2, openssl::ssl::SslVersion::TLS1_3] {
+    for version in [
+        openssl::ssl::SslVersion::TLS1_2,
+        openssl::ssl::SslVersion::TLS1_3,
+    ] {
         let client = || client().version(version);
         assert_eq!(kind(client().signatures("RSA-PSS+SHA256")), Id::RSA);
         assert_eq!(kind(client().signatures("ECDSA+SHA256")), Id::EC);
@@ -99,12 +102,19 @@ fn strict_sni_refuses_names_that_nothing_covers_and_no_name_at_all() {
         Tls::new(&pki, "elsewhere.example").unverified(),
         Tls::new(&pki, NAME).without_name(),
     ] {
-        let refused = client.try_connect(lb.web()).map(drop).unwrap_err().to_string();
+        let refused = client
+            .try_connect(lb.web())
+            .map(drop)
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains("unrecognized name"), "{refused}");
     }
     let metrics = lb.metrics();
     let failures = [("listener", "web"), ("result", "failure")];
-    assert_eq!(metrics.sum("equipoise_tls_handshakes_total", &failures), 2.0);
+    assert_eq!(
+        metrics.sum("equipoise_tls_handshakes_total", &failures),
+        2.0
+    );
 }
 
 #[test]

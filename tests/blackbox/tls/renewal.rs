@@ -10,7 +10,12 @@ use crate::common::{Equipoise, Issued, Origin, Pki, SOON, Tls, eventually, holds
 
 fn served(lb: &Equipoise, pki: &Pki) -> Vec<u8> {
     let client = Tls::new(pki, NAME).connect(lb.web());
-    client.ssl().peer_certificate().expect("a certificate").to_der().unwrap()
+    client
+        .ssl()
+        .peer_certificate()
+        .expect("a certificate")
+        .to_der()
+        .unwrap()
 }
 
 fn der(issued: &Issued) -> Vec<u8> {
@@ -19,7 +24,8 @@ fn der(issued: &Issued) -> Vec<u8> {
 
 fn reloads(lb: &Equipoise, result: &str) -> f64 {
     let labels = [("listener", "web"), ("result", result)];
-    lb.metrics().value("equipoise_certificate_reloads_total", &labels)
+    lb.metrics()
+        .value("equipoise_certificate_reloads_total", &labels)
 }
 
 #[test]
@@ -88,14 +94,20 @@ fn a_broken_file_is_refused_and_the_old_one_stays_live() {
     let at_first = der(&site);
     let mut refusals = 0.0;
     for (what, break_it) in [
-        ("cut off", Box::new(|| {
-            let text = fs::read(&site.cert).unwrap();
-            fs::write(&site.cert, &text[..text.len() / 3]).unwrap();
-        }) as Box<dyn Fn()>),
-        ("the key of another", Box::new(|| {
-            fs::copy(&good.cert, &site.cert).unwrap();
-            fs::copy(&other.key, &site.key).unwrap();
-        })),
+        (
+            "cut off",
+            Box::new(|| {
+                let text = fs::read(&site.cert).unwrap();
+                fs::write(&site.cert, &text[..text.len() / 3]).unwrap();
+            }) as Box<dyn Fn()>,
+        ),
+        (
+            "the key of another",
+            Box::new(|| {
+                fs::copy(&good.cert, &site.cert).unwrap();
+                fs::copy(&other.key, &site.key).unwrap();
+            }),
+        ),
         ("gone", Box::new(|| fs::remove_file(&site.cert).unwrap())),
     ] {
         break_it();
@@ -127,7 +139,10 @@ fn of_several_certificates_only_the_broken_one_stays_as_it_was() {
     fs::copy(&new.key, &renewed.key).unwrap();
     eventually(SOON, || served(&lb, &pki) == der(&new));
     let client = Tls::new(&pki, "broken.example.com").connect(lb.web());
-    assert_eq!(client.ssl().peer_certificate().unwrap().to_der().unwrap(), der(&broken));
+    assert_eq!(
+        client.ssl().peer_certificate().unwrap().to_der().unwrap(),
+        der(&broken)
+    );
 }
 
 #[test]
@@ -140,31 +155,50 @@ fn a_reload_takes_other_certificates_and_settings() {
     lb.rewrite(&secured(&[&origin], &stricter).yaml());
     lb.signal(Signal::SIGHUP);
     eventually(SOON, || served(&lb, &pki) == der(&new));
-    assert!(Tls::new(&pki, NAME).without_name().try_connect(lb.web()).is_err());
+    assert!(
+        Tls::new(&pki, NAME)
+            .without_name()
+            .try_connect(lb.web())
+            .is_err()
+    );
     assert_eq!(standing.get("/", &[]).unwrap().status, 200);
 }
 
 #[test]
 fn the_expiry_of_each_name_is_a_metric_that_follows_renewals() {
     let (pki, origin) = (Pki::new(), Origin::start("a"));
-    let site = pki.request(&[NAME, "*.shop.example.com"]).days(-1, 10).issue();
+    let site = pki
+        .request(&[NAME, "*.shop.example.com"])
+        .days(-1, 10)
+        .issue();
     let lb = secured(&[&origin], &certificates(&[&site])).start();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs_f64();
     let days = |name: &str| {
         let labels = [("listener", "web"), ("name", name)];
-        let at = lb.metrics().value("equipoise_certificate_expiry_timestamp_seconds", &labels);
+        let at = lb
+            .metrics()
+            .value("equipoise_certificate_expiry_timestamp_seconds", &labels);
         ((at - now) / 86_400.0).round()
     };
     assert_eq!(days(NAME), 10.0);
     assert_eq!(days("*.shop.example.com"), 10.0);
     let log = lb.stderr();
-    assert!(log.contains("WARN") && log.contains("expires within 30 days"), "{log}");
+    assert!(
+        log.contains("WARN") && log.contains("expires within 30 days"),
+        "{log}"
+    );
     let new = pki.request(&[NAME]).days(-1, 80).issue();
     fs::copy(&new.cert, &site.cert).unwrap();
     fs::copy(&new.key, &site.key).unwrap();
     eventually(SOON, || days(NAME) == 80.0);
     let gone = [("listener", "web"), ("name", "*.shop.example.com")];
-    assert!(!lb.metrics().has("equipoise_certificate_expiry_timestamp_seconds", &gone));
+    assert!(
+        !lb.metrics()
+            .has("equipoise_certificate_expiry_timestamp_seconds", &gone)
+    );
 }
 
 #[test]
@@ -189,5 +223,9 @@ fn what_was_sorted_out_for_serving_is_logged() {
     let mut client = Tls::new(&pki, NAME).connect(lb.web());
     assert_eq!(client.get("/", &[]).unwrap().status, 200);
     assert_eq!(client.ssl().peer_cert_chain().unwrap().len(), 2);
-    assert!(lb.stderr().contains("sorted out for serving"), "{}", lb.stderr());
+    assert!(
+        lb.stderr().contains("sorted out for serving"),
+        "{}",
+        lb.stderr()
+    );
 }

@@ -35,7 +35,10 @@ fn a_client_that_comes_back_goes_on_with_its_session() {
         assert!(resumes(&lb, &client), "{version:?}");
     }
     let resumed = [("resumed", "true"), ("result", "success")];
-    assert_eq!(lb.metrics().sum("equipoise_tls_handshakes_total", &resumed), 2.0);
+    assert_eq!(
+        lb.metrics().sum("equipoise_tls_handshakes_total", &resumed),
+        2.0
+    );
 }
 
 fn with_keys(pki: &Pki, site: &Issued, origin: &Origin, file: &str, keys: &str) -> Equipoise {
@@ -59,7 +62,10 @@ fn nodes_and_restarts_share_tickets_by_their_key_file() {
         let client = Tls::new(&pki, NAME).version(version);
         visit(&one, &client);
         assert!(resumes(&two, &client), "another node, {version:?}");
-        assert!(!resumes(&other, &client), "a node with another key, {version:?}");
+        assert!(
+            !resumes(&other, &client),
+            "a node with another key, {version:?}"
+        );
     }
     let client = Tls::new(&pki, NAME);
     visit(&one, &client);
@@ -85,7 +91,10 @@ fn a_new_key_seals_tickets_and_the_old_one_still_opens_them() {
             resumes(&newer, &stranger)
         });
         assert!(resumes(&lb, &client), "the old ticket, {version:?}");
-        assert!(resumes(&newer, &client), "and was renewed under the new key, {version:?}");
+        assert!(
+            resumes(&newer, &client),
+            "and was renewed under the new key, {version:?}"
+        );
         pki.write("rotated.keys", key('b'));
         let old = Tls::new(&pki, NAME).version(version);
         let older = with_keys(&pki, &site, &origin, "older.keys", &key('a'));
@@ -106,15 +115,29 @@ fn a_broken_key_file_is_refused_and_the_keys_in_use_stay() {
     pki.write("broken.keys", "short\n");
     let failures = [("listener", "web"), ("result", "failure")];
     eventually(SOON, || {
-        lb.metrics().value("equipoise_certificate_reloads_total", &failures) > 0.0
+        lb.metrics()
+            .value("equipoise_certificate_reloads_total", &failures)
+            > 0.0
     });
-    assert!(lb.stderr().contains("a key has at least 32 characters"), "{}", lb.stderr());
+    assert!(
+        lb.stderr().contains("a key has at least 32 characters"),
+        "{}",
+        lb.stderr()
+    );
     assert!(!lb.stderr().contains("short"), "secrets stay secret");
     assert!(resumes(&lb, &client));
 
     let path = pki.write("never.keys", "short\n");
-    let tls = format!("{}\nsession_ticket_key_file: {}", certificates(&[&site]), path.display());
+    let tls = format!(
+        "{}\nsession_ticket_key_file: {}",
+        certificates(&[&site]),
+        path.display()
+    );
     let exit = Equipoise::run_to_exit(&secured(&[&origin], &tls).yaml());
     assert_eq!(exit.code(), Some(2));
-    assert!(exit.stderr.contains("tls.session_ticket_key_file:"), "{}", exit.stderr);
+    assert!(
+        exit.stderr.contains("tls.session_ticket_key_file:"),
+        "{}",
+        exit.stderr
+    );
 }

@@ -37,7 +37,15 @@ fn curl_verifies_the_certificate_and_gets_its_page() {
         let version = version.replace('=', " ");
         let mut arguments: Vec<&str> = version.split(' ').collect();
         let root = pki.root();
-        arguments.extend(["-sS", "--fail", "--cacert", path(&root), "--resolve", &resolve, &url]);
+        arguments.extend([
+            "-sS",
+            "--fail",
+            "--cacert",
+            path(&root),
+            "--resolve",
+            &resolve,
+            &url,
+        ]);
         arguments.extend(["-o", "/dev/null", "-w", "%{http_code} %{ssl_verify_result}"]);
         assert_eq!(run("curl", &arguments), "200 0");
     }
@@ -53,9 +61,19 @@ fn openssls_client_is_content() {
         let text = run(
             "openssl",
             &[
-                "s_client", "-connect", &lb.web().to_string(), "-servername", NAME, version,
-                "-CAfile", path(&root), "-verify_return_error", "-verify_hostname", NAME,
-                "-alpn", "h2,http/1.1",
+                "s_client",
+                "-connect",
+                &lb.web().to_string(),
+                "-servername",
+                NAME,
+                version,
+                "-CAfile",
+                path(&root),
+                "-verify_return_error",
+                "-verify_hostname",
+                NAME,
+                "-alpn",
+                "h2,http/1.1",
             ],
         );
         assert!(text.contains("Verify return code: 0 (ok)"), "{text}");
@@ -69,7 +87,11 @@ fn is_served(pki: &Pki, origin: &Origin, certificate: &str) {
     let lb = secured(&[origin], &format!("certificates: [{certificate}]")).start();
     let mut client = Tls::new(pki, NAME).connect(lb.web());
     assert_eq!(client.get("/", &[]).unwrap().status, 200, "{certificate}");
-    assert_eq!(client.ssl().peer_cert_chain().unwrap().len(), 2, "{certificate}");
+    assert_eq!(
+        client.ssl().peer_cert_chain().unwrap().len(),
+        2,
+        "{certificate}"
+    );
 }
 
 fn keys_in_every_format(pki: &Pki, origin: &Origin, site: &Issued, traditional: &[&str]) {
@@ -82,7 +104,16 @@ fn keys_in_every_format(pki: &Pki, origin: &Origin, site: &Issued, traditional: 
         ("DER", vec!["pkey", "-in", key, "-outform", "DER"]),
         (
             "encrypted PKCS#8",
-            vec!["pkcs8", "-topk8", "-in", key, "-v2", "aes-256-cbc", "-passout", &pass],
+            vec![
+                "pkcs8",
+                "-topk8",
+                "-in",
+                key,
+                "-v2",
+                "aes-256-cbc",
+                "-passout",
+                &pass,
+            ],
         ),
     ];
     if !traditional.is_empty() {
@@ -102,7 +133,11 @@ fn keys_in_every_format(pki: &Pki, origin: &Origin, site: &Issued, traditional: 
         } else {
             String::new()
         };
-        is_served(pki, origin, &format!("{{cert: {cert}, key: {}{protected}}}", path(&out)));
+        is_served(
+            pki,
+            origin,
+            &format!("{{cert: {cert}, key: {}{protected}}}", path(&out)),
+        );
     }
 }
 
@@ -142,7 +177,11 @@ fn pfx_and_p7b_are_taken_by_their_content() {
         command.extend(*options);
         run("openssl", &command);
         for kind in ["bundle", "cert"] {
-            let source = format!("{{{kind}: {}, password_file: {}}}", path(&pfx), path(&password));
+            let source = format!(
+                "{{{kind}: {}, password_file: {}}}",
+                path(&pfx),
+                path(&password)
+            );
             is_served(&pki, &origin, &source);
         }
     }
@@ -150,9 +189,22 @@ fn pfx_and_p7b_are_taken_by_their_content() {
         let p7b = pki.path(name);
         run(
             "openssl",
-            &["crl2pkcs7", "-nocrl", "-certfile", cert, "-outform", form, "-out", path(&p7b)],
+            &[
+                "crl2pkcs7",
+                "-nocrl",
+                "-certfile",
+                cert,
+                "-outform",
+                form,
+                "-out",
+                path(&p7b),
+            ],
         );
-        is_served(&pki, &origin, &format!("{{cert: {}, key: {key}}}", path(&p7b)));
+        is_served(
+            &pki,
+            &origin,
+            &format!("{{cert: {}, key: {key}}}", path(&p7b)),
+        );
     }
 }
 
@@ -160,8 +212,8 @@ fn pfx_and_p7b_are_taken_by_their_content() {
 fn certificate_and_key_may_share_a_file() {
     let (pki, origin) = (Pki::new(), Origin::start("a"));
     let site = pki.leaf(&[NAME]);
-    let both = std::fs::read_to_string(&site.key).unwrap()
-        + &std::fs::read_to_string(&site.cert).unwrap();
+    let both =
+        std::fs::read_to_string(&site.key).unwrap() + &std::fs::read_to_string(&site.cert).unwrap();
     let both = pki.write("both", both);
     for kind in ["bundle", "cert"] {
         is_served(&pki, &origin, &format!("{{{kind}: {}}}", path(&both)));
@@ -175,33 +227,69 @@ const ABOVE_LOW: [&str; 4] = ["MEDIUM", "HIGH", "CRITICAL", "FATAL"];
 fn testssl_finds_nothing_above_low() {
     let (pki, origin) = (Pki::new(), Origin::start("a"));
     // One of each kind, as a careful operator has it; long enough to be no finding itself.
-    let rsa = pki.request(&["localhost"]).key(Key::Rsa(2048)).days(-1, 90).issue();
+    let rsa = pki
+        .request(&["localhost"])
+        .key(Key::Rsa(2048))
+        .days(-1, 90)
+        .issue();
     let ecdsa = pki.request(&["localhost"]).days(-1, 90).issue();
     let lb: Equipoise = secured(&[&origin], &certificates(&[&rsa, &ecdsa])).start();
     let report = pki.path("report.json");
     let (root, to) = (pki.root(), format!("localhost:{}", lb.web().port()));
     let output = Command::new("testssl")
-        .args(["--quiet", "--warnings", "batch", "--color", "0", "--ip", "127.0.0.1"])
-        .args(["--nodns", "min", "--add-ca", path(&root), "--jsonfile", path(&report)])
-        .args(["--protocols", "--std", "--fs", "--server-preference", "--server-defaults"])
+        .args([
+            "--quiet",
+            "--warnings",
+            "batch",
+            "--color",
+            "0",
+            "--ip",
+            "127.0.0.1",
+        ])
+        .args([
+            "--nodns",
+            "min",
+            "--add-ca",
+            path(&root),
+            "--jsonfile",
+            path(&report),
+        ])
+        .args([
+            "--protocols",
+            "--std",
+            "--fs",
+            "--server-preference",
+            "--server-defaults",
+        ])
         .args(["--vulnerable", &to])
         .stdin(Stdio::null())
         .output()
         .expect("testssl (make setup installs it)");
-    let report = std::fs::read_to_string(&report).unwrap_or_else(|_| {
-        panic!("no report: {}", String::from_utf8_lossy(&output.stdout))
-    });
+    let report = std::fs::read_to_string(&report)
+        .unwrap_or_else(|_| panic!("no report: {}", String::from_utf8_lossy(&output.stdout)));
     let findings: Vec<serde_json::Value> = serde_json::from_str(&report).expect("JSON");
-    assert!(findings.len() > 60, "{} findings: did it run?", findings.len());
+    assert!(
+        findings.len() > 60,
+        "{} findings: did it run?",
+        findings.len()
+    );
     let bad: Vec<_> = findings
         .iter()
-        .filter(|found| ABOVE_LOW.iter().any(|severity| found["severity"] == *severity))
+        .filter(|found| {
+            ABOVE_LOW
+                .iter()
+                .any(|severity| found["severity"] == *severity)
+        })
         .filter(|found| {
             let id = found["id"].as_str().unwrap_or_default();
             // About the authority, which is the test's.
-            !["cert_chain_of_trust", "cert_revocation", "certificate_transparency"]
-                .iter()
-                .any(|about| id.contains(about))
+            ![
+                "cert_chain_of_trust",
+                "cert_revocation",
+                "certificate_transparency",
+            ]
+            .iter()
+            .any(|about| id.contains(about))
         })
         .collect();
     assert!(bad.is_empty(), "{bad:#?}");

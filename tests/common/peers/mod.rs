@@ -2,14 +2,18 @@
 
 mod apache;
 mod haproxy;
+mod nghttpd;
 mod nginx;
+mod pebble;
 mod process;
 mod redis;
 mod tomcat;
 
 pub use apache::Apache;
 pub use haproxy::Haproxy;
+pub use nghttpd::Nghttpd;
 pub use nginx::Nginx;
+pub use pebble::{Authority, Pebble};
 pub use process::{Peer, Ready, program, run};
 pub use redis::Redis;
 pub use tomcat::{Tomcat, Tomcats};
