@@ -9,6 +9,7 @@ mod redis;
 mod servers;
 mod sessions;
 mod tls;
+mod upstream;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
