@@ -241,11 +241,10 @@ async fn open(endpoint: &Endpoint, keepalive: model::TcpKeepalive) -> io::Result
 
 /// Logs why a server could not be connected to, at most once a second: when one dies, thousands meet it.
 fn tell(target: &PoolSite, server: &Server, trouble: &Trouble) {
-    if let Trouble::Tls(_, trouble) = trouble {
-        return target.link.tell(server, trouble);
-    }
     static TOLD: Seldom = Seldom::new();
-    if TOLD.first_at(SystemTime::now()) {
+    if let Trouble::Tls(_, trouble) = trouble {
+        target.link.tell(server, trouble);
+    } else if TOLD.first_at(SystemTime::now()) {
         let (pool, server) = (&**target.pool.name(), &**server.name());
         tracing::warn!(pool, server, "{trouble}");
     }
