@@ -300,7 +300,7 @@ impl Worker {
                  trying again in {again}"
             ),
             _ => {
-                tracing::error!("ACME: {title}: no certificate: {reason}; trying again in {again}")
+                tracing::error!("ACME: {title}: no certificate: {reason}; trying again in {again}");
             }
         }
         self.orders.failure.inc();
