@@ -3,9 +3,9 @@
 //! The library behind the `equipoise` binary. Imports point one way:
 //!
 //! ```text
-//! main -> cli -> server -> { http, listen, health, admin }
-//! http -> { persistence, client_address, listen, upstream } ; health -> upstream
-//! { http, health } -> pool -> { balance, observe } -> config
+//! main -> cli -> server -> { http, tcp, listen, health, admin }
+//! { http, tcp } -> { dispatch, client_address, listen, upstream } ; health -> upstream
+//! dispatch -> { persistence, pool } ; health -> pool -> { balance, observe } -> config
 //! ```
 //!
 //! Only `server`, `http`, `listen`, `health` and `upstream` import Pingora; everything else can be tested without
@@ -27,6 +27,7 @@ pub mod balance;
 pub mod cli;
 pub mod client_address;
 pub mod config;
+pub mod dispatch;
 pub mod headers;
 pub mod health;
 pub mod http;
@@ -35,5 +36,6 @@ pub mod observe;
 pub mod persistence;
 pub mod pool;
 pub mod server;
+pub mod tcp;
 pub mod tls;
 pub mod upstream;

@@ -17,6 +17,7 @@ use parking_lot::RwLock;
 
 use super::files;
 use super::tls_alpn;
+use crate::tls::AlpnChallenges;
 
 /// Longer than any token: at least 128 bits in base64url (RFC 8555 section 8.3), and 43 letters in practice.
 const LONGEST_TOKEN: usize = 256;
@@ -120,6 +121,15 @@ impl Challenges {
         let read = |storage: &PathBuf| files::read(&storage.join(place)).ok();
         let found = self.storages.load().iter().find_map(read)?;
         String::from_utf8(found).ok()
+    }
+}
+
+impl AlpnChallenges for Challenges {
+    fn certificate(&self, name: &str) -> Option<(X509, PKey<Private>)> {
+        if self.is_idle() {
+            return None;
+        }
+        self.tls_alpn01(name)
     }
 }
 

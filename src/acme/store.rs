@@ -136,6 +136,21 @@ impl Store {
         }
     }
 
+    /// Renames a file that can't be served, so that it stops no start. Returns what it is called now, and what was
+    /// wrong.
+    ///
+    /// # Errors
+    ///
+    /// The storage can't be written.
+    pub fn set_aside_unusable(&self) -> io::Result<Option<(PathBuf, String)>> {
+        let Standing::Unusable(why) = self.look() else {
+            return Ok(None);
+        };
+        let aside = self.site().with_extension("pem.unusable");
+        std::fs::rename(self.site(), &aside)?;
+        Ok(Some((aside, why)))
+    }
+
     /// What there is.
     pub fn look(&self) -> Standing {
         let file = match files::read(&self.site()) {

@@ -2,10 +2,12 @@
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::files;
 use crate::config::{self, Config, Loaded, Problem, Problems, model};
 use crate::persistence::Keyring;
 
@@ -25,28 +27,54 @@ pub struct Args {
 pub enum Format {
     /// One problem a line, as `FILE:LINE:COL: key.path: what is wrong`.
     Text,
-    /// `{"valid": …, "problems": […]}`.
+    /// `{"valid": …, "problems": […], "warnings": […]}`.
     Json,
 }
 
-/// Checks the file with everything it names, prints the result, and gives the exit status: 0 if the
-/// configuration can be used, 2 if it can't.
+/// Checks the file with everything it names, prints the result, and gives the exit status: 0 if the configuration
+/// can be used, 1 if clients would refuse a certificate in it, 2 if it can't be used.
 pub fn run(args: &Args) -> u8 {
     let result = config::load_with_places(&args.config, &config::environment);
-    let (config, problems, warnings) = match result {
+    let mut report = Report::default();
+    let config = match result {
         Ok(loaded) => {
             let secrets = secrets(&loaded);
-            (Some(loaded.config), secrets.problems, secrets.warnings)
+            let certificates = files::certificates(&loaded, SystemTime::now());
+            report.problems = secrets.problems;
+            for problem in &certificates.problems {
+                report.problems.push(problem.clone());
+            }
+            report.errors = certificates.errors;
+            report.warnings = secrets.warnings;
+            report.warnings.extend(certificates.warnings);
+            Some(loaded.config)
         }
-        Err(problems) => (None, problems, Vec::new()),
+        Err(problems) => {
+            report.problems = problems;
+            None
+        }
     };
     let printed = match args.format {
-        Format::Text => print_text(args, config.as_ref(), &problems, &warnings),
-        Format::Json => print_json(&problems),
+        Format::Text => print_text(args, config.as_ref(), &report),
+        Format::Json => print_json(&report),
     };
     // Nobody is left to tell when stdout is closed, and the status still says it.
     drop(printed);
-    if problems.is_empty() { 0 } else { 2 }
+    match (report.problems.is_empty(), report.errors.is_empty()) {
+        (false, _) => 2,
+        (true, false) => 1,
+        (true, true) => 0,
+    }
+}
+
+/// What was found.
+#[derive(Default)]
+struct Report {
+    /// With these it can't be used.
+    problems: Problems,
+    /// It can be used, and won't do what is wanted of it.
+    errors: Vec<Problem>,
+    warnings: Vec<Problem>,
 }
 
 #[derive(Default)]
@@ -80,18 +108,16 @@ fn secrets(loaded: &Loaded) -> Secrets {
     found
 }
 
-fn print_text(
-    args: &Args,
-    config: Option<&Config>,
-    problems: &Problems,
-    warnings: &[Problem],
-) -> io::Result<()> {
+fn print_text(args: &Args, config: Option<&Config>, report: &Report) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
-    for warning in warnings {
+    for warning in &report.warnings {
         writeln!(stderr, "{warning} (a warning)")?;
     }
+    for error in &report.errors {
+        writeln!(stderr, "{error}")?;
+    }
     match config {
-        Some(config) if problems.is_empty() => {
+        Some(config) if report.problems.is_empty() && report.errors.is_empty() => {
             let servers = config.pools.iter().map(|pool| pool.servers.len()).sum();
             writeln!(
                 io::stdout(),
@@ -102,22 +128,25 @@ fn print_text(
                 counted(servers, "server"),
             )
         }
-        _ => writeln!(stderr, "{problems}"),
+        _ if report.problems.is_empty() => Ok(()),
+        _ => writeln!(stderr, "{}", report.problems),
     }
 }
 
-fn print_json(problems: &Problems) -> io::Result<()> {
+fn print_json(report: &Report) -> io::Result<()> {
     #[derive(Serialize)]
-    struct Report<'a> {
+    struct Printed<'a> {
         valid: bool,
         problems: Vec<&'a Problem>,
+        warnings: &'a [Problem],
     }
-    let report = Report {
-        valid: problems.is_empty(),
-        problems: problems.iter().collect(),
+    let printed = Printed {
+        valid: report.problems.is_empty() && report.errors.is_empty(),
+        problems: report.problems.iter().chain(&report.errors).collect(),
+        warnings: &report.warnings,
     };
     let mut stdout = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut stdout, &report)?;
+    serde_json::to_writer_pretty(&mut stdout, &printed)?;
     writeln!(stdout)
 }
 

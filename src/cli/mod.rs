@@ -3,8 +3,10 @@
 
 use clap::{Parser, Subcommand};
 
+pub mod cert;
 pub mod check;
 pub mod demo;
+mod files;
 pub mod run;
 pub mod schema;
 
@@ -24,6 +26,9 @@ enum Command {
     Demo(demo::Args),
     /// Check a configuration and the files it names; print every problem.
     Check(check::Args),
+    /// Inspect, check and convert certificates and keys.
+    #[command(subcommand)]
+    Cert(cert::Command),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
 }
@@ -35,6 +40,7 @@ impl Cli {
             Command::Run(args) => run::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Check(args) => check::run(&args),
+            Command::Cert(command) => cert::run(&command),
             Command::Schema => schema::run(),
         }
     }

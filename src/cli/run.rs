@@ -1,9 +1,11 @@
 //! `equipoise run`: the load balancer in the foreground.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use crate::config;
+use super::files;
+use crate::config::{self, Config, Problems};
 use crate::server;
 
 /// What `run` is told.
@@ -17,7 +19,7 @@ pub struct Args {
 /// Runs until it is told to stop, and gives the exit status: 0, 1 if it could not start, 2 if the
 /// configuration has problems.
 pub fn run(args: &Args) -> u8 {
-    let config = match config::load(&args.config, &config::environment) {
+    let config = match load(&args.config) {
         Ok(config) => config,
         Err(problems) => {
             complain(&problems);
@@ -25,13 +27,24 @@ pub fn run(args: &Args) -> u8 {
         }
     };
     let path = args.config.clone();
-    let reread = Box::new(move || config::load(&path, &config::environment));
+    let reread = Box::new(move || load(&path));
     match server::run(&config, Some(reread)) {
         Ok(()) => 0,
         Err(error) => {
             complain(&format_args!("equipoise: {error}"));
             1
         }
+    }
+}
+
+/// Reads the configuration and looks at the certificates that it names, so that what is wrong with them has its place, too.
+fn load(path: &Path) -> Result<Config, Problems> {
+    let loaded = config::load_with_places(path, &config::environment)?;
+    let certificates = files::certificates(&loaded, SystemTime::now());
+    if certificates.problems.is_empty() {
+        Ok(loaded.config)
+    } else {
+        Err(certificates.problems)
     }
 }
 

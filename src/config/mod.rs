@@ -39,7 +39,7 @@ pub use problem::{Problem, Problems};
 pub use schema::text as schema_text;
 pub use text::ACCESS_LOG_FIELDS;
 
-use tree::{At, Files, Node};
+use tree::{At, Files, Node, Value};
 
 /// A configuration, and where its keys are written.
 #[derive(Debug)]
@@ -51,12 +51,17 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// A problem that came to light only in use, placed where its key is written. The path is one of
-    /// keys alone, such as `["pools", "web", "persistence", "secret_file"]`.
+    /// A problem that came to light only in use, placed where its key is written. The path is one of keys, such as
+    /// `["pools", "web", "persistence", "secret_file"]`, and of indices of lists.
     pub fn problem(&self, path: &[&str], message: impl Into<String>) -> Problem {
         fn descend(at: &At<'_>, path: &[&str], files: &Files, message: String) -> Problem {
             match path.split_first() {
-                Some((key, rest)) => descend(&at.key(key), rest, files, message),
+                Some((key, rest)) => match (at.node.map(|node| &node.value), key.parse()) {
+                    (Some(Value::Sequence(_)), Ok(index)) => {
+                        descend(&at.item(index), rest, files, message)
+                    }
+                    _ => descend(&at.key(key), rest, files, message),
+                },
                 None => files.problem(at.place, at.path(), message),
             }
         }

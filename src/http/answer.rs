@@ -46,10 +46,32 @@ pub async fn answer(
     Ok(())
 }
 
-/// Returns when the client has gone. As long as its request isn't read to the end, that can't be told.
+/// Sends a request on to another place, for good, method and body included (RFC 9110 section 15.4.9).
+pub async fn send_on(
+    session: &mut Session,
+    context: &Context,
+    location: HeaderValue,
+) -> Result<()> {
+    let mut response = ResponseHeader::build(308, Some(4))?;
+    response.insert_header("Location", location)?;
+    response.insert_header(header::CONTENT_LENGTH, 0)?;
+    if let Some(id) = &context.request_id {
+        response.insert_header("X-Request-Id", id.value())?;
+    }
+    if !session.as_downstream_mut().is_body_empty() {
+        // Its body isn't waited for.
+        session.set_keepalive(None);
+    }
+    session
+        .write_response_header(Box::new(response), true)
+        .await
+}
+
+/// Returns when the client has gone. In HTTP/1 that can't be told as long as its request isn't read to the end.
 pub async fn gone(session: &mut Session) {
     let downstream = session.as_downstream_mut();
-    if !downstream.is_body_done() || downstream.read_body_or_idle(true).await.is_ok() {
+    let can_be_told = downstream.is_custom() || downstream.is_body_done();
+    if !can_be_told || downstream.read_body_or_idle(true).await.is_ok() {
         std::future::pending::<()>().await;
     }
 }

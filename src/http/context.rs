@@ -6,14 +6,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::failure::Failure;
 use super::request_id::RequestId;
-use super::session::Binding;
-use super::site::{Connection, PoolSite, Site};
+use super::site::{Connection, Site};
 use crate::balance::Slot;
 use crate::client_address::Client;
+use crate::dispatch::Binding;
+use crate::dispatch::PoolSite;
 use crate::pool::Lease;
 use crate::upstream::Keeping;
 
 /// Where a request comes from and when: known before its first hook.
+#[derive(Clone)]
 pub struct Origin {
     /// The connection it came on.
     pub connection: Arc<Connection>,

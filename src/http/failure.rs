@@ -5,6 +5,7 @@
 use http::Method;
 
 use crate::config::model::Retries;
+use crate::dispatch::NoPlace;
 use crate::observe::{RetryReason, Termination};
 
 /// What went wrong with a request.
@@ -32,6 +33,8 @@ pub enum Failure {
     ServerStatus(u16),
     /// The client's request is malformed.
     BadRequest,
+    /// The request's host isn't the one that TLS was set up for.
+    Misdirected,
     /// The client's body is larger than `max_body_size`.
     BodyTooLarge,
     /// The client was too slow.
@@ -54,6 +57,7 @@ impl Failure {
             Self::ConnectTimeout | Self::ServerTimeout => 504,
             Self::ServerStatus(status) => status,
             Self::BadRequest => 400,
+            Self::Misdirected => 421,
             Self::BodyTooLarge => 413,
             Self::ClientTimeout => 408,
             Self::ClientGone => return None,
@@ -73,7 +77,7 @@ impl Failure {
             Self::ConnectTimeout | Self::ServerTimeout => Termination::ServerTimeout,
             Self::ServerInvalid => Termination::ServerInvalid,
             Self::ServerStatus(_) => Termination::Complete,
-            Self::BadRequest => Termination::BadRequest,
+            Self::BadRequest | Self::Misdirected => Termination::BadRequest,
             Self::BodyTooLarge => Termination::Limit,
             Self::ClientTimeout => Termination::ClientTimeout,
             Self::ClientGone => Termination::ClientAborted,
@@ -93,6 +97,7 @@ impl Failure {
             Self::ServerInvalid => "The server's answer was not understood.",
             Self::ServerStatus(_) => "The server could not serve this request.",
             Self::BadRequest => "The request is malformed.",
+            Self::Misdirected => "This connection was set up for another host.",
             Self::BodyTooLarge => "The request's body is too large.",
             Self::ClientTimeout => "The request took too long to arrive.",
             Self::ClientGone => "The client has gone.",
@@ -111,6 +116,17 @@ impl Failure {
                 | Self::ServerInvalid
                 | Self::ServerStatus(_)
         )
+    }
+}
+
+impl From<NoPlace> for Failure {
+    fn from(refused: NoPlace) -> Self {
+        match refused {
+            NoPlace::NoServer => Self::NoServer,
+            NoPlace::BoundServerUnavailable => Self::BoundServerUnavailable,
+            NoPlace::QueueFull => Self::QueueFull,
+            NoPlace::QueueTimeout => Self::QueueTimeout,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::model;
 use crate::listen::framing::Framing;
 
 /// More fields than this are refused; Pingora's own limit is 256.
-const MAX_FIELDS: usize = 200;
+pub(super) const MAX_FIELDS: usize = 200;
 /// Empty lines before a request line that are overlooked (RFC 9112 section 2.2).
 const MAX_LEADING_LINES: usize = 4;
 
@@ -335,7 +335,7 @@ fn check_target(
 /// Whether a target has only characters that one may have (RFC 3986), or at least those that everybody
 /// behind reads alike: what else there is, like `"`, `<` or a raw byte, is encoded by some and refused
 /// by others. A fragment is never sent (RFC 9110 section 4.2.5).
-fn is_target(target: &[u8]) -> bool {
+pub(super) fn is_target(target: &[u8]) -> bool {
     let plain =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%[]".contains(byte);
     target.iter().all(plain) || (!target.contains(&b'#') && http::Uri::try_from(target).is_ok())
@@ -367,7 +367,7 @@ fn check_host(version: Version, fields: &Fields<'_>) -> Result<(), &'static str>
 }
 
 /// Host and port, without user information (RFC 9110 section 4.2.4 deprecates it).
-fn is_authority(text: &[u8]) -> bool {
+pub(super) fn is_authority(text: &[u8]) -> bool {
     !text.is_empty()
         && text.iter().all(|byte| {
             byte.is_ascii_alphanumeric()

@@ -66,6 +66,10 @@ fn spelling(name: &HeaderName) -> Option<&'static str> {
         "x-forwarded-host" => "X-Forwarded-Host",
         "x-forwarded-port" => "X-Forwarded-Port",
         "x-real-ip" => "X-Real-IP",
+        "x-client-cert-subject" => "X-Client-Cert-Subject",
+        "x-client-cert-serial" => "X-Client-Cert-Serial",
+        "x-client-cert-fingerprint" => "X-Client-Cert-Fingerprint",
+        "x-client-cert-verify" => "X-Client-Cert-Verify",
         _ => return None,
     })
 }

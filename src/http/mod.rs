@@ -24,6 +24,8 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::acme::Challenges;
 use crate::client_address::Forwarding;
+use crate::dispatch;
+use crate::dispatch::Binding;
 use crate::headers::replace_lines;
 use crate::listen::Drain;
 use crate::observe::access_log::AccessLog;
@@ -32,28 +34,28 @@ use crate::upstream;
 
 mod acme;
 mod answer;
+mod client_certificate;
 pub mod connection;
 mod context;
-mod dispatch;
 mod error_page;
 mod failure;
 mod head;
 mod headers;
+mod host;
 mod options;
 mod record;
+mod redirect;
 mod request_id;
 mod retry;
-mod session;
 mod site;
 mod trouble;
 
-use answer::{answer, gone};
+use answer::{answer, gone, send_on};
 use context::{Context, Origin};
 use failure::{Failure, Verdict};
 use request_id::RequestId;
 use retry::{fail, judge, prepare_retry};
-use session::Binding;
-pub use site::{HttpListener, PoolSite, Site};
+pub use site::{HttpListener, Site};
 
 /// How long the rest of a request is still read that was answered before its end.
 const LATE_BODY: Duration = Duration::from_secs(2);
@@ -106,6 +108,11 @@ impl ProxyHttp for Edge {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+        if context.origin.is_none() {
+            // HTTP/2 has no connection of its own to hand it over with.
+            let extensions = std::mem::take(session.req_header_mut().extensions_mut());
+            context.origin = extensions.get::<Origin>().cloned().map(Box::new);
+        }
         let Some(origin) = &context.origin else {
             return Err(fail(context, Failure::Internal));
         };
@@ -123,6 +130,22 @@ impl ProxyHttp for Edge {
             .get(X_REQUEST_ID)
             .filter(|_| client.trusted_peer)
             .and_then(RequestId::from_trusted);
+        context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
+        context.client = Some(client);
+        let tls = origin.connection.tls.as_ref();
+        if let Some(tls) = tls.filter(|tls| tls.strict_sni)
+            && !host::agrees(tls.sni.as_deref(), session.req_header())
+        {
+            return Err(fail(context, Failure::Misdirected));
+        }
+        if let Some(port) = site.redirect_https {
+            let request = session.req_header();
+            let Some(location) = redirect::location(request, request.raw_path(), port) else {
+                return Err(fail(context, Failure::BadRequest));
+            };
+            send_on(session, context, location).await?;
+            return Ok(true);
+        }
         let (path, query) = record::split_target(session.req_header().raw_path());
         let view = RequestView {
             headers: request,
@@ -133,8 +156,6 @@ impl ProxyHttp for Edge {
         if let Some(target) = &site.target {
             context.binding = Binding::read(target, &view, time.into()).await;
         }
-        context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
-        context.client = Some(client);
         if session.req_header().version == Version::HTTP_10 {
             // HTTP/1.0 knows no interim responses and can't ask for one (RFC 9110 sections 10.1.1, 15.2).
             session.req_header_mut().remove_header(&header::EXPECT);
@@ -161,7 +182,9 @@ impl ProxyHttp for Edge {
         if way.lease.is_none() {
             let chosen = tokio::select! {
                 biased;
-                chosen = dispatch::choose(&target, &mut context.binding, &way.tried) => chosen,
+                chosen = dispatch::choose(&target, &mut context.binding, &way.tried) => {
+                    chosen.map_err(Failure::from)
+                }
                 // Nobody is to wait in the queue for a client that has gone.
                 () = gone(session) => Err(Failure::ClientGone),
             };
@@ -238,7 +261,9 @@ impl ProxyHttp for Edge {
             return Ok(());
         };
         let site = &origin.site;
+        let tls = origin.connection.tls.as_ref();
         let mut fields = headers::Request(request);
+        client_certificate::forward(&mut fields, tls);
         if let Some(affinity) = site
             .target
             .as_ref()
@@ -251,10 +276,17 @@ impl ProxyHttp for Edge {
             &Forwarding {
                 peer: origin.connection.peer.ip().to_canonical(),
                 client,
-                https: origin.connection.tls.is_some(),
+                https: tls.is_some(),
                 local_port: origin.connection.local.port(),
             },
         );
+        if request.version == Version::HTTP_2
+            && session.req_header().headers.contains_key(header::TE)
+        {
+            // Pingora has removed it with all that is for one hop only, but gRPC's servers insist on it. From clients
+            // it can't say anything else in HTTP/2 (RFC 9113 section 8.2.2), and in HTTP/1 it may as well.
+            request.insert_header(header::TE, "trailers")?;
+        }
         if let Some(id) = &context.request_id {
             request.insert_header("X-Request-Id", id.value())?;
         }
@@ -409,6 +441,10 @@ impl ProxyHttp for Edge {
         error.retry.decide_reuse(client_reused);
         if *error.etype() == trouble::OURS {
             // Decided when it was made.
+            return error;
+        }
+        if *error.etype() == trouble::ANSWERED {
+            context.response_ended = true;
             return error;
         }
         let mut failure = trouble::classify(&error, session.as_downstream());

@@ -3,7 +3,6 @@
 //! A request takes the snapshot of the moment when it begins and keeps it to its end; a reload puts
 //! the next one in its place.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -15,89 +14,9 @@ use super::head::HeadLimits;
 use crate::balance::Slot;
 use crate::client_address::Resolver;
 use crate::config::model;
+use crate::dispatch::PoolSite;
 use crate::observe::metrics::{Metrics, Traffic};
-use crate::persistence::table::SessionTable;
-use crate::persistence::{Affinity, Keyring, Member};
-use crate::pool::{Pool, Server};
 use crate::tls::Established;
-
-/// A pool and its session persistence, as requests find them.
-pub struct PoolSite {
-    /// The pool.
-    pub pool: Arc<Pool>,
-    /// How its sessions are kept on their servers, if they are.
-    pub affinity: Option<Affinity<Arc<Server>>>,
-    /// Where sessions are remembered that the messages say too little about.
-    pub table: Option<Arc<SessionTable>>,
-    /// A session is remembered when its first request is balanced, not when a server marks it.
-    pub binds_at_pick: bool,
-    /// What becomes of a session whose server can't take it.
-    pub on_unavailable: model::OnUnavailable,
-    by_name: HashMap<Arc<str>, Arc<Server>>,
-    /// By [`Slot::index`].
-    routes: Vec<Arc<str>>,
-}
-
-impl PoolSite {
-    /// The pool as its settings of now say. `keys` sign its cookies, `table` remembers its sessions.
-    pub fn new(
-        pool: &Arc<Pool>,
-        keys: Option<&Keyring>,
-        table: Option<Arc<SessionTable>>,
-    ) -> Arc<Self> {
-        let settings = pool.settings();
-        let servers = pool.servers();
-        let mut routes: Vec<Arc<str>> = Vec::new();
-        // Both are in the order of the configuration.
-        let members = servers
-            .iter()
-            .zip(&settings.servers)
-            .map(|(server, model)| {
-                let index = server.slot().index();
-                if routes.len() <= index {
-                    routes.resize(index + 1, Arc::from(""));
-                }
-                if let Some(place) = routes.get_mut(index) {
-                    *place = Arc::clone(&model.route);
-                }
-                Member {
-                    name: Arc::clone(server.name()),
-                    route: Arc::clone(&model.route),
-                    handle: Arc::clone(server),
-                }
-            });
-        let members: Vec<_> = members.collect();
-        let persistence = settings.persistence.as_ref();
-        Arc::new(Self {
-            pool: Arc::clone(pool),
-            affinity: persistence
-                .and_then(|settings| Affinity::new(settings, keys, pool.name(), members)),
-            table,
-            binds_at_pick: matches!(persistence, Some(model::Persistence::SourceIp(_))),
-            on_unavailable: persistence.map_or(
-                model::OnUnavailable::Rebalance,
-                model::Persistence::on_unavailable,
-            ),
-            by_name: servers
-                .iter()
-                .map(|server| (Arc::clone(server.name()), Arc::clone(server)))
-                .collect(),
-            routes,
-        })
-    }
-
-    /// The server of that name, if it is in the pool.
-    pub fn server(&self, name: &str) -> Option<&Arc<Server>> {
-        self.by_name.get(name)
-    }
-
-    /// How a server marks its session ids.
-    pub fn route(&self, server: &Server) -> &str {
-        self.routes
-            .get(server.slot().index())
-            .map_or("", |route| route)
-    }
-}
 
 /// A listener's snapshot.
 pub struct Site {

@@ -9,6 +9,9 @@ use crate::listen::ClientStream;
 /// The error type of errors that are ours: what they mean is in the request's context.
 pub const OURS: ErrorType = ErrorType::Custom("Equipoise");
 
+/// The error type of a request whose rest isn't read, because the client has its whole answer.
+pub const ANSWERED: ErrorType = ErrorType::Custom("Answered");
+
 /// What an error means.
 pub fn classify(error: &Error, session: &ServerSession) -> Failure {
     match error.esource() {

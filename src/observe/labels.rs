@@ -58,6 +58,12 @@ labels! {
         ClientLimit = "client_limit",
         /// The process is stopping.
         Stopping = "stopping",
+        /// TCP: no server of the pool was available, or not the session's own.
+        NoServer = "no_server",
+        /// TCP: all servers were full, and so was the queue, or the wait in it too long.
+        Queue = "queue",
+        /// TCP: no server could be connected to.
+        ConnectFailure = "connect_failure",
     }
 }
 
@@ -155,6 +161,10 @@ labels! {
         BadRequest = "bad_request",
         /// A limit: header, URI or body size, connections or requests a client.
         Limit = "limit",
+        /// TCP: nothing was sent in either direction for `tcp.idle_timeout`.
+        IdleTimeout = "idle_timeout",
+        /// TCP: one direction was closed, and nothing was sent in the other for `tcp.half_close_timeout`.
+        HalfCloseTimeout = "half_close_timeout",
         /// Equipoise was stopping.
         Shutdown = "shutdown",
         /// A fault of Equipoise itself; the program's log says more.

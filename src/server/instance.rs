@@ -3,32 +3,34 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::server::configuration::ServerConf;
-use pingora_proxy::{HttpProxy, http_proxy};
-use tokio::net::TcpListener;
+use pingora_proxy::http_proxy;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::acme;
 use super::keys::Keys;
+use super::secured;
+use super::service::Service;
 use super::tables::session_table;
 use crate::acme::{Challenges, Manager};
 use crate::admin;
 use crate::config::model::{self, Config};
+use crate::dispatch::PoolSite;
 use crate::health::Watch;
-use crate::http::{Edge, HttpListener, PoolSite, Shared, Site, connection};
+use crate::http::{Edge, Shared};
 use crate::listen::{self, Drain, Limits, Transport};
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
 use crate::persistence::UnixTime;
 use crate::persistence::table::SessionTable;
 use crate::pool::Pool;
+use crate::tls::Terminator;
 
 /// How often the weights of servers in slow start are brought up to date.
 const SLOW_START_STEP: Duration = Duration::from_millis(100);
@@ -46,8 +48,6 @@ pub struct Instance {
     /// Client connections being served.
     pub(super) connections: TaskTracker,
     pub(super) state: Mutex<Changeable>,
-    shared: Arc<Shared>,
-    proxy: Arc<HttpProxy<Edge>>,
     certificates: Manager,
     background: TaskTracker,
 }
@@ -71,11 +71,13 @@ pub(super) struct Running {
 /// A listener and where it listens.
 pub(super) struct Listening {
     pub(super) name: Arc<str>,
-    pub(super) http: Arc<HttpListener>,
-    pub(super) requests: Arc<AtomicU64>,
+    pub(super) protocol: model::Protocol,
+    pub(super) service: Service,
     pub(super) addresses: Mutex<Vec<SocketAddr>>,
     limits: Arc<Limits>,
     keepalive: model::TcpKeepalive,
+    /// `None` for the protocols without TLS.
+    terminator: Option<Arc<Terminator>>,
 }
 
 impl Instance {
@@ -84,6 +86,8 @@ impl Instance {
     pub fn new(
         config: &Config,
         keys: Keys,
+        mut terminators: HashMap<Arc<str>, Arc<Terminator>>,
+        challenges: Arc<Challenges>,
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
         room: usize,
@@ -97,18 +101,25 @@ impl Instance {
             .collect();
         let process = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
         let sites = pool_sites(&pools, &keys);
+        let shared = Arc::new(Shared {
+            access_log: Arc::clone(&access_log),
+            drain: Arc::clone(&drain),
+            challenges: Arc::clone(&challenges),
+        });
+        let certificates = acme::start(config, challenges, &metrics, &background);
+        let proxy = Arc::new(http_proxy(
+            &Arc::new(pingora_conf(config)),
+            Edge::new(Arc::clone(&shared)),
+        ));
         let listeners = config
             .listeners
             .iter()
             .map(|model| {
-                let requests = Arc::new(AtomicU64::new(0));
-                let site = Site::new(model, target(model, &sites), &metrics, &requests);
+                let target = target(model, &sites);
                 Listening {
                     name: Arc::clone(&model.name),
-                    http: Arc::new(HttpListener {
-                        site: ArcSwap::from_pointee(site),
-                    }),
-                    requests,
+                    protocol: model.protocol,
+                    service: Service::new(model, target, &metrics, &proxy, &shared),
                     addresses: Mutex::default(),
                     limits: Limits::new(
                         Arc::clone(&process),
@@ -116,20 +127,10 @@ impl Instance {
                         metrics.listener(&model.name),
                     ),
                     keepalive: model.tcp_keepalive,
+                    terminator: terminators.remove(&model.name),
                 }
             })
             .collect();
-        let challenges: Arc<Challenges> = Arc::default();
-        let certificates = acme::start(config, &challenges, &metrics, &background);
-        let shared = Arc::new(Shared {
-            access_log: Arc::clone(&access_log),
-            drain: Arc::clone(&drain),
-            challenges,
-        });
-        let proxy = http_proxy(
-            &Arc::new(pingora_conf(config)),
-            Edge::new(Arc::clone(&shared)),
-        );
         Self {
             started: (SystemTime::now(), Instant::now()),
             metrics,
@@ -143,8 +144,6 @@ impl Instance {
                 keys,
                 accepting: false,
             }),
-            shared,
-            proxy: Arc::new(proxy),
             certificates,
             background,
         }
@@ -188,6 +187,8 @@ impl Instance {
             }
         }
         self.state.lock().accepting = true;
+        self.background
+            .spawn(secured::keep_fresh(Arc::downgrade(self)));
         let instance = Arc::downgrade(self);
         self.background.spawn(async move {
             let mut ticks = tokio::time::interval(SLOW_START_STEP);
@@ -208,19 +209,34 @@ impl Instance {
         });
     }
 
+    /// Who ends TLS here.
+    pub(super) fn terminators(&self) -> impl Iterator<Item = &Arc<Terminator>> {
+        self.listeners
+            .iter()
+            .filter_map(|listening| listening.terminator.as_ref())
+    }
+
     fn accept_on(&self, listening: &Listening, socket: TcpListener) {
-        let (proxy, shared) = (Arc::clone(&self.proxy), Arc::clone(&self.shared));
-        let (http, connections) = (Arc::clone(&listening.http), self.connections.clone());
-        let serve = move |stream, peer, admitted| {
-            connections.spawn(connection::serve(
-                Arc::clone(&proxy),
-                Arc::clone(&shared),
-                Arc::clone(&http),
-                Transport::Plain(stream),
-                None,
-                peer,
-                admitted,
-            ));
+        let (service, connections) = (listening.service.clone(), self.connections.clone());
+        let (terminator, drain) = (listening.terminator.clone(), Arc::clone(&self.drain));
+        let serve = move |socket: TcpStream, peer, mut admitted| {
+            if !service.admits(peer, &mut admitted) {
+                return;
+            }
+            let Some(terminator) = terminator.clone() else {
+                let transport = Transport::Plain(socket);
+                service.spawn(&connections, transport, None, peer, admitted);
+                return;
+            };
+            let (service, drain) = (service.clone(), Arc::clone(&drain));
+            let tracker = connections.clone();
+            connections.spawn(async move {
+                let accepted = terminator.accept(socket, peer, drain.begun()).await;
+                if let Some((stream, tls)) = accepted {
+                    let transport = Transport::Tls(Box::new(stream));
+                    service.spawn(&tracker, transport, Some(tls), peer, admitted);
+                }
+            });
         };
         // Tracked with the connections: those still in the backlog are to be served, too.
         self.connections.spawn(listen::accept(
@@ -262,8 +278,9 @@ impl Instance {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         refuse_what_needs_a_restart(&state.config, &config)?;
-        state.keys = Keys::load(&config, &state.keys).map_err(|error| error.to_string())?;
         acme::prepare(&config);
+        let mut secured = secured::load(&config).map_err(|error| error.to_string())?;
+        state.keys = Keys::load(&config, &state.keys).map_err(|error| error.to_string())?;
 
         let mut old: HashMap<Arc<str>, Running> = state
             .pools
@@ -285,8 +302,14 @@ impl Instance {
         let sites = pool_sites(&state.pools, &state.keys);
         for (listening, model) in self.listeners.iter().zip(&config.listeners) {
             let target = target(model, &sites);
-            let site = Site::new(model, target, &self.metrics, &listening.requests);
-            listening.http.site.store(Arc::new(site));
+            listening.service.reconfigure(model, target, &self.metrics);
+            if let (Some(terminator), Some(loaded)) =
+                (&listening.terminator, secured.remove(&listening.name))
+                && let Err(trouble) = terminator.replace(loaded)
+            {
+                // It was tried when it was loaded.
+                tracing::error!(listener = &*listening.name, "{trouble}");
+            }
         }
         for removed in old.keys() {
             self.metrics.forget_pool(removed);

@@ -16,6 +16,8 @@ mod instance;
 mod keys;
 mod life;
 mod process;
+mod secured;
+mod service;
 mod tables;
 mod view;
 
@@ -52,6 +54,9 @@ pub enum StartError {
     /// The access log can't be opened.
     #[error("cannot open the access log: {0}")]
     AccessLog(std::io::Error),
+    /// A listener's TLS can't be served.
+    #[error(transparent)]
+    Tls(#[from] secured::TlsTrouble),
     /// A cookie key can't be read or kept.
     #[error(transparent)]
     Key(#[from] keys::KeyTrouble),
@@ -92,11 +97,15 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
     };
     let metrics = Metrics::new(SystemTime::now());
     let keys = Keys::load(config, &Keys::default())?;
+    acme::before_load(config);
+    let challenges = Arc::default();
+    let terminators = secured::terminators(secured::load(config)?, &challenges, &metrics)?;
     let access_log = AccessLog::open(&config.logging.access_log, metrics.access_log_dropped())
         .map_err(StartError::AccessLog)?;
     let _pid_file = PidFile::write(config.server.pid_file.as_deref())?;
     process::drop_privileges(&config.server)?;
     acme::prepare(config);
+    acme::advise(config);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.server.threads)
@@ -109,7 +118,15 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
         let signals = life::Signals::new().map_err(StartError::Signals)?;
         let instance = {
             let log = Arc::clone(&access_log);
-            Arc::new(Instance::new(config, keys, metrics, log, room))
+            Arc::new(Instance::new(
+                config,
+                keys,
+                terminators,
+                challenges,
+                metrics,
+                log,
+                room,
+            ))
         };
         let stop_admin = admin.map(|listener| instance.serve_admin(listener));
         instance.first_checks(FIRST_CHECKS).await;
@@ -120,8 +137,9 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
         }
         Ok::<_, StartError>(())
     })?;
-    access_log.flush();
     runtime.shutdown_timeout(LAST_BREATH);
+    // Last: a connection that is cut off writes its line when its task is dropped.
+    access_log.flush();
     tracing::info!("stopped");
     Ok(())
 }

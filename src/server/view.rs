@@ -1,14 +1,12 @@
 //! The instance as the admin API shows it.
 
-use std::sync::atomic::Ordering;
-
 use super::instance::{Instance, Listening};
 use crate::admin::View;
 use crate::admin::status::{
     CheckResult, CheckStatus, InstanceState, ListenerStatus, PoolStatus, ServerStatus, Status,
     timestamp,
 };
-use crate::config::model::Algorithm;
+use crate::config::model::{Algorithm, Protocol};
 use crate::observe::VERSION;
 use crate::pool::{Admission, Pool, Server};
 
@@ -56,24 +54,23 @@ impl Instance {
         let metrics = self.metrics.listener(&listening.name);
         ListenerStatus {
             name: listening.name.to_string(),
-            protocol: "http".to_owned(),
+            protocol: match listening.protocol {
+                Protocol::Http => "http",
+                Protocol::Https => "https",
+                Protocol::Tcp => "tcp",
+                Protocol::Tls => "tls",
+            }
+            .to_owned(),
             addresses: listening
                 .addresses
                 .lock()
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
-            pool: listening
-                .http
-                .site
-                .load()
-                .target
-                .as_ref()
-                .map(|target| target.pool.name().to_string())
-                .unwrap_or_default(),
+            pool: listening.service.pool(),
             connections_active: count(metrics.connections_active.get()),
             connections_total: metrics.connections_total.get(),
-            requests: listening.requests.load(Ordering::Relaxed),
+            requests: listening.service.requests(),
         }
     }
 }

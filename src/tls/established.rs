@@ -11,6 +11,8 @@ pub struct Established {
     pub cipher: &'static str,
     /// The name that the client asked for, in lower case.
     pub sni: Option<Box<str>>,
+    /// HTTP/2 was agreed on (ALPN `h2`, RFC 7301).
+    pub http2: bool,
     /// An earlier session went on.
     pub resumed: bool,
     /// What the client has shown of itself; `None` = it was not asked, or had nothing.

@@ -1,5 +1,17 @@
 //! TLS towards clients: certificates, who is served with which, and what is known after a handshake.
 
+pub mod certificate;
+mod client_auth;
+mod context;
 mod established;
+mod names;
+mod openssl_calls;
+mod terminator;
+mod ticket_keys;
+mod trouble;
+mod watch;
 
+pub use context::AlpnChallenges;
 pub use established::{ClientCertificate, Established};
+pub use terminator::{Loaded, Terminator, load};
+pub use trouble::Trouble;

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use openssl::ssl::{SslRef, SslStream};
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// How long a read may take before it counts as never.
@@ -12,9 +13,39 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One connection.
 pub struct Client {
-    stream: TcpStream,
+    stream: Wire,
     /// Read from the socket, not yet consumed.
     pending: Vec<u8>,
+}
+
+enum Wire {
+    Plain(TcpStream),
+    Tls(SslStream<TcpStream>),
+}
+
+impl Read for Wire {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buf),
+            Self::Tls(stream) => stream.read(buf),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(buf),
+            Self::Tls(stream) => stream.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
 }
 
 /// A response, as it came.
@@ -59,22 +90,46 @@ impl Client {
         Self::from_stream(socket.into()).unwrap()
     }
 
+    /// Over TLS, after its handshake.
+    pub fn over_tls(stream: SslStream<TcpStream>) -> Self {
+        Self {
+            stream: Wire::Tls(stream),
+            pending: Vec::new(),
+        }
+    }
+
+    /// What TLS knows of the connection.
+    #[track_caller]
+    pub fn ssl(&self) -> &SslRef {
+        match &self.stream {
+            Wire::Tls(stream) => stream.ssl(),
+            Wire::Plain(_) => panic!("this connection has no TLS"),
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match &self.stream {
+            Wire::Plain(socket) => socket,
+            Wire::Tls(stream) => stream.get_ref(),
+        }
+    }
+
     fn from_stream(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         Ok(Self {
-            stream,
+            stream: Wire::Plain(stream),
             pending: Vec::new(),
         })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
-        self.stream.local_addr().unwrap()
+        self.socket().local_addr().unwrap()
     }
 
     pub fn set_timeout(&self, timeout: Duration) {
-        self.stream.set_read_timeout(Some(timeout)).unwrap();
+        self.socket().set_read_timeout(Some(timeout)).unwrap();
     }
 
     /// Sends bytes as they are.
@@ -108,7 +163,7 @@ impl Client {
         let has = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
         let mut text = format!("{method} {target} HTTP/1.1\r\n");
         if !has("host") {
-            text.push_str(&format!("Host: {}\r\n", self.stream.peer_addr()?));
+            text.push_str(&format!("Host: {}\r\n", self.socket().peer_addr()?));
         }
         if !body.is_empty() && !has("content-length") && !has("transfer-encoding") {
             text.push_str(&format!("Content-Length: {}\r\n", body.len()));
@@ -253,12 +308,12 @@ impl Client {
 
     /// Sends our end (FIN), and can still read.
     pub fn finish(&self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.socket().shutdown(Shutdown::Write);
     }
 
     /// Goes away like a crash: RST.
     pub fn reset(self) {
-        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
     }
 
     fn fill(&mut self) -> io::Result<()> {

@@ -9,17 +9,22 @@
 
 pub mod client;
 pub mod equipoise;
+pub mod h2;
 pub mod metrics;
 pub mod origin;
 pub mod peers;
+pub mod pki;
 pub mod setup;
 pub mod temp;
+pub mod tls;
 pub mod wait;
 
 pub use client::{Client, Response, get};
 pub use equipoise::{Equipoise, Exit};
 pub use metrics::Metrics;
 pub use origin::{Answer, Body, Origin, Reply, Request};
+pub use pki::{Issued, Key, Pki};
 pub use setup::Setup;
 pub use temp::{ReservedPort, TempDir};
+pub use tls::Tls;
 pub use wait::{SOON, Truth, eventually, holds_for};

@@ -39,6 +39,9 @@ pub(super) struct Families {
     pub(super) store_requests: IntCounterVec,
     pub(super) store_up: IntGaugeVec,
     pub(super) acme_orders: IntCounterVec,
+    pub(super) tls_handshakes: IntCounterVec,
+    pub(super) certificate_expiry: IntGaugeVec,
+    pub(super) certificate_reloads: IntCounterVec,
     pub(super) config_reloads: IntCounterVec,
     pub(super) config_last_reload: Gauge,
     pub(super) access_log_dropped: IntCounter,
@@ -169,6 +172,21 @@ impl Families {
                 "Tries to obtain a certificate by ACME, by result.",
                 &["result"],
             ),
+            tls_handshakes: build.counters(
+                "equipoise_tls_handshakes_total",
+                "TLS handshakes with clients that ended; version is none where none came about.",
+                &["listener", "version", "resumed", "result"],
+            ),
+            certificate_expiry: build.gauges(
+                "equipoise_certificate_expiry_timestamp_seconds",
+                "When the certificate that is served for the name expires; the earliest, where there are several.",
+                &["listener", "name"],
+            ),
+            certificate_reloads: build.counters(
+                "equipoise_certificate_reloads_total",
+                "Times that changed files of a listener's TLS were taken up (success), or could not be used (failure).",
+                &["listener", "result"],
+            ),
             config_reloads: build.counters(
                 "equipoise_config_reloads_total",
                 "Attempts to reload the configuration, by result.",
@@ -194,7 +212,7 @@ impl Families {
     }
 
     /// The counters whose series come and go with listeners, pools and servers.
-    pub(super) fn counters(&self) -> [&IntCounterVec; 11] {
+    pub(super) fn counters(&self) -> [&IntCounterVec; 13] {
         [
             &self.connections,
             &self.connections_rejected,
@@ -207,11 +225,13 @@ impl Families {
             &self.persistence,
             &self.table_evictions,
             &self.store_requests,
+            &self.tls_handshakes,
+            &self.certificate_reloads,
         ]
     }
 
     /// The gauges whose series come and go with listeners, pools and servers.
-    pub(super) fn gauges(&self) -> [&IntGaugeVec; 8] {
+    pub(super) fn gauges(&self) -> [&IntGaugeVec; 9] {
         [
             &self.connections_active,
             &self.server_active,
@@ -221,6 +241,7 @@ impl Families {
             &self.queue_length,
             &self.table_entries,
             &self.store_up,
+            &self.certificate_expiry,
         ]
     }
 

@@ -70,6 +70,56 @@ impl ListenerMetrics {
     }
 }
 
+/// What is counted of a listener's TLS.
+#[derive(Clone)]
+pub struct TlsMetrics {
+    /// By version (1.2, 1.3), each new and resumed.
+    succeeded: [IntCounter; 4],
+    /// Handshakes that broke off.
+    pub failed: IntCounter,
+    /// Handshakes that took too long.
+    pub timed_out: IntCounter,
+    /// Changed files that were taken up.
+    pub reloads_succeeded: IntCounter,
+    /// Changed files that could not be used.
+    pub reloads_failed: IntCounter,
+}
+
+impl TlsMetrics {
+    pub(super) fn new(families: &Families, listener: &str) -> Self {
+        let handshakes = |version, resumed, result| {
+            families
+                .tls_handshakes
+                .with_label_values(&[listener, version, resumed, result])
+        };
+        let reloads = |result| {
+            families
+                .certificate_reloads
+                .with_label_values(&[listener, result])
+        };
+        Self {
+            succeeded: [
+                handshakes("TLSv1.2", "false", "success"),
+                handshakes("TLSv1.2", "true", "success"),
+                handshakes("TLSv1.3", "false", "success"),
+                handshakes("TLSv1.3", "true", "success"),
+            ],
+            failed: handshakes("none", "false", "failure"),
+            timed_out: handshakes("none", "false", "timeout"),
+            reloads_succeeded: reloads("success"),
+            reloads_failed: reloads("failure"),
+        }
+    }
+
+    /// A handshake came about. `version` is OpenSSL's word for it.
+    pub fn succeeded(&self, version: &str, resumed: bool) {
+        let index = 2 * usize::from(version == "TLSv1.3") + usize::from(resumed);
+        if let Some(counter) = self.succeeded.get(index) {
+            counter.inc();
+        }
+    }
+}
+
 /// What is counted for a pool as a whole.
 #[derive(Clone)]
 pub struct PoolMetrics {

@@ -8,6 +8,7 @@
 mod families;
 mod handles;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +20,7 @@ use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 use families::Families;
 pub use handles::{
     AcmeMetrics, Counters, ListenerMetrics, PoolMetrics, ServerMetrics, SessionStoreMetrics,
-    SessionTableMetrics, Traffic,
+    SessionTableMetrics, TlsMetrics, Traffic,
 };
 
 /// All metrics of the process.
@@ -59,6 +60,39 @@ impl Metrics {
     /// Handles of a listener.
     pub fn listener(&self, listener: &str) -> ListenerMetrics {
         ListenerMetrics::new(&self.families, listener)
+    }
+
+    /// Handles of a listener's TLS.
+    pub fn tls(&self, listener: &str) -> TlsMetrics {
+        TlsMetrics::new(&self.families, listener)
+    }
+
+    /// States the certificates that a listener serves: the expiry by each name, and no other names.
+    pub fn set_certificates(&self, listener: &str, expiry: &HashMap<String, SystemTime>) {
+        let family = &self.families.certificate_expiry;
+        for (name, at) in expiry {
+            let since_epoch = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+            family
+                .with_label_values(&[listener, name])
+                .set(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX));
+        }
+        for collected in family.collect() {
+            for metric in collected.get_metric() {
+                let value = |name: &str| {
+                    let mut labels = metric.get_label().iter();
+                    labels
+                        .find(|label| label.name() == name)
+                        .map(LabelPair::value)
+                };
+                if value("listener") == Some(listener)
+                    && let Some(name) = value("name")
+                    && !expiry.contains_key(name)
+                {
+                    // An error means that it is gone already.
+                    let _ = family.remove_label_values(&[listener, name]);
+                }
+            }
+        }
     }
 
     /// Handles of a pool.

@@ -1,11 +1,12 @@
-//! What is known of a request's session, from its message or from the session table.
+//! What is known of the session of a request or a connection, from its message or from the session table.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::HeaderMap;
 
-use super::site::PoolSite;
+use super::{PoolSite, Stay};
 use crate::headers::HeadersMut;
 use crate::observe::PersistenceResult;
 use crate::persistence::table::{Answer, Waited};
@@ -41,6 +42,28 @@ impl Binding {
             Found::Said(lookup) => Self::of(lookup),
             Found::Ask(keys) => Self::ask(target, keys, now).await,
         }
+    }
+
+    /// The binding of a connection whose messages are nobody's business here. All that is known of it is its client, so
+    /// only a session of `source_ip` is found.
+    pub async fn of_client(target: &PoolSite, client: IpAddr, now: SystemTime) -> Self {
+        if !target.binds_at_pick {
+            return Self::default();
+        }
+        let headers = HeaderMap::new();
+        let view = RequestView {
+            headers: &headers,
+            path: b"",
+            query: None,
+            client,
+        };
+        Self::read(target, &view, now.into()).await
+    }
+
+    /// What keeps the session from expiring while its connection lasts; `None`: it isn't in a table.
+    pub fn stay(&self, target: &PoolSite) -> Option<Stay> {
+        let idle = target.idle?;
+        Some(Stay::new(target.table.as_ref()?, self.place?, idle))
     }
 
     fn of(lookup: Lookup<Arc<Server>>) -> Self {

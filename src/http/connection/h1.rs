@@ -1,103 +1,67 @@
-//! A client connection's life: read a header section, have it served, again, until one side is done.
+//! HTTP/1 on a connection: read a header section, have it served, again, until one side is done.
 //!
 //! The deadlines of a header section and of the wait between requests are kept here, on the
 //! connection, as are the refusals of [`head`]: what comes out of here is a request that Pingora may
 //! see.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::HeaderMap;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
-use pingora_proxy::HttpProxy;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
-use super::context::Origin;
-use super::error_page::ErrorPage;
-use super::head::{self, Head, RequestLine};
-use super::request_id::RequestId;
-use super::site::{Connection, HttpListener, Site};
-use super::{Edge, Shared};
-use crate::listen::{Admitted, ClientStream, Transport};
-use crate::observe::access_log::Record;
-use crate::observe::{RejectReason, Termination};
-use crate::tls::Established;
+use super::super::context::Origin;
+use super::super::head::{self, Head, RequestLine};
+use super::super::site::Site;
+use super::{Refused, TOO_MANY, Visit, termination_of};
+use crate::listen::ClientStream;
+use crate::observe::Termination;
 
-/// Serves one accepted connection to its end.
-pub async fn serve(
-    proxy: Arc<HttpProxy<Edge>>,
-    edge: Arc<Shared>,
-    listener: Arc<HttpListener>,
-    transport: Transport,
-    tls: Option<Established>,
-    peer: SocketAddr,
-    mut admitted: Admitted,
-) {
-    let Ok(local) = transport.local_addr() else {
-        return;
-    };
-    let connection = Arc::new(Connection { peer, local, tls });
-    let site = listener.site.load_full();
-    let peer_ip = peer.ip().to_canonical();
-    // A trusted proxy brings many clients on its connections; it is not one of them.
-    let limit = if site
-        .resolver
-        .client(peer_ip, &HeaderMap::new())
-        .trusted_peer
-    {
-        0
-    } else {
-        site.connections_per_client
-    };
-    let too_many = !admitted.count_client(peer_ip, limit);
-    if too_many {
-        admitted.metrics().rejected.inc(RejectReason::ClientLimit);
-    }
+/// What a client begins with that knows that we speak HTTP/2 (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Serves a connection's requests to their end. Returns the connection if its client speaks HTTP/2 instead.
+pub async fn converse(visit: &Visit, mut stream: Box<ClientStream>) -> Option<Box<ClientStream>> {
     let mut conversation = Conversation {
-        drain: edge.drain.watch(),
-        edge,
-        connection,
+        drain: visit.edge.drain.watch(),
+        visit,
         served: 0,
     };
-    let mut stream = Box::new(ClientStream::new(transport, admitted));
     loop {
-        let site = listener.site.load_full();
+        let site = visit.listener.site.load_full();
         let (head, received, time) = match conversation.next_head(&mut stream, &site).await {
             Next::Request(head, received, time) => (head, received, time),
-            Next::Over => return,
+            Next::Http2 => return Some(stream),
+            Next::Over => return None,
             Next::Refused(refusal) => {
                 conversation.refuse(&mut stream, &site, &refusal).await;
-                return;
+                return None;
             }
         };
-        if too_many {
-            let refusal = Refused {
+        if visit.too_many {
+            let refusal = Refusal {
                 status: 503,
-                reason: "too many connections from this client",
+                reason: TOO_MANY,
                 termination: Termination::Limit,
                 line: None,
                 received,
                 time,
             };
             conversation.refuse(&mut stream, &site, &refusal).await;
-            return;
+            return None;
         }
         conversation.served = conversation.served.saturating_add(1);
         let session = conversation.session(stream, &head, site, received, time);
         let watch = conversation.drain.clone();
-        let Some(reused) = proxy.process_new_http(session, &watch).await else {
-            return;
-        };
+        let reused = visit.proxy.process_new_http(session, &watch).await?;
         let (reused, _) = reused.consume();
         match reused.into_any().downcast::<ClientStream>() {
             // Pingora and we have to agree on where the request ended; if not, nothing more is read.
             Ok(back) if back.is_between_messages() => stream = back,
-            _ => return,
+            _ => return None,
         }
     }
 }
@@ -105,13 +69,15 @@ pub async fn serve(
 /// What comes next on a connection.
 enum Next {
     Request(Head, Instant, SystemTime),
+    /// Its client speaks HTTP/2, and nothing of that has been taken yet.
+    Http2,
     /// Nothing: the client is done, or idle for too long, or we are stopping.
     Over,
-    Refused(Refused),
+    Refused(Refusal),
 }
 
 /// A request that is answered here.
-struct Refused {
+struct Refusal {
     status: u16,
     reason: &'static str,
     termination: Termination,
@@ -121,14 +87,13 @@ struct Refused {
 }
 
 /// What lasts from request to request.
-struct Conversation {
-    edge: Arc<Shared>,
-    connection: Arc<Connection>,
+struct Conversation<'a> {
+    visit: &'a Visit,
     drain: watch::Receiver<bool>,
     served: u32,
 }
 
-impl Conversation {
+impl Conversation<'_> {
     /// Waits for the next header section and looks at it.
     async fn next_head(&mut self, stream: &mut ClientStream, site: &Site) -> Next {
         let patience = if self.served == 0 {
@@ -142,7 +107,7 @@ impl Conversation {
         let (received, time) = (Instant::now(), SystemTime::now());
         let deadline = tokio::time::Instant::from_std(received) + site.http.header_timeout;
         let refused = |status, reason, termination, line| {
-            Next::Refused(Refused {
+            Next::Refused(Refusal {
                 status,
                 reason,
                 termination,
@@ -152,16 +117,19 @@ impl Conversation {
             })
         };
         let mut scanned = 0;
+        let may_be_http2 = self.served == 0 && site.http.http2.is_some();
         loop {
             let pending = stream.pending();
+            if may_be_http2 && pending.starts_with(PREFACE) {
+                return Next::Http2;
+            }
+            let preface_begins = may_be_http2 && PREFACE.starts_with(pending);
             match head::inspect(pending, scanned, &site.limits) {
+                _ if preface_begins => {}
                 Ok(Some(head)) => return Next::Request(head, received, time),
                 Ok(None) => scanned = pending.len(),
                 Err(refusal) => {
-                    let termination = match refusal.status {
-                        413 | 414 | 431 => Termination::Limit,
-                        _ => Termination::BadRequest,
-                    };
+                    let termination = termination_of(refusal.status);
                     return refused(refusal.status, refusal.reason, termination, refusal.line);
                 }
             }
@@ -215,7 +183,7 @@ impl Conversation {
         session.set_write_timeout(Some(send_timeout));
         session.set_keepalive_reuses_remaining(last.then_some(0));
         session.set_connection_user_context(Some(Box::new(Origin {
-            connection: Arc::clone(&self.connection),
+            connection: Arc::clone(&self.visit.connection),
             site,
             received,
             time,
@@ -224,31 +192,27 @@ impl Conversation {
     }
 
     /// Answers a request that nobody else is to see, and writes its line to the log.
-    async fn refuse(&self, stream: &mut ClientStream, site: &Site, refused: &Refused) {
-        let id = RequestId::random(&mut rand::rng());
-        let page = ErrorPage::new(refused.status, refused.reason, id.as_str(), None);
+    async fn refuse(&self, stream: &mut ClientStream, site: &Site, refusal: &Refusal) {
         let part = |range: &std::ops::Range<usize>| stream.pending().get(range.clone());
-        let method = refused.line.as_ref().and_then(|line| part(&line.method));
-        let target = refused.line.as_ref().and_then(|line| part(&line.target));
-        let (path, query) = super::record::split_target(target.unwrap_or_default());
-        let client: IpAddr = self.connection.peer.ip().to_canonical();
-        let record = Record {
-            method,
-            path: target.map(|_| path),
-            query,
-            status: Some(refused.status),
-            bytes_out: page.body.len() as u64,
-            duration: refused.received.elapsed(),
-            request_id: Some(id.as_str()),
-            termination: refused.termination,
-            ..Record::new(refused.time, client, client, &site.listener)
-        };
-        site.traffic(None).request(refused.status);
-        site.duration.observe(record.duration.as_secs_f64());
-        site.requests.fetch_add(1, Ordering::Relaxed);
-        self.edge.access_log.write(&record);
+        let method = refusal.line.as_ref().and_then(|line| part(&line.method));
+        let target = refusal.line.as_ref().and_then(|line| part(&line.target));
+        let without_body = method == Some(b"HEAD");
+        let (id, page) = self.visit.refuse(
+            site,
+            &Refused {
+                status: refusal.status,
+                reason: refusal.reason,
+                termination: refusal.termination,
+                protocol: None,
+                method,
+                host: None,
+                target,
+                received: refusal.received,
+                time: refusal.time,
+            },
+        );
         let date = httpdate::fmt_http_date(SystemTime::now());
-        let wire = page.to_wire(id.as_str(), &date, method == Some(b"HEAD"));
+        let wire = page.to_wire(id.as_str(), &date, without_body);
         let answer = async {
             stream.write_all(&wire).await?;
             stream.flush().await

@@ -1,28 +1,46 @@
-//! Which server a request goes to: the one its session is bound to, else the one the pool picks.
+//! Which server a request or a connection goes to: the one its session is bound to, else the one the pool picks.
+//!
+//! What HTTP and TCP have in common between a client and its lease.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use super::failure::Failure;
-use super::session::Binding;
-use super::site::PoolSite;
 use crate::balance::Slot;
 use crate::config::model::OnUnavailable;
-use crate::observe::{PersistenceResult, PickedBy};
-use crate::persistence::UnixTime;
+use crate::observe::{PersistenceResult, PickedBy, Seldom};
 use crate::pool::{BoundRefusal, Lease, QueueRefusal, Refusal};
+
+mod binding;
+mod site;
+mod stay;
+
+pub use binding::Binding;
+pub use site::PoolSite;
+pub use stay::Stay;
+
+/// Why there is no place for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPlace {
+    /// No server takes new work.
+    NoServer,
+    /// The session's own server can't take it, and the configuration says to refuse.
+    BoundServerUnavailable,
+    /// All are full, and the queue is too.
+    QueueFull,
+    /// Waited for a place in vain.
+    QueueTimeout,
+}
 
 /// Finds a place for a request, waiting for one if the pool has a queue. `tried` are the servers that
 /// failed it already.
 ///
 /// # Errors
 ///
-/// The [`Failure`] to tell the client.
+/// [`NoPlace`] says why there is none.
 pub async fn choose(
     target: &PoolSite,
     binding: &mut Binding,
     tried: &[Slot],
-) -> Result<(Lease, PickedBy), Failure> {
+) -> Result<(Lease, PickedBy), NoPlace> {
     if let Some(lease) = bound_place(target, binding, tried).await? {
         return Ok((lease, PickedBy::Persistence));
     }
@@ -31,7 +49,7 @@ pub async fn choose(
 }
 
 /// A place on the server that the pool picks.
-async fn any_place(target: &PoolSite, tried: &[Slot]) -> Result<(Lease, PickedBy), Failure> {
+async fn any_place(target: &PoolSite, tried: &[Slot]) -> Result<(Lease, PickedBy), NoPlace> {
     let pool = &target.pool;
     let by = if tried.is_empty() {
         PickedBy::Balance
@@ -43,12 +61,12 @@ async fn any_place(target: &PoolSite, tried: &[Slot]) -> Result<(Lease, PickedBy
         Err(refusal) => refusal,
     };
     match refusal {
-        Refusal::NoneAvailable => Err(Failure::NoServer),
+        Refusal::NoneAvailable => Err(NoPlace::NoServer),
         Refusal::Full => match pool.wait(None, tried).await {
             Ok(lease) => Ok((lease, by)),
-            Err(QueueRefusal::Full) => Err(Failure::QueueFull),
-            Err(QueueRefusal::TimedOut) => Err(Failure::QueueTimeout),
-            Err(QueueRefusal::Unavailable) => Err(Failure::NoServer),
+            Err(QueueRefusal::Full) => Err(NoPlace::QueueFull),
+            Err(QueueRefusal::TimedOut) => Err(NoPlace::QueueTimeout),
+            Err(QueueRefusal::Unavailable) => Err(NoPlace::NoServer),
         },
     }
 }
@@ -81,7 +99,7 @@ async fn bound_place(
     target: &PoolSite,
     binding: &mut Binding,
     tried: &[Slot],
-) -> Result<Option<Lease>, Failure> {
+) -> Result<Option<Lease>, NoPlace> {
     let Some(server) = binding.server().cloned() else {
         if binding.result == Some(PersistenceResult::Unavailable) {
             return lost(target, binding, "it was removed");
@@ -115,14 +133,14 @@ async fn bound_place(
 }
 
 /// The session's server can't take it: `on_unavailable` decides.
-fn lost(target: &PoolSite, binding: &mut Binding, reason: &str) -> Result<Option<Lease>, Failure> {
+fn lost(target: &PoolSite, binding: &mut Binding, reason: &str) -> Result<Option<Lease>, NoPlace> {
     let server = binding.unbind();
     let server = server.as_ref().map_or("", |server| &**server.name());
     tell_lost(target, server, reason);
     match target.on_unavailable {
         OnUnavailable::Reject => {
             binding.result = Some(PersistenceResult::Unavailable);
-            Err(Failure::BoundServerUnavailable)
+            Err(NoPlace::BoundServerUnavailable)
         }
         OnUnavailable::Rebalance => {
             binding.result = Some(PersistenceResult::Rebalanced);
@@ -133,9 +151,8 @@ fn lost(target: &PoolSite, binding: &mut Binding, reason: &str) -> Result<Option
 
 /// Logs why sessions move, at most once a second: when a server dies, thousands do.
 fn tell_lost(target: &PoolSite, server: &str, reason: &str) {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = UnixTime::from(SystemTime::now()).0;
-    if LAST.swap(now, Ordering::Relaxed) != now {
+    static TOLD: Seldom = Seldom::new();
+    if TOLD.first_at(SystemTime::now()) {
         let pool = &**target.pool.name();
         let then = match target.on_unavailable {
             OnUnavailable::Reject => "refused",

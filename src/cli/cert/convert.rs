@@ -1,0 +1,125 @@
+//! `equipoise cert convert`: any format to tidy PEM.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::output;
+use crate::tls::certificate::{Converted, Fault, convert};
+
+/// What `cert convert` is told.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+The result has the server's certificate first, then its chain in order without the root; 64 columns, no blank
+lines; the key as PKCS#8, not encrypted. A key that IN or --key gives goes to --key-out, or else behind the
+certificates; a file with a key in it is for its owner only (0600). A file appears whole or not at all, so OUT
+may be IN. Several INs are put together: a certificate and the intermediate that was missing, say.
+
+  equipoise cert convert site.pfx --password-file pw -o site.pem --key-out site.key
+  equipoise cert convert site.cer chain.p7b -o site.pem
+
+Exit status: 0 done, 1 it can't be done (a wrong password, a key that doesn't match), 2 a file can't be read
+or written, or the usage is wrong.")]
+pub struct Args {
+    /// What to convert: PEM, DER, P7B or PFX.
+    #[arg(value_name = "IN", required = true)]
+    pub input: Vec<PathBuf>,
+    /// The key, if it has a file of its own.
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// The password of the key or the PFX is this file's first line (/dev/stdin works, too).
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Where the result goes; - is stdout.
+    #[arg(short, long, value_name = "OUT.pem")]
+    pub output: PathBuf,
+    /// Where the key goes; without it, behind the certificates.
+    #[arg(long, value_name = "KEY.pem")]
+    pub key_out: Option<PathBuf>,
+}
+
+/// Converts, and gives the exit status.
+pub fn run(args: &Args) -> u8 {
+    if args.key_out.as_deref() == Some(&*args.output) {
+        return complain(
+            "-o and --key-out are the same file; leave --key-out out to have both in one",
+            2,
+        );
+    }
+    let now = SystemTime::now();
+    let password_file = args.password_file.as_deref();
+    let converted = match convert(&args.input, args.key.as_deref(), password_file, now) {
+        Ok(converted) => converted,
+        Err(findings) => {
+            let unreadable = findings.iter().any(|f| f.fault == Fault::Unreadable);
+            for finding in findings {
+                drop(writeln!(io::stderr(), "{}", finding.explained()));
+            }
+            return if unreadable { 2 } else { 1 };
+        }
+    };
+    if args.key_out.is_some() && converted.key.is_none() {
+        return complain(
+            "--key-out: there is no key in what was given; name its file with --key",
+            1,
+        );
+    }
+    if args.key_out.is_some() && converted.certificates.is_empty() {
+        return complain(
+            "-o: there is no certificate in what was given; leave --key-out out to convert a key alone",
+            1,
+        );
+    }
+    match write(args, &converted) {
+        Ok(()) => 0,
+        Err((path, error)) => {
+            complain(&format!("{}: can't be written: {error}", path.display()), 2)
+        }
+    }
+}
+
+fn write<'a>(args: &'a Args, converted: &Converted) -> Result<(), (&'a Path, io::Error)> {
+    let mut text = converted.certificates.clone();
+    let mut private = false;
+    match (&args.key_out, &converted.key) {
+        (Some(path), Some(key)) => put(path, key, true)?,
+        (None, Some(key)) => {
+            text.push_str(key);
+            private = true;
+        }
+        _ => {}
+    }
+    put(&args.output, &text, private)?;
+    let mut stderr = io::stderr().lock();
+    // Nobody is left to tell when stderr is closed; the files are written.
+    for what in &converted.left_out {
+        drop(writeln!(stderr, "left out {what}"));
+    }
+    if !is_stdout(&args.output) {
+        let key = match &args.key_out {
+            Some(path) => format!(" ({} has the key)", path.display()),
+            None => String::new(),
+        };
+        let (to, what) = (args.output.display(), &converted.summary);
+        drop(writeln!(io::stdout(), "{to}: {what}{key}"));
+    }
+    Ok(())
+}
+
+fn put<'a>(path: &'a Path, text: &str, private: bool) -> Result<(), (&'a Path, io::Error)> {
+    if is_stdout(path) {
+        io::stdout().lock().write_all(text.as_bytes())
+    } else {
+        output::replace(path, text.as_bytes(), private)
+    }
+    .map_err(|error| (path, error))
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn complain(trouble: &str, status: u8) -> u8 {
+    drop(writeln!(io::stderr(), "{trouble}"));
+    status
+}

@@ -1,0 +1,94 @@
+//! A pool as one snapshot of the configuration has it: with its sessions' persistence and its servers by name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::model;
+use crate::persistence::table::SessionTable;
+use crate::persistence::{Affinity, Keyring, Member};
+use crate::pool::{Pool, Server};
+
+/// A pool and its session persistence, as requests find them.
+pub struct PoolSite {
+    /// The pool.
+    pub pool: Arc<Pool>,
+    /// How its sessions are kept on their servers, if they are.
+    pub affinity: Option<Affinity<Arc<Server>>>,
+    /// Where sessions are remembered that the messages say too little about.
+    pub table: Option<Arc<SessionTable>>,
+    /// A session is remembered when its first request is balanced, not when a server marks it.
+    pub binds_at_pick: bool,
+    /// After which time such a session expires.
+    pub idle: Option<Duration>,
+    /// What becomes of a session whose server can't take it.
+    pub on_unavailable: model::OnUnavailable,
+    by_name: HashMap<Arc<str>, Arc<Server>>,
+    /// By [`Slot::index`].
+    routes: Vec<Arc<str>>,
+}
+
+impl PoolSite {
+    /// The pool as its settings of now say. `keys` sign its cookies, `table` remembers its sessions.
+    pub fn new(
+        pool: &Arc<Pool>,
+        keys: Option<&Keyring>,
+        table: Option<Arc<SessionTable>>,
+    ) -> Arc<Self> {
+        let settings = pool.settings();
+        let servers = pool.servers();
+        let mut routes: Vec<Arc<str>> = Vec::new();
+        // Both are in the order of the configuration.
+        let members = servers
+            .iter()
+            .zip(&settings.servers)
+            .map(|(server, model)| {
+                let index = server.slot().index();
+                if routes.len() <= index {
+                    routes.resize(index + 1, Arc::from(""));
+                }
+                if let Some(place) = routes.get_mut(index) {
+                    *place = Arc::clone(&model.route);
+                }
+                Member {
+                    name: Arc::clone(server.name()),
+                    route: Arc::clone(&model.route),
+                    handle: Arc::clone(server),
+                }
+            });
+        let members: Vec<_> = members.collect();
+        let persistence = settings.persistence.as_ref();
+        Arc::new(Self {
+            pool: Arc::clone(pool),
+            affinity: persistence
+                .and_then(|settings| Affinity::new(settings, keys, pool.name(), members)),
+            table,
+            idle: match persistence {
+                Some(model::Persistence::SourceIp(source)) => Some(source.timeout),
+                _ => None,
+            },
+            binds_at_pick: matches!(persistence, Some(model::Persistence::SourceIp(_))),
+            on_unavailable: persistence.map_or(
+                model::OnUnavailable::Rebalance,
+                model::Persistence::on_unavailable,
+            ),
+            by_name: servers
+                .iter()
+                .map(|server| (Arc::clone(server.name()), Arc::clone(server)))
+                .collect(),
+            routes,
+        })
+    }
+
+    /// The server of that name, if it is in the pool.
+    pub fn server(&self, name: &str) -> Option<&Arc<Server>> {
+        self.by_name.get(name)
+    }
+
+    /// How a server marks its session ids.
+    pub fn route(&self, server: &Server) -> &str {
+        self.routes
+            .get(server.slot().index())
+            .map_or("", |route| route)
+    }
+}

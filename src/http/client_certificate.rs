@@ -1,0 +1,122 @@
+//! X-Client-Cert-*: what servers are told of a client's certificate, and by nobody but us.
+
+use http::{HeaderName, HeaderValue};
+
+use crate::headers::HeadersMut;
+use crate::tls::Established;
+
+const SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
+const SERIAL: HeaderName = HeaderName::from_static("x-client-cert-serial");
+const FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerprint");
+const VERIFY: HeaderName = HeaderName::from_static("x-client-cert-verify");
+
+/// In small letters, `_` for `-`: to CGI and its like both are the same.
+const PREFIX: &[u8] = b"x_client_cert_";
+
+/// Drops what the client claims, and states what TLS knows.
+pub fn forward(request: &mut impl HeadersMut, tls: Option<&Established>) {
+    while let Some(claimed) = claim(request) {
+        request.remove(&claimed);
+    }
+    let Some(tls) = tls.filter(|tls| tls.forward_client) else {
+        return;
+    };
+    match &tls.client {
+        Some(client) => {
+            request.set(VERIFY, HeaderValue::from_static("SUCCESS"));
+            request.set(SUBJECT, client.subject.clone());
+            request.set(SERIAL, client.serial.clone());
+            request.set(FINGERPRINT, client.fingerprint.clone());
+        }
+        None => request.set(VERIFY, HeaderValue::from_static("NONE")),
+    }
+}
+
+fn claim(request: &impl HeadersMut) -> Option<HeaderName> {
+    request.headers().keys().find(|name| is_ours(name)).cloned()
+}
+
+fn is_ours(name: &HeaderName) -> bool {
+    let name = name.as_str().as_bytes();
+    name.len() >= PREFIX.len()
+        && name
+            .iter()
+            .zip(PREFIX)
+            .all(|(byte, wanted)| byte == wanted || (*byte == b'-' && *wanted == b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::tls::ClientCertificate;
+
+    fn established(client: Option<ClientCertificate>, forward_client: bool) -> Established {
+        Established {
+            version: "TLSv1.3",
+            cipher: "TLS_AES_128_GCM_SHA256",
+            sni: None,
+            http2: false,
+            resumed: false,
+            client,
+            forward_client,
+            strict_sni: false,
+        }
+    }
+
+    fn forged() -> HeaderMap {
+        let mut request = HeaderMap::new();
+        for name in [
+            "x-client-cert-subject",
+            "x-client-cert-anything",
+            "x_client_cert_verify",
+            "x-client_cert-serial",
+        ] {
+            request.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static("forged"),
+            );
+            request.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static("twice"),
+            );
+        }
+        request.insert("x-client-certain", HeaderValue::from_static("mine"));
+        request
+    }
+
+    #[test]
+    fn what_a_client_claims_is_dropped_always() {
+        let with = established(None, true);
+        for tls in [None, Some(&established(None, false)), Some(&with)] {
+            let mut request = forged();
+            forward(&mut request, tls);
+            assert!(
+                request
+                    .values()
+                    .all(|value| value != "forged" && value != "twice")
+            );
+            assert_eq!(request["x-client-certain"], "mine");
+        }
+        let mut request = forged();
+        forward(&mut request, Some(&with));
+        assert_eq!(request["x-client-cert-verify"], "NONE");
+        assert_eq!(request.len(), 2);
+    }
+
+    #[test]
+    fn servers_are_told_of_a_verified_certificate() {
+        let client = ClientCertificate {
+            subject: HeaderValue::from_static("CN=alice"),
+            serial: HeaderValue::from_static("0A"),
+            fingerprint: HeaderValue::from_static("ab"),
+        };
+        let mut request = forged();
+        forward(&mut request, Some(&established(Some(client), true)));
+        assert_eq!(request["x-client-cert-verify"], "SUCCESS");
+        assert_eq!(request["x-client-cert-subject"], "CN=alice");
+        assert_eq!(request["x-client-cert-serial"], "0A");
+        assert_eq!(request["x-client-cert-fingerprint"], "ab");
+    }
+}

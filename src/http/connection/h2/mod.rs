@@ -1,0 +1,379 @@
+//! HTTP/2 on a connection (RFC 9113): many requests at once, each a task of its own.
+//!
+//! The `h2` crate keeps frames, streams, windows and header compression. This module drives it ([`Driver`]) and holds
+//! the connection to our limits: how long it may be idle, how long a header block may take, how many requests it may
+//! carry, what a client may not overdo ([`meter`]), and how it ends: told by GOAWAY, its requests served to their
+//! ends. A request becomes an HTTP/1 one but for its version ([`request`]), so that nothing behind here knows the
+//! difference, and a Pingora session ([`session`]).
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, Response, request as parts};
+use pingora::apps::HttpServerApp;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::{ServerSession, date};
+use tokio::sync::watch;
+use tokio::time::{Sleep, sleep_until};
+use tokio_util::task::TaskTracker;
+
+use super::super::X_REQUEST_ID;
+use super::super::context::Origin;
+use super::super::head::MAX_FIELDS;
+use super::super::site::Site;
+use super::{Refused, TOO_MANY, Visit, termination_of};
+use crate::config::model;
+use crate::listen::ClientStream;
+use crate::observe::Termination;
+
+mod line;
+mod meter;
+mod request;
+mod session;
+
+use line::{Line, Wire};
+use session::Exchange;
+
+const PROTOCOL: &str = "HTTP/2.0";
+
+/// Bytes a client may send of one body ahead of its server: 50 MB/s over 20 ms of round trip.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+/// The same over all bodies of a connection: with servers that take nothing, this is what it costs us at most.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes of one response that wait for the connection to take them; the rest waits at the server.
+const SEND_BUFFER: usize = 128 * 1024;
+/// Streams that `h2` itself resets because of what a client sends on them, over the life of a connection. More than
+/// the requests that a client may have sent before it knew our settings.
+const BROKEN_STREAMS: usize = 256;
+/// Malformed requests over the life of a connection. One is a bug, and these are many bugs.
+const MALFORMED_REQUESTS: u32 = 32;
+/// How long a client may take to read a GOAWAY, or to say that it has.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// What `h2` counts for a field besides its name and value (RFC 9113 section 6.5.2).
+const FIELD_OVERHEAD: usize = 32;
+
+/// Serves a connection whose client speaks HTTP/2, to its end.
+pub async fn converse(visit: &Visit, stream: Box<ClientStream>) {
+    let site = visit.listener.site.load_full();
+    let drain = visit.edge.drain.watch();
+    let settings = settings(&site.http);
+    let line = Line::new(streams_at_once(&site.http));
+    let wire = Wire::new(stream, Arc::clone(&line));
+    let connection = tokio::select! {
+        biased;
+        connection = settings.handshake(wire) => connection,
+        () = tokio::time::sleep(site.http.header_timeout) => return,
+        // A connection that has said nothing yet loses nothing.
+        () = begun(drain.clone()) => return,
+    };
+    let Ok(connection) = connection else { return };
+    let streams = TaskTracker::new();
+    Driver {
+        visit,
+        connection,
+        timer: Box::pin(sleep_until(
+            (Instant::now() + site.http.header_timeout).into(),
+        )),
+        line,
+        streams: streams.clone(),
+        served: 0,
+        malformed: 0,
+        closing: None,
+    }
+    .drive(drain)
+    .await;
+    // With the connection gone they have nobody to serve, and see to their ends.
+    streams.close();
+    streams.wait().await;
+}
+
+fn streams_at_once(http: &model::Http) -> u32 {
+    http.http2.map_or(128, |http2| http2.max_streams)
+}
+
+/// How `h2` is to hold a connection. What isn't set has a default that was chosen for servers.
+fn settings(http: &model::Http) -> Builder {
+    let mut settings = Builder::new();
+    // What is larger than max_header_size is to reach us, so that it is answered and recorded as in HTTP/1; what is
+    // much larger is answered by `h2` with a bare 431, and from four times as much on ends the connection.
+    let header_list = http
+        .max_header_size
+        .saturating_add(MAX_FIELDS * FIELD_OVERHEAD)
+        .saturating_add(1024);
+    settings
+        .max_concurrent_streams(streams_at_once(http))
+        .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_local_error_reset_streams(Some(BROKEN_STREAMS));
+    settings
+}
+
+async fn begun(mut drain: watch::Receiver<bool>) {
+    // The sender lives as long as the process.
+    drop(drain.wait_for(|begun| *begun).await);
+}
+
+/// What happens on a connection.
+enum Event {
+    Request(Request<RecvStream>, SendResponse<Bytes>),
+    /// The process is to end.
+    Drain,
+    /// The client has overdone something.
+    Flood,
+    /// A header block takes too long.
+    SlowHeader(Instant),
+    /// No request for too long.
+    Idle,
+    /// The client takes nothing of what there is to send.
+    Stalled,
+    /// It has ended, one way or another.
+    Over,
+}
+
+/// Drives a connection.
+struct Driver<'a> {
+    visit: &'a Visit,
+    connection: Connection<Wire, Bytes>,
+    line: Arc<Line>,
+    streams: TaskTracker,
+    /// Fires at the next deadline or before.
+    timer: Pin<Box<Sleep>>,
+    served: u32,
+    malformed: u32,
+    /// Since when the client knows that the connection ends.
+    closing: Option<Instant>,
+}
+
+impl Driver<'_> {
+    async fn drive(mut self, drain: watch::Receiver<bool>) {
+        let mut draining = pin!(begun(drain.clone()));
+        loop {
+            let site = self.visit.listener.site.load_full();
+            let closing = self.closing.is_some();
+            let event = tokio::select! {
+                biased;
+                event = self.next(&site.http) => event,
+                () = &mut draining, if !closing => Event::Drain,
+            };
+            match event {
+                Event::Request(request, respond) => {
+                    if !self.begin(site, request, respond, &drain) {
+                        return self.end(Reason::ENHANCE_YOUR_CALM).await;
+                    }
+                }
+                Event::Drain => self.close(),
+                Event::Flood => {
+                    tracing::debug!(peer = %self.visit.connection.peer, "an HTTP/2 client overdoes it");
+                    return self.end(Reason::ENHANCE_YOUR_CALM).await;
+                }
+                Event::SlowHeader(since) => {
+                    self.record_slow_header(&site, since);
+                    return self.end(Reason::ENHANCE_YOUR_CALM).await;
+                }
+                Event::Idle => return self.end(Reason::NO_ERROR).await,
+                Event::Stalled | Event::Over => return,
+            }
+        }
+    }
+
+    /// Waits for what happens next, driving the connection meanwhile.
+    async fn next(&mut self, http: &model::Http) -> Event {
+        poll_fn(|cx| {
+            match self.connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    return Poll::Ready(Event::Request(request, respond));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(%error, peer = %self.visit.connection.peer, "an HTTP/2 connection ended");
+                    return Poll::Ready(Event::Over);
+                }
+                Poll::Ready(None) => return Poll::Ready(Event::Over),
+                Poll::Pending => {}
+            }
+            if self.line.flood().is_some() {
+                return Poll::Ready(Event::Flood);
+            }
+            loop {
+                let now = Instant::now();
+                let (deadline, event) = self.deadline(http, now);
+                if deadline <= now {
+                    return Poll::Ready(event);
+                }
+                // One that fires too early costs less than to set it again for every request.
+                if self.timer.is_elapsed() || self.timer.deadline() > deadline.into() {
+                    self.timer.as_mut().reset(deadline.into());
+                }
+                if self.timer.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    /// The next deadline, and what has happened when it passes.
+    fn deadline(&self, http: &model::Http, now: Instant) -> (Instant, Event) {
+        let patience = match (self.closing, self.served) {
+            (Some(_), _) => LAST_WORDS,
+            (None, 0) => http.header_timeout,
+            (None, _) => http
+                .http2
+                .map_or(http.keepalive_timeout, |http2| http2.idle_timeout),
+        };
+        // While there are requests, nobody tells when the last one ends: a look now and then.
+        let idle_since = self.line.idle_since().unwrap_or(now);
+        let idle_since = idle_since.max(self.closing.unwrap_or(idle_since));
+        let mut next = (idle_since + patience, Event::Idle);
+        if let Some(since) = self.line.block_since()
+            && since + http.header_timeout < next.0
+        {
+            next = (since + http.header_timeout, Event::SlowHeader(since));
+        }
+        if let Some(since) = self.line.stalled_since()
+            && since + http.send_timeout < next.0
+        {
+            next = (since + http.send_timeout, Event::Stalled);
+        }
+        next
+    }
+
+    /// Lets a request be served, or refuses it. False if the client has sent too many that are malformed.
+    fn begin(
+        &mut self,
+        site: Arc<Site>,
+        request: Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+        drain: &watch::Receiver<bool>,
+    ) -> bool {
+        let (received, time) = (Instant::now(), SystemTime::now());
+        self.served = self.served.saturating_add(1);
+        let most = site.http.keepalive_requests;
+        if most > 0 && self.served >= most {
+            self.close();
+        }
+        let (mut parts, body) = request.into_parts();
+        let refusal = if self.visit.too_many {
+            self.close();
+            Err((503, TOO_MANY))
+        } else {
+            request::settle(&mut parts, &site.limits)
+        };
+        if let Err((status, reason)) = refusal {
+            self.refuse(&site, &parts, respond, (status, reason), received, time);
+            self.malformed += u32::from(status == 400);
+            return self.malformed < MALFORMED_REQUESTS;
+        }
+        parts.extensions.insert(Origin {
+            connection: Arc::clone(&self.visit.connection),
+            received,
+            time,
+            site: Arc::clone(&site),
+        });
+        let mut exchange = Exchange::new(RequestHeader::from(parts), body, respond, &self.line);
+        exchange.set_timeouts(site.http.body_timeout, site.http.send_timeout);
+        let session = ServerSession::new_custom(Box::new(exchange));
+        let (proxy, drain) = (Arc::clone(&self.visit.proxy), drain.clone());
+        self.streams.spawn(async move {
+            proxy.process_new_http(session, &drain).await;
+        });
+        true
+    }
+
+    /// Tells the client that this connection ends. What is under way is served, and so is what it had sent before it
+    /// knew (RFC 9113 section 6.8).
+    fn close(&mut self) {
+        if self.closing.is_none() {
+            self.closing = Some(Instant::now());
+            self.connection.graceful_shutdown();
+        }
+    }
+
+    /// Ends the connection now, as soon as its client has been told why.
+    async fn end(mut self, reason: Reason) {
+        self.connection.abrupt_shutdown(reason);
+        let closed = poll_fn(|cx| self.connection.poll_closed(cx));
+        drop(tokio::time::timeout(LAST_WORDS, closed).await);
+    }
+
+    /// Answers a request that nobody else is to see.
+    fn refuse(
+        &self,
+        site: &Site,
+        request: &parts::Parts,
+        mut respond: SendResponse<Bytes>,
+        (status, reason): request::Refusal,
+        received: Instant,
+        time: SystemTime,
+    ) {
+        let target = request.uri.path_and_query();
+        let (id, page) = self.visit.refuse(
+            site,
+            &Refused {
+                status,
+                reason,
+                termination: match status {
+                    503 => Termination::Limit,
+                    status => termination_of(status),
+                },
+                protocol: Some(PROTOCOL),
+                method: Some(request.method.as_str().as_bytes()),
+                host: request::asked_host(request),
+                target: target.map(|target| target.as_str().as_bytes()),
+                received,
+                time,
+            },
+        );
+        let without_body = request.method == Method::HEAD;
+        let mut response = Response::new(());
+        *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+        let headers = response.headers_mut();
+        headers.insert(DATE, date::get_cached_date());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.content_type));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(page.body.len()));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_REQUEST_ID, id.value().clone());
+        if let Some(seconds) = page.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        let sent = respond.send_response(response, without_body);
+        let sent = sent.and_then(|mut send| {
+            if without_body {
+                return Ok(());
+            }
+            send.send_data(page.body, true)
+        });
+        if let Err(error) = sent {
+            // It has given the request up meanwhile.
+            tracing::debug!(%error, "a refusal was not sent");
+        }
+    }
+
+    /// A request that never came to be is recorded, as in HTTP/1; there is no stream to answer it on.
+    fn record_slow_header(&self, site: &Site, since: Instant) {
+        self.visit.refuse(
+            site,
+            &Refused {
+                status: 408,
+                reason: "the request's header took too long to arrive",
+                termination: Termination::ClientTimeout,
+                protocol: Some(PROTOCOL),
+                method: None,
+                host: None,
+                target: None,
+                received: since,
+                time: SystemTime::now()
+                    .checked_sub(since.elapsed())
+                    .unwrap_or(SystemTime::UNIX_EPOCH),
+            },
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! From a request as HTTP/2 has it to the one message that everything behind here knows.
+//!
+//! The `h2` crate has seen to the frames, the field names, the connection-specific fields and the pseudo-fields' order
+//! (RFC 9113 sections 8.2, 8.3). What it lets pass and an HTTP/1 server could take for something else is refused here,
+//! by the same rules and limits as in [`head`]. Then `:authority` becomes the one Host field, `:path` the target, and
+//! the crumbs of Cookie one field again (section 8.2.3): from here on the request is an HTTP/1 one but for its version.
+
+use http::header::{CONTENT_LENGTH, COOKIE, HOST};
+use http::{HeaderMap, HeaderValue, Method, Uri, request};
+
+use super::super::super::head::{self, HeadLimits, MAX_FIELDS};
+
+/// Why a request is refused: the status to answer and the reason in words.
+pub type Refusal = (u16, &'static str);
+
+/// What a field costs in a header section of HTTP/1 besides name and value.
+const AROUND_FIELD: usize = ": \r\n".len();
+/// What a request line has besides method and target.
+const AROUND_TARGET: usize = " ".len() + " HTTP/1.1\r\n".len() + "\r\n".len();
+const MAX_METHOD: usize = 32;
+
+/// Makes one message of a request.
+///
+/// # Errors
+///
+/// [`Refusal`] when the request must not be forwarded; it is then as it was.
+pub fn settle(request: &mut request::Parts, limits: &HeadLimits) -> Result<(), Refusal> {
+    check_size(request, limits)?;
+    check_target(request)?;
+    let host = host(request)?;
+    check_length(&request.headers, limits)?;
+    let crumbs = crumbs(&request.headers)?;
+
+    if let Some(host) = host {
+        request.headers.insert(HOST, host);
+    }
+    if let Some(cookie) = crumbs {
+        request.headers.insert(COOKIE, cookie);
+    }
+    if let Some(target) = request.uri.path_and_query() {
+        request.uri = Uri::from(target.clone());
+    }
+    Ok(())
+}
+
+/// The host that is asked for, for the log of a request that was refused.
+pub fn asked_host(request: &request::Parts) -> Option<&[u8]> {
+    request
+        .uri
+        .authority()
+        .map(|authority| authority.as_str().as_bytes())
+        .or_else(|| request.headers.get(HOST).map(HeaderValue::as_bytes))
+}
+
+/// The limits on a header section hold for the same message in either version: it is measured as HTTP/1 writes it.
+fn check_size(request: &request::Parts, limits: &HeadLimits) -> Result<(), Refusal> {
+    let target = request
+        .uri
+        .path_and_query()
+        .map_or(0, |it| it.as_str().len());
+    if target > limits.uri {
+        return Err((414, "the URI is longer than max_uri_length"));
+    }
+    let authority = request.uri.authority().map_or(0, |it| {
+        HOST.as_str().len() + it.as_str().len() + AROUND_FIELD
+    });
+    let method = request.method.as_str().len();
+    let mut size = AROUND_TARGET + method + target + authority;
+    let mut fields = 0;
+    let mut values = 0_usize;
+    for (name, value) in &request.headers {
+        values += 1;
+        size += name.as_str().len() + value.len() + AROUND_FIELD;
+        if starts_or_ends_in_space(value) {
+            return Err((400, "a field value begins or ends with white space"));
+        }
+    }
+    // A cookie's crumbs are one field.
+    fields += values.saturating_sub(request.headers.get_all(COOKIE).iter().count());
+    if size > limits.header {
+        return Err((431, "the header is larger than max_header_size"));
+    }
+    if fields > MAX_FIELDS {
+        return Err((431, "too many header fields"));
+    }
+    Ok(())
+}
+
+/// RFC 9113 section 8.2.1.
+fn starts_or_ends_in_space(value: &HeaderValue) -> bool {
+    let space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    space(value.as_bytes().first()) || space(value.as_bytes().last())
+}
+
+fn check_target(request: &request::Parts) -> Result<(), Refusal> {
+    if request.method == Method::CONNECT {
+        return Err((405, "CONNECT is not served here"));
+    }
+    if request.method.as_str().len() > MAX_METHOD {
+        return Err((400, "malformed method"));
+    }
+    if let Some(scheme) = request.uri.scheme_str()
+        && scheme != "http"
+        && scheme != "https"
+    {
+        return Err((400, "a :scheme other than http and https"));
+    }
+    let target = request.uri.path_and_query().map_or("", |it| it.as_str());
+    match target.as_bytes() {
+        // Not even those characters that HTTP/1 gets away with in practice: HTTP/2's clients encode.
+        [b'/', ..]
+            if target.is_ascii() && !has_control(target) && head::is_target(target.as_bytes()) =>
+        {
+            Ok(())
+        }
+        b"*" if request.method == Method::OPTIONS => Ok(()),
+        _ => Err((
+            400,
+            "malformed :path, or it has characters that must be percent-encoded",
+        )),
+    }
+}
+
+fn has_control(target: &str) -> bool {
+    target.bytes().any(|byte| byte.is_ascii_control())
+}
+
+/// The Host field that the request is to have, if it hasn't got it. One authority, told once or twice but never in
+/// two ways (RFC 9113 section 8.3.1).
+fn host(request: &request::Parts) -> Result<Option<HeaderValue>, Refusal> {
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    if more.is_some() {
+        return Err((400, "more than one Host field"));
+    }
+    if host.is_some_and(|host| !head::is_authority(host.as_bytes())) {
+        return Err((400, "malformed Host field"));
+    }
+    let Some(authority) = request.uri.authority() else {
+        return host
+            .map(|_| None)
+            .ok_or((400, "neither :authority nor Host"));
+    };
+    let authority = authority.as_str();
+    if !head::is_authority(authority.as_bytes()) {
+        return Err((400, "malformed :authority"));
+    }
+    match host {
+        Some(host) if host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) => Ok(None),
+        Some(_) => Err((400, ":authority and the Host field differ")),
+        None => HeaderValue::from_str(authority)
+            .map(Some)
+            .map_err(|_| (400, "malformed :authority")),
+    }
+}
+
+/// `h2` holds the body to this length; here it must be one that servers read alike.
+fn check_length(headers: &HeaderMap, limits: &HeadLimits) -> Result<(), Refusal> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let (Some(length), more) = (lengths.next(), lengths.next()) else {
+        return Ok(());
+    };
+    if more.is_some() {
+        return Err((400, "more than one Content-Length"));
+    }
+    let digits = length.as_bytes();
+    if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
+        return Err((400, "malformed Content-Length"));
+    }
+    let length = digits
+        .iter()
+        .fold(0u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    if limits.body > 0 && length > limits.body {
+        return Err((413, "the body is larger than max_body_size"));
+    }
+    Ok(())
+}
+
+/// The one Cookie field of several.
+fn crumbs(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
+        return Ok(None);
+    };
+    let mut whole = first.as_bytes().to_vec();
+    for crumb in std::iter::once(second).chain(crumbs) {
+        whole.extend_from_slice(b"; ");
+        whole.extend_from_slice(crumb.as_bytes());
+    }
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(whole))
+        .map(Some)
+        .map_err(|_| (400, "malformed Cookie field"))
+}
+
+#[cfg(test)]
+mod tests;

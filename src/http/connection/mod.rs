@@ -1,0 +1,136 @@
+//! A client connection's life, whichever HTTP it speaks.
+//!
+//! With TLS the protocol is agreed in the handshake. Without, HTTP/1 is read until the first bytes turn out to be
+//! HTTP/2's preface ("prior knowledge", RFC 9113 section 3.3). Either way what comes out of here is one well-formed
+//! request at a time in a Pingora session, with its [`Origin`](super::context::Origin); what is malformed or
+//! over a limit is answered and recorded here.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime};
+
+use http::HeaderMap;
+use pingora_proxy::HttpProxy;
+
+use super::error_page::ErrorPage;
+use super::request_id::RequestId;
+use super::site::{Connection, HttpListener, Site};
+use super::{Edge, Shared};
+use crate::listen::{Admitted, ClientStream, Transport};
+use crate::observe::access_log::Record;
+use crate::observe::{RejectReason, Termination};
+use crate::tls::Established;
+
+mod h1;
+mod h2;
+
+/// Serves one accepted connection to its end.
+pub async fn serve(
+    proxy: Arc<HttpProxy<Edge>>,
+    edge: Arc<Shared>,
+    listener: Arc<HttpListener>,
+    transport: Transport,
+    tls: Option<Established>,
+    peer: SocketAddr,
+    mut admitted: Admitted,
+) {
+    let Ok(local) = transport.local_addr() else {
+        return;
+    };
+    let agreed_http2 = tls.as_ref().is_some_and(|tls| tls.http2);
+    let site = listener.site.load_full();
+    let peer_ip = peer.ip().to_canonical();
+    // A trusted proxy brings many clients on its connections; it is not one of them.
+    let limit = if site
+        .resolver
+        .client(peer_ip, &HeaderMap::new())
+        .trusted_peer
+    {
+        0
+    } else {
+        site.connections_per_client
+    };
+    let too_many = !admitted.count_client(peer_ip, limit);
+    if too_many {
+        admitted.metrics().rejected.inc(RejectReason::ClientLimit);
+    }
+    let visit = Visit {
+        proxy,
+        edge,
+        listener,
+        connection: Arc::new(Connection { peer, local, tls }),
+        too_many,
+    };
+    let stream = Box::new(ClientStream::new(transport, admitted));
+    let stream = if agreed_http2 {
+        Some(stream)
+    } else {
+        h1::converse(&visit, stream).await
+    };
+    if let Some(stream) = stream {
+        h2::converse(&visit, stream).await;
+    }
+}
+
+/// A connection and where it leads, the same for all its requests.
+struct Visit {
+    proxy: Arc<HttpProxy<Edge>>,
+    edge: Arc<Shared>,
+    listener: Arc<HttpListener>,
+    connection: Arc<Connection>,
+    /// Its client holds more connections than it may.
+    too_many: bool,
+}
+
+/// The answer to every request of a client that holds too many connections.
+const TOO_MANY: &str = "too many connections from this client";
+
+/// A request that is answered here, as far as it could be made out.
+struct Refused<'a> {
+    status: u16,
+    reason: &'static str,
+    termination: Termination,
+    protocol: Option<&'static str>,
+    method: Option<&'a [u8]>,
+    host: Option<&'a [u8]>,
+    target: Option<&'a [u8]>,
+    received: Instant,
+    time: SystemTime,
+}
+
+impl Visit {
+    /// Records a request that nobody else is to see. Returns what to answer.
+    fn refuse(&self, site: &Site, refused: &Refused<'_>) -> (RequestId, ErrorPage) {
+        let id = RequestId::random(&mut rand::rng());
+        let page = ErrorPage::new(refused.status, refused.reason, id.as_str(), None);
+        let (path, query) = super::record::split_target(refused.target.unwrap_or_default());
+        let client: IpAddr = self.connection.peer.ip().to_canonical();
+        let record = Record {
+            method: refused.method,
+            host: refused.host,
+            path: refused.target.map(|_| path),
+            query,
+            protocol: refused.protocol,
+            status: Some(refused.status),
+            bytes_out: page.body.len() as u64,
+            duration: refused.received.elapsed(),
+            request_id: Some(id.as_str()),
+            termination: refused.termination,
+            ..Record::new(refused.time, client, client, &site.listener)
+        };
+        site.traffic(None).request(refused.status);
+        site.duration.observe(record.duration.as_secs_f64());
+        site.requests.fetch_add(1, Ordering::Relaxed);
+        self.edge.access_log.write(&record);
+        (id, page)
+    }
+}
+
+/// Why a request of that status was refused, for the log.
+fn termination_of(status: u16) -> Termination {
+    match status {
+        413 | 414 | 431 => Termination::Limit,
+        _ => Termination::BadRequest,
+    }
+}

@@ -1,0 +1,141 @@
+//! What a listener does with the connections it accepts, by its protocol.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use pingora_proxy::HttpProxy;
+use tokio_util::task::TaskTracker;
+
+use crate::config::model::{self, Protocol};
+use crate::dispatch::PoolSite;
+use crate::http::{Edge, HttpListener, Shared, Site, connection};
+use crate::listen::{Admitted, Transport};
+use crate::observe::Metrics;
+use crate::tcp;
+use crate::tls::Established;
+
+/// What serves a listener's connections. A handle: clones serve alike.
+#[derive(Clone)]
+pub enum Service {
+    /// HTTP, with or without TLS.
+    Http(Http),
+    /// Bytes as they come, with or without TLS.
+    Tcp(Arc<tcp::Listener>),
+}
+
+/// HTTP of one listener.
+#[derive(Clone)]
+pub struct Http {
+    listener: Arc<HttpListener>,
+    /// One for all listeners.
+    proxy: Arc<HttpProxy<Edge>>,
+    shared: Arc<Shared>,
+    requests: Arc<AtomicU64>,
+}
+
+impl Service {
+    /// The service of a listener as configured. `target` is where it sends everything.
+    pub fn new(
+        model: &model::Listener,
+        target: Option<Arc<PoolSite>>,
+        metrics: &Metrics,
+        proxy: &Arc<HttpProxy<Edge>>,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        match model.protocol {
+            Protocol::Http | Protocol::Https => {
+                let requests = Arc::new(AtomicU64::new(0));
+                let site = Site::new(model, target, metrics, &requests);
+                Self::Http(Http {
+                    listener: Arc::new(HttpListener {
+                        site: ArcSwap::from_pointee(site),
+                    }),
+                    proxy: Arc::clone(proxy),
+                    shared: Arc::clone(shared),
+                    requests,
+                })
+            }
+            Protocol::Tcp | Protocol::Tls => Self::Tcp(Arc::new(tcp::Listener::new(
+                tcp::Site::new(model, target),
+                Arc::clone(&shared.access_log),
+            ))),
+        }
+    }
+
+    /// Takes another configuration of the listener, of the same protocol. What is being served goes on as it
+    /// began.
+    pub fn reconfigure(
+        &self,
+        model: &model::Listener,
+        target: Option<Arc<PoolSite>>,
+        metrics: &Metrics,
+    ) {
+        match self {
+            Self::Http(http) => {
+                let site = Site::new(model, target, metrics, &http.requests);
+                http.listener.site.store(Arc::new(site));
+            }
+            Self::Tcp(tcp) => tcp.site.store(Arc::new(tcp::Site::new(model, target))),
+        }
+    }
+
+    /// Whether the connection may be served. To be asked before anything is read from it: what may not has been
+    /// recorded, and is to be closed. HTTP turns connections away in its own words, later.
+    pub fn admits(&self, peer: SocketAddr, admitted: &mut Admitted) -> bool {
+        match self {
+            Self::Http(_) => true,
+            Self::Tcp(tcp) => tcp.admits(peer, admitted),
+        }
+    }
+
+    /// Serves a connection to its end, in a task of its own.
+    pub fn spawn(
+        &self,
+        tracker: &TaskTracker,
+        transport: Transport,
+        tls: Option<Established>,
+        peer: SocketAddr,
+        admitted: Admitted,
+    ) {
+        match self {
+            Self::Http(http) => {
+                tracker.spawn(connection::serve(
+                    Arc::clone(&http.proxy),
+                    Arc::clone(&http.shared),
+                    Arc::clone(&http.listener),
+                    transport,
+                    tls,
+                    peer,
+                    admitted,
+                ));
+            }
+            Self::Tcp(tcp) => {
+                let listener = Arc::clone(tcp);
+                tracker.spawn(tcp::serve(listener, transport, tls, peer, admitted));
+            }
+        }
+    }
+
+    /// The name of the pool that takes everything; empty if there is none.
+    pub fn pool(&self) -> String {
+        let name = |target: Option<&Arc<PoolSite>>| {
+            target
+                .map(|target| target.pool.name().to_string())
+                .unwrap_or_default()
+        };
+        match self {
+            Self::Http(http) => name(http.listener.site.load().target.as_ref()),
+            Self::Tcp(tcp) => name(tcp.site.load().target.as_ref()),
+        }
+    }
+
+    /// Requests that ended; with TCP there are none.
+    pub fn requests(&self) -> u64 {
+        match self {
+            Self::Http(http) => http.requests.load(Ordering::Relaxed),
+            Self::Tcp(_) => 0,
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! From a client to a server: pick, connect, and try another one if that fails.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::Interest;
+use tokio::net::{TcpStream, UnixStream};
+
+use super::ledger::Ledger;
+use super::site::Site;
+use super::wire::ServerWire;
+use crate::config::model;
+use crate::dispatch;
+use crate::dispatch::{Binding, NoPlace, PoolSite, Stay};
+use crate::listen::Transport;
+use crate::observe::{RejectReason, RetryReason, Seldom, Termination};
+use crate::pool::{Endpoint, Server};
+
+/// Why a client gets no server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoWay {
+    /// There is no place on any.
+    NoPlace(NoPlace),
+    /// The last one that was tried could not be connected to.
+    Refused,
+    /// The last one that was tried took too long.
+    TimedOut,
+    /// The client has gone meanwhile.
+    ClientGone,
+}
+
+impl NoWay {
+    /// The word for the access log.
+    pub fn termination(self) -> Termination {
+        match self {
+            Self::NoPlace(NoPlace::NoServer) => Termination::NoServer,
+            Self::NoPlace(NoPlace::BoundServerUnavailable) => Termination::BoundServerUnavailable,
+            Self::NoPlace(NoPlace::QueueFull) => Termination::QueueFull,
+            Self::NoPlace(NoPlace::QueueTimeout) => Termination::QueueTimeout,
+            Self::Refused => Termination::ServerRefused,
+            Self::TimedOut => Termination::ServerTimeout,
+            Self::ClientGone => Termination::ClientAborted,
+        }
+    }
+
+    /// The word for the metric; `None`: it was the client that left.
+    pub fn reject_reason(self) -> Option<RejectReason> {
+        match self {
+            Self::NoPlace(NoPlace::NoServer | NoPlace::BoundServerUnavailable) => {
+                Some(RejectReason::NoServer)
+            }
+            Self::NoPlace(NoPlace::QueueFull | NoPlace::QueueTimeout) => Some(RejectReason::Queue),
+            Self::Refused | Self::TimedOut => Some(RejectReason::ConnectFailure),
+            Self::ClientGone => None,
+        }
+    }
+}
+
+/// Connects to a server for the client. Nothing is read from the client meanwhile, so nothing of it is lost. With the
+/// connection comes what keeps its session from expiring, if it has one.
+///
+/// # Errors
+///
+/// [`NoWay`] says why there is no connection.
+pub async fn reach(
+    site: &Site,
+    ledger: &mut Ledger<'_>,
+    client: &Transport,
+) -> Result<(ServerWire, Option<Stay>), NoWay> {
+    let Some(target) = &site.target else {
+        return Err(NoWay::NoPlace(NoPlace::NoServer));
+    };
+    let mut binding = Binding::of_client(target, ledger.client(), ledger.time()).await;
+    let reached = tokio::select! {
+        biased;
+        reached = search(site, target, &mut binding, ledger) => reached,
+        // Nobody is to wait for a client that has gone. One that has only ended its side is still there.
+        _ = client.socket().ready(Interest::ERROR) => Err(NoWay::ClientGone),
+    };
+    if matches!(
+        reached,
+        Err(NoWay::Refused | NoWay::TimedOut | NoWay::NoPlace(_))
+    ) {
+        binding.move_back(target).await;
+    }
+    ledger.persistence = binding.result;
+    if let Some(result) = binding.result {
+        target.pool.metrics().persistence.inc(result);
+    }
+    reached.map(|wire| (wire, binding.stay(target)))
+}
+
+async fn search(
+    site: &Site,
+    target: &PoolSite,
+    binding: &mut Binding,
+    ledger: &mut Ledger<'_>,
+) -> Result<ServerWire, NoWay> {
+    let settings = Arc::clone(&target.pool.settings());
+    let mut tried = Vec::new();
+    let mut failed = None;
+    loop {
+        let (lease, by) = match dispatch::choose(target, binding, &tried).await {
+            Ok(chosen) => chosen,
+            Err(none) => {
+                // With no server left to try, the failure of the last one is the news.
+                let failed =
+                    failed.filter(|_| matches!(none, NoPlace::NoServer | NoPlace::QueueFull));
+                return Err(failed.unwrap_or(NoWay::NoPlace(none)));
+            }
+        };
+        let server = Arc::clone(lease.server());
+        server.metrics().picks.inc(by);
+        ledger.attempts += 1;
+        ledger.server = Some(Arc::clone(&server));
+        ledger.lease = Some(lease);
+        let begun = Instant::now();
+        let trouble = match connect(&server, &settings, site.keepalive).await {
+            Ok(wire) => {
+                let metrics = server.metrics();
+                metrics.connections_new.inc();
+                metrics
+                    .connect_seconds
+                    .observe(begun.elapsed().as_secs_f64());
+                return Ok(wire);
+            }
+            Err(trouble) => trouble,
+        };
+        tell(target, &server, &trouble);
+        let no_way = trouble.no_way();
+        let retries = &settings.retries;
+        if !retries.on_connect_failure || ledger.attempts > retries.attempts {
+            return Err(no_way);
+        }
+        server.note_request(true, None);
+        ledger.lease = None;
+        tried.push(server.slot());
+        failed = Some(no_way);
+        target
+            .pool
+            .metrics()
+            .retries
+            .inc(RetryReason::ConnectFailure);
+    }
+}
+
+/// Why a connection to a server was not made.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("its name does not resolve")]
+    Unresolved,
+    #[error("TLS to the servers of a tcp or tls listener is not there yet")]
+    NoTls,
+    #[error("connect to {0} timed out after {1:?} (filtered or down)")]
+    TimedOut(Arc<Endpoint>, Duration),
+    #[error("connect to {0} refused (nothing listens there)")]
+    Refused(Arc<Endpoint>),
+    #[error("connect to {0} failed: {1}")]
+    Failed(Arc<Endpoint>, io::Error),
+}
+
+impl Trouble {
+    fn no_way(&self) -> NoWay {
+        match self {
+            Self::TimedOut(..) => NoWay::TimedOut,
+            Self::Unresolved | Self::NoTls | Self::Refused(_) | Self::Failed(..) => NoWay::Refused,
+        }
+    }
+}
+
+async fn connect(
+    server: &Server,
+    settings: &model::Pool,
+    keepalive: model::TcpKeepalive,
+) -> Result<ServerWire, Trouble> {
+    let endpoint = server.endpoint().ok_or(Trouble::Unresolved)?;
+    if settings.tls.is_some() {
+        // Never without what the configuration asks for.
+        return Err(Trouble::NoTls);
+    }
+    let patience = settings.timeouts.connect;
+    let connected = tokio::time::timeout(patience, open(&endpoint, keepalive)).await;
+    match connected {
+        Ok(Ok(wire)) => Ok(wire),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Err(Trouble::Refused(endpoint))
+        }
+        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+            Err(Trouble::TimedOut(endpoint, patience))
+        }
+        Ok(Err(error)) => Err(Trouble::Failed(endpoint, error)),
+        Err(_) => Err(Trouble::TimedOut(endpoint, patience)),
+    }
+}
+
+async fn open(endpoint: &Endpoint, keepalive: model::TcpKeepalive) -> io::Result<ServerWire> {
+    match endpoint {
+        Endpoint::Inet(address) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            let probes = TcpKeepalive::new()
+                .with_time(keepalive.idle)
+                .with_interval(keepalive.interval)
+                .with_retries(keepalive.probes);
+            SockRef::from(&stream).set_tcp_keepalive(&probes)?;
+            Ok(ServerWire::Inet(Transport::Plain(stream)))
+        }
+        Endpoint::Unix(path) => Ok(ServerWire::Unix(UnixStream::connect(path).await?)),
+    }
+}
+
+/// Logs why a server could not be connected to, at most once a second: when one dies, thousands meet it.
+fn tell(target: &PoolSite, server: &Server, trouble: &Trouble) {
+    static TOLD: Seldom = Seldom::new();
+    if TOLD.first_at(SystemTime::now()) {
+        let (pool, server) = (&**target.pool.name(), &**server.name());
+        tracing::warn!(pool, server, "{trouble}");
+    }
+}

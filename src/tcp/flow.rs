@@ -1,0 +1,206 @@
+//! One direction of a connection.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncWrite, ReadBuf};
+
+use super::wire::Wire;
+
+/// Reads in a row before the other direction, and other connections, get their turn.
+const TURN: usize = 8;
+
+/// The way from one end to the other. It owns no memory but what the far end couldn't take at once.
+#[derive(Debug, Default)]
+pub struct Flow {
+    /// Read and not yet written, from `written` on.
+    pending: Vec<u8>,
+    written: usize,
+    unflushed: bool,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Open,
+    /// The near end has said all; the far end is to learn of it once it has the rest.
+    Ending,
+    Ended,
+    Broken,
+}
+
+/// What broke.
+#[derive(Debug)]
+pub enum Fault {
+    /// The end that is read from.
+    Near(io::Error),
+    /// The end that is written to.
+    Far(io::Error),
+}
+
+/// What moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Bytes that were read.
+    pub read: usize,
+    /// Bytes that were written.
+    pub written: usize,
+}
+
+impl Moved {
+    /// Whether anything did.
+    pub fn any(self) -> bool {
+        self.read > 0 || self.written > 0
+    }
+}
+
+impl Flow {
+    /// Moves what can be moved, by way of `scratch`. Ready when nothing will ever be moved again: the near end has ended and
+    /// the far end knows, or the flow was broken off.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] says which end broke. Of a near end everything that came before has been read.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        near: &mut impl Wire,
+        far: &mut (impl AsyncWrite + Unpin),
+        scratch: &mut [u8],
+        moved: &mut Moved,
+    ) -> Poll<Result<(), Fault>> {
+        for _ in 0..TURN {
+            if matches!(self.state, State::Ended | State::Broken) {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_pending(cx, far, moved))?;
+            if self.state == State::Ending {
+                ready!(Pin::new(&mut *far).poll_flush(cx)).map_err(Fault::Far)?;
+                ready!(Pin::new(&mut *far).poll_shutdown(cx)).map_err(Fault::Far)?;
+                self.state = State::Ended;
+                return Poll::Ready(Ok(()));
+            }
+            let mut buf = ReadBuf::new(scratch);
+            match Pin::new(&mut *near).poll_read(cx, &mut buf) {
+                Poll::Ready(read) => read.map_err(Fault::Near)?,
+                Poll::Pending => return self.poll_idle(cx, far),
+            }
+            let data = buf.filled();
+            moved.read += data.len();
+            if data.is_empty() {
+                if near.is_cut_off(cx) {
+                    return Poll::Ready(Err(Fault::Near(io::ErrorKind::UnexpectedEof.into())));
+                }
+                self.state = State::Ending;
+                continue;
+            }
+            self.poll_data(cx, far, data, moved)?;
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Whether the near end is being read from, so that its end would be noticed.
+    pub fn is_reading(&self) -> bool {
+        self.state == State::Open && self.pending.is_empty()
+    }
+
+    /// Whether the near end has ended, or the flow was broken off.
+    pub fn is_closed(&self) -> bool {
+        self.state != State::Open
+    }
+
+    /// Whether the near end has ended and the far end knows.
+    pub fn has_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// Whether nothing will ever be moved again.
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, State::Ended | State::Broken)
+    }
+
+    /// Bytes of memory that it holds.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.pending.capacity()
+    }
+
+    /// The far end takes no more. What has ended stays so.
+    pub fn break_off(&mut self) {
+        self.pending = Vec::new();
+        self.written = 0;
+        if self.state != State::Ended {
+            self.state = State::Broken;
+        }
+    }
+
+    /// Writes what was left over.
+    fn poll_pending(
+        &mut self,
+        cx: &mut Context<'_>,
+        far: &mut (impl AsyncWrite + Unpin),
+        moved: &mut Moved,
+    ) -> Poll<Result<(), Fault>> {
+        while let Some(rest) = self.pending.get(self.written..)
+            && !rest.is_empty()
+        {
+            let count = ready!(poll_write(cx, far, rest))?;
+            self.written += count;
+            self.unflushed = true;
+            moved.written += count;
+        }
+        self.pending.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what was just read, and keeps what isn't taken at once.
+    fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        far: &mut (impl AsyncWrite + Unpin),
+        mut data: &[u8],
+        moved: &mut Moved,
+    ) -> Result<(), Fault> {
+        while !data.is_empty() {
+            let Poll::Ready(count) = poll_write(cx, far, data)? else {
+                // As much again as was taken may well be left over next time: the memory stays while bytes flow.
+                self.pending.extend_from_slice(data);
+                return Ok(());
+            };
+            self.unflushed = true;
+            moved.written += count;
+            data = data.get(count..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Nothing comes at the moment: what is gathered somewhere goes out, and no memory is held meanwhile.
+    fn poll_idle(
+        &mut self,
+        cx: &mut Context<'_>,
+        far: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<Result<(), Fault>> {
+        self.pending = Vec::new();
+        if self.unflushed {
+            ready!(Pin::new(far).poll_flush(cx)).map_err(Fault::Far)?;
+            self.unflushed = false;
+        }
+        Poll::Pending
+    }
+}
+
+fn poll_write(
+    cx: &mut Context<'_>,
+    far: &mut (impl AsyncWrite + Unpin),
+    data: &[u8],
+) -> Poll<Result<usize, Fault>> {
+    match ready!(Pin::new(far).poll_write(cx, data)) {
+        Ok(0) => Poll::Ready(Err(Fault::Far(io::ErrorKind::WriteZero.into()))),
+        Ok(count) => Poll::Ready(Ok(count)),
+        Err(error) => Poll::Ready(Err(Fault::Far(error))),
+    }
+}

@@ -1,0 +1,129 @@
+//! What is written down of a connection: while it lasts what it moves, at its end one line in the access log.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::relay::Meter;
+use super::site::Site;
+use crate::observe::access_log::{AccessLog, Record};
+use crate::observe::metrics::ListenerMetrics;
+use crate::observe::{PersistenceResult, Termination};
+use crate::pool::{Lease, Server};
+use crate::tls::Established;
+
+/// A connection's account. It is closed, and the line written, when this is dropped: that is so for a connection that is
+/// cut off with its task as for every other.
+pub struct Ledger<'a> {
+    /// The place on the server; it ends with the connection at the latest.
+    pub lease: Option<Lease>,
+    /// The server of the last attempt.
+    pub server: Option<Arc<Server>>,
+    /// How many times a server was tried.
+    pub attempts: u32,
+    /// What session persistence made of the connection.
+    pub persistence: Option<PersistenceResult>,
+    /// The last word on it. Until there is one: the process ended before the connection.
+    pub termination: Termination,
+    access_log: &'a AccessLog,
+    site: &'a Site,
+    client: IpAddr,
+    tls: Option<&'a Established>,
+    metrics: &'a ListenerMetrics,
+    began: (SystemTime, Instant),
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl<'a> Ledger<'a> {
+    /// Opens the account of a connection that `began` then.
+    pub fn new(
+        access_log: &'a AccessLog,
+        site: &'a Site,
+        client: IpAddr,
+        tls: Option<&'a Established>,
+        metrics: &'a ListenerMetrics,
+        began: (SystemTime, Instant),
+    ) -> Self {
+        Self {
+            lease: None,
+            server: None,
+            attempts: 0,
+            persistence: None,
+            termination: Termination::Shutdown,
+            access_log,
+            site,
+            client,
+            tls,
+            metrics,
+            began,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    /// The client's address.
+    pub fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    /// The wall clock's time when the connection began.
+    pub fn time(&self) -> SystemTime {
+        self.began.0
+    }
+
+    /// The metrics of its listener.
+    pub fn metrics(&self) -> &ListenerMetrics {
+        self.metrics
+    }
+
+    fn write(&self) {
+        let server = self.server.as_deref();
+        let address = server.and_then(Server::address_text);
+        let pool = self.site.target.as_ref().map(|target| &target.pool);
+        let tls = self.tls;
+        self.access_log.write(&Record {
+            protocol: Some(if self.site.tls { "TLS" } else { "TCP" }),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            duration: self.began.1.elapsed(),
+            pool: pool.map(|pool| &**pool.name()),
+            server: server.map(|server| &**server.name()),
+            server_address: address.as_deref().map(|address| &**address),
+            attempts: self.attempts,
+            persistence: self.persistence,
+            tls_version: tls.map(|tls| tls.version),
+            tls_cipher: tls.map(|tls| tls.cipher),
+            sni: tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
+            termination: self.termination,
+            ..Record::new(self.began.0, self.client, self.client, &self.site.name)
+        });
+    }
+}
+
+impl Meter for Ledger<'_> {
+    fn note_in(&mut self, count: usize) {
+        self.bytes_in += count as u64;
+        self.metrics.bytes_in.inc_by(count as u64);
+    }
+
+    fn note_out(&mut self, count: usize) {
+        self.bytes_out += count as u64;
+        self.metrics.bytes_out.inc_by(count as u64);
+    }
+}
+
+impl Drop for Ledger<'_> {
+    fn drop(&mut self) {
+        if let Some(server) = &self.server {
+            let failed = matches!(
+                self.termination,
+                Termination::ServerReset | Termination::ServerRefused | Termination::ServerTimeout
+            );
+            server.note_request(failed, None);
+        }
+        if self.access_log.enabled() {
+            self.write();
+        }
+    }
+}

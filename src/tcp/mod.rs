@@ -1,0 +1,83 @@
+//! The TCP proxy: a client's bytes to a server and back, as they come.
+//!
+//! [`serve`] is a connection's whole life. It gets a server ([`connect`]) before anything is read from the client, so that
+//! servers that speak first are served alike; then both directions are moved ([`relay`]) until both have ended, one has
+//! broken, or nothing has moved for too long. How one side ends is what the other side gets to see: an end for an end, a
+//! reset for a reset ([`wire`]).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::listen::{Admitted, Transport};
+use crate::tls::Established;
+
+mod connect;
+mod flow;
+mod ledger;
+mod relay;
+mod site;
+mod wire;
+
+use ledger::Ledger;
+use relay::{End, relay};
+pub use site::{Listener, Site};
+use wire::Held;
+
+/// How long what a client still sends is taken in and thrown away, after its server has said all and left.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Serves one accepted connection to its end.
+pub async fn serve(
+    listener: Arc<Listener>,
+    transport: Transport,
+    tls: Option<Established>,
+    peer: SocketAddr,
+    admitted: Admitted,
+) {
+    let site = listener.site.load_full();
+    let began = (SystemTime::now(), Instant::now());
+    let mut ledger = Ledger::new(
+        &listener.access_log,
+        &site,
+        peer.ip().to_canonical(),
+        tls.as_ref(),
+        admitted.metrics(),
+        began,
+    );
+    let mut client = Held::new(transport);
+    // Boxed, because it needs much memory for a moment, and the connection may last for days.
+    let reached = Box::pin(connect::reach(&site, &mut ledger, &client.wire)).await;
+    let (wire, stay) = match reached {
+        Ok(reached) => reached,
+        Err(no_way) => {
+            ledger.termination = no_way.termination();
+            if let Some(reason) = no_way.reject_reason() {
+                ledger.metrics().rejected.inc(reason);
+            }
+            return;
+        }
+    };
+    let mut server = Held::new(wire);
+    let relayed = relay(&mut client.wire, &mut server.wire, &mut ledger, &site.tcp);
+    let end = match &stay {
+        Some(stay) => stay.during(relayed).await,
+        None => relayed.await,
+    };
+    ledger.termination = end.termination();
+    if matches!(end, End::Complete | End::ServerLeft) {
+        client.end();
+        server.end();
+    }
+    drop((server, ledger));
+    if end == End::ServerLeft {
+        client.drain(LINGER).await;
+    }
+    drop(client);
+    if let Some(stay) = stay {
+        stay.renew().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! A listener of connections: its settings and pool, as one snapshot that a reload replaces.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use http::HeaderMap;
+
+use super::ledger::Ledger;
+use crate::client_address::Resolver;
+use crate::config::model;
+use crate::dispatch::PoolSite;
+use crate::listen::Admitted;
+use crate::observe::access_log::AccessLog;
+use crate::observe::{RejectReason, Termination};
+
+/// A listener's snapshot. A connection keeps the one that it began with to its end.
+pub struct Site {
+    /// The listener's name.
+    pub name: Arc<str>,
+    /// TLS ends here.
+    pub tls: bool,
+    /// How long silence is borne.
+    pub tcp: model::Tcp,
+    /// The probes on idle connections, to the servers as to the clients.
+    pub keepalive: model::TcpKeepalive,
+    /// Where everything goes.
+    pub target: Option<Arc<PoolSite>>,
+    resolver: Resolver,
+    /// Connections one client may hold, `0` = no limit.
+    connections_per_client: usize,
+}
+
+impl Site {
+    /// A snapshot for the listener as configured.
+    pub fn new(listener: &model::Listener, target: Option<Arc<PoolSite>>) -> Self {
+        Self {
+            name: Arc::clone(&listener.name),
+            tls: listener.protocol == model::Protocol::Tls,
+            tcp: listener.tcp,
+            keepalive: listener.tcp_keepalive,
+            target,
+            resolver: Resolver::new(&listener.client_address),
+            connections_per_client: listener.max_connections_per_client,
+        }
+    }
+}
+
+/// A listener whose snapshot can be replaced.
+pub struct Listener {
+    /// The snapshot of now.
+    pub site: ArcSwap<Site>,
+    pub(super) access_log: Arc<AccessLog>,
+}
+
+impl Listener {
+    /// A listener that records its connections in `access_log`.
+    pub fn new(site: Site, access_log: Arc<AccessLog>) -> Self {
+        Self {
+            site: ArcSwap::from_pointee(site),
+            access_log,
+        }
+    }
+
+    /// Counts a connection for its client. False if that holds too many already: the connection has been recorded, and
+    /// is to be closed.
+    pub fn admits(&self, peer: SocketAddr, admitted: &mut Admitted) -> bool {
+        let site = self.site.load();
+        let client = peer.ip().to_canonical();
+        // A trusted proxy brings many clients; it is not one of them.
+        let trusted = || site.resolver.client(client, &HeaderMap::new()).trusted_peer;
+        let limit = site.connections_per_client;
+        if limit == 0 || trusted() || admitted.count_client(client, limit) {
+            return true;
+        }
+        let metrics = admitted.metrics();
+        metrics.rejected.inc(RejectReason::ClientLimit);
+        let began = (SystemTime::now(), Instant::now());
+        let mut ledger = Ledger::new(&self.access_log, &site, client, None, metrics, began);
+        ledger.termination = Termination::Limit;
+        false
+    }
+}

@@ -1,0 +1,167 @@
+//! The sockets of a connection, on either side, and how they end.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use openssl::ssl::ErrorCode;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+
+use crate::listen::Transport;
+
+/// A stream of bytes that can be watched without being read.
+pub trait Wire: AsyncRead + AsyncWrite + Unpin {
+    /// Whether it broke meanwhile. Tells an error once.
+    fn has_failed(&self) -> bool;
+
+    /// Makes its end a reset.
+    fn reset_at_close(&self);
+
+    /// Whether the end that was just read is none: TLS says goodbye, and who doesn't was cut off (RFC 8446
+    /// section 6.1).
+    fn is_cut_off(&mut self, cx: &mut Context<'_>) -> bool;
+}
+
+/// A connection to a server.
+#[derive(Debug)]
+pub enum ServerWire {
+    /// Over TCP, with or without TLS.
+    Inet(Transport),
+    /// To a Unix socket.
+    Unix(UnixStream),
+}
+
+impl ServerWire {
+    fn socket(&self) -> SockRef<'_> {
+        match self {
+            Self::Inet(transport) => SockRef::from(transport.socket()),
+            Self::Unix(stream) => SockRef::from(stream),
+        }
+    }
+}
+
+impl Wire for Transport {
+    fn has_failed(&self) -> bool {
+        failed(&SockRef::from(self.socket()))
+    }
+
+    fn reset_at_close(&self) {
+        reset_at_close(&SockRef::from(self.socket()));
+    }
+
+    fn is_cut_off(&mut self, cx: &mut Context<'_>) -> bool {
+        let Self::Tls(stream) = self else {
+            return false;
+        };
+        // Reading takes both for an end; only a look ahead tells them apart.
+        let looked = Pin::new(&mut **stream).poll_peek(cx, &mut [0]);
+        !matches!(looked, Poll::Ready(Err(error)) if error.code() == ErrorCode::ZERO_RETURN)
+    }
+}
+
+impl Wire for ServerWire {
+    fn has_failed(&self) -> bool {
+        failed(&self.socket())
+    }
+
+    fn reset_at_close(&self) {
+        reset_at_close(&self.socket());
+    }
+
+    fn is_cut_off(&mut self, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Inet(transport) => transport.is_cut_off(cx),
+            Self::Unix(_) => false,
+        }
+    }
+}
+
+fn failed(socket: &SockRef<'_>) -> bool {
+    !matches!(socket.take_error(), Ok(None))
+}
+
+fn reset_at_close(socket: &SockRef<'_>) {
+    // With no time to linger, close(2) resets (socket(7)). If it can't be set, the connection has gone already.
+    drop(socket.set_linger(Some(Duration::ZERO)));
+}
+
+/// A connection that is reset when it is dropped, unless it has been ended in order: whoever is at its other end must not
+/// take a connection that was cut off for one that is complete.
+pub struct Held<W: Wire> {
+    /// The connection.
+    pub wire: W,
+    in_order: bool,
+}
+
+impl<W: Wire> Held<W> {
+    /// Takes hold of a connection.
+    pub fn new(wire: W) -> Self {
+        Self {
+            wire,
+            in_order: false,
+        }
+    }
+
+    /// Both directions have been ended; it can be closed plainly.
+    pub fn end(&mut self) {
+        self.in_order = true;
+    }
+
+    /// Takes in, for at most `patience`, what the other end still sends, so that closing doesn't reset what is under way to it.
+    pub async fn drain(&mut self, patience: Duration) {
+        let mut void = [0u8; 4096];
+        let drained = async { while matches!(self.wire.read(&mut void).await, Ok(1..)) {} };
+        drop(tokio::time::timeout(patience, drained).await);
+    }
+}
+
+impl<W: Wire> Drop for Held<W> {
+    fn drop(&mut self) {
+        if !self.in_order {
+            self.wire.reset_at_close();
+        }
+    }
+}
+
+impl AsyncRead for ServerWire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Inet(transport) => Pin::new(transport).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for ServerWire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Inet(transport) => Pin::new(transport).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Inet(transport) => Pin::new(transport).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Inet(transport) => Pin::new(transport).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The lint: one file a sort of fault.
+
+pub mod file;
+pub mod kinds;
+pub mod order;
+pub mod trust;
+pub mod validity;

@@ -1,0 +1,216 @@
+//! Certificates of clients: who is asked, what is accepted, and what servers are told of it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use http::HeaderValue;
+use openssl::asn1::Asn1TimeRef;
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::ssl::{SslContextBuilder, SslFiletype, SslRef, SslVerifyMode};
+use openssl::x509::store::{X509Lookup, X509StoreBuilder};
+use openssl::x509::verify::X509VerifyFlags;
+use openssl::x509::{X509, X509NameRef, X509Ref};
+use sha2::{Digest, Sha256};
+
+use super::Trouble;
+use super::certificate;
+use super::established::ClientCertificate;
+use crate::config::model;
+
+/// What clients are held to.
+pub struct ClientAuthority {
+    required: bool,
+    authorities: Vec<X509>,
+    revocations: Option<(std::path::PathBuf, SslFiletype)>,
+    /// Names these rules: a session of other rules doesn't go on under them.
+    rules: [u8; 32],
+}
+
+impl ClientAuthority {
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, with the key that it is wrong for.
+    pub fn load(settings: &model::ClientAuth) -> Result<Self, Trouble> {
+        let authorities = certificate::read_ca_bundle(&settings.ca)
+            .map_err(|wrong| Trouble::at(&["client_auth", "ca"], wrong.to_string()))?;
+        let mut rules = Sha256::new();
+        rules.update([u8::from(settings.required)]);
+        for authority in &authorities {
+            rules.update(authority.to_der().unwrap_or_default());
+        }
+        let revocations = match &settings.crl {
+            Some(path) => {
+                let at = ["client_auth", "crl"];
+                certificate::read_crls(path)
+                    .map_err(|wrong| Trouble::at(&at, wrong.to_string()))?;
+                let content =
+                    fs::read(path).map_err(|error| Trouble::at(&at, unreadable(path, &error)))?;
+                rules.update(&content);
+                let is_pem = content.windows(11).any(|window| window == b"-----BEGIN ");
+                let kind = if is_pem {
+                    SslFiletype::PEM
+                } else {
+                    SslFiletype::ASN1
+                };
+                Some((path.clone(), kind))
+            }
+            None => None,
+        };
+        Ok(Self {
+            required: settings.required,
+            authorities,
+            revocations,
+            rules: rules.finalize().into(),
+        })
+    }
+
+    /// Has a listener's handshakes ask for certificates.
+    ///
+    /// # Errors
+    ///
+    /// OpenSSL's.
+    pub fn apply(&self, context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+        let mut store = X509StoreBuilder::new()?;
+        for authority in &self.authorities {
+            store.add_cert(authority.clone())?;
+            context.add_client_ca(authority)?;
+        }
+        if let Some((path, kind)) = &self.revocations {
+            store
+                .add_lookup(X509Lookup::file())?
+                .load_crl_file(path, *kind)?;
+            store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL)?;
+        }
+        context.set_verify_cert_store(store.build())?;
+        let mut mode = SslVerifyMode::PEER;
+        if self.required {
+            mode |= SslVerifyMode::FAIL_IF_NO_PEER_CERT;
+        }
+        context.set_verify(mode);
+        context.set_session_id_context(&self.rules)
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> String {
+    format!("cannot read {}: {error}", path.display())
+}
+
+/// The client's certificate, if it has shown one, which the handshake has verified.
+///
+/// # Errors
+///
+/// It has expired since: an earlier session went on, in which it had not.
+pub fn shown(ssl: &SslRef) -> Result<Option<ClientCertificate>, &'static str> {
+    let Some(certificate) = ssl.peer_certificate() else {
+        return Ok(None);
+    };
+    if ssl.session_reused() && !is_current(certificate.not_after()) {
+        return Err("the client's certificate has expired since its session began");
+    }
+    Ok(describe(&certificate))
+}
+
+fn is_current(not_after: &Asn1TimeRef) -> bool {
+    openssl::asn1::Asn1Time::days_from_now(0).is_ok_and(|now| *not_after > *now)
+}
+
+fn describe(certificate: &X509Ref) -> Option<ClientCertificate> {
+    let serial = certificate
+        .serial_number()
+        .to_bn()
+        .ok()?
+        .to_hex_str()
+        .ok()?;
+    let fingerprint = certificate.digest(MessageDigest::sha256()).ok()?;
+    let mut hex = String::with_capacity(64);
+    for byte in &*fingerprint {
+        write!(hex, "{byte:02x}").ok()?;
+    }
+    Some(ClientCertificate {
+        subject: HeaderValue::try_from(distinguished_name(certificate.subject_name())).ok()?,
+        serial: HeaderValue::try_from(serial.to_string()).ok()?,
+        fingerprint: HeaderValue::try_from(hex).ok()?,
+    })
+}
+
+/// A name as text by RFC 4514, in ASCII: `CN=alice,O=Example`.
+fn distinguished_name(name: &X509NameRef) -> String {
+    let mut parts: Vec<String> = name
+        .entries()
+        .map(|entry| {
+            let nid = entry.object().nid();
+            let kind = match nid.short_name() {
+                Ok(short) if nid != Nid::UNDEF => short.to_owned(),
+                _ => entry.object().to_string(),
+            };
+            let mut part = kind + "=";
+            match entry.data().to_string() {
+                Ok(text) => escape(text.as_bytes(), &mut part),
+                Err(_) => escape(entry.data().as_slice(), &mut part),
+            }
+            part
+        })
+        .collect();
+    // The last one written is the most particular, and comes first (RFC 4514 section 2.1).
+    parts.reverse();
+    parts.join(",")
+}
+
+/// RFC 4514 section 2.4.
+fn escape(value: &[u8], out: &mut String) {
+    for (index, byte) in value.iter().enumerate() {
+        let at_edge = index == 0 || index + 1 == value.len();
+        match byte {
+            b',' | b'+' | b'"' | b'\\' | b'<' | b'>' | b';' | b'=' => {
+                out.push('\\');
+                out.push(char::from(*byte));
+            }
+            b'#' if index == 0 => out.push_str("\\#"),
+            b' ' if at_edge => out.push_str("\\ "),
+            b' '..=b'~' => out.push(char::from(*byte)),
+            _ => {
+                // Writing to a String can't fail.
+                let _ = write!(out, "\\{byte:02X}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::x509::X509NameBuilder;
+
+    use super::*;
+
+    fn name(entries: &[(Nid, &str)]) -> String {
+        let mut builder = X509NameBuilder::new().unwrap();
+        for (nid, text) in entries {
+            builder.append_entry_by_nid(*nid, text).unwrap();
+        }
+        distinguished_name(&builder.build())
+    }
+
+    #[test]
+    fn names_are_written_by_rfc_4514() {
+        assert_eq!(
+            name(&[
+                (Nid::COUNTRYNAME, "DE"),
+                (Nid::ORGANIZATIONNAME, "Müller, Söhne + Co"),
+                (Nid::COMMONNAME, " alice#1 "),
+            ]),
+            "CN=\\ alice#1\\ ,O=M\\C3\\BCller\\, S\\C3\\B6hne \\+ Co,C=DE"
+        );
+    }
+
+    #[test]
+    fn a_name_cannot_end_its_header() {
+        let written = name(&[(Nid::COMMONNAME, "a\r\nX-Admin: yes")]);
+        assert_eq!(written, "CN=a\\0D\\0AX-Admin: yes");
+        assert!(HeaderValue::try_from(written).is_ok());
+    }
+}

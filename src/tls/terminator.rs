@@ -1,0 +1,458 @@
+//! A listener's TLS: handshakes with what is configured and in the files now.
+//!
+//! What is served is a snapshot behind an atomic pointer. [`Terminator::refresh`] looks at the files and puts the next
+//! one in its place; a file that can't be used leaves what it held before in service.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use openssl::ssl::{NameType, Ssl, SslContext, SslRef};
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
+
+use super::certificate::{self, Finding, Severity};
+use super::client_auth::{self, ClientAuthority};
+use super::context::{self, AlpnChallenges, Parts};
+use super::established::Established;
+use super::names::Names;
+use super::ticket_keys::{self, TicketKey, TicketKeys};
+use super::trouble::Trouble;
+use super::watch::Watched;
+use crate::config::model::{self, CertificateSource};
+use crate::observe::metrics::{Metrics, TlsMetrics};
+
+/// How long a client that has broken off a handshake, or spoke no TLS, is still listened to.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// OpenSSL's word for a handshake whose first message hasn't come.
+const NOTHING_YET: &str = "before SSL initialization";
+
+/// What those get who speak HTTP here.
+const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 59\r\nConnection: close\r\n\r\n\
+    This port speaks TLS, and you speak plain HTTP: use https.\n";
+
+/// Ends TLS for a listener.
+pub struct Terminator {
+    listener: Arc<str>,
+    serving: ArcSwap<Serving>,
+    loaded: Mutex<Loaded>,
+    ticket_keys: Arc<TicketKeys>,
+    challenges: Option<Arc<dyn AlpnChallenges>>,
+    counts: TlsMetrics,
+    metrics: Arc<Metrics>,
+}
+
+/// What handshakes use.
+struct Serving {
+    context: SslContext,
+    timeout: Duration,
+    strict_sni: bool,
+    forward_client: bool,
+}
+
+/// What the files of a listener hold: made by [`load`], put in service by [`Terminator`].
+pub struct Loaded {
+    settings: model::Tls,
+    /// Certificates of whatever obtains them; they may not be there yet.
+    awaited: Vec<CertificateSource>,
+    certificates: Vec<(CertificateSource, Arc<certificate::Loaded>)>,
+    clients: Option<ClientAuthority>,
+    ticket_keys: Option<Vec<TicketKey>>,
+    watched: Watched,
+    /// What can't be used now, though there is something older to use instead.
+    broken: Vec<Trouble>,
+}
+
+impl Loaded {
+    /// What there is to say of the certificates, each with its index in `certificates`.
+    pub fn findings(&self) -> impl Iterator<Item = (&CertificateSource, &Finding)> {
+        self.certificates
+            .iter()
+            .flat_map(|(source, loaded)| loaded.findings.iter().map(move |found| (source, found)))
+    }
+}
+
+/// Reads everything that a listener's TLS names. `awaited` are certificates that may not be there yet.
+///
+/// # Errors
+///
+/// Everything that it can't be served with.
+pub fn load(
+    settings: &model::Tls,
+    awaited: &[CertificateSource],
+    now: SystemTime,
+) -> Result<Loaded, Vec<Trouble>> {
+    let loaded = assemble(settings, awaited, None, now);
+    if loaded.broken.is_empty() {
+        // The rest is OpenSSL's to judge.
+        match loaded.context(TicketKeys::random(Instant::now()), None) {
+            Ok(_) => Ok(loaded),
+            Err(trouble) => Err(vec![trouble]),
+        }
+    } else {
+        Err(loaded.broken)
+    }
+}
+
+/// As [`load`], with what `before` holds in the place of what can't be used.
+fn assemble(
+    settings: &model::Tls,
+    awaited: &[CertificateSource],
+    mut before: Option<&mut Loaded>,
+    now: SystemTime,
+) -> Loaded {
+    // Before anything is read: what changes meanwhile is a change.
+    let watched = Watched::new(files(settings, awaited));
+    let mut broken = Vec::new();
+    let mut certificates = Vec::new();
+    for (index, source) in settings.certificates.iter().chain(awaited).enumerate() {
+        let is_awaited = index >= settings.certificates.len();
+        if is_awaited && !source.cert.exists() {
+            continue;
+        }
+        let older = before.as_ref().and_then(|before| {
+            let (_, older) = before.certificates.iter().find(|(of, _)| of == source)?;
+            Some(Arc::clone(older))
+        });
+        match certificate::load(source, now) {
+            Ok(loaded) => certificates.push((source.clone(), Arc::new(loaded))),
+            Err(findings) => {
+                let index = index.to_string();
+                let path: &[&str] = if is_awaited {
+                    &["acme"]
+                } else {
+                    &["certificates", &index]
+                };
+                broken.extend(
+                    findings
+                        .iter()
+                        .map(|found| Trouble::at(path, found.to_string())),
+                );
+                certificates.extend(older.map(|older| (source.clone(), older)));
+            }
+        }
+    }
+    let mut clients = None;
+    if let Some(settings) = &settings.client_auth {
+        match ClientAuthority::load(settings) {
+            Ok(loaded) => clients = Some(loaded),
+            Err(trouble) => {
+                broken.push(trouble);
+                clients = before.as_mut().and_then(|before| before.clients.take());
+            }
+        }
+    }
+    let mut keys = None;
+    if let Some(path) = &settings.session_ticket_key_file {
+        match ticket_keys::read(path) {
+            Ok(read) => keys = Some(read),
+            Err(wrong) => {
+                broken.push(Trouble::at(&["session_ticket_key_file"], wrong));
+                keys = before.as_mut().and_then(|before| before.ticket_keys.take());
+            }
+        }
+    }
+    Loaded {
+        settings: settings.clone(),
+        awaited: awaited.to_vec(),
+        certificates,
+        clients,
+        ticket_keys: keys,
+        watched,
+        broken,
+    }
+}
+
+fn files(settings: &model::Tls, awaited: &[CertificateSource]) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for source in settings.certificates.iter().chain(awaited) {
+        files.push(source.cert.clone());
+        files.extend(source.key.clone());
+        files.extend(source.password_file.clone());
+    }
+    if let Some(clients) = &settings.client_auth {
+        files.push(clients.ca.clone());
+        files.extend(clients.crl.clone());
+    }
+    files.extend(settings.session_ticket_key_file.clone());
+    files
+}
+
+impl Loaded {
+    fn context(
+        &self,
+        ticket_keys: Arc<TicketKeys>,
+        challenges: Option<Arc<dyn AlpnChallenges>>,
+    ) -> Result<SslContext, Trouble> {
+        let certificates: Vec<_> = self
+            .certificates
+            .iter()
+            .map(|(_, loaded)| Arc::clone(loaded))
+            .collect();
+        context::build(Parts {
+            settings: &self.settings,
+            names: Names::new(&certificates),
+            clients: self.clients.as_ref(),
+            ticket_keys,
+            challenges,
+        })
+    }
+
+    fn serving(
+        &self,
+        ticket_keys: Arc<TicketKeys>,
+        challenges: Option<Arc<dyn AlpnChallenges>>,
+    ) -> Result<Serving, Trouble> {
+        let clients = self.settings.client_auth.as_ref();
+        Ok(Serving {
+            context: self.context(ticket_keys, challenges)?,
+            timeout: self.settings.handshake_timeout,
+            strict_sni: self.settings.strict_sni,
+            forward_client: clients.is_some_and(|clients| clients.forward),
+        })
+    }
+}
+
+impl Terminator {
+    /// Serves what was loaded.
+    ///
+    /// # Errors
+    ///
+    /// What OpenSSL doesn't take.
+    pub fn new(
+        listener: &Arc<str>,
+        loaded: Loaded,
+        challenges: Option<Arc<dyn AlpnChallenges>>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, Trouble> {
+        let now = Instant::now();
+        let ticket_keys = match &loaded.ticket_keys {
+            Some(keys) => TicketKeys::of(keys.clone()),
+            None => TicketKeys::random(now),
+        };
+        let serving = loaded.serving(Arc::clone(&ticket_keys), challenges.clone())?;
+        let terminator = Self {
+            listener: Arc::clone(listener),
+            serving: ArcSwap::from_pointee(serving),
+            ticket_keys,
+            challenges,
+            counts: metrics.tls(listener),
+            metrics: Arc::clone(metrics),
+            loaded: Mutex::new(loaded),
+        };
+        terminator.tell();
+        Ok(terminator)
+    }
+
+    /// Serves what was loaded anew from now on; connections that stand are not touched.
+    ///
+    /// # Errors
+    ///
+    /// What OpenSSL doesn't take; nothing is changed then.
+    pub fn replace(&self, loaded: Loaded) -> Result<(), Trouble> {
+        let serving = loaded.serving(Arc::clone(&self.ticket_keys), self.challenges.clone())?;
+        self.ticket_keys
+            .replace(loaded.ticket_keys.clone(), Instant::now());
+        self.serving.store(Arc::new(serving));
+        *self.loaded.lock() = loaded;
+        self.tell();
+        Ok(())
+    }
+
+    /// Looks whether files have changed, and serves what they hold now. To be called about once a second, where it may
+    /// block.
+    pub fn refresh(&self, now: SystemTime) {
+        self.ticket_keys.maintain(Instant::now());
+        let mut guard = self.loaded.lock();
+        if !guard.watched.has_changed() {
+            return;
+        }
+        let (settings, awaited) = (guard.settings.clone(), guard.awaited.clone());
+        let loaded = assemble(&settings, &awaited, Some(&mut guard), now);
+        let serving = loaded.serving(Arc::clone(&self.ticket_keys), self.challenges.clone());
+        match serving {
+            Ok(serving) => {
+                self.serving.store(Arc::new(serving));
+                self.ticket_keys
+                    .replace(loaded.ticket_keys.clone(), Instant::now());
+            }
+            Err(trouble) => self.refuse(&trouble),
+        }
+        for trouble in &loaded.broken {
+            self.refuse(trouble);
+        }
+        if loaded.broken.is_empty() {
+            self.counts.reloads_succeeded.inc();
+            tracing::info!(
+                listener = &*self.listener,
+                "the files of TLS changed and are in use"
+            );
+        }
+        *guard = loaded;
+        drop(guard);
+        self.tell();
+    }
+
+    fn refuse(&self, trouble: &Trouble) {
+        self.counts.reloads_failed.inc();
+        tracing::error!(
+            listener = &*self.listener,
+            "{trouble}; what was in use before stays in use"
+        );
+    }
+
+    /// Tells logs and metrics what is served.
+    fn tell(&self) {
+        let loaded = self.loaded.lock();
+        let mut expiries: HashMap<String, SystemTime> = HashMap::new();
+        for (source, loaded) in &loaded.certificates {
+            for found in &loaded.findings {
+                let (listener, cert) = (&*self.listener, source.cert.display());
+                match found.severity {
+                    Severity::Mended => {
+                        tracing::info!(listener, %cert, "{found}; sorted out for serving");
+                    }
+                    Severity::Warning => tracing::warn!(listener, %cert, "{found}"),
+                    Severity::Error | Severity::Fatal => {
+                        tracing::error!(listener, %cert, "{found}");
+                    }
+                }
+            }
+            let expiry = certificate::not_after(&loaded.identity.leaf);
+            for name in certificate::names(&loaded.identity.leaf) {
+                let earliest = expiries.entry(name).or_insert(expiry);
+                *earliest = expiry.min(*earliest);
+            }
+        }
+        self.metrics.set_certificates(&self.listener, &expiries);
+    }
+
+    /// Reminds of certificates that end soon. To be called about once a day.
+    pub fn remind(&self, now: SystemTime) {
+        const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
+        for (source, loaded) in &self.loaded.lock().certificates {
+            let left = certificate::not_after(&loaded.identity.leaf)
+                .duration_since(now)
+                .unwrap_or_default();
+            if left < SOON {
+                tracing::warn!(
+                    listener = &*self.listener,
+                    cert = %source.cert.display(),
+                    "the certificate expires in {} days: renew it and put the files in its place",
+                    left.as_secs() / (24 * 3600),
+                );
+            }
+        }
+    }
+
+    /// Does the handshake. `None` if there is nothing more to do with the connection. `hurry` resolves when the
+    /// process is to end.
+    pub async fn accept(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        hurry: impl Future<Output = ()>,
+    ) -> Option<(SslStream<TcpStream>, Established)> {
+        let serving = self.serving.load_full();
+        let ssl = Ssl::new(&serving.context).ok()?;
+        let mut stream = SslStream::new(ssl, socket).ok()?;
+        let accepted = {
+            let mut accept = std::pin::pin!(Pin::new(&mut stream).accept());
+            let in_time = tokio::time::timeout(serving.timeout, &mut accept);
+            tokio::select! {
+                biased;
+                accepted = in_time => accepted.ok(),
+                // Who is in the middle of it may still make it.
+                () = hurry => tokio::time::timeout(LAST_WORDS, accept).await.ok(),
+            }
+        };
+        match accepted {
+            Some(Ok(())) if context::is_validation(stream.ssl()) => {
+                drop(stream.shutdown().await);
+                None
+            }
+            Some(Ok(())) => match established(stream.ssl(), &serving) {
+                Ok(established) => {
+                    self.counts
+                        .succeeded(established.version, established.resumed);
+                    Some((stream, established))
+                }
+                Err(reason) => {
+                    self.counts.failed.inc();
+                    tracing::info!(listener = &*self.listener, %peer, reason, "TLS handshake refused");
+                    None
+                }
+            },
+            Some(Err(error)) => {
+                self.failed(&error, stream, peer).await;
+                None
+            }
+            None => {
+                self.counts.timed_out.inc();
+                tracing::debug!(listener = &*self.listener, %peer, "TLS handshake timed out");
+                None
+            }
+        }
+    }
+
+    async fn failed(
+        &self,
+        error: &openssl::ssl::Error,
+        mut stream: SslStream<TcpStream>,
+        peer: SocketAddr,
+    ) {
+        let reason = reason(error);
+        if reason.is_none() && stream.ssl().state_string_long() == NOTHING_YET {
+            // Came and went without a word, as health checks do.
+            return;
+        }
+        self.counts.failed.inc();
+        let words = reason.unwrap_or("the client closed the connection");
+        tracing::debug!(listener = &*self.listener, %peer, reason = words, "TLS handshake failed");
+        if words == "http request" {
+            let socket = stream.get_mut();
+            let told = async {
+                socket.write_all(SPEAK_TLS).await?;
+                socket.shutdown().await?;
+                // Closing with something unread in it would take the answer back.
+                let mut void = [0; 4096];
+                while socket.read(&mut void).await? > 0 {}
+                io::Result::Ok(())
+            };
+            drop(tokio::time::timeout(LAST_WORDS, told).await);
+        }
+    }
+}
+
+/// OpenSSL's words for a failed handshake; `None` if the connection ended.
+fn reason(error: &openssl::ssl::Error) -> Option<&'static str> {
+    error
+        .ssl_error()
+        .and_then(|stack| stack.errors().first())
+        .and_then(openssl::error::Error::reason)
+}
+
+fn established(ssl: &SslRef, serving: &Serving) -> Result<Established, &'static str> {
+    Ok(Established {
+        version: ssl.version_str(),
+        cipher: ssl.current_cipher().map_or("", |cipher| cipher.name()),
+        sni: ssl.servername(NameType::HOST_NAME).map(|name| {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            name.to_ascii_lowercase().into_boxed_str()
+        }),
+        http2: ssl.selected_alpn_protocol() == Some(model::Alpn::H2.wire()),
+        resumed: ssl.session_reused(),
+        client: client_auth::shown(ssl)?,
+        forward_client: serving.forward_client,
+        strict_sni: serving.strict_sni,
+    })
+}
