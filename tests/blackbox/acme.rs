@@ -3,6 +3,7 @@
 mod failures;
 mod node;
 mod renewal;
+mod serving;
 mod sharing;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::node::{LONG, Node, Storage, names, serial};
+use super::node::{LONG, Node, Storage, names, serial, served};
 use super::orders;
 use crate::common::peers::Authority;
 use crate::common::*;
@@ -22,6 +22,11 @@ fn a_certificate_is_renewed_while_it_is_valid_and_is_there_all_the_time() {
             .certificate("www.example.com")
             .expect("a whole certificate at any time");
         (serial(&now) != serial(&first)).then_some(now)
+    });
+    // Taken up by the listener, without a reload.
+    let to = lb.address("secure0");
+    eventually(SOON, || {
+        served(to, "www.example.com").map(|now| serial(&now)) != Some(serial(&first))
     });
     // Before the first one ended.
     assert!(second.not_before() < first.not_after());
@@ -53,6 +58,8 @@ fn an_authority_that_is_away_leaves_the_certificate_in_use() {
     assert!(log.contains("the one in use is valid until"), "{log}");
     let now = storage.certificate("www.example.com").unwrap();
     assert_eq!(serial(&now), serial(&before));
+    let serving = served(lb.address("secure0"), "www.example.com");
+    assert_eq!(serving.map(|now| serial(&now)), Some(serial(&before)));
     assert_eq!(lb.get("/", &[]).origin(), "a");
     assert!(lb.is_running());
 }
