@@ -11,6 +11,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 /// More than this the authority can't ask for.
 const LONGEST_WISH: Duration = Duration::from_secs(7 * 86_400);
 
+/// For how long a certificate is left alone. Authorities put its begin an hour back.
+const YOUNG: Duration = Duration::from_secs(7 * 3600);
+
 /// When the authority would like a certificate to be renewed (RFC 9773 section 4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
@@ -37,6 +40,20 @@ pub fn due(certificate: &Certificate, window: Option<Window>, chance: f64) -> Sy
     let width = window.end.duration_since(window.start).unwrap_or_default();
     let chosen = window.start.checked_add(width.mul_f64(chance));
     chosen.unwrap_or(window.start).min(before_end(lifetime / 6))
+}
+
+/// From when on the authority is asked when it wants a certificate to be renewed. One that wants it at once for each new
+/// one is not obeyed: that would never end.
+pub fn advised_from(certificate: &Certificate) -> SystemTime {
+    let Certificate {
+        not_before,
+        not_after,
+        ..
+    } = *certificate;
+    let lifetime = not_after.duration_since(not_before).unwrap_or_default();
+    not_before
+        .checked_add(YOUNG.min(lifetime / 10))
+        .unwrap_or(not_after)
 }
 
 /// How long to wait after so many failures in a row, at least 1: a minute, then twice as long each time, up to a day;
@@ -86,6 +103,13 @@ mod tests {
         assert_eq!(due(&ninety, window(200, 300), 0.5), at(75 * DAY));
         // A window that ends before it begins is the moment of its begin.
         assert_eq!(due(&ninety, window(12, 10), 1.0), at(12 * DAY));
+    }
+
+    #[test]
+    fn a_new_certificate_is_left_alone_for_a_while() {
+        let advised = |to| advised_from(&certificate(1000, 1000 + to));
+        assert_eq!(advised(90 * DAY), at(1000 + 7 * 3600));
+        assert_eq!(advised(100), at(1010));
     }
 
     #[test]

@@ -313,15 +313,26 @@ impl Worker {
         looked.unwrap_or_else(|error| Standing::Unusable(error.to_string()))
     }
 
-    /// How long what there is will do; `None` = a new one is due.
+    /// How long what there is will do for sure; `None` = a new one is due.
     async fn time_left(&mut self, standing: &Standing, now: SystemTime) -> Option<Duration> {
         let Standing::There(certificate) = standing else {
             return None;
         };
         // An authority that can't be asked doesn't keep from renewing.
-        let window = self.advice(certificate, now).await;
+        let advised = schedule::advised_from(certificate).duration_since(now);
+        let window = match advised {
+            Ok(young) if !young.is_zero() => None,
+            _ => self.advice(certificate, now).await,
+        };
         let due = schedule::due(certificate, window, self.state.chance);
-        due.duration_since(now).ok().filter(|left| !left.is_zero())
+        let left = due
+            .duration_since(now)
+            .ok()
+            .filter(|left| !left.is_zero())?;
+        Some(match advised {
+            Ok(young) if !young.is_zero() => left.min(young),
+            _ => left,
+        })
     }
 
     async fn advice(&mut self, certificate: &Certificate, now: SystemTime) -> Option<Window> {

@@ -21,6 +21,7 @@ pub struct Node {
     origin: Origin,
     bind: String,
     secure: String,
+    web: &'static str,
     listeners: Vec<String>,
 }
 
@@ -122,8 +123,16 @@ impl Node {
             origin: Origin::start("a"),
             bind,
             secure: "127.0.0.1:0".to_owned(),
+            web: "pool: app",
             listeners: Vec::new(),
         }
+    }
+
+    /// The listener `web` sends everybody to https.
+    #[must_use]
+    pub fn redirecting(mut self) -> Self {
+        self.web = "redirect_https: true";
+        self
     }
 
     /// Binds the listener with TLS that is added next to this port.
@@ -159,9 +168,10 @@ impl Node {
 
     pub fn yaml(&self) -> String {
         format!(
-            "listeners:\n  web: {{bind: \"{}\", pool: app}}\n{}pools:\n  app:\n    health_check: null\n    \
+            "listeners:\n  web: {{bind: \"{}\", {}}}\n{}pools:\n  app:\n    health_check: null\n    \
              servers: [{{name: a, address: \"{}\"}}]\n",
             self.bind,
+            self.web,
             self.listeners.concat(),
             self.origin.address()
         )

@@ -50,8 +50,8 @@ fn what_is_obtained_is_served_without_a_reload_and_verifies() {
         node::names(&certificate),
         ["example.com", "www.example.com"]
     );
-    assert_eq!(curl(&pebble, "www.example.com", to), "a\n");
-    assert_eq!(curl(&pebble, "example.com", to), "a\n");
+    assert_eq!(curl(&pebble, "www.example.com", to), "a");
+    assert_eq!(curl(&pebble, "example.com", to), "a");
     let expiry = lb.metrics().value(
         "equipoise_certificate_expiry_timestamp_seconds",
         &[("listener", "secure0"), ("name", "example.com")],
@@ -72,7 +72,7 @@ fn a_certificate_is_obtained_by_tls_alpn_01() {
     );
     let lb = node.start();
     eventually(LONG, || served(port.address(), "www.example.com"));
-    assert_eq!(curl(&pebble, "example.com", port.address()), "a\n");
+    assert_eq!(curl(&pebble, "example.com", port.address()), "a");
     eventually(SOON, || orders(&lb, "success") == 1.0);
     let log = pebble.output();
     assert!(log.contains("Attempting to validate w/ TLS-ALPN"), "{log}");
@@ -121,4 +121,20 @@ fn nodes_that_share_a_storage_serve_what_one_of_them_obtained() {
         "{serials:?}"
     );
     assert_eq!(pebble.orders(), 1);
+}
+
+#[test]
+fn a_listener_that_redirects_everything_answers_the_authority_all_the_same() {
+    let (port, storage) = (ReservedPort::new(), Storage::new());
+    let pebble = Authority::asking_at(&port).start();
+    let node = Node::at(&port)
+        .redirecting()
+        .obtaining(&["www.example.com"], &pebble, &storage);
+    let lb = node.start();
+    eventually(LONG, || served(lb.address("secure0"), "www.example.com"));
+    let other = lb.get(
+        "/.well-known/acme-challenge/unknown",
+        &[("Host", "www.example.com")],
+    );
+    assert_eq!(other.status, 308, "{other}");
 }
