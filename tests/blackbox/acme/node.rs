@@ -193,7 +193,7 @@ pub fn served(to: SocketAddr, name: &str) -> Option<X509> {
     let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
     // Whether it can be verified is another question.
     connector.set_verify(SslVerifyMode::NONE);
-    let stream = TcpStream::connect(to).ok()?;
+    let stream = TcpStream::connect_timeout(&to, SOON).ok()?;
     stream.set_read_timeout(Some(SOON)).unwrap();
     let stream = connector.build().connect(name, stream).ok()?;
     stream.ssl().peer_certificate()
