@@ -159,7 +159,13 @@ impl Store {
             Err(error) => return Standing::Unusable(format!("can't be read: {error}")),
         };
         match certificate::read(&file) {
-            Ok(certificate) if certificate.is_for(&self.names) => Standing::There(certificate),
+            Ok(mut certificate) if certificate.is_for(&self.names) => {
+                let written = std::fs::metadata(self.site()).and_then(|site| site.modified());
+                // One from the future says that the clock was wrong, and no more.
+                let written = written.ok().filter(|written| *written <= SystemTime::now());
+                certificate.since = written.unwrap_or(certificate.since);
+                Standing::There(certificate)
+            }
             Ok(_) => Standing::OtherNames,
             Err(why) => Standing::Unusable(why),
         }

@@ -318,21 +318,17 @@ impl Worker {
         let Standing::There(certificate) = standing else {
             return None;
         };
-        // An authority that can't be asked doesn't keep from renewing.
-        let advised = schedule::advised_from(certificate).duration_since(now);
-        let window = match advised {
-            Ok(young) if !young.is_zero() => None,
-            _ => self.advice(certificate, now).await,
+        let rest = schedule::at_rest_until(certificate).duration_since(now);
+        let rest = rest.ok().filter(|rest| !rest.is_zero());
+        // As long as it is left alone nobody needs to be asked. An authority that can't be asked later doesn't keep from
+        // renewing.
+        let window = match rest {
+            Some(_) => None,
+            None => self.advice(certificate, now).await,
         };
         let due = schedule::due(certificate, window, self.state.chance);
-        let left = due
-            .duration_since(now)
-            .ok()
-            .filter(|left| !left.is_zero())?;
-        Some(match advised {
-            Ok(young) if !young.is_zero() => left.min(young),
-            _ => left,
-        })
+        let left = due.duration_since(now).ok().filter(|left| !left.is_zero())?;
+        Some(rest.map_or(left, |rest| rest.min(left)))
     }
 
     async fn advice(&mut self, certificate: &Certificate, now: SystemTime) -> Option<Window> {
