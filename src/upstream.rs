@@ -1,32 +1,95 @@
 //! A server as Pingora's peer: for requests and for health checks alike.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use pingora::protocols::TcpKeepalive;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
-use pingora::upstreams::peer::{HttpPeer, Tracer, Tracing};
+use pingora::protocols::tls::ALPN;
+use pingora::upstreams::peer::{HttpPeer, PeerOptions, Scheme, Tracer, Tracing};
 
 use crate::config::model;
 use crate::pool::{Endpoint, Server};
 
+mod dial;
+mod files;
+mod inspect;
+mod link;
+mod name;
 mod patient;
+mod report;
+mod secure;
+mod trouble;
+
+pub use dial::{Dialer, TLS_FAILED, connect};
+pub use files::Unusable;
+pub use inspect::admit;
+pub use link::Link;
+pub use name::ServerName;
+pub use secure::Secure;
+pub use trouble::{Trouble, is_about_our_certificate};
 
 /// The [`HttpPeer::group_key`] of connections that may switch protocols. They are not kept.
 const UPGRADES: u64 = u64::MAX;
 
-/// A peer for one try of a request. `None` when there is nowhere to connect to: the server's name does
-/// not resolve, or it is a Unix socket whose path is too long to be one. The idle connections of tries
-/// after a stale connection are kept apart from those that have just proved stale: `fresh` numbers
+/// Requests at once on one HTTP/2 connection, if the server doesn't say less: the usual number of servers.
+const STREAMS: usize = 128;
+
+/// What a server may send ahead on one stream of HTTP/2, in bytes, while a client reads slowly. A stream gets no
+/// faster than this a round trip.
+const STREAM_WINDOW: u32 = 512 << 10;
+
+/// The same for a connection: enough that slow clients never hold up the others. It bounds what is held for one
+/// connection.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 128;
+
+/// A peer for one try of a request, and whether its connection may be kept (HTTP/1 only). `None` when there is nowhere
+/// to connect to: the server's name does not resolve, or it is a Unix socket whose path is too long to be one. The idle
+/// connections of tries after a stale connection are kept apart from those that have just proved stale: `fresh` numbers
 /// such tries, 0 is the ordinary one. `upgrade` says that the request may switch protocols.
 pub fn for_request(
     server: &Arc<Server>,
     settings: &model::Pool,
+    link: &Arc<Link>,
     fresh: u32,
     upgrade: bool,
-) -> Option<(Box<HttpPeer>, Arc<Keeping>)> {
+) -> Option<(Box<HttpPeer>, Option<Arc<Keeping>>)> {
     let timeouts = &settings.timeouts;
+    let endpoint = server.endpoint()?;
+    let mut peer = Box::new(peer_at(address(&endpoint)?));
+    peer.group_key = link.group(server, fresh);
+    let options = &mut peer.options;
+    options.connection_timeout = Some(timeouts.connect);
+    options.total_connection_timeout = Some(timeouts.connect);
+    options.read_timeout = Some(timeouts.receive);
+    options.write_timeout = Some(timeouts.send);
+    options.idle_timeout = Some(timeouts.idle);
+    if upgrade {
+        peer.group_key = UPGRADES;
+        options.idle_timeout = Some(Duration::ZERO);
+        options.custom_l4 = Some(Arc::new(Dialer {
+            name: link.name(server),
+            link: Arc::clone(link),
+            patient: true,
+        }));
+    } else if let Some(secure) = link.secure() {
+        let name = link.name(server);
+        if name.is_none() && secure.verify {
+            // Pingora takes no name for no verification.
+            return None;
+        }
+        encrypt(&mut peer, secure, name.as_ref());
+    }
+    if link.http2() {
+        speak_http2(&mut peer.options);
+        if settings.keepalive.connections == 0 {
+            peer.options.idle_timeout = Some(Duration::ZERO);
+        }
+        return Some((peer, None));
+    }
     let keeping = Arc::new(Keeping {
         server: Arc::clone(server),
         limit: if upgrade {
@@ -36,22 +99,58 @@ pub fn for_request(
         },
         kept: AtomicBool::new(false),
     });
-    let endpoint = server.endpoint()?;
-    let mut peer = Box::new(peer_at(address(&endpoint)?));
-    peer.group_key = u64::from(fresh);
+    peer.options.tracer = Some(Tracer(Box::new(Place(Arc::clone(&keeping)))));
+    Some((peer, Some(keeping)))
+}
+
+/// Has Pingora do the handshake. What it can't verify, [`admit`] does.
+fn encrypt(peer: &mut HttpPeer, secure: &Secure, name: Option<&ServerName>) {
+    peer.scheme = Scheme::HTTPS;
+    peer.sni = name.map_or_else(String::new, |name| name.as_str().to_owned());
+    peer.client_cert_key.clone_from(&secure.identity);
     let options = &mut peer.options;
-    options.connection_timeout = Some(timeouts.connect);
-    options.total_connection_timeout = Some(timeouts.connect);
-    options.read_timeout = Some(timeouts.receive);
-    options.write_timeout = Some(timeouts.send);
-    options.idle_timeout = Some(timeouts.idle);
-    options.tracer = Some(Tracer(Box::new(Place(Arc::clone(&keeping)))));
-    if upgrade {
-        options.custom_l4 = Some(Arc::new(patient::Connector));
-        options.idle_timeout = Some(Duration::ZERO);
-        peer.group_key = UPGRADES;
+    options.verify_cert = secure.verify;
+    options.verify_hostname = name.is_some_and(|name| name.address().is_none());
+    options.ca.clone_from(&secure.authorities);
+    options.upstream_tls_handshake_complete_hook = Some(inspect::hook());
+}
+
+fn speak_http2(options: &mut PeerOptions) {
+    options.alpn = ALPN::H2;
+    options.max_h2_streams = STREAMS;
+    options.h2_stream_window_size = Some(STREAM_WINDOW);
+    options.h2_connection_window_size = Some(CONNECTION_WINDOW);
+    // No pings: gRPC's servers take more than one in five minutes for an attack. The kernel asks instead.
+    options.tcp_keepalive = Some(TcpKeepalive {
+        idle: Duration::from_secs(60),
+        interval: Duration::from_secs(15),
+        count: 4,
+        user_timeout: Duration::ZERO,
+    });
+}
+
+/// Where to check a server, by its pool's link and its own words for what fails. Without a limit of time.
+pub fn for_check(address: PingoraAddr, server: &Server, link: &Arc<Link>) -> HttpPeer {
+    let mut peer = peer_at(address);
+    if link.secure().is_some() {
+        peer.options.custom_l4 = Some(Arc::new(Dialer {
+            link: Arc::clone(link),
+            name: link.name(server),
+            patient: false,
+        }));
     }
-    Some((peer, keeping))
+    peer
+}
+
+/// Has a check speak HTTP/2, by prior knowledge as far as Pingora knows: ours is the handshake, if there is one.
+pub fn check_http2(peer: &mut HttpPeer) {
+    peer.options.alpn = ALPN::H2;
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether a connection that is made for a request may be kept afterwards: no more of a server's

@@ -327,7 +327,10 @@ impl Worker {
             None => self.advice(certificate, now).await,
         };
         let due = schedule::due(certificate, window, self.state.chance);
-        let left = due.duration_since(now).ok().filter(|left| !left.is_zero())?;
+        let left = due
+            .duration_since(now)
+            .ok()
+            .filter(|left| !left.is_zero())?;
         Some(rest.map_or(left, |rest| rest.min(left)))
     }
 

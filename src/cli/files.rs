@@ -3,7 +3,9 @@
 use std::time::SystemTime;
 
 use crate::config::{Loaded, Problem, Problems};
-use crate::tls::{self, certificate::Severity};
+use crate::tls;
+use crate::tls::certificate::{Finding, Severity};
+use crate::upstream::Link;
 
 /// What is wrong with a configuration's certificates.
 #[derive(Default)]
@@ -16,9 +18,29 @@ pub struct Certificates {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads whatever the listeners' TLS names.
+impl Certificates {
+    fn note(&mut self, finding: &Finding, problem: Problem) {
+        match finding.severity {
+            Severity::Fatal | Severity::Error => self.errors.push(problem),
+            Severity::Warning | Severity::Mended => self.warnings.push(problem),
+        }
+    }
+}
+
+/// Reads whatever the TLS of listeners and pools names.
 pub fn certificates(loaded: &Loaded, now: SystemTime) -> Certificates {
     let mut found = Certificates::default();
+    for pool in &loaded.config.pools {
+        let place = |key, message| loaded.problem(&["pools", &*pool.name, "tls", key], message);
+        match Link::load(pool, None) {
+            Ok(link) => {
+                for finding in link.secure().iter().flat_map(|secure| &secure.findings) {
+                    found.note(finding, place("certificate", finding.explained()));
+                }
+            }
+            Err(unusable) => found.problems.push(place(unusable.key, unusable.message)),
+        }
+    }
     for listener in &loaded.config.listeners {
         let Some(settings) = &listener.tls else {
             continue;
@@ -36,10 +58,7 @@ pub fn certificates(loaded: &Loaded, now: SystemTime) -> Certificates {
                     let index = settings.certificates.iter().position(|one| one == source);
                     let index = index.map_or_else(String::new, |index| index.to_string());
                     let problem = place(&["certificates", &index], finding.explained());
-                    match finding.severity {
-                        Severity::Fatal | Severity::Error => found.errors.push(problem),
-                        Severity::Warning | Severity::Mended => found.warnings.push(problem),
-                    }
+                    found.note(finding, problem);
                 }
             }
             Err(troubles) => {

@@ -43,6 +43,10 @@ pub(super) fn pool(
         persistence(raw, &at, &written, checks)
     });
     routes(&servers, persistence.as_ref(), &servers_at, checks);
+    let tls = raw
+        .tls
+        .as_ref()
+        .map(|raw| upstream_tls(raw, &servers, &at.key("tls"), checks));
     let queue = queue(&raw.queue, &at.key("queue"), checks);
     let timeouts = timeouts(&raw.timeouts, &at.key("timeouts"), checks);
     let check_at = at.key("health_check");
@@ -74,10 +78,7 @@ pub(super) fn pool(
         keepalive: model::Keepalive {
             connections: raw.keepalive.connections as usize,
         },
-        tls: raw
-            .tls
-            .as_ref()
-            .map(|raw| upstream_tls(raw, &at.key("tls"), checks)),
+        tls,
         http2: raw.http2,
     })
 }

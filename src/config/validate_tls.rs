@@ -250,14 +250,25 @@ fn acme(raw: &raw::Acme, at: &At<'_>, state_dir: &Path, checks: &mut Checks<'_>)
     }
 }
 
-/// A pool's TLS.
+/// The TLS of a pool with these servers.
 pub(super) fn upstream_tls(
     raw: &raw::UpstreamTls,
+    servers: &[model::PoolServer],
     at: &At<'_>,
     checks: &mut Checks<'_>,
 ) -> model::UpstreamTls {
     if !raw.verify && raw.ca.is_some() {
         checks.note(&at.key("ca"), "has no effect with verify: false");
+    }
+    let socket = servers
+        .iter()
+        .find(|server| matches!(server.address, model::ServerAddress::Unix(_)));
+    if let (true, None, Some(server)) = (raw.verify, &raw.server_name, socket) {
+        let message = format!(
+            "needs server_name: a unix socket ({}) has no name that its certificate could be verified by",
+            server.address
+        );
+        checks.note(at, message);
     }
     model::UpstreamTls {
         verify: raw.verify,

@@ -8,11 +8,14 @@ use crate::config::model;
 use crate::persistence::table::SessionTable;
 use crate::persistence::{Affinity, Keyring, Member};
 use crate::pool::{Pool, Server};
+use crate::upstream::Link;
 
 /// A pool and its session persistence, as requests find them.
 pub struct PoolSite {
     /// The pool.
     pub pool: Arc<Pool>,
+    /// How its servers are spoken to.
+    pub link: Arc<Link>,
     /// How its sessions are kept on their servers, if they are.
     pub affinity: Option<Affinity<Arc<Server>>>,
     /// Where sessions are remembered that the messages say too little about.
@@ -29,9 +32,11 @@ pub struct PoolSite {
 }
 
 impl PoolSite {
-    /// The pool as its settings of now say. `keys` sign its cookies, `table` remembers its sessions.
+    /// The pool as its settings of now say, spoken to by `link`. `keys` sign its cookies, `table` remembers its
+    /// sessions.
     pub fn new(
         pool: &Arc<Pool>,
+        link: Arc<Link>,
         keys: Option<&Keyring>,
         table: Option<Arc<SessionTable>>,
     ) -> Arc<Self> {
@@ -60,6 +65,7 @@ impl PoolSite {
         let persistence = settings.persistence.as_ref();
         Arc::new(Self {
             pool: Arc::clone(pool),
+            link,
             affinity: persistence
                 .and_then(|settings| Affinity::new(settings, keys, pool.name(), members)),
             table,

@@ -1,8 +1,7 @@
 //! Active health checks and name resolution: they watch each server and write their part of its gate.
 //!
 //! [`Watch`] runs one task a server, and one more where a name has to be resolved. The probes use
-//! Pingora's connectors through its [`HealthCheck`](pingora_load_balancing::health_check::HealthCheck)
-//! trait; when to check, what follows from a result and the words for it are ours.
+//! Pingora's connectors; when to check, what follows from a result and the words for it are ours.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
@@ -15,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::model::{HealthCheck, ServerAddress};
 use crate::pool::{LastCheck, Pool, Server};
+use crate::upstream::Link;
 
 mod decision;
 mod probe;
@@ -34,6 +34,7 @@ pub struct Watch {
 struct Watched {
     server: Arc<Server>,
     check: Option<HealthCheck>,
+    link: Arc<Link>,
     tasks: Vec<AbortHandle>,
     first: Arc<FirstResult>,
 }
@@ -63,30 +64,34 @@ impl FirstResult {
 
 impl Watch {
     /// Begins to watch. Must be called within a Tokio runtime, as must [`Self::sync`].
-    pub fn start(pool: &Arc<Pool>, tracker: &TaskTracker) -> Self {
+    pub fn start(pool: &Arc<Pool>, link: &Arc<Link>, tracker: &TaskTracker) -> Self {
         let watch = Self {
             pool: Arc::clone(pool),
             tracker: tracker.clone(),
             running: Mutex::new(Vec::new()),
         };
-        watch.sync();
+        watch.sync(link);
         watch
     }
 
-    /// Follows a reload: watches the pool's servers of now, as its settings of now say. Who is watched
+    /// Follows a reload: watches the pool's servers of now, as its settings of now say, over `link`. Who is watched
     /// that way already goes on being watched, in the middle of whatever is being found out.
-    pub fn sync(&self) {
+    pub fn sync(&self, link: &Arc<Link>) {
         let mut running = self.running.lock();
         let mut before = std::mem::take(&mut *running);
         let check = self.pool.settings().health_check.clone();
-        let probe = check.as_ref().map(|check| Arc::new(Probe::new(check)));
+        let probe = check
+            .as_ref()
+            .map(|check| Arc::new(Probe::new(check, link)));
         for server in self.pool.servers().iter() {
-            let same = before
-                .iter()
-                .position(|watched| Arc::ptr_eq(&watched.server, server) && watched.check == check);
+            let same = before.iter().position(|watched| {
+                Arc::ptr_eq(&watched.server, server)
+                    && watched.check == check
+                    && Arc::ptr_eq(&watched.link, link)
+            });
             running.push(match same {
                 Some(place) => before.swap_remove(place),
-                None => self.watch(server, check.as_ref(), probe.as_ref()),
+                None => self.watch(server, link, check.as_ref(), probe.as_ref()),
             });
         }
     }
@@ -94,6 +99,7 @@ impl Watch {
     fn watch(
         &self,
         server: &Arc<Server>,
+        link: &Arc<Link>,
         check: Option<&HealthCheck>,
         probe: Option<&Arc<Probe>>,
     ) -> Watched {
@@ -123,6 +129,7 @@ impl Watch {
         Watched {
             server: Arc::clone(server),
             check: check.cloned(),
+            link: Arc::clone(link),
             tasks,
             first,
         }

@@ -1,24 +1,74 @@
 //! The reason for a failed check, in the words of somebody who looked.
 
+use std::io;
 use std::time::Duration;
 
 use pingora::{Error, ErrorType};
 
 use crate::pool::Endpoint;
+use crate::upstream;
+use crate::upstream::Trouble;
 
 /// Nothing came back within the check's timeout.
 pub fn no_answer(timeout: Duration) -> String {
     format!("no answer in {}", duration(timeout))
 }
 
+/// The endpoint is none that could be connected to.
+pub fn no_address(endpoint: &Endpoint) -> String {
+    format!("{endpoint} is no valid address")
+}
+
+/// TLS failed, for that reason.
+pub fn of_tls(reason: &str, endpoint: &Endpoint) -> String {
+    format!("TLS to {endpoint} failed: {reason}")
+}
+
+/// The system's error of a connect.
+pub fn of_connect(error: &io::Error, endpoint: &Endpoint) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => refused(endpoint),
+        io::ErrorKind::TimedOut => timed_out(endpoint),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => no_route(endpoint),
+        _ => format!("connect to {endpoint} failed: {error}"),
+    }
+}
+
+fn refused(endpoint: &Endpoint) -> String {
+    format!("connect to {endpoint} refused (nothing listens there)")
+}
+
+fn timed_out(endpoint: &Endpoint) -> String {
+    format!("connect to {endpoint} timed out (filtered or down)")
+}
+
+fn no_route(endpoint: &Endpoint) -> String {
+    format!("no route to {endpoint}")
+}
+
 /// What an error of Pingora's connectors means, seen from the operator's side.
 pub fn of_error(error: &Error, endpoint: &Endpoint) -> String {
     match error.etype() {
-        ErrorType::ConnectRefused => {
-            format!("connect to {endpoint} refused (nothing listens there)")
+        ErrorType::ConnectRefused => refused(endpoint),
+        ErrorType::ConnectTimedout => timed_out(endpoint),
+        ErrorType::ConnectNoRoute => no_route(endpoint),
+        &upstream::TLS_FAILED => {
+            let reason = error
+                .context
+                .as_ref()
+                .map_or("no reason given", |c| c.as_str());
+            of_tls(reason, endpoint)
         }
-        ErrorType::ConnectTimedout => format!("connect to {endpoint} timed out (filtered or down)"),
-        ErrorType::ConnectNoRoute => format!("no route to {endpoint}"),
+        ErrorType::ReadError | ErrorType::WriteError
+            if upstream::is_about_our_certificate(&error.root_cause().to_string()) =>
+        {
+            // With TLS 1.3 this comes after the handshake.
+            let said = error.root_cause().to_string();
+            of_tls(&Trouble::of_reason(&said, false).what, endpoint)
+        }
+        ErrorType::H2Error | ErrorType::InvalidH2 => {
+            format!("{endpoint} answered something that isn't HTTP/2")
+        }
         ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => {
             format!("{endpoint} closed the connection without an answer")
         }

@@ -23,6 +23,10 @@ pub enum Failure {
     Connect,
     /// Connecting took too long.
     ConnectTimeout,
+    /// TLS to the server failed; nothing was sent.
+    ServerTls,
+    /// The server says that it has not looked at the request (HTTP/2).
+    NotProcessed,
     /// The connection to the server ended or broke.
     ServerReset,
     /// The server was too slow to take the request or to answer.
@@ -31,6 +35,8 @@ pub enum Failure {
     ServerInvalid,
     /// The server answered with a status that is to be retried.
     ServerStatus(u16),
+    /// The request wants to switch protocols, which its servers can't.
+    NoUpgrade,
     /// The client's request is malformed.
     BadRequest,
     /// The request's host isn't the one that TLS was set up for.
@@ -53,9 +59,14 @@ impl Failure {
             | Self::BoundServerUnavailable
             | Self::QueueFull
             | Self::QueueTimeout => 503,
-            Self::Connect | Self::ServerReset | Self::ServerInvalid => 502,
+            Self::Connect
+            | Self::ServerTls
+            | Self::NotProcessed
+            | Self::ServerReset
+            | Self::ServerInvalid => 502,
             Self::ConnectTimeout | Self::ServerTimeout => 504,
             Self::ServerStatus(status) => status,
+            Self::NoUpgrade => 501,
             Self::BadRequest => 400,
             Self::Misdirected => 421,
             Self::BodyTooLarge => 413,
@@ -73,10 +84,12 @@ impl Failure {
             Self::QueueFull => Termination::QueueFull,
             Self::QueueTimeout => Termination::QueueTimeout,
             Self::Connect => Termination::ServerRefused,
-            Self::ServerReset => Termination::ServerReset,
+            Self::ServerTls => Termination::ServerTls,
+            Self::ServerReset | Self::NotProcessed => Termination::ServerReset,
             Self::ConnectTimeout | Self::ServerTimeout => Termination::ServerTimeout,
             Self::ServerInvalid => Termination::ServerInvalid,
             Self::ServerStatus(_) => Termination::Complete,
+            Self::NoUpgrade => Termination::Unsupported,
             Self::BadRequest | Self::Misdirected => Termination::BadRequest,
             Self::BodyTooLarge => Termination::Limit,
             Self::ClientTimeout => Termination::ClientTimeout,
@@ -91,11 +104,14 @@ impl Failure {
             Self::NoServer => "No server is available for this request.",
             Self::BoundServerUnavailable => "The server that holds this session is not available.",
             Self::QueueFull | Self::QueueTimeout => "All servers are busy.",
-            Self::Connect => "The server could not be reached.",
-            Self::ServerReset => "The server closed the connection without an answer.",
+            Self::Connect | Self::ServerTls => "The server could not be reached.",
+            Self::ServerReset | Self::NotProcessed => {
+                "The server closed the connection without an answer."
+            }
             Self::ConnectTimeout | Self::ServerTimeout => "The server did not answer in time.",
             Self::ServerInvalid => "The server's answer was not understood.",
             Self::ServerStatus(_) => "The server could not serve this request.",
+            Self::NoUpgrade => "The servers speak HTTP/2, which has no WebSockets here.",
             Self::BadRequest => "The request is malformed.",
             Self::Misdirected => "This connection was set up for another host.",
             Self::BodyTooLarge => "The request's body is too large.",
@@ -111,6 +127,8 @@ impl Failure {
             self,
             Self::Connect
                 | Self::ConnectTimeout
+                | Self::ServerTls
+                | Self::NotProcessed
                 | Self::ServerReset
                 | Self::ServerTimeout
                 | Self::ServerInvalid
@@ -174,22 +192,32 @@ pub fn judge(failure: Failure, attempt: &Attempt<'_>, retries: &Retries) -> Verd
     {
         return Verdict::FreshConnection;
     }
+    // As stale, whatever the method: the connection was closing when the request came.
+    if failure == Failure::NotProcessed
+        && attempt.reused_connection
+        && attempt.stale_retries < MAX_STALE
+    {
+        return Verdict::FreshConnection;
+    }
     if attempt.tried > retries.attempts {
         return Verdict::GiveUp;
     }
     // Nothing was sent yet: safe for every method.
-    if matches!(failure, Failure::Connect | Failure::ConnectTimeout) {
+    if matches!(
+        failure,
+        Failure::Connect | Failure::ConnectTimeout | Failure::ServerTls
+    ) {
         return if retries.on_connect_failure {
             Verdict::AnotherServer(RetryReason::ConnectFailure)
         } else {
             Verdict::GiveUp
         };
     }
-    if !attempt.method.is_idempotent() {
+    if !attempt.method.is_idempotent() && failure != Failure::NotProcessed {
         return Verdict::GiveUp;
     }
     match failure {
-        Failure::ServerReset if retries.on_reset_before_response => {
+        Failure::ServerReset | Failure::NotProcessed if retries.on_reset_before_response => {
             Verdict::AnotherServer(RetryReason::ResetBeforeResponse)
         }
         Failure::ServerInvalid | Failure::ServerStatus(502) if retries.on_502 => {
@@ -294,6 +322,26 @@ mod tests {
     }
 
     #[test]
+    fn what_the_server_did_not_look_at_is_sent_again_whatever_the_method() {
+        let post = attempt(&Method::POST);
+        let reused = Attempt {
+            reused_connection: true,
+            ..post
+        };
+        assert_eq!(
+            judge(Failure::NotProcessed, &reused, &RETRIES),
+            Verdict::FreshConnection
+        );
+        for failure in [Failure::NotProcessed, Failure::ServerTls] {
+            let verdict = judge(failure, &post, &RETRIES);
+            assert!(
+                matches!(verdict, Verdict::AnotherServer(_)),
+                "{failure:?}: {verdict:?}"
+            );
+        }
+    }
+
+    #[test]
     fn statuses_are_retried_only_where_listed() {
         let get = attempt(&Method::GET);
         let listed = Retries {
@@ -319,17 +367,19 @@ mod tests {
         /// is not idempotent is never sent again once it may have been processed.
         #[test]
         fn unsafe_retries_never_happen(
-            which in 0usize..6, tried in 0u32..5, stale in 0u32..5, reused: bool, begun: bool,
+            which in 0usize..8, tried in 0u32..5, stale in 0u32..5, reused: bool, begun: bool,
             replayable: bool, idempotent: bool,
         ) {
             let failure = [Failure::Connect, Failure::ConnectTimeout, Failure::ServerReset,
-                Failure::ServerTimeout, Failure::ServerInvalid, Failure::ServerStatus(503)][which];
+                Failure::ServerTimeout, Failure::ServerInvalid, Failure::ServerStatus(503),
+                Failure::ServerTls, Failure::NotProcessed][which];
             let method = if idempotent { Method::PUT } else { Method::PATCH };
             let all = Retries { attempts: 3, on_connect_failure: true, on_reset_before_response: true,
                 on_502: true, on_503: true, on_504: true };
             let verdict = judge(failure, &Attempt { method: &method, tried, stale_retries: stale,
                 reused_connection: reused, response_begun: begun, body_replayable: replayable }, &all);
-            let sent = !matches!(failure, Failure::Connect | Failure::ConnectTimeout);
+            let sent = !matches!(failure, Failure::Connect | Failure::ConnectTimeout
+                | Failure::ServerTls | Failure::NotProcessed);
             if begun || !replayable || (sent && !idempotent) {
                 prop_assert_eq!(verdict, Verdict::GiveUp);
             }

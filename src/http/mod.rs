@@ -31,6 +31,7 @@ use crate::listen::Drain;
 use crate::observe::access_log::AccessLog;
 use crate::persistence::RequestView;
 use crate::upstream;
+use crate::upstream::Trouble;
 
 mod acme;
 mod answer;
@@ -49,6 +50,7 @@ mod request_id;
 mod retry;
 mod site;
 mod trouble;
+mod unchunked;
 
 use answer::{answer, gone, send_on};
 use context::{Context, Origin};
@@ -160,8 +162,23 @@ impl ProxyHttp for Edge {
             // HTTP/1.0 knows no interim responses and can't ask for one (RFC 9110 sections 10.1.1, 15.2).
             session.req_header_mut().remove_header(&header::EXPECT);
             session.as_downstream_mut().set_ignore_info_resp(true);
+            if site
+                .target
+                .as_ref()
+                .is_some_and(|target| target.link.http2())
+            {
+                session.downstream_modules_ctx = unchunked::modules();
+            }
         }
         let request = &session.req_header().headers;
+        if options::wants_websocket(request)
+            && site
+                .target
+                .as_ref()
+                .is_some_and(|target| target.link.http2())
+        {
+            return Err(fail(context, Failure::NoUpgrade));
+        }
         if let Some(lines) = options::without_protected(request) {
             let mut request = headers::Request(session.req_header_mut());
             replace_lines(&mut request, &header::CONNECTION, lines);
@@ -211,31 +228,41 @@ impl ProxyHttp for Edge {
         context.response_ended = false;
         context.failure = None;
         let fresh = way.stale_retries;
-        let upgrade = session.is_upgrade_req();
         let settings = target.pool.settings();
-        let peer = way
-            .lease
-            .as_ref()
-            .and_then(|lease| upstream::for_request(lease.server(), &settings, fresh, upgrade));
+        let link = &target.link;
+        // To HTTP/2 it is an ordinary request (RFC 9110 section 7.8), or was refused.
+        let upgrade = session.is_upgrade_req() && !link.http2();
+        let peer = way.lease.as_ref().and_then(|lease| {
+            upstream::for_request(lease.server(), &settings, link, fresh, upgrade)
+        });
         let Some((peer, keeping)) = peer else {
             return Err(fail(context, Failure::Connect));
         };
-        way.keeping = Some(keeping);
+        way.keeping = keeping;
         Ok(peer)
     }
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         reused: bool,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         _fd: std::os::unix::io::RawFd,
-        _digest: Option<&Digest>,
+        digest: Option<&Digest>,
         context: &mut Context,
     ) -> Result<()> {
         let Some(lease) = &context.upstream.lease else {
             return Ok(());
         };
+        if let Err(trouble) = upstream::admit(peer, digest) {
+            if let Some(target) = context.target() {
+                target.link.cast_out(lease.server(), &trouble);
+            }
+            let verdict = judge(session, context, Failure::ServerTls, false);
+            let mut error = fail(context, Failure::ServerTls);
+            prepare_retry(context, &mut error, verdict);
+            return Err(error);
+        }
         let metrics = lease.server().metrics();
         if reused {
             context.upstream.keeping = None;
@@ -322,7 +349,10 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
-        if response.status == http::StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+        let speaks_http2 = context.target().is_some_and(|target| target.link.http2());
+        if response.status == http::StatusCode::SWITCHING_PROTOCOLS
+            && (speaks_http2 || !session.is_upgrade_req())
+        {
             // Nobody asked for it, so what follows is in no protocol that the client knows.
             return Err(fail(context, Failure::ServerInvalid));
         }
@@ -387,7 +417,8 @@ impl ProxyHttp for Edge {
         }
         if session.req_header().version == Version::HTTP_10 {
             // HTTP/1.0 knows no chunks: such a response ends with its connection.
-            if response.remove_header(&header::TRANSFER_ENCODING).is_some() {
+            let chunked = response.remove_header(&header::TRANSFER_ENCODING).is_some();
+            if chunked || !response.headers.contains_key(header::CONTENT_LENGTH) {
                 session.set_keepalive(None);
             }
         }
@@ -424,7 +455,12 @@ impl ProxyHttp for Edge {
     ) -> Box<Error> {
         let failure = trouble::of_connect(&error);
         context.failure = Some(failure);
-        let verdict = judge(session, context, failure, false);
+        if failure == Failure::ServerTls {
+            explain(context, &error);
+        }
+        // Only a kept connection can have been one of HTTP/2 already.
+        let reused = failure == Failure::NotProcessed;
+        let verdict = judge(session, context, failure, reused);
         prepare_retry(context, &mut error, verdict);
         error
     }
@@ -458,6 +494,13 @@ impl ProxyHttp for Edge {
             return error;
         }
         context.failure = Some(failure);
+        if failure == Failure::ServerTls {
+            explain(context, &error);
+        } else if trouble::is_not_http2(&error)
+            && let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease)
+        {
+            target.link.tell(lease.server(), &Trouble::not_http2());
+        }
         let verdict = judge(session, context, failure, client_reused);
         prepare_retry(context, &mut error, verdict);
         error
@@ -535,5 +578,16 @@ impl ProxyHttp for Edge {
         _: ProxyWarnLogContext,
     ) -> bool {
         true
+    }
+}
+
+/// Has it found out, for the log, why TLS to the server of this try failed.
+fn explain(context: &Context, error: &Error) {
+    if let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease) {
+        let clue = error.context.as_ref().map_or_else(
+            || error.root_cause().to_string(),
+            |context| context.as_str().to_owned(),
+        );
+        target.link.explain(lease.server(), &clue);
     }
 }

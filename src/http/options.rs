@@ -27,6 +27,15 @@ pub fn without_protected(request: &HeaderMap) -> Option<Vec<HeaderValue>> {
     )
 }
 
+/// Whether the request asks for a WebSocket (RFC 6455 section 4.2.1).
+pub fn wants_websocket(request: &HeaderMap) -> bool {
+    request
+        .get_all(header::UPGRADE)
+        .iter()
+        .flat_map(options)
+        .any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+}
+
 fn options(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     line.as_bytes()
         .split(|byte| *byte == b',')

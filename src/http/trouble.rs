@@ -5,6 +5,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use super::failure::Failure;
 use crate::listen::ClientStream;
+use crate::upstream;
 
 /// The error type of errors that are ours: what they mean is in the request's context.
 pub const OURS: ErrorType = ErrorType::Custom("Equipoise");
@@ -15,7 +16,7 @@ pub const ANSWERED: ErrorType = ErrorType::Custom("Answered");
 /// What an error means.
 pub fn classify(error: &Error, session: &ServerSession) -> Failure {
     match error.esource() {
-        ErrorSource::Upstream => of_server(error.etype()),
+        ErrorSource::Upstream => of_server(error),
         ErrorSource::Downstream => of_client(error.etype(), session),
         ErrorSource::Internal | ErrorSource::Unset => Failure::Internal,
     }
@@ -25,12 +26,42 @@ pub fn classify(error: &Error, session: &ServerSession) -> Failure {
 pub fn of_connect(error: &Error) -> Failure {
     match error.etype() {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Failure::ConnectTimeout,
+        ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | &upstream::TLS_FAILED => {
+            Failure::ServerTls
+        }
+        // A kept connection of HTTP/2 that takes no more requests.
+        ErrorType::H2Error => Failure::NotProcessed,
         _ => Failure::Connect,
     }
 }
 
-fn of_server(error: &ErrorType) -> Failure {
-    match error {
+/// An error's cause, if it is HTTP/2's.
+pub fn http2_cause(error: &Error) -> Option<&h2::Error> {
+    error.root_cause().downcast_ref()
+}
+
+/// Whether the server didn't speak HTTP/2 where it should have.
+pub fn is_not_http2(error: &Error) -> bool {
+    http2_cause(error).is_some_and(|cause| cause.is_go_away() && cause.is_library())
+}
+
+/// Whether the server says that it hasn't looked at the request and won't (RFC 9113 section 8.7): it refused the
+/// stream, or went away and named an earlier one as the last. The `h2` crate ends exactly those later ones with the
+/// GOAWAY as their error.
+fn is_not_processed(error: &h2::Error) -> bool {
+    error.is_remote()
+        && (error.is_go_away()
+            || (error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)))
+}
+
+fn of_server(error: &Error) -> Failure {
+    if http2_cause(error).is_some_and(is_not_processed) {
+        return Failure::NotProcessed;
+    }
+    match error.etype() {
+        ErrorType::ReadError | ErrorType::WriteError if is_about_our_certificate(error) => {
+            Failure::ServerTls
+        }
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::ServerTimeout,
         ErrorType::InvalidHTTPHeader
         | ErrorType::H1Error
@@ -51,6 +82,11 @@ fn of_client(error: &ErrorType, session: &ServerSession) -> Failure {
         ErrorType::InvalidHTTPHeader | ErrorType::H1Error => Failure::BadRequest,
         _ => Failure::ClientGone,
     }
+}
+
+/// With TLS 1.3 a server that wants a certificate, or another one, says so when the request is on its way.
+fn is_about_our_certificate(error: &Error) -> bool {
+    upstream::is_about_our_certificate(&error.root_cause().to_string())
 }
 
 /// The client's connection below a session.

@@ -147,6 +147,8 @@ labels! {
         ServerReset = "server_reset",
         /// The server did not connect, answer or go on in time.
         ServerTimeout = "server_timeout",
+        /// TLS to the server failed: its certificate was not accepted, or there was no handshake.
+        ServerTls = "server_tls",
         /// The server's answer was not HTTP, or broke its rules.
         ServerInvalid = "server_invalid",
         /// No server of the pool was available.
@@ -159,6 +161,8 @@ labels! {
         QueueFull = "queue_full",
         /// The request was malformed, ambiguous or of an unknown version.
         BadRequest = "bad_request",
+        /// The request wants what the pool's servers can't be asked for, such as a WebSocket over HTTP/2.
+        Unsupported = "unsupported",
         /// A limit: header, URI or body size, connections or requests a client.
         Limit = "limit",
         /// TCP: nothing was sent in either direction for `tcp.idle_timeout`.

@@ -6,17 +6,12 @@ use std::time::SystemTime;
 use tokio_util::task::TaskTracker;
 
 use crate::acme::{Challenges, Manager, Store};
-use crate::config::model::{self, CertificateSource, Challenge, Config, Protocol};
+use crate::config::model::{self, Challenge, Config, Protocol};
 use crate::observe::Metrics;
 
-/// The files that a listener is to serve as soon as they are there.
-pub fn awaited(settings: &model::Tls) -> Vec<CertificateSource> {
-    let source = |settings: &model::Acme| Store::new(settings).source();
-    settings.acme.iter().map(source).collect()
-}
-
-/// What has to be done before the files of TLS are read at the start, when we may still be root.
-pub fn before_load(config: &Config) {
+/// Renames kept certificates that can't be served, so that they stop no start. To be called before the files of TLS are
+/// read for the first time.
+pub fn set_aside(config: &Config) {
     for settings in wanted(config) {
         let store = Store::new(&settings);
         match store.set_aside_unusable() {
@@ -28,10 +23,6 @@ pub fn before_load(config: &Config) {
             ),
             Err(error) => complain(&settings, &error),
         }
-    }
-    // What root makes now, its successor couldn't write.
-    if config.server.user.is_none() {
-        prepare(config);
     }
 }
 
@@ -65,11 +56,11 @@ pub fn advise(config: &Config) {
 /// Begins to obtain and renew what the configuration wants. Must be called within a runtime.
 pub fn start(
     config: &Config,
-    challenges: Arc<Challenges>,
+    challenges: &Arc<Challenges>,
     metrics: &Metrics,
     tasks: &TaskTracker,
 ) -> Manager {
-    let manager = Manager::new(challenges, metrics.acme(), tasks.clone());
+    let manager = Manager::new(Arc::clone(challenges), metrics.acme(), tasks.clone());
     apply(&manager, config);
     manager
 }

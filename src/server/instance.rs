@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::acme;
 use super::keys::Keys;
+use super::links::Links;
 use super::secured;
 use super::service::Service;
 use super::tables::session_table;
@@ -31,12 +32,25 @@ use crate::persistence::UnixTime;
 use crate::persistence::table::SessionTable;
 use crate::pool::Pool;
 use crate::tls::Terminator;
+use crate::upstream::Link;
 
 /// How often the weights of servers in slow start are brought up to date.
 const SLOW_START_STEP: Duration = Duration::from_millis(100);
 
 /// Entries of a session table that one step of its expiry looks at.
 const EXPIRED_AT_ONCE: usize = 4096;
+
+/// What is read from files before privileges are dropped.
+pub struct Prepared {
+    /// What signs cookies.
+    pub keys: Keys,
+    /// What ends TLS, by the listener's name.
+    pub terminators: HashMap<Arc<str>, Arc<Terminator>>,
+    /// What an authority is answered that validates names.
+    pub challenges: Arc<Challenges>,
+    /// How servers are spoken to.
+    pub links: Links,
+}
 
 /// A running instance.
 pub struct Instance {
@@ -57,6 +71,7 @@ pub(super) struct Changeable {
     pub(super) config: Config,
     pub(super) pools: Vec<Running>,
     keys: Keys,
+    links: Links,
     /// Set once connections are accepted.
     pub(super) accepting: bool,
 }
@@ -65,6 +80,7 @@ pub(super) struct Changeable {
 pub(super) struct Running {
     pub(super) pool: Arc<Pool>,
     watch: Arc<Watch>,
+    link: Arc<Link>,
     table: Option<Arc<SessionTable>>,
 }
 
@@ -85,28 +101,33 @@ impl Instance {
     /// `room` is how many client connections may be held.
     pub fn new(
         config: &Config,
-        keys: Keys,
-        mut terminators: HashMap<Arc<str>, Arc<Terminator>>,
-        challenges: Arc<Challenges>,
+        prepared: Prepared,
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
         room: usize,
     ) -> Self {
+        let Prepared {
+            keys,
+            mut terminators,
+            challenges,
+            links,
+        } = prepared;
         let background = TaskTracker::new();
         let drain = Arc::new(Drain::default());
         let pools: Vec<Running> = config
             .pools
             .iter()
-            .map(|model| Running::start(model, &metrics, &background))
+            .zip(links.iter())
+            .map(|(model, link)| Running::start(model, link, &metrics, &background))
             .collect();
         let process = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
         let sites = pool_sites(&pools, &keys);
+        let certificates = acme::start(config, &challenges, &metrics, &background);
         let shared = Arc::new(Shared {
             access_log: Arc::clone(&access_log),
             drain: Arc::clone(&drain),
-            challenges: Arc::clone(&challenges),
+            challenges,
         });
-        let certificates = acme::start(config, challenges, &metrics, &background);
         let proxy = Arc::new(http_proxy(
             &Arc::new(pingora_conf(config)),
             Edge::new(Arc::clone(&shared)),
@@ -142,6 +163,7 @@ impl Instance {
                 config: config.clone(),
                 pools,
                 keys,
+                links,
                 accepting: false,
             }),
             certificates,
@@ -280,22 +302,25 @@ impl Instance {
         refuse_what_needs_a_restart(&state.config, &config)?;
         acme::prepare(&config);
         let mut secured = secured::load(&config).map_err(|error| error.to_string())?;
-        state.keys = Keys::load(&config, &state.keys).map_err(|error| error.to_string())?;
+        let keys = Keys::load(&config, &state.keys).map_err(|error| error.to_string())?;
+        state.links = Links::load(&config, &state.links).map_err(|error| error.to_string())?;
+        state.keys = keys;
 
         let mut old: HashMap<Arc<str>, Running> = state
             .pools
             .drain(..)
             .map(|running| (Arc::clone(running.pool.name()), running))
             .collect();
-        for model in &config.pools {
+        for (model, link) in config.pools.iter().zip(state.links.iter()) {
             let running = match old.remove(&model.name) {
                 Some(mut running) => {
                     running.pool.reconcile(model);
-                    running.watch.sync();
+                    running.link = Arc::clone(link);
+                    running.watch.sync(link);
                     running.table = session_table(model, running.table.take(), &self.metrics);
                     running
                 }
-                None => Running::start(model, &self.metrics, &self.background),
+                None => Running::start(model, link, &self.metrics, &self.background),
             };
             state.pools.push(running);
         }
@@ -321,11 +346,22 @@ impl Instance {
 }
 
 impl Running {
-    fn start(model: &model::Pool, metrics: &Arc<Metrics>, tracker: &TaskTracker) -> Self {
+    fn start(
+        model: &model::Pool,
+        link: &Arc<Link>,
+        metrics: &Arc<Metrics>,
+        tracker: &TaskTracker,
+    ) -> Self {
         let pool = Pool::new(model, metrics);
-        let watch = Arc::new(Watch::start(&pool, tracker));
+        let watch = Arc::new(Watch::start(&pool, link, tracker));
+        let link = Arc::clone(link);
         let table = session_table(model, None, metrics);
-        Self { pool, watch, table }
+        Self {
+            pool,
+            watch,
+            link,
+            table,
+        }
     }
 }
 
@@ -336,7 +372,12 @@ fn pool_sites(pools: &[Running], keys: &Keys) -> HashMap<Arc<str>, Arc<PoolSite>
             let keyring = keys.of(&running.pool.settings()).cloned();
             (
                 Arc::clone(running.pool.name()),
-                PoolSite::new(&running.pool, keyring.as_ref(), running.table.clone()),
+                PoolSite::new(
+                    &running.pool,
+                    Arc::clone(&running.link),
+                    keyring.as_ref(),
+                    running.table.clone(),
+                ),
             )
         })
         .collect()

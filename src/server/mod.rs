@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::acme::Challenges;
 use crate::admin;
 use crate::config::Problems;
 use crate::config::model::Config;
@@ -15,14 +16,16 @@ mod acme;
 mod instance;
 mod keys;
 mod life;
+mod links;
 mod process;
 mod secured;
 mod service;
 mod tables;
 mod view;
 
-use instance::Instance;
+use instance::{Instance, Prepared};
 use keys::Keys;
+use links::Links;
 use process::PidFile;
 
 /// How long the start waits for the servers' first checks before it accepts connections, which wait in
@@ -60,6 +63,9 @@ pub enum StartError {
     /// A cookie key can't be read or kept.
     #[error(transparent)]
     Key(#[from] keys::KeyTrouble),
+    /// A file of a pool's TLS can't be used.
+    #[error(transparent)]
+    Link(#[from] links::LinkTrouble),
     /// What an operating system's service manager wants of a process failed.
     #[error(transparent)]
     Process(#[from] process::ProcessError),
@@ -97,14 +103,28 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
     };
     let metrics = Metrics::new(SystemTime::now());
     let keys = Keys::load(config, &Keys::default())?;
-    acme::before_load(config);
-    let challenges = Arc::default();
-    let terminators = secured::terminators(secured::load(config)?, &challenges, &metrics)?;
+    let links = Links::load(config, &Links::default())?;
     let access_log = AccessLog::open(&config.logging.access_log, metrics.access_log_dropped())
         .map_err(StartError::AccessLog)?;
     let _pid_file = PidFile::write(config.server.pid_file.as_deref())?;
+    // What is made in ACME's storage belongs to who works with it; keys may be for the eyes of the first user alone.
+    let changes_user = config.server.user.is_some() || config.server.group.is_some();
+    acme::set_aside(config);
+    if !changes_user {
+        acme::prepare(config);
+    }
+    let challenges: Arc<Challenges> = Arc::default();
+    let terminators = secured::terminators(secured::load(config)?, &challenges, &metrics)?;
+    let prepared = Prepared {
+        keys,
+        terminators,
+        challenges,
+        links,
+    };
     process::drop_privileges(&config.server)?;
-    acme::prepare(config);
+    if changes_user {
+        acme::prepare(config);
+    }
     acme::advise(config);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -118,15 +138,7 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
         let signals = life::Signals::new().map_err(StartError::Signals)?;
         let instance = {
             let log = Arc::clone(&access_log);
-            Arc::new(Instance::new(
-                config,
-                keys,
-                terminators,
-                challenges,
-                metrics,
-                log,
-                room,
-            ))
+            Arc::new(Instance::new(config, prepared, metrics, log, room))
         };
         let stop_admin = admin.map(|listener| instance.serve_admin(listener));
         instance.first_checks(FIRST_CHECKS).await;

@@ -6,9 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::MissedTickBehavior;
 
-use super::acme;
 use super::instance::Instance;
-use crate::acme::Challenges;
+use crate::acme::{Challenges, Store};
 use crate::config::model::Config;
 use crate::observe::Metrics;
 use crate::tls::{self, Loaded, Terminator};
@@ -38,7 +37,8 @@ pub fn load(config: &Config) -> Result<Secured, TlsTrouble> {
         let Some(settings) = &listener.tls else {
             continue;
         };
-        match tls::load(settings, &acme::awaited(settings), now) {
+        let obtained = settings.acme.as_ref().map(|acme| Store::new(acme).source());
+        match tls::load(settings, obtained.as_slice(), now) {
             Ok(loaded) => {
                 secured.insert(Arc::clone(&listener.name), loaded);
             }
@@ -68,8 +68,7 @@ pub fn terminators(
 ) -> Result<HashMap<Arc<str>, Arc<Terminator>>, TlsTrouble> {
     let mut terminators = HashMap::new();
     for (name, loaded) in secured {
-        let challenges = Arc::clone(challenges) as _;
-        let terminator = Terminator::new(&name, loaded, Some(challenges), metrics)
+        let terminator = Terminator::new(&name, loaded, Some(Arc::clone(challenges) as _), metrics)
             .map_err(|trouble| TlsTrouble(vec![format!("listeners.{name}.{trouble}")]))?;
         terminators.insert(name, Arc::new(terminator));
     }

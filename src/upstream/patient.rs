@@ -10,55 +10,19 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use async_trait::async_trait;
-use pingora::connectors::L4Connect;
-use pingora::protocols::l4::socket::SocketAddr;
-use pingora::protocols::l4::stream::Stream;
-use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
-use pingora::{ErrorType, OrErr, Result};
+use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
-
-/// Makes [`Patient`] connections. Whoever uses it limits the time.
-#[derive(Debug)]
-pub struct Connector;
-
-#[async_trait]
-impl L4Connect for Connector {
-    async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        let socket: Box<dyn VirtualSocket> = match address {
-            SocketAddr::Inet(address) => {
-                let stream = TcpStream::connect(address)
-                    .await
-                    .or_err(ErrorType::ConnectError, "connecting for an upgrade")?;
-                stream
-                    .set_nodelay(true)
-                    .or_err(ErrorType::ConnectError, "setting TCP_NODELAY")?;
-                Box::new(Patient::new(stream))
-            }
-            SocketAddr::Unix(address) => {
-                let path = address
-                    .as_pathname()
-                    .ok_or_else(|| pingora::Error::new(ErrorType::ConnectError))?;
-                let stream = UnixStream::connect(path)
-                    .await
-                    .or_err(ErrorType::ConnectError, "connecting for an upgrade")?;
-                Box::new(Patient::new(stream))
-            }
-        };
-        Ok(VirtualSocketStream::new(socket).into())
-    }
-}
 
 /// A connection whose first read is put off to the task's next turn.
 #[derive(Debug)]
-struct Patient<S> {
+pub struct Patient<S> {
     stream: S,
     has_waited: bool,
 }
 
 impl<S> Patient<S> {
-    fn new(stream: S) -> Self {
+    /// `stream`, connected, with its handshake done if there is one.
+    pub fn new(stream: S) -> Self {
         Self {
             stream,
             has_waited: false,

@@ -10,10 +10,12 @@
 pub mod client;
 pub mod equipoise;
 pub mod h2;
+pub mod h2_origin;
 pub mod metrics;
 pub mod origin;
 pub mod peers;
 pub mod pki;
+pub mod secure_origin;
 pub mod setup;
 pub mod temp;
 pub mod tls;
@@ -21,9 +23,11 @@ pub mod wait;
 
 pub use client::{Client, Response, get};
 pub use equipoise::{Equipoise, Exit};
+pub use h2_origin::{FrameOrigin, Frames, H2Origin};
 pub use metrics::Metrics;
 pub use origin::{Answer, Body, Origin, Reply, Request};
 pub use pki::{Issued, Key, Pki};
+pub use secure_origin::SecureOrigin;
 pub use setup::Setup;
 pub use temp::{ReservedPort, TempDir};
 pub use tls::Tls;

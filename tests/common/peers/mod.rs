@@ -2,6 +2,7 @@
 
 mod apache;
 mod haproxy;
+mod nghttpd;
 mod nginx;
 mod pebble;
 mod process;
@@ -10,6 +11,7 @@ mod tomcat;
 
 pub use apache::Apache;
 pub use haproxy::Haproxy;
+pub use nghttpd::Nghttpd;
 pub use nginx::Nginx;
 pub use pebble::{Authority, Pebble};
 pub use process::{Peer, Ready, program, run};

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::process::{Peer, program};
+use super::process::{Peer, Ready, program};
 use crate::common::temp::{ReservedPort, TempDir};
 use crate::common::wait::SOON;
 
@@ -20,6 +20,12 @@ impl Nginx {
     /// `@DIR@` its directory.
     #[track_caller]
     pub fn start(http: &str) -> Self {
+        Self::start_when(Ready::Answers, http)
+    }
+
+    /// As [`Self::start`], and waits for no more than that: one with TLS, or HTTP/2 alone, answers nothing else.
+    #[track_caller]
+    pub fn start_when(ready: Ready, http: &str) -> Self {
         let dir = TempDir::new("nginx");
         let port = ReservedPort::new();
         let here = dir.path().display().to_string();
@@ -50,7 +56,7 @@ impl Nginx {
             .arg("-c")
             .arg(config)
             .args(["-e", "stderr", "-g", user]);
-        Self(Peer::start(dir, port, command, SOON))
+        Self(Peer::start_when(ready, dir, port, command, SOON))
     }
 
     /// An origin that answers with its name and logs X-Forwarded-For as nginx's manual says.

@@ -1,0 +1,85 @@
+//! One request to a server and its answer, in the protocol of its pool.
+
+use std::sync::Arc;
+
+use http::{Method, Uri, header};
+use pingora::Result;
+use pingora::connectors::http::Connector;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
+use pingora::{Error, ErrorType};
+
+use crate::health::words;
+use crate::pool::{Endpoint, Server};
+use crate::upstream;
+use crate::upstream::Link;
+
+/// Who is asked, and how.
+pub struct Exchange<'a> {
+    pub connector: &'a Connector,
+    pub server: &'a Server,
+    pub link: &'a Arc<Link>,
+    pub endpoint: &'a Endpoint,
+}
+
+impl Exchange<'_> {
+    /// A connection of its own, that is closed with the session.
+    pub async fn session(&self, http2: bool) -> Result<HttpSession, String> {
+        let address =
+            upstream::address(self.endpoint).ok_or_else(|| words::no_address(self.endpoint))?;
+        let mut peer = upstream::for_check(address, self.server, self.link);
+        if http2 {
+            upstream::check_http2(&mut peer);
+        }
+        let (session, _) = self
+            .connector
+            .get_http_session(&peer)
+            .await
+            .map_err(|error| words::of_error(&error, self.endpoint))?;
+        Ok(session)
+    }
+
+    /// A request for that host, as the protocol wants it.
+    pub fn request(
+        &self,
+        method: Method,
+        path: &str,
+        host: Option<&str>,
+        http2: bool,
+    ) -> Result<RequestHeader> {
+        let configured;
+        let host = if let Some(host) = host {
+            host
+        } else {
+            configured = match self.server.configured_address() {
+                // The name of a socket file is none of a host, and HTTP/2 takes it for none.
+                crate::config::model::ServerAddress::Unix(_) if http2 => "localhost".to_owned(),
+                address => address.to_string(),
+            };
+            &configured
+        };
+        let mut request = RequestHeader::build(method, path.as_bytes(), None)?;
+        if http2 {
+            let scheme = if self.link.secure().is_some() {
+                "https"
+            } else {
+                "http"
+            };
+            let uri = Uri::builder()
+                .scheme(scheme)
+                .authority(host)
+                .path_and_query(path)
+                .build()
+                .map_err(|cause| {
+                    Error::because(ErrorType::InvalidHTTPHeader, "no host of HTTP/2", cause)
+                })?;
+            request.set_version(http::Version::HTTP_2);
+            request.set_uri(uri);
+        } else {
+            request.insert_header(header::HOST, host)?;
+            request.insert_header(header::CONNECTION, "close")?;
+        }
+        request.insert_header(header::USER_AGENT, "equipoise-health-check")?;
+        Ok(request)
+    }
+}

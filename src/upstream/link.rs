@@ -1,0 +1,167 @@
+//! How a pool's servers are spoken to: with TLS or without, HTTP/1.1 or HTTP/2.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use super::files::Unusable;
+use super::name::ServerName;
+use super::report::Report;
+use super::secure::Secure;
+use super::trouble::Trouble;
+use super::{dial, hash};
+use crate::config::model::{self, Alpn};
+use crate::pool::Server;
+
+/// How long a server may take to show why its TLS fails.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a pool's servers are spoken to, with files read. It never changes; a reload that finds another configuration,
+/// or other content in the files, makes the next one.
+pub struct Link {
+    pool: Arc<str>,
+    tls: Option<model::UpstreamTls>,
+    secure: Option<Secure>,
+    http2: bool,
+    key: u64,
+    report: Report,
+    /// Servers some of whose kept connections turned out not to be admissible: how often.
+    outcasts: RwLock<HashMap<Arc<str>, u32>>,
+    has_outcasts: AtomicBool,
+}
+
+impl Link {
+    /// Reads what a pool's configuration names. If nothing is different from `known`, that goes on.
+    ///
+    /// # Errors
+    ///
+    /// The first file that can't be used.
+    pub fn load(pool: &model::Pool, known: Option<&Arc<Self>>) -> Result<Arc<Self>, Unusable> {
+        let secure = pool.tls.as_ref().map(Secure::load).transpose()?;
+        let key = match (&secure, pool.http2) {
+            (None, false) => 0,
+            (secure, http2) => hash(&(secure.as_ref().map(Secure::fingerprint), http2)),
+        };
+        if let Some(known) = known
+            && known.key == key
+            && known.is_configured_as(pool)
+        {
+            return Ok(Arc::clone(known));
+        }
+        Ok(Arc::new(Self {
+            pool: Arc::clone(&pool.name),
+            tls: pool.tls.clone(),
+            secure,
+            http2: pool.http2,
+            key,
+            report: Report::default(),
+            outcasts: RwLock::default(),
+            has_outcasts: AtomicBool::new(false),
+        }))
+    }
+
+    fn is_configured_as(&self, pool: &model::Pool) -> bool {
+        self.tls == pool.tls && self.http2 == pool.http2
+    }
+
+    /// The pool's name.
+    pub fn pool(&self) -> &Arc<str> {
+        &self.pool
+    }
+
+    /// TLS, if the servers speak it.
+    pub fn secure(&self) -> Option<&Secure> {
+        self.secure.as_ref()
+    }
+
+    /// Whether the servers speak HTTP/2.
+    pub fn http2(&self) -> bool {
+        self.http2
+    }
+
+    /// What is offered in a handshake.
+    pub fn alpn(&self) -> Alpn {
+        if self.http2 { Alpn::H2 } else { Alpn::Http11 }
+    }
+
+    /// What a server is asked for over TLS.
+    pub fn name(&self, server: &Server) -> Option<ServerName> {
+        self.secure.as_ref()?.name(server.configured_address())
+    }
+
+    /// What connections to a server have in common that may take each other's place.
+    pub(super) fn group(&self, server: &Server, fresh: u32) -> u64 {
+        let mut key = self.key.wrapping_add(u64::from(fresh));
+        if self.has_outcasts.load(Ordering::Relaxed)
+            && let Some(times) = self.outcasts.read().get(server.name())
+        {
+            key = hash(&(key, times));
+        }
+        key
+    }
+
+    /// Tells what is wrong with a server's connection, and keeps to new ones from now on.
+    pub fn cast_out(&self, server: &Server, trouble: &Trouble) {
+        if self.http2 {
+            *self
+                .outcasts
+                .write()
+                .entry(Arc::clone(server.name()))
+                .or_default() += 1;
+            self.has_outcasts.store(true, Ordering::Relaxed);
+        }
+        self.tell(server, trouble);
+    }
+
+    /// Writes one warning about a server, if there isn't one of late that says the same.
+    pub fn tell(&self, server: &Server, trouble: &Trouble) {
+        self.report.tell(&self.pool, server, trouble);
+    }
+
+    /// Finds out why TLS to a server fails, and writes that into the log: by a handshake of our own, in the background,
+    /// every few seconds at most. `clue` is what is known already.
+    pub fn explain(self: &Arc<Self>, server: &Arc<Server>, clue: &str) {
+        if self.secure.is_none() || !self.report.may_look(server) {
+            return;
+        }
+        let (link, server, clue) = (Arc::clone(self), Arc::clone(server), clue.to_owned());
+        tokio::spawn(async move {
+            let trouble = tokio::time::timeout(PATIENCE, link.examine(&server))
+                .await
+                .ok()
+                .flatten()
+                .unwrap_or_else(|| {
+                    let has_certificate = link
+                        .secure
+                        .as_ref()
+                        .is_some_and(|secure| secure.identity.is_some());
+                    Trouble::of_reason(&clue, has_certificate)
+                });
+            link.tell(&server, &trouble);
+        });
+    }
+
+    async fn examine(&self, server: &Server) -> Option<Trouble> {
+        let secure = self.secure.as_ref()?;
+        let endpoint = server.endpoint()?;
+        let name = self.name(server);
+        let stream = dial::connect(&endpoint).await.ok()?;
+        secure
+            .examine(name.as_ref(), Some(self.alpn()), stream)
+            .await
+            .err()
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link")
+            .field("pool", &self.pool)
+            .field("secure", &self.secure)
+            .field("http2", &self.http2)
+            .finish_non_exhaustive()
+    }
+}

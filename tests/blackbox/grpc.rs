@@ -1,0 +1,1 @@
+//! gRPC through the load balancer, with grpcio's client and server.
