@@ -447,7 +447,7 @@ impl ProxyHttp for Edge {
         let failure = trouble::of_connect(&error);
         context.failure = Some(failure);
         if failure == Failure::ServerTls {
-            explain(context, &error);
+            explain(context, Some(&error));
         }
         // Only a kept connection can have been one of HTTP/2 already.
         let reused = failure == Failure::NotProcessed;
@@ -485,8 +485,10 @@ impl ProxyHttp for Edge {
             return error;
         }
         context.failure = Some(failure);
-        if failure == Failure::ServerTls {
-            explain(context, &error);
+        let is_new = !client_reused && failure == Failure::ServerReset;
+        if is_new || failure == Failure::ServerTls {
+            // With TLS 1.3 a server refuses our certificate only now, and its alert may be lost in the reset.
+            explain(context, (!is_new).then_some(&error));
         } else if trouble::is_not_http2(&error)
             && let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease)
         {
@@ -573,12 +575,14 @@ impl ProxyHttp for Edge {
 }
 
 /// Has it found out, for the log, why TLS to the server of this try failed.
-fn explain(context: &Context, error: &Error) {
+fn explain(context: &Context, error: Option<&Error>) {
     if let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease) {
-        let clue = error.context.as_ref().map_or_else(
-            || error.root_cause().to_string(),
-            |context| context.as_str().to_owned(),
-        );
-        target.link.explain(lease.server(), &clue);
+        let clue = error.map(|error| {
+            error.context.as_ref().map_or_else(
+                || error.root_cause().to_string(),
+                |context| context.as_str().to_owned(),
+            )
+        });
+        target.link.explain(lease.server(), clue.as_deref());
     }
 }

@@ -123,6 +123,21 @@ pub fn acceptor(identity: &Issued, rules: impl FnOnce(&mut SslAcceptorBuilder)) 
     builder.build()
 }
 
+/// A server that answers whatever comes first with these bytes, and closes.
+pub fn speaks(bytes: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // Reads what there is, so that the end is no reset.
+            if matches!(stream.read(&mut [0; 16 << 10]), Ok(1..)) {
+                drop(stream.write_all(bytes));
+            }
+        }
+    });
+    address
+}
+
 fn serve(shared: &Shared, stream: TcpStream) {
     stream.set_nodelay(true).unwrap();
     let acceptor = shared.acceptor.lock().clone();
