@@ -65,8 +65,8 @@ bench: setup-build ## Benchmarks of the hot decisions
 bench-proxy: build ## The whole proxy beside nginx and HAProxy, as ratios (bench/proxy)
 	bench/proxy
 
-fuzz: ## Fuzz the parsers of session cookies for a minute each (needs a nightly toolchain and cargo-fuzz)
-	@for target in cookie_header set_cookie token; do \
+fuzz: ## Fuzz the parsers of session cookies and certificates for a minute each (needs a nightly toolchain and cargo-fuzz)
+	@for target in cookie_header set_cookie token certificate; do \
 		mkdir -p fuzz/corpus/$$target; \
 		$(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=60 || exit 1; \
 	done

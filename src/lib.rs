@@ -21,6 +21,7 @@
     )
 )]
 
+pub mod acme;
 pub mod admin;
 pub mod balance;
 pub mod cli;

@@ -128,7 +128,13 @@ impl Checker<'_> {
         if choices.iter().any(|choice| equals(node, choice)) {
             return Some(node.clone());
         }
-        let words: Vec<String> = choices.iter().copied().map(word).collect();
+        let mut words: Vec<String> = Vec::with_capacity(choices.len());
+        for word in choices.iter().copied().map(word) {
+            // A choice that may be a string or a number stands there twice.
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
         let list = words.join(", ");
         let Some(text) = node.text() else {
             let message = if words.len() == 1 {
@@ -458,6 +464,10 @@ fn equals(node: &Node, json: &Json) -> bool {
         (Value::Integer(number), Json::Number(choice)) => {
             choice.as_i64().map(i128::from) == Some(*number)
         }
+        // Of what was written, as far as it can be told: 1.20 is 1.2.
+        (Value::Float(number), Json::Number(choice)) => choice
+            .as_f64()
+            .is_some_and(|choice| choice.total_cmp(number).is_eq()),
         (Value::Null, Json::Null) => true,
         _ => false,
     }

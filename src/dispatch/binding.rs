@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use http::HeaderMap;
 
-use super::PoolSite;
+use super::{PoolSite, Stay};
 use crate::headers::HeadersMut;
 use crate::observe::PersistenceResult;
 use crate::persistence::table::{Answer, Waited};
@@ -46,7 +46,7 @@ impl Binding {
 
     /// The binding of a connection whose messages are nobody's business here. All that is known of it is its client, so
     /// only a session of `source_ip` is found.
-    pub async fn of_client(target: &PoolSite, client: IpAddr, now: UnixTime) -> Self {
+    pub async fn of_client(target: &PoolSite, client: IpAddr, now: SystemTime) -> Self {
         if !target.binds_at_pick {
             return Self::default();
         }
@@ -57,7 +57,13 @@ impl Binding {
             query: None,
             client,
         };
-        Self::read(target, &view, now).await
+        Self::read(target, &view, now.into()).await
+    }
+
+    /// What keeps the session from expiring while its connection lasts; `None`: it isn't in a table.
+    pub fn stay(&self, target: &PoolSite) -> Option<Stay> {
+        let idle = target.idle?;
+        Some(Stay::new(target.table.as_ref()?, self.place?, idle))
     }
 
     fn of(lookup: Lookup<Arc<Server>>) -> Self {

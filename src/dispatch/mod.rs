@@ -2,20 +2,20 @@
 //!
 //! What HTTP and TCP have in common between a client and its lease.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use crate::balance::Slot;
 use crate::config::model::OnUnavailable;
-use crate::observe::{PersistenceResult, PickedBy};
-use crate::persistence::UnixTime;
+use crate::observe::{PersistenceResult, PickedBy, Seldom};
 use crate::pool::{BoundRefusal, Lease, QueueRefusal, Refusal};
 
 mod binding;
 mod site;
+mod stay;
 
 pub use binding::Binding;
 pub use site::PoolSite;
+pub use stay::Stay;
 
 /// Why there is no place for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,9 +151,8 @@ fn lost(target: &PoolSite, binding: &mut Binding, reason: &str) -> Result<Option
 
 /// Logs why sessions move, at most once a second: when a server dies, thousands do.
 fn tell_lost(target: &PoolSite, server: &str, reason: &str) {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = UnixTime::from(SystemTime::now()).0;
-    if LAST.swap(now, Ordering::Relaxed) != now {
+    static TOLD: Seldom = Seldom::new();
+    if TOLD.first_at(SystemTime::now()) {
         let pool = &**target.pool.name();
         let then = match target.on_unavailable {
             OnUnavailable::Reject => "refused",

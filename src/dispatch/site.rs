@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::model;
 use crate::persistence::table::SessionTable;
@@ -21,6 +22,8 @@ pub struct PoolSite {
     pub table: Option<Arc<SessionTable>>,
     /// A session is remembered when its first request is balanced, not when a server marks it.
     pub binds_at_pick: bool,
+    /// After which time such a session expires.
+    pub idle: Option<Duration>,
     /// What becomes of a session whose server can't take it.
     pub on_unavailable: model::OnUnavailable,
     by_name: HashMap<Arc<str>, Arc<Server>>,
@@ -66,6 +69,10 @@ impl PoolSite {
             affinity: persistence
                 .and_then(|settings| Affinity::new(settings, keys, pool.name(), members)),
             table,
+            idle: match persistence {
+                Some(model::Persistence::SourceIp(source)) => Some(source.timeout),
+                _ => None,
+            },
             binds_at_pick: matches!(persistence, Some(model::Persistence::SourceIp(_))),
             on_unavailable: persistence.map_or(
                 model::OnUnavailable::Rebalance,

@@ -22,6 +22,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use crate::acme::Challenges;
 use crate::client_address::Forwarding;
 use crate::dispatch;
 use crate::dispatch::Binding;
@@ -32,6 +33,7 @@ use crate::persistence::RequestView;
 use crate::upstream;
 use crate::upstream::Trouble;
 
+mod acme;
 mod answer;
 mod client_certificate;
 pub mod connection;
@@ -69,6 +71,8 @@ pub struct Shared {
     pub access_log: Arc<AccessLog>,
     /// Whether the process is to end.
     pub drain: Arc<Drain>,
+    /// What authorities are answered.
+    pub challenges: Arc<Challenges>,
 }
 
 /// The proxy. One serves all listeners, so that they share the idle connections to the servers.
@@ -119,6 +123,11 @@ impl ProxyHttp for Edge {
         let client = site
             .resolver
             .client(origin.connection.peer.ip().to_canonical(), request);
+        if acme::answer(&self.shared.challenges, session).await? {
+            context.client = Some(client);
+            return Ok(true);
+        }
+        let request = &session.req_header().headers;
         let given = request
             .get(X_REQUEST_ID)
             .filter(|_| client.trusted_peer)

@@ -7,6 +7,7 @@ pub mod access_log;
 pub mod labels;
 pub mod log;
 pub mod metrics;
+mod seldom;
 
 pub use access_log::{AccessLog, Record};
 pub use labels::{
@@ -14,6 +15,7 @@ pub use labels::{
 };
 pub use log::init_logging;
 pub use metrics::{ListenerMetrics, Metrics, PoolMetrics, ServerMetrics, Traffic};
+pub use seldom::Seldom;
 
 /// This build's version, as in `equipoise_build_info` and the status API.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

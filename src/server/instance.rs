@@ -13,11 +13,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::acme;
 use super::keys::Keys;
 use super::links::Links;
 use super::secured;
 use super::service::Service;
 use super::tables::session_table;
+use crate::acme::{Challenges, Manager};
 use crate::admin;
 use crate::config::model::{self, Config};
 use crate::dispatch::PoolSite;
@@ -38,6 +40,18 @@ const SLOW_START_STEP: Duration = Duration::from_millis(100);
 /// Entries of a session table that one step of its expiry looks at.
 const EXPIRED_AT_ONCE: usize = 4096;
 
+/// What is read from files before privileges are dropped.
+pub struct Prepared {
+    /// What signs cookies.
+    pub keys: Keys,
+    /// What ends TLS, by the listener's name.
+    pub terminators: HashMap<Arc<str>, Arc<Terminator>>,
+    /// What an authority is answered that validates names.
+    pub challenges: Arc<Challenges>,
+    /// How servers are spoken to.
+    pub links: Links,
+}
+
 /// A running instance.
 pub struct Instance {
     pub(super) started: (SystemTime, Instant),
@@ -48,6 +62,7 @@ pub struct Instance {
     /// Client connections being served.
     pub(super) connections: TaskTracker,
     pub(super) state: Mutex<Changeable>,
+    certificates: Manager,
     background: TaskTracker,
 }
 
@@ -86,13 +101,17 @@ impl Instance {
     /// `room` is how many client connections may be held.
     pub fn new(
         config: &Config,
-        keys: Keys,
-        mut terminators: HashMap<Arc<str>, Arc<Terminator>>,
-        links: Links,
+        prepared: Prepared,
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
         room: usize,
     ) -> Self {
+        let Prepared {
+            keys,
+            mut terminators,
+            challenges,
+            links,
+        } = prepared;
         let background = TaskTracker::new();
         let drain = Arc::new(Drain::default());
         let pools: Vec<Running> = config
@@ -103,9 +122,11 @@ impl Instance {
             .collect();
         let process = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
         let sites = pool_sites(&pools, &keys);
+        let certificates = acme::start(config, &challenges, &metrics, &background);
         let shared = Arc::new(Shared {
             access_log: Arc::clone(&access_log),
             drain: Arc::clone(&drain),
+            challenges,
         });
         let proxy = Arc::new(http_proxy(
             &Arc::new(pingora_conf(config)),
@@ -145,6 +166,7 @@ impl Instance {
                 links,
                 accepting: false,
             }),
+            certificates,
             background,
         }
     }
@@ -278,6 +300,7 @@ impl Instance {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         refuse_what_needs_a_restart(&state.config, &config)?;
+        acme::prepare(&config);
         let mut secured = secured::load(&config).map_err(|error| error.to_string())?;
         let keys = Keys::load(&config, &state.keys).map_err(|error| error.to_string())?;
         state.links = Links::load(&config, &state.links).map_err(|error| error.to_string())?;
@@ -316,6 +339,7 @@ impl Instance {
         for removed in old.keys() {
             self.metrics.forget_pool(removed);
         }
+        acme::apply(&self.certificates, &config);
         state.config = config;
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::acme::Challenges;
 use crate::admin;
 use crate::config::Problems;
 use crate::config::model::Config;
@@ -11,6 +12,7 @@ use crate::observe;
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
 
+mod acme;
 mod instance;
 mod keys;
 mod life;
@@ -21,7 +23,7 @@ mod service;
 mod tables;
 mod view;
 
-use instance::Instance;
+use instance::{Instance, Prepared};
 use keys::Keys;
 use links::Links;
 use process::PidFile;
@@ -101,12 +103,27 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
     };
     let metrics = Metrics::new(SystemTime::now());
     let keys = Keys::load(config, &Keys::default())?;
-    let terminators = secured::terminators(secured::load(config)?, &metrics)?;
     let links = Links::load(config, &Links::default())?;
     let access_log = AccessLog::open(&config.logging.access_log, metrics.access_log_dropped())
         .map_err(StartError::AccessLog)?;
     let _pid_file = PidFile::write(config.server.pid_file.as_deref())?;
+    // What is made in ACME's storage belongs to who works with it; keys may be for the eyes of the first user alone.
+    let changes_user = config.server.user.is_some() || config.server.group.is_some();
+    if !changes_user {
+        acme::prepare(config);
+    }
+    let challenges: Arc<Challenges> = Arc::default();
+    let terminators = secured::terminators(secured::load(config)?, &challenges, &metrics)?;
+    let prepared = Prepared {
+        keys,
+        terminators,
+        challenges,
+        links,
+    };
     process::drop_privileges(&config.server)?;
+    if changes_user {
+        acme::prepare(config);
+    }
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.server.threads)
@@ -119,15 +136,7 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
         let signals = life::Signals::new().map_err(StartError::Signals)?;
         let instance = {
             let log = Arc::clone(&access_log);
-            Arc::new(Instance::new(
-                config,
-                keys,
-                terminators,
-                links,
-                metrics,
-                log,
-                room,
-            ))
+            Arc::new(Instance::new(config, prepared, metrics, log, room))
         };
         let stop_admin = admin.map(|listener| instance.serve_admin(listener));
         instance.first_checks(FIRST_CHECKS).await;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::MissedTickBehavior;
 
 use super::instance::Instance;
+use crate::acme::{Challenges, Store};
 use crate::config::model::Config;
 use crate::observe::Metrics;
 use crate::tls::{self, Loaded, Terminator};
@@ -36,7 +37,8 @@ pub fn load(config: &Config) -> Result<Secured, TlsTrouble> {
         let Some(settings) = &listener.tls else {
             continue;
         };
-        match tls::load(settings, &[], now) {
+        let obtained = settings.acme.as_ref().map(|acme| Store::new(acme).source());
+        match tls::load(settings, obtained.as_slice(), now) {
             Ok(loaded) => {
                 secured.insert(Arc::clone(&listener.name), loaded);
             }
@@ -61,11 +63,12 @@ pub fn load(config: &Config) -> Result<Secured, TlsTrouble> {
 /// What OpenSSL doesn't take.
 pub fn terminators(
     secured: Secured,
+    challenges: &Arc<Challenges>,
     metrics: &Arc<Metrics>,
 ) -> Result<HashMap<Arc<str>, Arc<Terminator>>, TlsTrouble> {
     let mut terminators = HashMap::new();
     for (name, loaded) in secured {
-        let terminator = Terminator::new(&name, loaded, None, metrics)
+        let terminator = Terminator::new(&name, loaded, Some(Arc::clone(challenges) as _), metrics)
             .map_err(|trouble| TlsTrouble(vec![format!("listeners.{name}.{trouble}")]))?;
         terminators.insert(name, Arc::new(terminator));
     }

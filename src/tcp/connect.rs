@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use socket2::{SockRef, TcpKeepalive};
@@ -14,10 +13,9 @@ use super::site::Site;
 use super::wire::ServerWire;
 use crate::config::model;
 use crate::dispatch;
-use crate::dispatch::{Binding, NoPlace, PoolSite};
+use crate::dispatch::{Binding, NoPlace, PoolSite, Stay};
 use crate::listen::Transport;
-use crate::observe::{RejectReason, RetryReason, Termination};
-use crate::persistence::UnixTime;
+use crate::observe::{RejectReason, RetryReason, Seldom, Termination};
 use crate::pool::{Endpoint, Server};
 
 /// Why a client gets no server.
@@ -60,7 +58,8 @@ impl NoWay {
     }
 }
 
-/// Connects to a server for the client. Nothing is read from the client meanwhile, so nothing of it is lost.
+/// Connects to a server for the client. Nothing is read from the client meanwhile, so nothing of it is lost. With the
+/// connection comes what keeps its session from expiring, if it has one.
 ///
 /// # Errors
 ///
@@ -69,12 +68,11 @@ pub async fn reach(
     site: &Site,
     ledger: &mut Ledger<'_>,
     client: &Transport,
-) -> Result<ServerWire, NoWay> {
+) -> Result<(ServerWire, Option<Stay>), NoWay> {
     let Some(target) = &site.target else {
         return Err(NoWay::NoPlace(NoPlace::NoServer));
     };
-    let now = UnixTime::from(ledger.time());
-    let mut binding = Binding::of_client(target, ledger.client(), now).await;
+    let mut binding = Binding::of_client(target, ledger.client(), ledger.time()).await;
     let reached = tokio::select! {
         biased;
         reached = search(site, target, &mut binding, ledger) => reached,
@@ -91,7 +89,7 @@ pub async fn reach(
     if let Some(result) = binding.result {
         target.pool.metrics().persistence.inc(result);
     }
-    reached
+    reached.map(|wire| (wire, binding.stay(target)))
 }
 
 async fn search(
@@ -215,9 +213,8 @@ async fn open(endpoint: &Endpoint, keepalive: model::TcpKeepalive) -> io::Result
 
 /// Logs why a server could not be connected to, at most once a second: when one dies, thousands meet it.
 fn tell(target: &PoolSite, server: &Server, trouble: &Trouble) {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = UnixTime::from(SystemTime::now()).0;
-    if LAST.swap(now, Ordering::Relaxed) != now {
+    static TOLD: Seldom = Seldom::new();
+    if TOLD.first_at(SystemTime::now()) {
         let (pool, server) = (&**target.pool.name(), &**server.name());
         tracing::warn!(pool, server, "{trouble}");
     }

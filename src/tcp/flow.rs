@@ -4,7 +4,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWrite, ReadBuf};
+
+use super::wire::Wire;
 
 /// Reads in a row before the other direction, and other connections, get their turn.
 const TURN: usize = 8;
@@ -64,7 +66,7 @@ impl Flow {
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        near: &mut (impl AsyncRead + Unpin),
+        near: &mut impl Wire,
         far: &mut (impl AsyncWrite + Unpin),
         scratch: &mut [u8],
         moved: &mut Moved,
@@ -88,6 +90,9 @@ impl Flow {
             let data = buf.filled();
             moved.read += data.len();
             if data.is_empty() {
+                if near.is_cut_off(cx) {
+                    return Poll::Ready(Err(Fault::Near(io::ErrorKind::UnexpectedEof.into())));
+                }
                 self.state = State::Ending;
                 continue;
             }
@@ -115,6 +120,12 @@ impl Flow {
     /// Whether nothing will ever be moved again.
     pub fn is_done(&self) -> bool {
         matches!(self.state, State::Ended | State::Broken)
+    }
+
+    /// Bytes of memory that it holds.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.pending.capacity()
     }
 
     /// The far end takes no more. What has ended stays so.

@@ -48,8 +48,8 @@ pub async fn serve(
     let mut client = Held::new(transport);
     // Boxed, because it needs much memory for a moment, and the connection may last for days.
     let reached = Box::pin(connect::reach(&site, &mut ledger, &client.wire)).await;
-    let mut server = match reached {
-        Ok(wire) => Held::new(wire),
+    let (wire, stay) = match reached {
+        Ok(reached) => reached,
         Err(no_way) => {
             ledger.termination = no_way.termination();
             if let Some(reason) = no_way.reject_reason() {
@@ -58,19 +58,26 @@ pub async fn serve(
             return;
         }
     };
-    let end = relay(&mut client.wire, &mut server.wire, &mut ledger, &site.tcp).await;
+    let mut server = Held::new(wire);
+    let relayed = relay(&mut client.wire, &mut server.wire, &mut ledger, &site.tcp);
+    let end = match &stay {
+        Some(stay) => stay.during(relayed).await,
+        None => relayed.await,
+    };
     ledger.termination = end.termination();
-    match end {
-        End::Complete => {
-            client.end();
-            server.end();
-        }
-        End::ServerLeft => {
-            client.end();
-            server.end();
-            drop((server, ledger));
-            client.drain(LINGER).await;
-        }
-        End::ClientGone | End::ServerGone | End::Idle | End::HalfClosed => {}
+    if matches!(end, End::Complete | End::ServerLeft) {
+        client.end();
+        server.end();
+    }
+    drop((server, ledger));
+    if end == End::ServerLeft {
+        client.drain(LINGER).await;
+    }
+    drop(client);
+    if let Some(stay) = stay {
+        stay.renew().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! and a connection on which nothing happens holds no buffer at all.
 
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -118,6 +119,12 @@ impl<'a> Relay<'a> {
             meter.note_in(up.read);
         }
         match sent {
+            // Many clients of TLS just leave when they have got what they wanted.
+            Poll::Ready(Err(Fault::Near(error)))
+                if error.kind() == ErrorKind::UnexpectedEof && self.down.has_ended() =>
+            {
+                return Poll::Ready(End::Complete);
+            }
             Poll::Ready(Err(Fault::Near(error))) => return broke_off(End::ClientGone, &error),
             Poll::Ready(Err(Fault::Far(error))) => {
                 tracing::debug!(%error, "a server takes nothing more");

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use openssl::ssl::ErrorCode;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
@@ -18,6 +19,10 @@ pub trait Wire: AsyncRead + AsyncWrite + Unpin {
 
     /// Makes its end a reset.
     fn reset_at_close(&self);
+
+    /// Whether the end that was just read is none: TLS says goodbye, and who doesn't was cut off (RFC 8446
+    /// section 6.1).
+    fn is_cut_off(&mut self, cx: &mut Context<'_>) -> bool;
 }
 
 /// A connection to a server.
@@ -46,6 +51,15 @@ impl Wire for Transport {
     fn reset_at_close(&self) {
         reset_at_close(&SockRef::from(self.socket()));
     }
+
+    fn is_cut_off(&mut self, cx: &mut Context<'_>) -> bool {
+        let Self::Tls(stream) = self else {
+            return false;
+        };
+        // Reading takes both for an end; only a look ahead tells them apart.
+        let looked = Pin::new(&mut **stream).poll_peek(cx, &mut [0]);
+        !matches!(looked, Poll::Ready(Err(error)) if error.code() == ErrorCode::ZERO_RETURN)
+    }
 }
 
 impl Wire for ServerWire {
@@ -55,6 +69,13 @@ impl Wire for ServerWire {
 
     fn reset_at_close(&self) {
         reset_at_close(&self.socket());
+    }
+
+    fn is_cut_off(&mut self, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Inet(transport) => transport.is_cut_off(cx),
+            Self::Unix(_) => false,
+        }
     }
 }
 

@@ -22,8 +22,9 @@ use crate::config::model;
 const CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
                        ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
                        ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
-/// The first one withstands quantum computers (draft-ietf-tls-ecdhe-mlkem).
-const GROUPS: &str = "X25519MLKEM768:X25519:P-256:P-384";
+/// The first one withstands quantum computers (draft-ietf-tls-ecdhe-mlkem); the slash says that a client which knows it
+/// is asked for it, if it has guessed another one.
+const GROUPS: &str = "X25519MLKEM768/X25519:P-256:P-384";
 /// Sessions of listeners that ask for no client certificates may go on at each other.
 const SESSIONS_OF_ANYBODY: &[u8] = b"equipoise";
 /// RFC 8737 section 6.2.

@@ -125,6 +125,12 @@ fn assemble(
         });
         match certificate::load(source, now) {
             Ok(loaded) => certificates.push((source.clone(), Arc::new(loaded))),
+            // Whoever obtains it will do so once more.
+            Err(findings) if is_awaited && before.is_none() => {
+                for found in &findings {
+                    tracing::warn!(cert = %source.cert.display(), "{found}");
+                }
+            }
             Err(findings) => {
                 let index = index.to_string();
                 let path: &[&str] = if is_awaited {

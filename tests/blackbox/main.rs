@@ -25,6 +25,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod acme;
 mod availability;
 mod balancing;
 mod certificates;
@@ -33,6 +34,7 @@ mod configuration;
 mod deploy;
 mod grpc;
 mod http;
+mod http2;
 mod observability;
 mod operations;
 mod peers;
@@ -42,5 +44,6 @@ mod regressions;
 mod reload;
 mod scenarios;
 mod sessions;
+mod tcp;
 mod tls;
 mod upstream_tls;

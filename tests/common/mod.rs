@@ -9,6 +9,7 @@
 
 pub mod client;
 pub mod equipoise;
+pub mod h2;
 pub mod h2_origin;
 pub mod metrics;
 pub mod origin;

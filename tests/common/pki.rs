@@ -79,11 +79,13 @@ impl Pki {
             issued: Cell::new(0),
         };
         pki.write("root.pem", pki.root.pem());
+        pki.write("root.key", pki.root.key_pem());
         pki.write("intermediate.pem", pki.intermediate.pem());
+        pki.write("intermediate.key", pki.intermediate.key_pem());
         pki
     }
 
-    /// The file with the root: what clients trust, or a CA bundle.
+    /// The file with the root (`root.pem`; its key is in `root.key`): what clients trust, or a CA bundle.
     pub fn root(&self) -> PathBuf {
         self.path("root.pem")
     }
@@ -93,7 +95,7 @@ impl Pki {
         text(self.root.pem())
     }
 
-    /// The file with the intermediate.
+    /// The file with the intermediate (`intermediate.pem`; its key is in `intermediate.key`).
     pub fn intermediate(&self) -> PathBuf {
         self.path("intermediate.pem")
     }
@@ -163,9 +165,10 @@ impl Pki {
     }
 }
 
-enum By {
+enum By<'a> {
     Intermediate,
     Root,
+    Other(&'a Authority),
     Itself,
 }
 
@@ -177,13 +180,13 @@ pub struct Request<'a> {
     private: Option<PKey<Private>>,
     days: (i64, i64),
     digest: MessageDigest,
-    by: By,
+    by: By<'a>,
     client: bool,
     subject_alt_names: bool,
     ca_issuers: Option<String>,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
     pub fn key(mut self, key: Key) -> Self {
         self.key = key;
         self
@@ -208,6 +211,12 @@ impl Request<'_> {
 
     pub fn by_root(mut self) -> Self {
         self.by = By::Root;
+        self
+    }
+
+    /// Signed by another; only that one is put into the file along with it.
+    pub fn by(mut self, authority: &'a Authority) -> Self {
+        self.by = By::Other(authority);
         self
     }
 
@@ -245,6 +254,7 @@ impl Request<'_> {
         };
         let (authority, above) = match self.by {
             By::Intermediate => (&self.pki.intermediate, Some(&self.pki.intermediate)),
+            By::Other(authority) => (authority, Some(authority)),
             By::Root => (&self.pki.root, None),
             By::Itself => (&itself, None),
         };
@@ -377,6 +387,10 @@ impl Authority {
 
     pub fn pem(&self) -> Vec<u8> {
         self.cert.to_pem().unwrap()
+    }
+
+    pub fn key_pem(&self) -> Vec<u8> {
+        self.key.private_key_to_pem_pkcs8().unwrap()
     }
 
     /// A list of what is revoked, as PEM, valid for so many days (negative: it ended).

@@ -26,8 +26,9 @@ pub struct Tls {
     groups: Option<String>,
     ciphers: Option<String>,
     identity: Option<(Vec<X509>, PKey<Private>)>,
-    session: Option<SslSession>,
-    sessions: Arc<Mutex<Vec<SslSession>>>,
+    /// In DER: a session in memory is spoilt by a connection that ends without a goodbye.
+    session: Option<Vec<u8>>,
+    sessions: Arc<Mutex<Vec<Vec<u8>>>>,
     verify: bool,
 }
 
@@ -153,7 +154,9 @@ impl Tls {
         let sessions = Arc::clone(&self.sessions);
         builder
             .set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
-        builder.set_new_session_callback(move |_, session| sessions.lock().unwrap().push(session));
+        builder.set_new_session_callback(move |_, session| {
+            sessions.lock().unwrap().push(session.to_der().unwrap());
+        });
         let mut configuration = builder.build().configure()?;
         if !self.verify {
             configuration.set_verify(SslVerifyMode::NONE);
@@ -163,10 +166,11 @@ impl Tls {
         let name = self.sni.as_deref().unwrap_or("nobody.example");
         let mut ssl = configuration.into_ssl(name)?;
         if let Some(session) = &self.session {
+            let session = SslSession::from_der(session)?;
             #[expect(unsafe_code, reason = "the crate wants a word for it")]
             // SAFETY: the session was given to a context of the same settings.
             unsafe {
-                ssl.set_session(session)?;
+                ssl.set_session(&session)?;
             }
         }
         let socket = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
@@ -174,7 +178,15 @@ impl Tls {
         socket.set_read_timeout(Some(Duration::from_secs(20)))?;
         socket.set_write_timeout(Some(Duration::from_secs(20)))?;
         match ssl.connect(socket) {
-            Ok(stream) => Ok(Client::over_tls(stream)),
+            Ok(stream) => {
+                // The callback isn't told of a ticket that was renewed before TLS 1.3.
+                if stream.ssl().version_str() == "TLSv1.2"
+                    && let Some(session) = stream.ssl().session()
+                {
+                    self.sessions.lock().unwrap().push(session.to_der()?);
+                }
+                Ok(Client::over_tls(stream))
+            }
             Err(HandshakeError::SetupFailure(error)) => Err(error.into()),
             Err(HandshakeError::Failure(stream) | HandshakeError::WouldBlock(stream)) => {
                 Err(io::Error::other(stream.into_error().to_string()))

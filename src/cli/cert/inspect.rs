@@ -104,10 +104,9 @@ fn print_entry(out: &mut impl io::Write, entry: &Entry) -> io::Result<()> {
     for (word, value) in &entry.properties.0 {
         let value = match value {
             Value::Text(text) => text.clone(),
-            Value::List(list) if list.is_empty() => "none".to_owned(),
-            Value::List(list) => list.join(", "),
+            Value::List(list) if !list.is_empty() => list.join(", "),
             // For machines; the words say it, too.
-            Value::Number(_) => continue,
+            Value::List(_) | Value::Number(_) => continue,
         };
         let word = match *word {
             "public_key_sha256" => "key SHA-256".to_owned(),

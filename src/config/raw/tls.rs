@@ -170,7 +170,7 @@ impl JsonSchema for TlsVersion {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "enum": ["1.2", "1.3"] })
+        json_schema!({ "enum": ["1.2", "1.3", 1.2, 1.3] })
     }
 }
 

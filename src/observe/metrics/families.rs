@@ -41,6 +41,7 @@ pub(super) struct Families {
     pub(super) tls_handshakes: IntCounterVec,
     pub(super) certificate_expiry: IntGaugeVec,
     pub(super) certificate_reloads: IntCounterVec,
+    pub(super) acme_orders: IntCounterVec,
     pub(super) config_reloads: IntCounterVec,
     pub(super) config_last_reload: Gauge,
     pub(super) access_log_dropped: IntCounter,
@@ -180,6 +181,11 @@ impl Families {
                 "equipoise_certificate_reloads_total",
                 "Times that changed files of a listener's TLS were taken up (success), or could not be used (failure).",
                 &["listener", "result"],
+            ),
+            acme_orders: build.counters(
+                "equipoise_acme_orders_total",
+                "Tries to obtain a certificate by ACME, by result.",
+                &["result"],
             ),
             config_reloads: build.counters(
                 "equipoise_config_reloads_total",

@@ -190,6 +190,25 @@ impl SessionStoreMetrics {
     }
 }
 
+/// What is counted of certificates by ACME.
+#[derive(Clone)]
+pub struct AcmeMetrics {
+    /// Certificates obtained.
+    pub success: IntCounter,
+    /// Tries that failed.
+    pub failure: IntCounter,
+}
+
+impl AcmeMetrics {
+    pub(super) fn new(families: &Families) -> Self {
+        let result = |result| families.acme_orders.with_label_values(&[result]);
+        Self {
+            success: result("success"),
+            failure: result("failure"),
+        }
+    }
+}
+
 /// What is counted for a server.
 #[derive(Clone)]
 pub struct ServerMetrics {

@@ -19,7 +19,7 @@ use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
 use families::Families;
 pub use handles::{
-    Counters, ListenerMetrics, PoolMetrics, ServerMetrics, SessionStoreMetrics,
+    AcmeMetrics, Counters, ListenerMetrics, PoolMetrics, ServerMetrics, SessionStoreMetrics,
     SessionTableMetrics, TlsMetrics, Traffic,
 };
 
@@ -108,6 +108,11 @@ impl Metrics {
     /// Handles of the shared store of a pool's session table.
     pub fn session_store(&self, pool: &str) -> SessionStoreMetrics {
         SessionStoreMetrics::new(&self.families, pool)
+    }
+
+    /// Handles of certificates by ACME.
+    pub fn acme(&self) -> AcmeMetrics {
+        AcmeMetrics::new(&self.families)
     }
 
     /// Handles of a server.

@@ -14,7 +14,7 @@ use super::finding::{Fault, Finding, Severity};
 /// # Errors
 ///
 /// What is wrong with the file: it can't be read, is damaged, or has none.
-pub fn read_ca_bundle(path: &Path) -> Result<Vec<X509>, Finding> {
+pub fn read_ca_bundle(path: &Path) -> Result<Vec<X509>, Box<Finding>> {
     read(path, "certificates of authorities", |thing| match thing {
         Thing::Certificate(cert) => Some(cert),
         _ => None,
@@ -26,23 +26,26 @@ pub fn read_ca_bundle(path: &Path) -> Result<Vec<X509>, Finding> {
 /// # Errors
 ///
 /// What is wrong with the file: it can't be read, is damaged, or has none.
-pub fn read_crls(path: &Path) -> Result<Vec<X509Crl>, Finding> {
+pub fn read_crls(path: &Path) -> Result<Vec<X509Crl>, Box<Finding>> {
     read(path, "revocation lists (CRL)", |thing| match thing {
         Thing::Crl(crl) => Some(crl),
         _ => None,
     })
 }
 
-fn read<T>(path: &Path, wanted: &str, pick: fn(Thing) -> Option<T>) -> Result<Vec<T>, Finding> {
+fn read<T>(
+    path: &Path,
+    wanted: &str,
+    pick: fn(Thing) -> Option<T>,
+) -> Result<Vec<T>, Box<Finding>> {
     let contents =
-        Contents::read(path, BUNDLE_LIMIT, None).map_err(|why| unreadable(path, &why))?;
+        Contents::read(path, BUNDLE_LIMIT, None).map_err(|why| Box::new(unreadable(path, &why)))?;
     // Who is missing would silently not be trusted, or not be revoked.
     if let Some(damage) = contents.damage.first() {
-        return Err(
-            Finding::new(Fault::Damaged, Severity::Fatal, path, &damage.what)
-                .at(Some(damage.line))
-                .mend("take the file once more from where it came from"),
-        );
+        let finding = Finding::new(Fault::Damaged, Severity::Fatal, path, &damage.what)
+            .at(Some(damage.line))
+            .mend("take the file once more from where it came from");
+        return Err(Box::new(finding));
     }
     let picked: Vec<T> = contents
         .items
@@ -51,8 +54,9 @@ fn read<T>(path: &Path, wanted: &str, pick: fn(Thing) -> Option<T>) -> Result<Ve
         .collect();
     if picked.is_empty() {
         let what = format!("{wanted} are wanted here, there is none in this file");
-        return Err(Finding::new(Fault::WrongKind, Severity::Fatal, path, what)
-            .mend("name another file; PEM, DER and P7B will do"));
+        let finding = Finding::new(Fault::WrongKind, Severity::Fatal, path, what)
+            .mend("name another file; PEM, DER and P7B will do");
+        return Err(Box::new(finding));
     }
     Ok(picked)
 }

@@ -2,6 +2,7 @@
 //!
 //! The result depends on what the certificates say, never on their order in the file.
 
+use std::cmp::Ordering;
 use std::time::SystemTime;
 
 use openssl::hash::MessageDigest;
@@ -78,8 +79,22 @@ pub fn signed_by(cert: &X509Ref, issuer: &X509Ref) -> bool {
 }
 
 /// Whether it signed itself.
+///
+/// Whether it may sign (keyUsage) doesn't matter: what is self-signed is often a server's own.
 pub fn is_self_signed(cert: &X509Ref) -> bool {
-    signed_by(cert, cert)
+    cert.subject_name()
+        .try_cmp(cert.issuer_name())
+        .is_ok_and(Ordering::is_eq)
+        && cert
+            .public_key()
+            .and_then(|key| cert.verify(&key))
+            .unwrap_or(false)
+}
+
+/// Whether it is an authority's rather than a server's, as far as it says so: it may sign certificates (keyUsage) and
+/// names no server.
+pub fn is_authority(cert: &X509Ref) -> bool {
+    may_sign(cert) && super::host::alternative_names(cert).is_none()
 }
 
 fn find_leaf(certs: &[Placed], key: Option<&PKey<Private>>, now: SystemTime) -> Option<usize> {
@@ -94,7 +109,8 @@ fn find_leaf(certs: &[Placed], key: Option<&PKey<Private>>, now: SystemTime) -> 
             .filter(|other| other.position != placed.position);
         !others.any(|other| signed_by(&other.cert, &placed.cert))
     };
-    best(certs, now, fits)
+    // An authority's key is never meant where there is something that the authority signed.
+    best(certs, now, |placed| fits(placed) && signs_none(placed))
         .or_else(|| {
             best(certs, now, |placed| {
                 !may_sign(&placed.cert) && signs_none(placed) && has_issuer(&placed.cert)

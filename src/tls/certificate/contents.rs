@@ -143,9 +143,9 @@ impl Contents {
         {
             self.encoding = Encoding::Pem;
             self.untidy(Fault::NoMarkers);
-            things
-                .into_iter()
-                .for_each(|thing| self.add(Some(1), thing));
+            for thing in things {
+                self.add(Some(1), thing);
+            }
         }
         if marked && self.encoding == Encoding::Pem {
             self.untidy(Fault::ByteOrderMark);

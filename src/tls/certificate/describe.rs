@@ -3,12 +3,13 @@
 use std::time::SystemTime;
 
 use openssl::hash::MessageDigest;
+use openssl::stack::StackRef;
 use openssl::x509::{X509, X509Crl, X509Req};
 use serde::Serialize;
 
 use super::chain::{Placed, is_self_signed, sort};
 use super::contents::{Contents, Encoding, Item, Thing};
-use super::host::names;
+use super::host::alternative_names;
 use super::unlock::Lock;
 use super::words::{self, counted, moment, name, shown, span, system_time, title};
 
@@ -156,7 +157,8 @@ fn certificate(cert: &X509, now: SystemTime) -> Properties {
         .digest(MessageDigest::sha256())
         .map(|digest| words::hex(&digest));
     let mut all = Properties::default().text("subject", name(cert.subject_name()));
-    let names = names(cert).iter().map(|name| shown(name)).collect();
+    let names = alternative_names(cert).unwrap_or_default();
+    let names = names.iter().map(|name| shown(name)).collect();
     all.0.push(("names", Value::List(names)));
     let issuer = if is_self_signed(cert) {
         "itself (self-signed)".to_owned()
@@ -202,7 +204,7 @@ fn days_left(until: SystemTime, now: SystemTime) -> i64 {
 }
 
 fn revocations(crl: &X509Crl, now: SystemTime) -> Properties {
-    let revoked = crl.get_revoked().map_or(0, |revoked| revoked.len());
+    let revoked = crl.get_revoked().map_or(0, StackRef::len);
     let all = Properties::default()
         .text("issuer", name(crl.issuer_name()))
         .text("revoked", counted(revoked, "certificate"))

@@ -130,6 +130,15 @@ impl Examined {
             }
             return;
         };
+        let fitting = key.is_some_and(|key| fits(&chain.leaf.cert, key));
+        if !fitting && chain::is_authority(&chain.leaf.cert) {
+            // If something can't be read, that is it, and told.
+            if cert_file.damage.is_empty() {
+                self.findings
+                    .push(faults::kinds::chain_only(mender, cert_file, &chain));
+            }
+            return;
+        }
         faults::kinds::besides(&mut self.findings, cert_file);
         faults::order::check(&mut self.findings, mender, cert_file, &chain);
         faults::trust::check(&mut self.findings, mender, cert_file, &chain, examination);
@@ -161,12 +170,8 @@ impl Examined {
                 }
             }
             None => {
-                faults::kinds::no_key(
-                    &mut self.findings,
-                    mender,
-                    cert_file,
-                    examination.key_wanted,
-                );
+                let wanted = examination.key_wanted || source.key.is_some();
+                faults::kinds::no_key(&mut self.findings, mender, cert_file, wanted);
             }
         }
     }

@@ -164,7 +164,7 @@ impl Scanner {
         }
         self.blank = None;
         self.text = false;
-        self.last_label = label.to_owned();
+        label.clone_into(&mut self.last_label);
         match open.finish() {
             Ok(block) => self.scan.blocks.push(block),
             Err(damage) => self.scan.damage.push(damage),

@@ -1,7 +1,7 @@
 //! The roots that this system trusts. Only the check looks at them: is the chain complete?
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use openssl::x509::{X509, X509Ref};
@@ -30,15 +30,11 @@ impl Roots {
                 roots.add_file(file);
             }
             // The directory mostly has the same again, one by one.
-            if let Some(directory) = &places.cert_dir
-                && roots.by_subject.is_empty()
-            {
+            if let (None, Some(directory)) = (&places.cert_file, &places.cert_dir) {
                 let files = std::fs::read_dir(directory).into_iter().flatten();
-                let paths: Vec<PathBuf> = files.flatten().map(|entry| entry.path()).collect();
-                paths
-                    .iter()
-                    .take(FILES)
-                    .for_each(|path| roots.add_file(path));
+                for entry in files.flatten().take(FILES) {
+                    roots.add_file(&entry.path());
+                }
             }
             roots
         })
@@ -47,7 +43,9 @@ impl Roots {
     /// These, too.
     #[must_use]
     pub fn with(mut self, more: Vec<X509>) -> Self {
-        more.into_iter().for_each(|root| self.add(root));
+        for root in more {
+            self.add(root);
+        }
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use openssl::error::ErrorStack;
+use openssl::error::{Error, ErrorStack};
 use openssl::pkcs12::{ParsedPkcs12_2, Pkcs12};
 use openssl::pkey::{PKey, Private};
 use openssl::provider::Provider;
@@ -88,7 +88,7 @@ fn says_unsupported(errors: &ErrorStack) -> bool {
 }
 
 fn reasons(errors: &ErrorStack) -> String {
-    let reasons: Vec<&str> = errors.errors().iter().filter_map(|e| e.reason()).collect();
+    let reasons: Vec<&str> = errors.errors().iter().filter_map(Error::reason).collect();
     reasons.join(", ")
 }
 

@@ -169,7 +169,7 @@ fn redirect_https_sends_everything_on_with_host_and_path() {
         ),
         (
             "http://other.example/x",
-            "example.com",
+            "other.example",
             "https://other.example/x",
         ),
     ] {

@@ -187,7 +187,7 @@ fn the_expiry_of_each_name_is_a_metric_that_follows_renewals() {
     assert_eq!(days("*.shop.example.com"), 10.0);
     let log = lb.stderr();
     assert!(
-        log.contains("expires in 9 days") || log.contains("expires in 10 days"),
+        log.contains("WARN") && log.contains("expires within 30 days"),
         "{log}"
     );
     let new = pki.request(&[NAME]).days(-1, 80).issue();

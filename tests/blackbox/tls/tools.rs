@@ -254,14 +254,14 @@ fn testssl_finds_nothing_above_low() {
             "--jsonfile",
             path(&report),
         ])
-        // What a private test authority can't have: revocation and transparency.
         .args([
             "--protocols",
+            "--std",
+            "--fs",
             "--server-preference",
-            "--forward-secrecy",
             "--server-defaults",
         ])
-        .args(["--std", "--vulnerable", "--cipher-per-proto", &to])
+        .args(["--vulnerable", &to])
         .stdin(Stdio::null())
         .output()
         .expect("testssl (make setup installs it)");
@@ -269,7 +269,7 @@ fn testssl_finds_nothing_above_low() {
         .unwrap_or_else(|_| panic!("no report: {}", String::from_utf8_lossy(&output.stdout)));
     let findings: Vec<serde_json::Value> = serde_json::from_str(&report).expect("JSON");
     assert!(
-        findings.len() > 80,
+        findings.len() > 60,
         "{} findings: did it run?",
         findings.len()
     );

@@ -271,7 +271,7 @@ fn a_reset_by_the_server_is_a_bad_gateway_for_that_request_alone() {
     let count = AtomicUsize::new(0);
     let origin = H2Origin::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
         0 => Reply {
-            reset: Some(h2::Reason::INTERNAL_ERROR),
+            reset: Some(::h2::Reason::INTERNAL_ERROR),
             ..Reply::default()
         },
         _ => Reply::text("hello"),
@@ -297,7 +297,7 @@ fn a_client_that_goes_has_its_stream_cancelled() {
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     eventually(SOON, || origin.taken().len() == 1);
     drop(client);
-    eventually(SOON, || origin.resets() == [h2::Reason::CANCEL]);
+    eventually(SOON, || origin.resets() == [::h2::Reason::CANCEL]);
     lb.wait_idle();
 }
 
@@ -311,7 +311,7 @@ fn a_server_that_does_not_answer_is_a_gateway_timeout() {
         .pool("timeouts: {receive: 200ms}")
         .start();
     assert_eq!(lb.get("/", &[]).status, 504);
-    eventually(SOON, || origin.resets() == [h2::Reason::CANCEL]);
+    eventually(SOON, || origin.resets() == [::h2::Reason::CANCEL]);
     lb.wait_idle();
 }
 

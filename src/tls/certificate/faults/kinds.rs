@@ -3,6 +3,7 @@
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509Ref;
 
+use crate::tls::certificate::chain::Chain;
 use crate::tls::certificate::contents::{Contents, Item, Thing};
 use crate::tls::certificate::examine::locked;
 use crate::tls::certificate::finding::{Fault, Finding, Severity};
@@ -124,6 +125,20 @@ pub fn besides(findings: &mut Vec<Finding>, contents: &Contents) {
             .mend("take it out; a CRL for clients has a key of its own in the configuration"),
         );
     }
+}
+
+/// Only those of authorities: the file that issuers send along with the certificate.
+pub fn chain_only(mender: Mender<'_>, contents: &Contents, chain: &Chain) -> Finding {
+    let what = format!(
+        "the server's certificate is missing: here are only authorities', the first is {}",
+        words::title(&chain.leaf.cert)
+    );
+    Finding::new(Fault::WrongKind, Severity::Fatal, &contents.path, what)
+        .at(chain.leaf.line)
+        .mend(format!(
+            "the issuer sends the server's certificate in another file; put it before these: {}",
+            mender.join("SERVER", contents.encoding)
+        ))
 }
 
 /// Far too many certificates.

@@ -102,6 +102,10 @@ fn incomplete(
     chain: &Chain,
     examination: &Examination<'_>,
 ) -> Option<Finding> {
+    // What can't be read may be just what is missing, and is told already.
+    if !contents.damage.is_empty() {
+        return None;
+    }
     let all = || std::iter::once(&chain.leaf).chain(&chain.above);
     let top = all().last()?;
     if is_self_signed(&top.cert) || all().any(|placed| examination.roots.lead_to(&placed.cert)) {

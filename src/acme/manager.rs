@@ -1,0 +1,113 @@
+//! All certificates that are configured, each looked after by one worker.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::challenges::Challenges;
+use super::store::Store;
+use super::worker::Worker;
+use crate::config::model;
+use crate::observe::metrics::AcmeMetrics;
+
+/// Obtains and renews. Stops when dropped.
+pub struct Manager {
+    challenges: Arc<Challenges>,
+    orders: AcmeMetrics,
+    tasks: TaskTracker,
+    /// By [`Store::directory`].
+    running: Mutex<HashMap<PathBuf, Running>>,
+    stop: CancellationToken,
+}
+
+struct Running {
+    settings: model::Acme,
+    hurry: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+impl Manager {
+    /// A manager of nothing yet. Its tasks are tracked by `tasks`.
+    pub fn new(challenges: Arc<Challenges>, orders: AcmeMetrics, tasks: TaskTracker) -> Self {
+        Self {
+            challenges,
+            orders,
+            tasks,
+            running: Mutex::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Looks after these from now on, and after no others. The same names wanted several times are one certificate.
+    ///
+    /// One whose settings have changed is tried at once; one that failed is tried again, a minute after its last
+    /// failure at the earliest. Must be called within a runtime.
+    pub fn look_after(&self, wanted: &[model::Acme]) {
+        let mut running = self.running.lock();
+        let storages = wanted.iter().map(|settings| settings.storage.clone());
+        self.challenges.look_in(storages.collect());
+        let mut before = std::mem::take(&mut *running);
+        for settings in wanted {
+            let directory = Store::new(settings).directory().to_owned();
+            if let Some(same) = running.get(&directory) {
+                if !is_obtained_alike(&same.settings, settings) {
+                    tracing::warn!(
+                        "ACME: {} is wanted twice with different settings; the first ones count",
+                        settings.domains.join(", ")
+                    );
+                }
+                continue;
+            }
+            let kept = match before.remove(&directory) {
+                Some(known) if known.settings == *settings => {
+                    known.hurry.notify_one();
+                    known
+                }
+                Some(changed) => {
+                    changed.stop.cancel();
+                    self.start(settings)
+                }
+                None => self.start(settings),
+            };
+            running.insert(directory, kept);
+        }
+        for gone in before.into_values() {
+            gone.stop.cancel();
+        }
+    }
+
+    fn start(&self, settings: &model::Acme) -> Running {
+        let stop = self.stop.child_token();
+        let worker = Worker::new(
+            settings.clone(),
+            Arc::clone(&self.challenges),
+            self.orders.clone(),
+            stop.clone(),
+        );
+        let hurry = Arc::clone(&worker.hurry);
+        self.tasks.spawn(worker.run());
+        Running {
+            settings: settings.clone(),
+            hurry,
+            stop,
+        }
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Whether the two differ in nothing but the order of their names.
+fn is_obtained_alike(one: &model::Acme, other: &model::Acme) -> bool {
+    let mut other = other.clone();
+    other.domains.clone_from(&one.domains);
+    *one == other
+}

@@ -1,0 +1,57 @@
+//! Certificates by ACME, as the configuration wants them.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio_util::task::TaskTracker;
+
+use crate::acme::{Challenges, Manager, Store};
+use crate::config::model::{self, Challenge, Config, Protocol};
+use crate::observe::Metrics;
+
+/// Makes sure that those who are about to read the certificates find what can be had. Touches files: call it
+/// before listeners are built from a configuration.
+pub fn prepare(config: &Config) {
+    for settings in wanted(config) {
+        let storage = settings.storage.display();
+        if let Err(error) = Store::new(&settings).prepare(SystemTime::now()) {
+            tracing::error!("ACME: acme.storage {storage} can't be used: {error}");
+        }
+        let http01 = settings.challenge == Challenge::Http01;
+        if http01
+            && !config
+                .listeners
+                .iter()
+                .any(|listener| listener.protocol == Protocol::Http)
+        {
+            tracing::warn!(
+                "ACME: {}: the challenge is http-01, but no listener here has protocol http; \
+                 another node with the same acme.storage has to answer at port 80",
+                settings.domains.join(", ")
+            );
+        }
+    }
+}
+
+/// Begins to obtain and renew what the configuration wants. Must be called within a runtime.
+pub fn start(
+    config: &Config,
+    challenges: &Arc<Challenges>,
+    metrics: &Metrics,
+    tasks: &TaskTracker,
+) -> Manager {
+    let manager = Manager::new(Arc::clone(challenges), metrics.acme(), tasks.clone());
+    apply(&manager, config);
+    manager
+}
+
+/// Goes on with what the configuration wants now.
+pub fn apply(manager: &Manager, config: &Config) {
+    let wanted: Vec<_> = wanted(config).collect();
+    manager.look_after(&wanted);
+}
+
+fn wanted(config: &Config) -> impl Iterator<Item = model::Acme> {
+    let settings = |listener: &model::Listener| listener.tls.as_ref()?.acme.clone();
+    config.listeners.iter().filter_map(settings)
+}

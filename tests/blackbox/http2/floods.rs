@@ -1,0 +1,257 @@
+//! Floods: the client that makes one loses its connection, and nobody else notices.
+
+use std::io;
+
+use super::{memory, one};
+use crate::common::h2::{
+    CANCEL, CONTINUATION, DATA, END_STREAM, ENHANCE_YOUR_CALM, Frames, H2, HEADERS, Outcome, PING,
+    PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, request,
+};
+use crate::common::*;
+
+/// Sends what `next` makes, again and again, until the connection is ended; with which code, and after how many.
+fn flood(
+    client: &mut Frames,
+    most: u32,
+    mut next: impl FnMut(u32) -> Vec<u8>,
+) -> (Option<u32>, u32) {
+    let mut sent = 0;
+    while sent < most {
+        // In bursts, as an attacker would.
+        let burst: Vec<u8> = (sent..sent + 50).flat_map(&mut next).collect();
+        if client.write(&burst).is_err() {
+            break;
+        }
+        sent += 50;
+    }
+    let code = client.go_away().map(|(_, code)| code);
+    (code, sent)
+}
+
+/// Makes a flood while another client works; the flood must end in ENHANCE_YOUR_CALM, before `most`.
+fn survives(origin: &Origin, most: u32, open: bool, next: impl FnMut(u32) -> Vec<u8>) {
+    let lb = Setup::of([origin])
+        .listener("http: {keepalive_requests: 0}")
+        .start();
+    let other = H2::connect(lb.web());
+    assert_eq!(other.get("/", &[]).unwrap().status, 200);
+    let before = memory(&lb);
+    let mut client = Frames::connect(lb.web());
+    client.polite = false;
+    if open {
+        client
+            .headers(1, &request("POST", "/upload"), false)
+            .unwrap();
+    }
+    let (code, sent) = flood(&mut client, most, next);
+    // Whoever sends on while the connection is closed may be reset before it has read why.
+    assert!(matches!(code, Some(ENHANCE_YOUR_CALM) | None), "{code:?}");
+    assert!(sent < most, "never ended");
+    assert!(client.is_closed_by_peer());
+    assert_eq!(
+        other.get("/", &[]).unwrap().status,
+        200,
+        "somebody else suffers"
+    );
+    drop(client);
+    lb.wait_idle_servers();
+    eventually(SOON, || {
+        lb.metrics()
+            .sum("equipoise_connections_active", &[("listener", "web")])
+            == 1.0
+    });
+    let more = memory(&lb).saturating_sub(before);
+    assert!(more < 40 << 20, "{more} bytes more");
+}
+
+fn get_and_reset(n: u32) -> Vec<u8> {
+    let stream = 2 * n + 3;
+    let mut bytes = frame(
+        HEADERS,
+        h2::END_HEADERS | END_STREAM,
+        stream,
+        &block(&request("GET", "/slow")),
+    );
+    bytes.extend(frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()));
+    bytes
+}
+
+fn slow() -> Origin {
+    let origin = Origin::with("a", |request| match request.target.as_str() {
+        "/slow" | "/upload" => Answer::held(),
+        _ => Answer::ok(),
+    });
+    origin.quiet();
+    origin
+}
+
+#[test]
+fn a_rapid_reset_ends_the_connection() {
+    survives(&slow(), 100_000, false, get_and_reset);
+}
+
+#[test]
+fn resets_of_requests_that_have_reached_their_server_count_too() {
+    let origin = slow();
+    let lb = Setup::of([&origin])
+        .listener("http: {keepalive_requests: 0}")
+        .start();
+    let mut client = Frames::connect(lb.web());
+    let mut resets = 0;
+    let ended = (0..1000).find_map(|n| {
+        let stream = 2 * n + 1;
+        let served = origin.served();
+        if client
+            .headers(stream, &request("GET", "/slow"), true)
+            .is_err()
+        {
+            return Some(n);
+        }
+        let wait = || origin.served() > served || client_gone(&lb);
+        eventually(SOON, wait);
+        if client_gone(&lb) {
+            return Some(n);
+        }
+        resets += 1;
+        client
+            .send(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())
+            .err()
+            .map(|_| n)
+    });
+    assert!(ended.is_some(), "{resets} resets");
+    assert!(
+        resets >= 200,
+        "a browser that leaves a page is no attack: {resets}"
+    );
+    lb.wait_idle_servers();
+}
+
+fn client_gone(lb: &Equipoise) -> bool {
+    lb.metrics()
+        .sum("equipoise_connections_active", &[("listener", "web")])
+        == 0.0
+}
+
+#[test]
+fn leaving_a_page_full_of_requests_is_no_attack() {
+    let origin = slow();
+    let lb = Setup::of([&origin]).start();
+    let mut client = Frames::connect(lb.web());
+    for n in 0..90 {
+        client
+            .headers(2 * n + 1, &request("GET", "/slow"), true)
+            .unwrap();
+    }
+    origin.wait_held(90);
+    for n in 0..90 {
+        client
+            .send(RST_STREAM, 0, 2 * n + 1, &CANCEL.to_be_bytes())
+            .unwrap();
+    }
+    lb.wait_idle_servers();
+    client.get(201).unwrap();
+    assert_eq!(client.outcome(201), Outcome::Status(200));
+}
+
+#[test]
+fn a_continuation_flood_ends_the_connection() {
+    let fields = block(&request("GET", "/"));
+    let more = block(&[("x", "y")]);
+    survives(&slow(), 100_000, false, move |n| match n {
+        0 => frame(HEADERS, END_STREAM, 3, &fields),
+        _ => frame(CONTINUATION, 0, 3, &more),
+    });
+    survives(&slow(), 100_000, false, move |n| match n {
+        0 => frame(HEADERS, END_STREAM, 3, &block(&request("GET", "/"))),
+        _ => frame(CONTINUATION, 0, 3, &[]),
+    });
+}
+
+#[test]
+fn a_settings_flood_ends_the_connection() {
+    survives(&slow(), 1_000_000, false, |_| {
+        frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0])
+    });
+}
+
+#[test]
+fn a_ping_flood_ends_the_connection() {
+    survives(&slow(), 1_000_000, false, |_| frame(PING, 0, 0, &[0; 8]));
+}
+
+#[test]
+fn a_priority_flood_ends_the_connection() {
+    survives(&slow(), 1_000_000, false, |n| {
+        frame(PRIORITY, 0, 2 * n + 3, &[0, 0, 0, 1, 9])
+    });
+}
+
+#[test]
+fn a_window_update_flood_ends_the_connection() {
+    survives(&slow(), 1_000_000, true, |_| {
+        frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1])
+    });
+}
+
+#[test]
+fn a_flood_of_empty_data_ends_the_connection() {
+    survives(&slow(), 1_000_000, true, |_| frame(DATA, 0, 1, &[]));
+}
+
+#[test]
+fn a_flood_of_unknown_frames_ends_the_connection() {
+    survives(&slow(), 1_000_000, false, |_| frame(0x77, 0, 0, &[]));
+}
+
+#[test]
+fn a_client_that_acknowledges_every_frame_is_no_attack() {
+    // Python's h2, for one, answers each DATA frame with two WINDOW_UPDATEs.
+    let origin = Origin::with("a", |_| Answer::body(Body::Full(vec![b'x'; 30_000_000])));
+    let lb = Setup::of([&origin]).start();
+    let mut client = Frames::connect(lb.web());
+    client.get(1).unwrap();
+    let (mut got, mut frames) = (0, 0);
+    let end: io::Result<()> = loop {
+        let frame = match client.next() {
+            Ok(frame) => frame,
+            Err(e) => break Err(e),
+        };
+        if frame.kind != DATA {
+            continue;
+        }
+        got += frame.payload.len();
+        frames += 1;
+        if frame.flags & END_STREAM != 0 {
+            break Ok(());
+        }
+        let more = u32::try_from(frame.payload.len()).unwrap().to_be_bytes();
+        for stream in [0, 1] {
+            client.send(WINDOW_UPDATE, 0, stream, &more).unwrap();
+        }
+    };
+    end.unwrap();
+    assert_eq!(got, 30_000_000, "in {frames} frames");
+    assert!(frames > 1500, "{frames}");
+}
+
+#[test]
+fn hpack_bombs_are_bounded() {
+    // A field of 4000 bytes in the dynamic table, and references of a byte each to it (CVE-2016-1544's kind).
+    let (origin, lb) = one();
+    let before = memory(&lb);
+    let mut client = Frames::connect(lb.web());
+    let mut bomb = block(&request("GET", "/"));
+    bomb.extend([0x40, 1, b'x', 127, 0xa1, 0x1e]);
+    bomb.extend([b'v'; 4000]);
+    bomb.extend([0xbe; 12_000]);
+    client
+        .send(HEADERS, h2::END_HEADERS | END_STREAM, 1, &bomb[..16_000])
+        .unwrap();
+    let outcome = client.outcome(1);
+    assert!(
+        matches!(outcome, Outcome::Status(431) | Outcome::GoAway(_)),
+        "{outcome:?}"
+    );
+    assert_eq!(origin.served(), 0);
+    assert!(memory(&lb).saturating_sub(before) < 20 << 20);
+}
