@@ -284,6 +284,15 @@ impl ProxyHttp for Edge {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
+        if request.version == Version::HTTP_2
+            && request.remove_header(&header::EXPECT).is_some()
+            // Once: another try doesn't find it any more.
+            && session.req_header_mut().remove_header(&header::EXPECT).is_some()
+        {
+            // Pingora drops such a server's interim responses, so the client is told here.
+            let told = session.as_downstream_mut().write_continue_response().await;
+            told.map_err(|error| error.into_down())?;
+        }
         let (Some(origin), Some(client)) = (&context.origin, context.client) else {
             return Ok(());
         };

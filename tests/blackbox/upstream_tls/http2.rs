@@ -127,6 +127,21 @@ fn bodies_are_streamed_in_chunks_both_ways() {
 }
 
 #[test]
+fn a_client_that_expects_100_continue_gets_it() {
+    let origin = H2Origin::start(|taken| Reply::text(&taken.body.len().to_string()));
+    let lb = pool(&origin.address().to_string()).start();
+    let mut client = lb.client();
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+        .unwrap();
+    let wanted = b"HTTP/1.1 100 Continue\r\n\r\n";
+    assert_eq!(client.take(wanted.len()).unwrap(), wanted);
+    client.send("body").unwrap();
+    assert_eq!(client.read_response(false).unwrap().text(), "4");
+    assert!(!origin.last().headers.contains_key("expect"));
+}
+
+#[test]
 fn head_and_empty_responses_have_no_body() {
     let origin = H2Origin::start(|taken| match taken.uri.as_str() {
         uri if uri.ends_with("/204") => Reply {
