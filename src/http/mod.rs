@@ -291,7 +291,7 @@ impl ProxyHttp for Edge {
         {
             // Pingora drops such a server's interim responses, so the client is told here.
             let told = session.as_downstream_mut().write_continue_response().await;
-            told.map_err(|error| error.into_down())?;
+            told.map_err(Error::into_down)?;
         }
         let (Some(origin), Some(client)) = (&context.origin, context.client) else {
             return Ok(());

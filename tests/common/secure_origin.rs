@@ -20,8 +20,6 @@ pub struct Greeting {
     pub sni: Option<String>,
     /// The common name of the client's certificate.
     pub client: Option<String>,
-    /// How many certificates the client sent.
-    pub client_chain: usize,
 }
 
 /// Answers 200 with its name, and echoes after an upgrade.
@@ -153,10 +151,8 @@ fn serve(shared: &Shared, stream: TcpStream) {
         let entry = cert.subject_name().entries_by_nid(Nid::COMMONNAME).next();
         String::from_utf8_lossy(entry.unwrap().data().as_slice()).into_owned()
     });
-    let above = ssl.peer_cert_chain().map_or(0, |chain| chain.len());
     shared.greetings.lock().push(Ok(Greeting {
         sni: ssl.servername(NameType::HOST_NAME).map(str::to_owned),
-        client_chain: above + usize::from(client.is_some()),
         client,
     }));
     converse(shared, BufReader::new(stream));

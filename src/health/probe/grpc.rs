@@ -84,7 +84,9 @@ impl Answer {
         let text = |name| fields.get(name).and_then(|value| value.to_str().ok());
         if let Some(code) = text("grpc-status").and_then(|code| code.parse().ok()) {
             self.code = Some(code);
-            self.message = text("grpc-message").unwrap_or_default().to_owned();
+            text("grpc-message")
+                .unwrap_or_default()
+                .clone_into(&mut self.message);
         }
     }
 }

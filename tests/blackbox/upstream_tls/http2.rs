@@ -1,7 +1,5 @@
 //! HTTP/2 to the servers.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
@@ -172,13 +170,11 @@ fn a_client_of_http_1_0_gets_no_chunks() {
         ..Reply::default()
     });
     let lb = pool(&origin.address().to_string()).start();
-    let mut stream = TcpStream::connect(lb.web()).unwrap();
-    stream.set_read_timeout(Some(SOON)).unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
+    let mut client = lb.client();
+    client
+        .send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
         .unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
+    let text = String::from_utf8(client.read_to_end().unwrap()).unwrap();
     assert!(text.ends_with("\r\n\r\none two"), "{text:?}");
     assert!(!text.to_lowercase().contains("chunked"), "{text:?}");
 }
