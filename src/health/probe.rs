@@ -16,7 +16,7 @@ mod exchange;
 mod grpc;
 mod http;
 
-use exchange::Exchange;
+use exchange::{Exchange, Failed};
 
 /// A pool's check, ready to run.
 pub struct Probe {
@@ -82,8 +82,32 @@ impl Probe {
                 }
             }
             Kind::Tls(unverified) => self.tls(unverified.as_deref(), server, &endpoint).await,
-            Kind::Http { check, connector } => http::check(&exchange(connector), check).await,
-            Kind::Grpc(connector) => grpc::check(&exchange(connector)).await,
+            Kind::Http { check, connector } => {
+                let seen = http::check(&exchange(connector), check).await;
+                self.refine(seen, server, &endpoint).await
+            }
+            Kind::Grpc(connector) => {
+                let seen = grpc::check(&exchange(connector)).await;
+                self.refine(seen, server, &endpoint).await
+            }
+        }
+    }
+
+    /// With TLS 1.3 a server refuses our certificate after the handshake, and its alert may be lost in the reset: a
+    /// failed exchange is looked at once more without a request in the way.
+    async fn refine(
+        &self,
+        seen: Result<String, Failed>,
+        server: &Server,
+        endpoint: &Endpoint,
+    ) -> Result<String, String> {
+        match seen {
+            Ok(seen) => Ok(seen),
+            Err(Failed::Broken(reason)) if self.link.secure().is_some() => {
+                self.tls(None, server, endpoint).await?;
+                Err(reason)
+            }
+            Err(Failed::Broken(reason) | Failed::Unwanted(reason)) => Err(reason),
         }
     }
 

@@ -284,6 +284,15 @@ impl ProxyHttp for Edge {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
+        if request.version == Version::HTTP_2
+            && request.remove_header(&header::EXPECT).is_some()
+            // Once: another try doesn't find it any more.
+            && session.req_header_mut().remove_header(&header::EXPECT).is_some()
+        {
+            // Pingora drops such a server's interim responses, so the client is told here.
+            let told = session.as_downstream_mut().write_continue_response().await;
+            told.map_err(Error::into_down)?;
+        }
         let (Some(origin), Some(client)) = (&context.origin, context.client) else {
             return Ok(());
         };
@@ -456,7 +465,7 @@ impl ProxyHttp for Edge {
         let failure = trouble::of_connect(&error);
         context.failure = Some(failure);
         if failure == Failure::ServerTls {
-            explain(context, &error);
+            explain(context, Some(&error));
         }
         // Only a kept connection can have been one of HTTP/2 already.
         let reused = failure == Failure::NotProcessed;
@@ -500,8 +509,10 @@ impl ProxyHttp for Edge {
             return error;
         }
         context.failure = Some(failure);
-        if failure == Failure::ServerTls {
-            explain(context, &error);
+        let is_new = !client_reused && failure == Failure::ServerReset;
+        if is_new || failure == Failure::ServerTls {
+            // With TLS 1.3 a server refuses our certificate only now, and its alert may be lost in the reset.
+            explain(context, (!is_new).then_some(&error));
         } else if trouble::is_not_http2(&error)
             && let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease)
         {
@@ -588,12 +599,14 @@ impl ProxyHttp for Edge {
 }
 
 /// Has it found out, for the log, why TLS to the server of this try failed.
-fn explain(context: &Context, error: &Error) {
+fn explain(context: &Context, error: Option<&Error>) {
     if let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease) {
-        let clue = error.context.as_ref().map_or_else(
-            || error.root_cause().to_string(),
-            |context| context.as_str().to_owned(),
-        );
-        target.link.explain(lease.server(), &clue);
+        let clue = error.map(|error| {
+            error.context.as_ref().map_or_else(
+                || error.root_cause().to_string(),
+                |context| context.as_str().to_owned(),
+            )
+        });
+        target.link.explain(lease.server(), clue.as_deref());
     }
 }

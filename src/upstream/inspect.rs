@@ -33,6 +33,7 @@ pub fn hook() -> HandshakeCompleteHook {
     Arc::clone(HOOK.get_or_init(|| Arc::new(note)))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the shape that Pingora wants")]
 fn note(ssl: &SslRef) -> Option<Arc<dyn Any + Send + Sync>> {
     let cert = ssl.peer_certificate();
     let addresses = cert

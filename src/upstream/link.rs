@@ -122,25 +122,23 @@ impl Link {
     }
 
     /// Finds out why TLS to a server fails, and writes that into the log: by a handshake of our own, in the background,
-    /// every few seconds at most. `clue` is what is known already.
-    pub fn explain(self: &Arc<Self>, server: &Arc<Server>, clue: &str) {
+    /// every few seconds at most. `clue` is what is known already; without one TLS is only suspected, and nothing is
+    /// written if it works.
+    pub fn explain(self: &Arc<Self>, server: &Arc<Server>, clue: Option<&str>) {
         if self.secure.is_none() || !self.report.may_look(server) {
             return;
         }
-        let (link, server, clue) = (Arc::clone(self), Arc::clone(server), clue.to_owned());
+        let (link, server) = (Arc::clone(self), Arc::clone(server));
+        let has_certificate = self
+            .secure
+            .as_ref()
+            .is_some_and(|secure| secure.identity.is_some());
+        let suspected = clue.map(|clue| Trouble::of_reason(clue, has_certificate));
         tokio::spawn(async move {
-            let trouble = tokio::time::timeout(PATIENCE, link.examine(&server))
-                .await
-                .ok()
-                .flatten()
-                .unwrap_or_else(|| {
-                    let has_certificate = link
-                        .secure
-                        .as_ref()
-                        .is_some_and(|secure| secure.identity.is_some());
-                    Trouble::of_reason(&clue, has_certificate)
-                });
-            link.tell(&server, &trouble);
+            let found = tokio::time::timeout(PATIENCE, link.examine(&server)).await;
+            if let Some(trouble) = found.ok().flatten().or(suspected) {
+                link.tell(&server, &trouble);
+            }
         });
     }
 

@@ -101,7 +101,7 @@ impl Trouble {
         let reason = error
             .ssl_error()
             .and_then(|stack| stack.errors().first())
-            .and_then(|error| error.reason());
+            .and_then(openssl::error::Error::reason);
         match (reason, error.code()) {
             (Some(reason), _) => Self::of_reason(reason, has_certificate),
             (None, ErrorCode::SYSCALL | ErrorCode::ZERO_RETURN) => Self::closed(),

@@ -69,6 +69,7 @@ struct Shared {
     taken: Mutex<Vec<Taken>>,
     resets: Mutex<Vec<Reason>>,
     connections: AtomicUsize,
+    ended: AtomicUsize,
     max_streams: Option<u32>,
     most_at_once: AtomicUsize,
     at_once: AtomicUsize,
@@ -114,6 +115,7 @@ impl H2Origin {
             taken: Mutex::default(),
             resets: Mutex::default(),
             connections: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
             max_streams,
             most_at_once: AtomicUsize::new(0),
             at_once: AtomicUsize::new(0),
@@ -174,6 +176,11 @@ impl H2Origin {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    /// Connections that have ended.
+    pub fn ended(&self) -> usize {
+        self.shared.ended.load(Ordering::SeqCst)
+    }
+
     /// The most requests there were at once.
     pub fn most_at_once(&self) -> usize {
         self.shared.most_at_once.load(Ordering::SeqCst)
@@ -201,6 +208,7 @@ where
             shared.at_once.fetch_sub(1, Ordering::SeqCst);
         });
     }
+    shared.ended.fetch_add(1, Ordering::SeqCst);
 }
 
 async fn answer(

@@ -20,8 +20,6 @@ pub struct Greeting {
     pub sni: Option<String>,
     /// The common name of the client's certificate.
     pub client: Option<String>,
-    /// How many certificates the client sent.
-    pub client_chain: usize,
 }
 
 /// Answers 200 with its name, and echoes after an upgrade.
@@ -123,6 +121,21 @@ pub fn acceptor(identity: &Issued, rules: impl FnOnce(&mut SslAcceptorBuilder)) 
     builder.build()
 }
 
+/// A server that answers whatever comes first with these bytes, and closes.
+pub fn speaks(bytes: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // Reads what there is, so that the end is no reset.
+            if matches!(stream.read(&mut [0; 16 << 10]), Ok(1..)) {
+                drop(stream.write_all(bytes));
+            }
+        }
+    });
+    address
+}
+
 fn serve(shared: &Shared, stream: TcpStream) {
     stream.set_nodelay(true).unwrap();
     let acceptor = shared.acceptor.lock().clone();
@@ -138,10 +151,8 @@ fn serve(shared: &Shared, stream: TcpStream) {
         let entry = cert.subject_name().entries_by_nid(Nid::COMMONNAME).next();
         String::from_utf8_lossy(entry.unwrap().data().as_slice()).into_owned()
     });
-    let above = ssl.peer_cert_chain().map_or(0, |chain| chain.len());
     shared.greetings.lock().push(Ok(Greeting {
         sni: ssl.servername(NameType::HOST_NAME).map(str::to_owned),
-        client_chain: above + usize::from(client.is_some()),
         client,
     }));
     converse(shared, BufReader::new(stream));

@@ -22,11 +22,25 @@ pub struct Exchange<'a> {
     pub endpoint: &'a Endpoint,
 }
 
+/// Why a check failed, in words.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// There was no whole answer.
+    Broken(String),
+    /// There was one, and it isn't what is wanted.
+    Unwanted(String),
+}
+
 impl Exchange<'_> {
+    /// What an error of Pingora's means.
+    pub fn broken(&self, error: &Error) -> Failed {
+        Failed::Broken(words::of_error(error, self.endpoint))
+    }
+
     /// A connection of its own, that is closed with the session.
-    pub async fn session(&self, http2: bool) -> Result<HttpSession, String> {
-        let address =
-            upstream::address(self.endpoint).ok_or_else(|| words::no_address(self.endpoint))?;
+    pub async fn session(&self, http2: bool) -> Result<HttpSession, Failed> {
+        let address = upstream::address(self.endpoint)
+            .ok_or_else(|| Failed::Unwanted(words::no_address(self.endpoint)))?;
         let mut peer = upstream::for_check(address, self.server, self.link);
         if http2 {
             upstream::check_http2(&mut peer);
@@ -35,7 +49,7 @@ impl Exchange<'_> {
             .connector
             .get_http_session(&peer)
             .await
-            .map_err(|error| words::of_error(&error, self.endpoint))?;
+            .map_err(|error| self.broken(&error))?;
         Ok(session)
     }
 

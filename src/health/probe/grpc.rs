@@ -7,8 +7,7 @@ use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::http::v2::client::Http2Session;
 use pingora::{Error, ErrorType, Result};
 
-use super::exchange::Exchange;
-use crate::health::words;
+use super::exchange::{Exchange, Failed};
 
 /// A `HealthCheckRequest` for the service of no name, in gRPC's frame: not compressed, no bytes.
 const REQUEST: &[u8] = &[0, 0, 0, 0, 0];
@@ -34,17 +33,17 @@ struct Answer {
 /// # Errors
 ///
 /// What was seen instead.
-pub async fn check(exchange: &Exchange<'_>) -> Result<String, String> {
+pub async fn check(exchange: &Exchange<'_>) -> Result<String, Failed> {
     let HttpSession::H2(mut session) = exchange.session(true).await? else {
-        return Err(words::of_tls(
-            "the server did not agree to HTTP/2 (ALPN)",
-            exchange.endpoint,
-        ));
+        return Err(Failed::Unwanted(format!(
+            "{} does not speak HTTP/2",
+            exchange.endpoint
+        )));
     };
     let answer = ask(exchange, &mut session)
         .await
-        .map_err(|error| words::of_error(&error, exchange.endpoint))?;
-    judge(&answer)
+        .map_err(|error| exchange.broken(&error))?;
+    judge(&answer).map_err(Failed::Unwanted)
 }
 
 async fn ask(exchange: &Exchange<'_>, session: &mut Http2Session) -> Result<Answer> {
@@ -85,7 +84,9 @@ impl Answer {
         let text = |name| fields.get(name).and_then(|value| value.to_str().ok());
         if let Some(code) = text("grpc-status").and_then(|code| code.parse().ok()) {
             self.code = Some(code);
-            self.message = text("grpc-message").unwrap_or_default().to_owned();
+            text("grpc-message")
+                .unwrap_or_default()
+                .clone_into(&mut self.message);
         }
     }
 }

@@ -3,9 +3,8 @@
 use pingora::protocols::http::client::HttpSession;
 use pingora::{Error, ErrorType, Result};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Failed};
 use crate::config::model::HttpCheck;
-use crate::health::words;
 
 /// A body is searched up to here; a health page is small.
 const BODY_LIMIT: usize = 1 << 20;
@@ -15,24 +14,27 @@ const BODY_LIMIT: usize = 1 << 20;
 /// # Errors
 ///
 /// What was seen instead.
-pub async fn check(exchange: &Exchange<'_>, check: &HttpCheck) -> Result<String, String> {
+pub async fn check(exchange: &Exchange<'_>, check: &HttpCheck) -> Result<String, Failed> {
     let http2 = exchange.link.http2();
     let mut session = exchange.session(http2).await?;
     let status = ask(exchange, check, &mut session, http2)
         .await
-        .map_err(|error| words::of_error(&error, exchange.endpoint))?;
+        .map_err(|error| exchange.broken(&error))?;
     let ranges = &check.expect_status;
     if !ranges.iter().any(|range| range.contains(&status)) {
-        return Err(format!("status {status}, wanted {}", list(ranges)));
+        let wanted = list(ranges);
+        return Err(Failed::Unwanted(format!(
+            "status {status}, wanted {wanted}"
+        )));
     }
     if let Some(wanted) = &check.expect_body {
         let body = body(&mut session)
             .await
-            .map_err(|error| words::of_error(&error, exchange.endpoint))?;
+            .map_err(|error| exchange.broken(&error))?;
         if !wanted.is_match(&body) {
-            return Err(format!(
+            return Err(Failed::Unwanted(format!(
                 "status {status}, but the body does not match {wanted}"
-            ));
+            )));
         }
     }
     Ok("status and body as wanted".to_owned())

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::common::h2_origin::Reply;
+use crate::common::secure_origin::speaks;
 use crate::common::*;
 
 const QUICK: &str = "interval: 100ms, fast_interval: 50ms, timeout: 2s, rise: 1, fall: 1";
@@ -81,13 +82,12 @@ fn type_tls_verifies_only_where_the_pool_does() {
     let lb = checked(&address, "tls: {verify: false}", "type: tls").start();
     is(&lb, "up", "handshake done");
     let lb = checked(&address, &trusting(&pki, ""), "type: tls").start();
-    is(&lb, "down", "failed: certificate has expired");
+    is(&lb, "down", "failed: hostname mismatch");
 }
 
 #[test]
 fn type_tls_wants_a_handshake() {
-    let plain = Origin::start("s1");
-    let address = plain.address().to_string();
+    let address = speaks(b"HTTP/1.1 400 Bad Request\r\n\r\n").to_string();
     let lb = checked(&address, "", "type: tls").start();
     is(
         &lb,

@@ -1,6 +1,7 @@
 //! Servers and clients that nobody here wrote, from the distribution's packages.
 
 mod apache;
+mod grpc;
 mod haproxy;
 mod nghttpd;
 mod nginx;
@@ -10,6 +11,7 @@ mod redis;
 mod tomcat;
 
 pub use apache::Apache;
+pub use grpc::{GrpcClient, GrpcServer};
 pub use haproxy::Haproxy;
 pub use nghttpd::Nghttpd;
 pub use nginx::Nginx;
