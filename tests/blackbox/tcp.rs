@@ -75,16 +75,24 @@ pub fn with(setup: Setup, backend: &Backend, more: &str) -> Setup {
 }
 
 pub fn connect(lb: &Equipoise) -> TcpStream {
-    patient(TcpStream::connect_timeout(&lb.web(), SOON).unwrap())
+    try_connect(lb).unwrap()
+}
+
+pub fn try_connect(lb: &Equipoise) -> io::Result<TcpStream> {
+    TcpStream::connect_timeout(&lb.web(), SOON).map(patient)
 }
 
 /// From another local address.
 pub fn connect_from(from: &str, lb: &Equipoise) -> TcpStream {
+    try_connect_from(from, lb).unwrap()
+}
+
+pub fn try_connect_from(from: &str, lb: &Equipoise) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let from: IpAddr = from.parse().unwrap();
     socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
-    socket.connect(&lb.web().into()).unwrap();
-    patient(socket.into())
+    socket.connect(&lb.web().into())?;
+    Ok(patient(socket.into()))
 }
 
 /// A client's connection, and the server's end of it.
@@ -139,14 +147,23 @@ pub fn is_reset(mut stream: &TcpStream) {
     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
 }
 
-/// Closed without a word, one way or the other.
+/// Closed without a word, one way or the other; that may be so before the client knows that it is connected.
 #[track_caller]
-pub fn is_closed(mut stream: &TcpStream) {
-    match stream.read(&mut [0]) {
+pub fn is_turned_away(outcome: io::Result<TcpStream>) {
+    match outcome.and_then(|mut stream| stream.read(&mut [0])) {
         Ok(0) => {}
         Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
         other => panic!("neither end nor reset: {other:?}"),
     }
+}
+
+/// As [`is_turned_away`], and it was no orderly end.
+#[track_caller]
+pub fn is_turned_away_by_a_reset(outcome: io::Result<TcpStream>) {
+    let error = outcome
+        .and_then(|mut stream| stream.read(&mut [0]))
+        .expect_err("a reset, not an end");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
 }
 
 /// Nobody takes what is sent any more. (Who has read an end can't read that there was a reset after it.)

@@ -10,7 +10,7 @@ fn a_client_that_holds_too_many_is_closed_at_accept() {
         .start();
     let (one, one_server) = pair(&lb, &backend);
     let _two = pair(&lb, &backend);
-    is_closed(&connect(&lb));
+    is_turned_away(try_connect(&lb));
     assert_eq!(ended_with(&lb, "limit")["protocol"], "TCP");
     assert!(backend.try_accept().is_none());
     let rejected = lb.metrics().value(

@@ -71,7 +71,7 @@ fn a_full_server_takes_no_more_and_the_queue_waits() {
         lb.metrics().sum("equipoise_queue_length", &[]) == 1.0
     });
     // No room in the queue.
-    is_reset(&connect(&lb));
+    is_turned_away_by_a_reset(try_connect(&lb));
     ended_with(&lb, "queue_full");
     assert!(backend.try_accept().is_none());
     drop((one, one_server));
@@ -89,7 +89,7 @@ fn waiting_in_the_queue_has_an_end() {
         .pool("queue: {size: 5, timeout: 500ms}")
         .start();
     let _held = pair(&lb, &backend);
-    is_reset(&connect(&lb));
+    is_turned_away_by_a_reset(try_connect(&lb));
     ended_with(&lb, "queue_timeout");
 }
 
@@ -199,7 +199,7 @@ fn as_many_servers_are_tried_as_configured() {
         setup = setup.server_at(&format!("dead{n}"), &port.address().to_string(), "");
     }
     let lb = setup.start();
-    is_reset(&connect(&lb));
+    is_turned_away_by_a_reset(try_connect(&lb));
     let line = ended_with(&lb, "server_refused");
     assert_eq!(line["attempts"], 3);
     assert_eq!(rejected(&lb, "connect_failure"), 1.0);
@@ -212,7 +212,7 @@ fn retries_may_be_switched_off() {
     let alive = Backend::start("alive");
     let setup = before(&[]).server_at("dead", &dead.address().to_string(), "");
     let lb = with(setup, &alive, "").pool("retries: {on: []}").start();
-    is_reset(&connect(&lb));
+    is_turned_away_by_a_reset(try_connect(&lb));
     let line = ended_with(&lb, "server_refused");
     assert_eq!(
         (&line["server"], &line["attempts"]),
@@ -238,7 +238,7 @@ fn connecting_has_an_end() {
         .server_at("silent", &address.to_string(), "")
         .pool("timeouts: {connect: 500ms}\nretries: {attempts: 0}")
         .start();
-    is_reset(&connect(&lb));
+    is_turned_away_by_a_reset(try_connect(&lb));
     let line = ended_with(&lb, "server_timeout");
     let duration = line["duration"].as_f64().unwrap();
     assert!((0.5..3.0).contains(&duration), "{duration}");
@@ -271,7 +271,7 @@ fn silent_connections_to_servers_are_probed() {
 fn with_no_server_available_a_connection_is_reset() {
     let backend = Backend::start("a");
     let lb = with(before(&[]), &backend, "weight: 0").start();
-    is_reset(&connect(&lb));
+    is_turned_away_by_a_reset(try_connect(&lb));
     let line = ended_with(&lb, "no_server");
     assert_eq!(
         (&line["server"], &line["attempts"]),

@@ -78,7 +78,7 @@ fn a_session_may_be_refused_rather_than_moved() {
         .filter(|backend| backend.name != name)
         .collect();
     // Tried once, and then it is known to be of no use.
-    is_reset(&connect_from("127.0.10.1", &lb));
+    is_turned_away_by_a_reset(try_connect_from("127.0.10.1", &lb));
     let line = ended_with(&lb, "bound_server_unavailable");
     assert_eq!(line["persistence"], "unavailable");
     assert!(left.iter().all(|backend| backend.came() == 0));

@@ -136,7 +136,7 @@ fn a_client_that_holds_too_many_is_closed_before_its_handshake() {
     let lb = with(secured(&pki, "max_connections_per_client: 1"), &backend, "").start();
     let _held = tls_connect(&lb, SslVersion::TLS1_3);
     backend.accept();
-    is_closed(&connect(&lb));
+    is_turned_away(try_connect(&lb));
     ended_with(&lb, "limit");
 }
 
