@@ -9,7 +9,7 @@ TEST_THREADS ?= 6
 HAVE_NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 .DEFAULT_GOAL := build
-.PHONY: help build demo test test-release lint fmt unit blackbox bench bench-proxy fuzz docs setup setup-build clean
+.PHONY: help build demo test test-release lint fmt unit blackbox bench bench-proxy bench-tls fuzz docs setup setup-build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ bench: setup-build ## Benchmarks of the hot decisions
 
 bench-proxy: build ## The whole proxy beside nginx and HAProxy, as ratios (bench/proxy)
 	bench/proxy
+
+bench-tls: build ## Handshakes, new and resumed, beside nginx and HAProxy, as ratios (bench/tls)
+	bench/tls
 
 fuzz: ## Fuzz the parsers of session cookies and certificates for a minute each (needs a nightly toolchain and cargo-fuzz)
 	@for target in cookie_header set_cookie token certificate; do \

@@ -30,6 +30,8 @@ pub struct Certificate {
     pub not_before: SystemTime,
     /// The last.
     pub not_after: SystemTime,
+    /// Since when it is kept, by this machine's clock.
+    pub since: SystemTime,
     /// What the authority calls it (RFC 9773 section 4.1), if it can be told.
     pub id: Option<Id>,
 }
@@ -107,7 +109,7 @@ pub fn assemble(
     Ok(file)
 }
 
-/// Reads such a file.
+/// Reads such a file. Who knows since when it is kept says so.
 ///
 /// # Errors
 ///
@@ -126,6 +128,7 @@ pub fn read(file: &[u8]) -> Result<Certificate, String> {
     Ok(Certificate {
         names: names(leaf),
         not_before: time(leaf.not_before())?,
+        since: time(leaf.not_before())?,
         not_after: time(leaf.not_after())?,
         id: id(leaf),
     })

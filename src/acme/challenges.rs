@@ -126,6 +126,9 @@ impl Challenges {
 
 impl AlpnChallenges for Challenges {
     fn certificate(&self, name: &str) -> Option<(X509, PKey<Private>)> {
+        if self.is_idle() {
+            return None;
+        }
         self.tls_alpn01(name)
     }
 }

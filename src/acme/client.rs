@@ -83,16 +83,15 @@ impl Client {
     pub fn new(ca: Option<&Path>) -> Result<Self, Failed> {
         let mut tls = SslConnector::builder(SslMethod::tls_client())?;
         tls.set_min_proto_version(Some(SslVersion::TLS1_2))?;
-        match ca {
-            Some(file) => tls.set_ca_file(file).map_err(|source| Trouble::Ca {
+        if let Some(file) = ca {
+            tls.set_ca_file(file).map_err(|source| Trouble::Ca {
                 file: file.to_owned(),
                 source,
-            })?,
-            None => {
-                // Ours is built from source and doesn't know where this system keeps them.
-                let system = openssl_probe::probe();
-                tls.load_verify_locations(system.cert_file.as_deref(), system.cert_dir.as_deref())?;
-            }
+            })?;
+        } else {
+            // Ours is built from source and doesn't know where this system keeps them.
+            let system = openssl_probe::probe();
+            tls.load_verify_locations(system.cert_file.as_deref(), system.cert_dir.as_deref())?;
         }
         Ok(Self(Arc::new(Inner {
             tls: tls.build(),

@@ -84,11 +84,12 @@ async fn place(
         let wanted = NewOrder::new(&identifiers).replaces(replaces);
         match account.new_order(&wanted).await {
             Ok(order) => return Ok(order),
-            // It was replaced already, or is of another account: an order like any other then.
-            Err(Error::Api(problem)) if problem.status != Some(429) => {
-                tracing::debug!("ACME: not as a replacement: {}", words::problem(&problem));
+            Err(Error::Api(problem)) if problem.status == Some(429) => {
+                return Err(Error::Api(problem));
             }
-            Err(error) => return Err(error),
+            // It was replaced already, is of another account, or the authority doesn't mean it: an order like any
+            // other then.
+            Err(error) => tracing::debug!("ACME: not as a replacement: {}", words::error(&error)),
         }
     }
     account.new_order(&NewOrder::new(&identifiers)).await

@@ -23,20 +23,42 @@ pub struct Window {
 /// When to renew a certificate: when a third of its lifetime is left, a little earlier by chance, so that those that
 /// were obtained together aren't renewed together. A window that the authority names goes before, as long as a sixth
 /// is left to mend what fails. `chance` is from 0 to 1.
+///
+/// In any case a certificate is left alone for a tenth of its lifetime once it is here: with a clock that is far ahead, or an
+/// authority that wants each new one to be renewed at once, there would be no end of it.
 pub fn due(certificate: &Certificate, window: Option<Window>, chance: f64) -> SystemTime {
+    let not_after = certificate.not_after;
+    let lifetime = lifetime(certificate);
+    let before_end = |span: Duration| {
+        not_after
+            .checked_sub(span)
+            .unwrap_or(certificate.not_before)
+    };
+    let due = match window {
+        None => before_end(lifetime / 3 + (lifetime / 30).mul_f64(chance)),
+        Some(Window { start, end }) => {
+            let width = end.duration_since(start).unwrap_or_default();
+            let chosen = start.checked_add(width.mul_f64(chance)).unwrap_or(start);
+            chosen.min(before_end(lifetime / 6))
+        }
+    };
+    due.max(at_rest_until(certificate)).min(not_after)
+}
+
+/// Until when a certificate is left alone, whoever wants it renewed.
+pub fn at_rest_until(certificate: &Certificate) -> SystemTime {
+    let rest = lifetime(certificate) / 10;
+    let until = certificate.since.checked_add(rest);
+    until.unwrap_or(certificate.not_after)
+}
+
+fn lifetime(certificate: &Certificate) -> Duration {
     let Certificate {
         not_before,
         not_after,
         ..
-    } = *certificate;
-    let lifetime = not_after.duration_since(not_before).unwrap_or_default();
-    let before_end = |span: Duration| not_after.checked_sub(span).unwrap_or(not_before);
-    let Some(window) = window else {
-        return before_end(lifetime / 3 + (lifetime / 30).mul_f64(chance));
-    };
-    let width = window.end.duration_since(window.start).unwrap_or_default();
-    let chosen = window.start.checked_add(width.mul_f64(chance));
-    chosen.unwrap_or(window.start).min(before_end(lifetime / 6))
+    } = certificate;
+    not_after.duration_since(*not_before).unwrap_or_default()
 }
 
 /// How long to wait after so many failures in a row, at least 1: a minute, then twice as long each time, up to a day;
@@ -61,6 +83,7 @@ mod tests {
             names: vec!["a.example.com".to_owned()],
             not_before: at(from),
             not_after: at(to),
+            since: at(from),
             id: None,
         }
     }
@@ -89,6 +112,23 @@ mod tests {
     }
 
     #[test]
+    fn a_new_certificate_is_left_alone_for_a_while_whatever_the_clock_and_the_authority_say() {
+        let mut ninety = certificate(0, 90 * DAY);
+        let past = Some(Window {
+            start: at(0),
+            end: at(1),
+        });
+        assert_eq!(due(&ninety, past, 0.5), at(9 * DAY));
+        // A clock that is sixty-five days ahead.
+        ninety.since = at(65 * DAY);
+        assert_eq!(due(&ninety, None, 0.0), at(74 * DAY));
+        // Never beyond its end.
+        ninety.since = at(89 * DAY);
+        assert_eq!(due(&ninety, None, 0.0), at(90 * DAY));
+        assert_eq!(due(&ninety, past, 0.0), at(90 * DAY));
+    }
+
+    #[test]
     fn pauses_grow_from_a_minute_to_a_day() {
         assert_eq!(pause(1, None, 0.0), Duration::from_secs(60));
         assert_eq!(pause(2, None, 0.0), Duration::from_secs(120));
@@ -108,13 +148,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_validity_is_due_before_its_end(
-            from in 0..u64::from(u32::MAX), life in 1..u64::from(u32::MAX), chance in 0.0..1.0f64,
+        fn any_validity_is_due_by_its_end(
+            from in 0..u64::from(u32::MAX), since in 0..u64::from(u32::MAX), life in 1..u64::from(u32::MAX), chance in 0.0..1.0f64,
             window in proptest::option::of((0..u64::from(u32::MAX), 0..u64::from(u32::MAX))),
         ) {
-            let certificate = certificate(from, from + life);
+            let mut certificate = certificate(from, from + life);
+            certificate.since = at(since);
             let window = window.map(|(start, end)| Window { start: at(start), end: at(end) });
-            prop_assert!(due(&certificate, window, chance) < certificate.not_after);
+            prop_assert!(due(&certificate, window, chance) <= certificate.not_after);
         }
 
         #[test]

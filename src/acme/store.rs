@@ -136,6 +136,21 @@ impl Store {
         }
     }
 
+    /// Renames a file that can't be served, so that it stops no start. Returns what it is called now, and what was
+    /// wrong.
+    ///
+    /// # Errors
+    ///
+    /// The storage can't be written.
+    pub fn set_aside_unusable(&self) -> io::Result<Option<(PathBuf, String)>> {
+        let Standing::Unusable(why) = self.look() else {
+            return Ok(None);
+        };
+        let aside = self.site().with_extension("pem.unusable");
+        std::fs::rename(self.site(), &aside)?;
+        Ok(Some((aside, why)))
+    }
+
     /// What there is.
     pub fn look(&self) -> Standing {
         let file = match files::read(&self.site()) {
@@ -144,7 +159,13 @@ impl Store {
             Err(error) => return Standing::Unusable(format!("can't be read: {error}")),
         };
         match certificate::read(&file) {
-            Ok(certificate) if certificate.is_for(&self.names) => Standing::There(certificate),
+            Ok(mut certificate) if certificate.is_for(&self.names) => {
+                let written = std::fs::metadata(self.site()).and_then(|site| site.modified());
+                // One from the future says that the clock was wrong, and no more.
+                let written = written.ok().filter(|written| *written <= SystemTime::now());
+                certificate.since = written.unwrap_or(certificate.since);
+                Standing::There(certificate)
+            }
             Ok(_) => Standing::OtherNames,
             Err(why) => Standing::Unusable(why),
         }

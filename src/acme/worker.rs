@@ -300,7 +300,7 @@ impl Worker {
                  trying again in {again}"
             ),
             _ => {
-                tracing::error!("ACME: {title}: no certificate: {reason}; trying again in {again}")
+                tracing::error!("ACME: {title}: no certificate: {reason}; trying again in {again}");
             }
         }
         self.orders.failure.inc();
@@ -313,15 +313,25 @@ impl Worker {
         looked.unwrap_or_else(|error| Standing::Unusable(error.to_string()))
     }
 
-    /// How long what there is will do; `None` = a new one is due.
+    /// How long what there is will do for sure; `None` = a new one is due.
     async fn time_left(&mut self, standing: &Standing, now: SystemTime) -> Option<Duration> {
         let Standing::There(certificate) = standing else {
             return None;
         };
-        // An authority that can't be asked doesn't keep from renewing.
-        let window = self.advice(certificate, now).await;
+        let rest = schedule::at_rest_until(certificate).duration_since(now);
+        let rest = rest.ok().filter(|rest| !rest.is_zero());
+        // As long as it is left alone nobody needs to be asked. An authority that can't be asked later doesn't keep from
+        // renewing.
+        let window = match rest {
+            Some(_) => None,
+            None => self.advice(certificate, now).await,
+        };
         let due = schedule::due(certificate, window, self.state.chance);
-        due.duration_since(now).ok().filter(|left| !left.is_zero())
+        let left = due
+            .duration_since(now)
+            .ok()
+            .filter(|left| !left.is_zero())?;
+        Some(rest.map_or(left, |rest| rest.min(left)))
     }
 
     async fn advice(&mut self, certificate: &Certificate, now: SystemTime) -> Option<Window> {

@@ -19,7 +19,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, Result};
+use pingora::{Error, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::acme::Challenges;
@@ -497,7 +497,13 @@ impl ProxyHttp for Edge {
             // The server is still waiting for the request, as are we.
             failure = Failure::ClientTimeout;
         }
-        if context.response_ended && matches!(failure, Failure::ClientTimeout | Failure::ClientGone)
+        let while_sending = matches!(
+            error.etype(),
+            ErrorType::WriteTimedout | ErrorType::WriteError
+        );
+        if context.response_ended
+            && !while_sending
+            && matches!(failure, Failure::ClientTimeout | Failure::ClientGone)
         {
             // The client has its answer; what it still owed of its request is of no use to anybody.
             return error;

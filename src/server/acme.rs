@@ -9,21 +9,41 @@ use crate::acme::{Challenges, Manager, Store};
 use crate::config::model::{self, Challenge, Config, Protocol};
 use crate::observe::Metrics;
 
-/// Makes sure that those who are about to read the certificates find what can be had. Touches files: call it
-/// before listeners are built from a configuration.
+/// Renames kept certificates that can't be served, so that they stop no start. To be called before the files of TLS are
+/// read for the first time.
+pub fn set_aside(config: &Config) {
+    for settings in wanted(config) {
+        let store = Store::new(&settings);
+        match store.set_aside_unusable() {
+            Ok(None) => {}
+            Ok(Some((path, why))) => tracing::error!(
+                "ACME: {}: what was kept can't be used ({why}) and is {} now",
+                settings.domains.join(", "),
+                path.display()
+            ),
+            Err(error) => complain(&settings, &error),
+        }
+    }
+}
+
+/// Makes sure that those who are about to read the files find what can be had. Touches files: call it before
+/// listeners are built from a configuration.
 pub fn prepare(config: &Config) {
     for settings in wanted(config) {
-        let storage = settings.storage.display();
         if let Err(error) = Store::new(&settings).prepare(SystemTime::now()) {
-            tracing::error!("ACME: acme.storage {storage} can't be used: {error}");
+            complain(&settings, &error);
         }
-        let http01 = settings.challenge == Challenge::Http01;
-        if http01
-            && !config
-                .listeners
-                .iter()
-                .any(|listener| listener.protocol == Protocol::Http)
-        {
+    }
+}
+
+/// Tells the operator what looks wrong, though it may be meant.
+pub fn advise(config: &Config) {
+    let http = |listener: &model::Listener| listener.protocol == Protocol::Http;
+    if config.listeners.iter().any(http) {
+        return;
+    }
+    for settings in wanted(config) {
+        if settings.challenge == Challenge::Http01 {
             tracing::warn!(
                 "ACME: {}: the challenge is http-01, but no listener here has protocol http; \
                  another node with the same acme.storage has to answer at port 80",
@@ -54,4 +74,9 @@ pub fn apply(manager: &Manager, config: &Config) {
 fn wanted(config: &Config) -> impl Iterator<Item = model::Acme> {
     let settings = |listener: &model::Listener| listener.tls.as_ref()?.acme.clone();
     config.listeners.iter().filter_map(settings)
+}
+
+fn complain(settings: &model::Acme, error: &std::io::Error) {
+    let storage = settings.storage.display();
+    tracing::error!("ACME: acme.storage {storage} can't be used: {error}");
 }

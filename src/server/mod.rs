@@ -109,6 +109,7 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
     let _pid_file = PidFile::write(config.server.pid_file.as_deref())?;
     // What is made in ACME's storage belongs to who works with it; keys may be for the eyes of the first user alone.
     let changes_user = config.server.user.is_some() || config.server.group.is_some();
+    acme::set_aside(config);
     if !changes_user {
         acme::prepare(config);
     }
@@ -124,6 +125,7 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
     if changes_user {
         acme::prepare(config);
     }
+    acme::advise(config);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.server.threads)

@@ -82,7 +82,11 @@ pub async fn keep_fresh(instance: Weak<Instance>) {
     let mut looks = 0_u32;
     loop {
         ticks.tick().await;
-        let Some(instance) = instance.upgrade() else {
+        // Listeners neither come nor go.
+        let Some(instance) = instance
+            .upgrade()
+            .filter(|i| i.terminators().next().is_some())
+        else {
             return;
         };
         looks = (looks + 1) % REMIND;

@@ -17,6 +17,8 @@ use crate::dispatch::{Binding, NoPlace, PoolSite, Stay};
 use crate::listen::Transport;
 use crate::observe::{RejectReason, RetryReason, Seldom, Termination};
 use crate::pool::{Endpoint, Server};
+use crate::upstream;
+use crate::upstream::Link;
 
 /// Why a client gets no server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum NoWay {
     Refused,
     /// The last one that was tried took too long.
     TimedOut,
+    /// TLS to the last one that was tried failed.
+    TlsFailed,
     /// The client has gone meanwhile.
     ClientGone,
 }
@@ -41,6 +45,7 @@ impl NoWay {
             Self::NoPlace(NoPlace::QueueTimeout) => Termination::QueueTimeout,
             Self::Refused => Termination::ServerRefused,
             Self::TimedOut => Termination::ServerTimeout,
+            Self::TlsFailed => Termination::ServerTls,
             Self::ClientGone => Termination::ClientAborted,
         }
     }
@@ -52,7 +57,7 @@ impl NoWay {
                 Some(RejectReason::NoServer)
             }
             Self::NoPlace(NoPlace::QueueFull | NoPlace::QueueTimeout) => Some(RejectReason::Queue),
-            Self::Refused | Self::TimedOut => Some(RejectReason::ConnectFailure),
+            Self::Refused | Self::TimedOut | Self::TlsFailed => Some(RejectReason::ConnectFailure),
             Self::ClientGone => None,
         }
     }
@@ -79,10 +84,7 @@ pub async fn reach(
         // Nobody is to wait for a client that has gone. One that has only ended its side is still there.
         _ = client.socket().ready(Interest::ERROR) => Err(NoWay::ClientGone),
     };
-    if matches!(
-        reached,
-        Err(NoWay::Refused | NoWay::TimedOut | NoWay::NoPlace(_))
-    ) {
+    if matches!(reached, Err(no_way) if no_way != NoWay::ClientGone) {
         binding.move_back(target).await;
     }
     ledger.persistence = binding.result;
@@ -117,7 +119,7 @@ async fn search(
         ledger.server = Some(Arc::clone(&server));
         ledger.lease = Some(lease);
         let begun = Instant::now();
-        let trouble = match connect(&server, &settings, site.keepalive).await {
+        let trouble = match connect(&target.link, &server, &settings, site.keepalive).await {
             Ok(wire) => {
                 let metrics = server.metrics();
                 metrics.connections_new.inc();
@@ -151,48 +153,74 @@ async fn search(
 enum Trouble {
     #[error("its name does not resolve")]
     Unresolved,
-    #[error("TLS to the servers of a tcp or tls listener is not there yet")]
-    NoTls,
     #[error("connect to {0} timed out after {1:?} (filtered or down)")]
     TimedOut(Arc<Endpoint>, Duration),
     #[error("connect to {0} refused (nothing listens there)")]
     Refused(Arc<Endpoint>),
     #[error("connect to {0} failed: {1}")]
     Failed(Arc<Endpoint>, io::Error),
+    #[error("TLS to {0} failed: {1}")]
+    Tls(Arc<Endpoint>, upstream::Trouble),
 }
 
 impl Trouble {
     fn no_way(&self) -> NoWay {
         match self {
             Self::TimedOut(..) => NoWay::TimedOut,
-            Self::Unresolved | Self::NoTls | Self::Refused(_) | Self::Failed(..) => NoWay::Refused,
+            Self::Tls(..) => NoWay::TlsFailed,
+            Self::Unresolved | Self::Refused(_) | Self::Failed(..) => NoWay::Refused,
         }
     }
 }
 
 async fn connect(
+    link: &Link,
     server: &Server,
     settings: &model::Pool,
     keepalive: model::TcpKeepalive,
 ) -> Result<ServerWire, Trouble> {
     let endpoint = server.endpoint().ok_or(Trouble::Unresolved)?;
-    if settings.tls.is_some() {
-        // Never without what the configuration asks for.
-        return Err(Trouble::NoTls);
-    }
     let patience = settings.timeouts.connect;
-    let connected = tokio::time::timeout(patience, open(&endpoint, keepalive)).await;
-    match connected {
-        Ok(Ok(wire)) => Ok(wire),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Err(Trouble::Refused(endpoint))
-        }
-        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-            Err(Trouble::TimedOut(endpoint, patience))
-        }
-        Ok(Err(error)) => Err(Trouble::Failed(endpoint, error)),
+    let connected = async {
+        let wire = open(&endpoint, keepalive)
+            .await
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::ConnectionRefused => Trouble::Refused(Arc::clone(&endpoint)),
+                io::ErrorKind::TimedOut => Trouble::TimedOut(Arc::clone(&endpoint), patience),
+                _ => Trouble::Failed(Arc::clone(&endpoint), error),
+            })?;
+        secure(link, server, wire)
+            .await
+            .map_err(|trouble| Trouble::Tls(Arc::clone(&endpoint), trouble))
+    };
+    match tokio::time::timeout(patience, connected).await {
+        Ok(connected) => connected,
         Err(_) => Err(Trouble::TimedOut(endpoint, patience)),
     }
+}
+
+/// Speaks TLS from now on, if the pool has it: verified by the pool's rules, without ALPN, for nobody knows here what
+/// is spoken.
+async fn secure(
+    link: &Link,
+    server: &Server,
+    wire: ServerWire,
+) -> Result<ServerWire, upstream::Trouble> {
+    let Some(secure) = link.secure() else {
+        return Ok(wire);
+    };
+    let name = link.name(server);
+    Ok(match wire {
+        ServerWire::Inet(Transport::Plain(stream)) => {
+            let stream = secure.handshake(name.as_ref(), None, stream).await?;
+            ServerWire::Inet(Transport::Tls(Box::new(stream)))
+        }
+        ServerWire::Unix(stream) => {
+            let stream = secure.handshake(name.as_ref(), None, stream).await?;
+            ServerWire::UnixTls(Box::new(stream))
+        }
+        secured => secured,
+    })
 }
 
 async fn open(endpoint: &Endpoint, keepalive: model::TcpKeepalive) -> io::Result<ServerWire> {
@@ -214,7 +242,9 @@ async fn open(endpoint: &Endpoint, keepalive: model::TcpKeepalive) -> io::Result
 /// Logs why a server could not be connected to, at most once a second: when one dies, thousands meet it.
 fn tell(target: &PoolSite, server: &Server, trouble: &Trouble) {
     static TOLD: Seldom = Seldom::new();
-    if TOLD.first_at(SystemTime::now()) {
+    if let Trouble::Tls(_, trouble) = trouble {
+        target.link.tell(server, trouble);
+    } else if TOLD.first_at(SystemTime::now()) {
         let (pool, server) = (&**target.pool.name(), &**server.name());
         tracing::warn!(pool, server, "{trouble}");
     }

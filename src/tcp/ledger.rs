@@ -118,7 +118,10 @@ impl Drop for Ledger<'_> {
         if let Some(server) = &self.server {
             let failed = matches!(
                 self.termination,
-                Termination::ServerReset | Termination::ServerRefused | Termination::ServerTimeout
+                Termination::ServerReset
+                    | Termination::ServerRefused
+                    | Termination::ServerTimeout
+                    | Termination::ServerTls
             );
             server.note_request(failed, None);
         }

@@ -59,10 +59,14 @@ pub async fn serve(
         }
     };
     let mut server = Held::new(wire);
-    let relayed = relay(&mut client.wire, &mut server.wire, &mut ledger, &site.tcp);
-    let end = match &stay {
-        Some(stay) => stay.during(relayed).await,
-        None => relayed.await,
+    let end = {
+        let relayed = relay(&mut client.wire, &mut server.wire, &mut ledger, &site.tcp);
+        // In one place, whoever waits for it.
+        let mut relayed = std::pin::pin!(relayed);
+        match &stay {
+            Some(stay) => stay.during(relayed.as_mut()).await,
+            None => relayed.await,
+        }
     };
     ledger.termination = end.termination();
     if matches!(end, End::Complete | End::ServerLeft) {

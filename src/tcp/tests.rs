@@ -181,6 +181,19 @@ async fn talk<S: tokio::io::AsyncRead + tokio::io::AsyncWrite>(stream: S, lot: V
     tokio::join!(send, fetch).1
 }
 
+/// What is held for each of many thousands of connections, in bytes.
+#[tokio::test]
+async fn a_connection_takes_little_memory() {
+    let (mut client, mut client_side) = tokio::io::duplex(1);
+    let (_server, mut server_side) = tokio::io::duplex(1);
+    let mut uncounted = Uncounted;
+    let relayed = relay(&mut client_side, &mut server_side, &mut uncounted, &LIMITS);
+    let size = std::mem::size_of_val(&relayed);
+    assert!(size <= 512, "{size}");
+    drop(relayed);
+    client.shutdown().await.unwrap();
+}
+
 /// Whoever isn't read from, because the other end is slow, is still noticed to break off.
 #[tokio::test]
 async fn a_reset_is_noticed_while_the_other_end_reads_nothing() {

@@ -9,6 +9,7 @@ use openssl::ssl::ErrorCode;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
+use tokio_openssl::SslStream;
 
 use crate::listen::Transport;
 
@@ -32,6 +33,8 @@ pub enum ServerWire {
     Inet(Transport),
     /// To a Unix socket.
     Unix(UnixStream),
+    /// To a Unix socket, with TLS.
+    UnixTls(Box<SslStream<UnixStream>>),
 }
 
 impl ServerWire {
@@ -39,6 +42,7 @@ impl ServerWire {
         match self {
             Self::Inet(transport) => SockRef::from(transport.socket()),
             Self::Unix(stream) => SockRef::from(stream),
+            Self::UnixTls(stream) => SockRef::from(stream.get_ref()),
         }
     }
 }
@@ -53,12 +57,10 @@ impl Wire for Transport {
     }
 
     fn is_cut_off(&mut self, cx: &mut Context<'_>) -> bool {
-        let Self::Tls(stream) = self else {
-            return false;
-        };
-        // Reading takes both for an end; only a look ahead tells them apart.
-        let looked = Pin::new(&mut **stream).poll_peek(cx, &mut [0]);
-        !matches!(looked, Poll::Ready(Err(error)) if error.code() == ErrorCode::ZERO_RETURN)
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => is_cut_off(stream, cx),
+        }
     }
 }
 
@@ -75,8 +77,18 @@ impl Wire for ServerWire {
         match self {
             Self::Inet(transport) => transport.is_cut_off(cx),
             Self::Unix(_) => false,
+            Self::UnixTls(stream) => is_cut_off(stream, cx),
         }
     }
+}
+
+fn is_cut_off<S>(stream: &mut SslStream<S>, cx: &mut Context<'_>) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // Reading takes both for an end; only a look ahead tells them apart.
+    let looked = Pin::new(stream).poll_peek(cx, &mut [0]);
+    !matches!(looked, Poll::Ready(Err(error)) if error.code() == ErrorCode::ZERO_RETURN)
 }
 
 fn failed(socket: &SockRef<'_>) -> bool {
@@ -135,6 +147,7 @@ impl AsyncRead for ServerWire {
         match self.get_mut() {
             Self::Inet(transport) => Pin::new(transport).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::UnixTls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
         }
     }
 }
@@ -148,6 +161,7 @@ impl AsyncWrite for ServerWire {
         match self.get_mut() {
             Self::Inet(transport) => Pin::new(transport).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::UnixTls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
         }
     }
 
@@ -155,6 +169,7 @@ impl AsyncWrite for ServerWire {
         match self.get_mut() {
             Self::Inet(transport) => Pin::new(transport).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::UnixTls(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
 
@@ -162,6 +177,7 @@ impl AsyncWrite for ServerWire {
         match self.get_mut() {
             Self::Inet(transport) => Pin::new(transport).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::UnixTls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }
 }

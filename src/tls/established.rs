@@ -3,7 +3,12 @@
 use http::HeaderValue;
 
 /// A TLS connection, as its requests know it.
+#[expect(clippy::struct_excessive_bools, reason = "facts, not states")]
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that are independent of each other"
+)]
 pub struct Established {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,

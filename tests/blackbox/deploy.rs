@@ -133,12 +133,20 @@ fn every_query_of_the_dashboard_is_promql() {
 
 #[test]
 fn every_metric_label_and_value_that_is_asked_for_exists() {
-    let origin = Origin::start("a");
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    let site = pki.leaf(&["lb.example.com"]);
     let lb = Setup::of([&origin])
+        .listener(&format!(
+            "protocol: https\ntls: {{certificates: [{{cert: {}, key: {}}}]}}",
+            site.cert.display(),
+            site.key.display()
+        ))
         // Nothing listens there; that its store is away is counted as well.
         .pool("persistence: {type: source_ip, table: {store: \"redis://127.0.0.1:1/0\"}}")
         .start();
-    lb.get("/", &[]);
+    let mut client = Tls::new(&pki, "lb.example.com").connect(lb.web());
+    client.get("/", &[("Connection", "close")]).unwrap();
+    drop(client);
     lb.wait_idle();
     let exists = Vocabulary::of(&lb.metrics());
 
@@ -156,6 +164,7 @@ fn every_metric_label_and_value_that_is_asked_for_exists() {
         "docs/configuration.md",
         "docs/observability.md",
         "docs/sessions.md",
+        "docs/tls.md",
     ] {
         let text = fs::read_to_string(root().join(name)).unwrap();
         texts.push((name.to_owned(), text));

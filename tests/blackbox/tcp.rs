@@ -9,6 +9,7 @@ mod redis;
 mod servers;
 mod sessions;
 mod tls;
+mod upstream;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -74,7 +75,7 @@ pub fn with(setup: Setup, backend: &Backend, more: &str) -> Setup {
 }
 
 pub fn connect(lb: &Equipoise) -> TcpStream {
-    patient(TcpStream::connect(lb.web()).unwrap())
+    patient(TcpStream::connect_timeout(&lb.web(), SOON).unwrap())
 }
 
 /// From another local address.

@@ -244,7 +244,7 @@ impl Frames {
     /// A connection on which nothing was sent.
     #[track_caller]
     pub fn bare(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect(to).unwrap();
+        let stream = TcpStream::connect_timeout(&to, Duration::from_secs(5)).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.set_write_timeout(Some(TIMEOUT)).unwrap();

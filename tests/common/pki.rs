@@ -7,9 +7,9 @@
 //! // site.cert (leaf, then intermediate), site.key: paths; pki.root(): what clients trust
 //! ```
 
-use std::cell::Cell;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use openssl::asn1::Asn1Time;
@@ -35,7 +35,7 @@ pub struct Pki {
     dir: TempDir,
     pub root: Authority,
     pub intermediate: Authority,
-    issued: Cell<u32>,
+    issued: AtomicU32,
 }
 
 /// Who signs.
@@ -76,7 +76,7 @@ impl Pki {
             dir: TempDir::new("pki"),
             root,
             intermediate,
-            issued: Cell::new(0),
+            issued: AtomicU32::new(0),
         };
         pki.write("root.pem", pki.root.pem());
         pki.write("root.key", pki.root.key_pem());
@@ -160,8 +160,7 @@ impl Pki {
     }
 
     fn number(&self) -> u32 {
-        self.issued.set(self.issued.get() + 1);
-        self.issued.get()
+        self.issued.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 

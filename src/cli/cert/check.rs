@@ -77,7 +77,7 @@ fn print(args: &Args, examined: &Examined) -> io::Result<()> {
             io::stdout(),
             "{}: ok, {}, until {}{}",
             args.cert.display(),
-            names(leaf).join(", "),
+            words::list(&names(leaf)),
             words::moment(not_after(leaf)),
             if examined.identity.is_some() {
                 ", the key matches"

@@ -10,16 +10,18 @@ use crate::tls::certificate::{Converted, Fault, convert};
 /// What `cert convert` is told.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
-The result has the server's certificate first, then its chain in order without the root; 64 columns, no blank
-lines; the key as PKCS#8, not encrypted. A key that IN or --key gives goes to --key-out, or else behind the
-certificates; a file with a key in it is for its owner only (0600). A file appears whole or not at all, so OUT
-may be IN. Several INs are put together: a certificate and the intermediate that was missing, say.
+The result has the server's certificate first, then its chain in order without the root; 64 columns, no blank lines; \
+the key as PKCS#8, not encrypted. A bundle of authorities stays as it is, but tidy.
+
+A key that IN or --key gives goes to --key-out, or else behind the certificates; a file with a key in it is for its \
+owner only (0600). A file appears whole or not at all, so OUT may be IN. Several INs are put together: a certificate \
+and the intermediate that was missing, say.
 
   equipoise cert convert site.pfx --password-file pw -o site.pem --key-out site.key
   equipoise cert convert site.cer chain.p7b -o site.pem
 
-Exit status: 0 done, 1 it can't be done (a wrong password, a key that doesn't match), 2 a file can't be read
-or written, or the usage is wrong.")]
+Exit status: 0 done, 1 it can't be done (a wrong password, a key that doesn't match), 2 a file can't be read or \
+written, or the usage is wrong.")]
 pub struct Args {
     /// What to convert: PEM, DER, P7B or PFX.
     #[arg(value_name = "IN", required = true)]
@@ -34,8 +36,11 @@ pub struct Args {
     #[arg(short, long, value_name = "OUT.pem")]
     pub output: PathBuf,
     /// Where the key goes; without it, behind the certificates.
-    #[arg(long, value_name = "KEY.pem")]
+    #[arg(long, value_name = "KEY.pem", conflicts_with = "no_key")]
     pub key_out: Option<PathBuf>,
+    /// Leave the key out; --key then only tells which certificate is meant, if there are several.
+    #[arg(long)]
+    pub no_key: bool,
 }
 
 /// Converts, and gives the exit status.
@@ -49,6 +54,7 @@ pub fn run(args: &Args) -> u8 {
     let now = SystemTime::now();
     let password_file = args.password_file.as_deref();
     let converted = match convert(&args.input, args.key.as_deref(), password_file, now) {
+        Ok(converted) if args.no_key => converted.without_key(),
         Ok(converted) => converted,
         Err(findings) => {
             let unreadable = findings.iter().any(|f| f.fault == Fault::Unreadable);
@@ -69,6 +75,9 @@ pub fn run(args: &Args) -> u8 {
             "-o: there is no certificate in what was given; leave --key-out out to convert a key alone",
             1,
         );
+    }
+    if converted.certificates.is_empty() && converted.key.is_none() {
+        return complain("--no-key: there is nothing but a key in what was given", 1);
     }
     match write(args, &converted) {
         Ok(()) => 0,

@@ -13,10 +13,13 @@ use super::chain::{self, Placed, is_self_signed};
 use super::contents::{Contents, Thing};
 use super::examine::{locked, unreadable};
 use super::faults::kinds;
-use super::file::{BUNDLE_LIMIT, Password};
+use super::file::{CERTIFICATE_LIMIT, Password};
 use super::finding::{Fault, Finding, Severity};
 use super::mend::Mender;
 use super::words::{counted, title};
+
+/// What the summary ends in if there is a key.
+const WITH_KEY: &str = ", its key";
 
 /// The result, as PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,18 @@ pub struct Converted {
     pub summary: String,
     /// What was left out, and why, a sentence each.
     pub left_out: Vec<String>,
+}
+
+impl Converted {
+    /// The certificates only.
+    #[must_use]
+    pub fn without_key(self) -> Self {
+        Self {
+            key: None,
+            summary: self.summary.replace(WITH_KEY, ""),
+            ..self
+        }
+    }
 }
 
 /// Reads all inputs, and the key if it has a file of its own, and sorts what is in them.
@@ -60,7 +75,7 @@ pub fn convert(
         .map(|path| (path.as_path(), false))
         .chain(key.map(|path| (path, true)))
     {
-        match Contents::read(path, BUNDLE_LIMIT, password.as_ref()) {
+        match Contents::read(path, CERTIFICATE_LIMIT, password.as_ref()) {
             Ok(contents) => gathered.add(&mut findings, mender, contents, is_key),
             Err(why) => findings.push(unreadable(path, &why)),
         }
@@ -155,6 +170,9 @@ impl Gathered {
             self.certs.iter().any(fits)
         };
         let key = self.keys.iter().find(belongs).or(self.keys.first());
+        if key.is_none() && self.certs.len() > 1 && self.certs.iter().all(is_authority) {
+            return bundle(self.certs);
+        }
         let written = match chain::sort(self.certs.clone(), key, now) {
             None => Ok(Converted {
                 certificates: String::new(),
@@ -195,6 +213,39 @@ impl Gathered {
     }
 }
 
+fn is_authority(placed: &Placed) -> bool {
+    is_self_signed(&placed.cert) || chain::is_authority(&placed.cert)
+}
+
+/// Without a server's certificate nothing is a chain, and roots are wanted: all stay, where they are.
+fn bundle(certs: Vec<Placed>) -> Option<Converted> {
+    let mut unique = Vec::<Placed>::new();
+    let all = certs.len();
+    for placed in certs {
+        if !unique.iter().any(|known| *known.cert == *placed.cert) {
+            unique.push(placed);
+        }
+    }
+    let mut certificates = String::new();
+    for placed in &unique {
+        certificates.push_str(&String::from_utf8_lossy(&placed.cert.to_pem().ok()?));
+    }
+    let left_out = match all.saturating_sub(unique.len()) {
+        0 => Vec::new(),
+        more => vec![again(more)],
+    };
+    Some(Converted {
+        certificates,
+        key: None,
+        summary: format!("{} of authorities", counted(unique.len(), "certificate")),
+        left_out,
+    })
+}
+
+fn again(count: usize) -> String {
+    format!("{}: there already", counted(count, "certificate"))
+}
+
 fn in_order(chain: chain::Chain, with_key: bool) -> Result<Converted, ErrorStack> {
     let mut left_out = Vec::new();
     let mut above: Vec<X509> = chain.above.into_iter().map(|placed| placed.cert).collect();
@@ -211,8 +262,7 @@ fn in_order(chain: chain::Chain, with_key: bool) -> Result<Converted, ErrorStack
         ));
     }
     if !chain.duplicates.is_empty() {
-        let count = counted(chain.duplicates.len(), "certificate");
-        left_out.push(format!("{count} that were there already"));
+        left_out.push(again(chain.duplicates.len()));
     }
     let mut certificates = String::new();
     for cert in std::iter::once(&chain.leaf.cert).chain(&above) {
@@ -225,7 +275,7 @@ fn in_order(chain: chain::Chain, with_key: bool) -> Result<Converted, ErrorStack
             0 => String::new(),
             more => format!(", {}", counted(more, "intermediate")),
         },
-        if with_key { ", its key" } else { "" },
+        if with_key { WITH_KEY } else { "" },
     );
     Ok(Converted {
         certificates,

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::chain::{Placed, is_self_signed, sort};
 use super::contents::{Contents, Encoding, Item, Thing};
+use super::examine::CERTIFICATES;
 use super::host::alternative_names;
 use super::unlock::Lock;
 use super::words::{self, counted, moment, name, shown, span, system_time, title};
@@ -235,6 +236,10 @@ fn chain(contents: &Contents, now: SystemTime) -> Option<String> {
         Thing::Certificate(cert) => Some(cert.clone()),
         _ => None,
     });
+    // More are a bundle of authorities, with as many chains.
+    if certs.clone().count() > CERTIFICATES {
+        return None;
+    }
     let placed = certs.enumerate().map(|(position, cert)| Placed {
         cert,
         line: None,

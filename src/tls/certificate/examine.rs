@@ -17,7 +17,7 @@ use super::unlock::Lock;
 use super::{Identity, Source};
 
 /// Certificates of one file. A server's chain has a handful; who has more has named a bundle of authorities.
-const CERTIFICATES: usize = 100;
+pub const CERTIFICATES: usize = 100;
 
 /// Who shows the certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,12 +106,7 @@ impl Examined {
         key_file: Option<&Contents>,
     ) {
         let source = examination.source;
-        let mender = Mender::new(source).knowing(cert_file);
         let separate = source.key.as_ref().is_some_and(|key| *key != source.cert);
-        faults::file::check(&mut self.findings, mender, cert_file);
-        if let Some(key_file) = key_file {
-            faults::file::check(&mut self.findings, mender, key_file);
-        }
         let keys = keys(if separate { key_file } else { Some(cert_file) });
         let certs = certificates(cert_file);
         if certs.len() > CERTIFICATES {
@@ -123,7 +118,16 @@ impl Examined {
             .iter()
             .find(|key| certs.iter().any(|placed| fits(&placed.cert, key)));
         let key = fitting.or(keys.first());
-        let Some(chain) = chain::sort(certs, key, examination.now) else {
+        let chain = chain::sort(certs, key, examination.now);
+        let ambiguous = chain
+            .as_ref()
+            .is_some_and(|chain| !chain.unrelated.is_empty());
+        let mender = Mender::new(source).knowing(cert_file, ambiguous);
+        faults::file::check(&mut self.findings, mender, cert_file);
+        if let Some(key_file) = key_file {
+            faults::file::check(&mut self.findings, mender, key_file);
+        }
+        let Some(chain) = chain else {
             faults::kinds::no_certificate(&mut self.findings, mender, cert_file, key_file);
             if separate && let Some(key_file) = key_file {
                 faults::kinds::no_key(&mut self.findings, mender, key_file, true);

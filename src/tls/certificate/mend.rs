@@ -11,6 +11,7 @@ use super::words::{quoted, quoted_text};
 pub struct Mender<'a> {
     source: &'a Source,
     key_in_cert: bool,
+    ambiguous: bool,
 }
 
 impl<'a> Mender<'a> {
@@ -19,13 +20,16 @@ impl<'a> Mender<'a> {
         Self {
             source,
             key_in_cert: false,
+            ambiguous: false,
         }
     }
 
-    /// Once the certificate's file is read.
-    pub fn knowing(self, cert_file: &Contents) -> Self {
+    /// Once the certificate's file is read. With certificates in it that aren't part of the chain (`ambiguous`) only the
+    /// key tells which one is meant.
+    pub fn knowing(self, cert_file: &Contents, ambiguous: bool) -> Self {
         Self {
             key_in_cert: cert_file.has_key(),
+            ambiguous,
             ..self
         }
     }
@@ -48,13 +52,18 @@ impl<'a> Mender<'a> {
 
     /// Rewrites a file in the form that all programs take; in place, if it is PEM.
     pub fn rewrite(&self, path: &Path, encoding: Encoding) -> String {
-        self.convert(&quoted(path), &tidy(path, encoding))
+        let to = tidy(path, encoding);
+        if *path == *self.source.cert {
+            self.convert_cert(&quoted(path), &to)
+        } else {
+            self.convert(&quoted(path), &to)
+        }
     }
 
     /// Adds the certificates of another file.
     pub fn join(&self, other: &str, encoding: Encoding) -> String {
         let cert = &self.source.cert;
-        self.convert(&format!("{} {other}", quoted(cert)), &tidy(cert, encoding))
+        self.convert_cert(&format!("{} {other}", quoted(cert)), &tidy(cert, encoding))
     }
 
     /// Adds the intermediate that can be had at `url`.
@@ -65,13 +74,15 @@ impl<'a> Mender<'a> {
         format!(
             "curl -sSfL {} -o {issuer} && {}",
             quoted_text(url),
-            self.convert(&from, &tidy(cert, encoding))
+            self.convert_cert(&from, &tidy(cert, encoding))
         )
     }
 
     /// Makes a request for a new certificate with these names, for the key that is there or for a new one.
+    /// Names that can't be one are left out: they would mean something else in a command or to OpenSSL.
     pub fn request(&self, names: &[String], new_key: bool) -> String {
         let cert = &self.source.cert;
+        let names: Vec<&String> = names.iter().filter(|name| is_name(name)).collect();
         let key = match (&self.source.key, new_key) {
             (Some(key), false) => format!("-key {}", quoted(key)),
             (None, false) if self.key_in_cert => format!("-key {}", quoted(cert)),
@@ -89,7 +100,7 @@ impl<'a> Mender<'a> {
         };
         let common_name = names.first().filter(|name| name.len() <= 64);
         let subject = match common_name {
-            Some(name) => format!("/CN={}", name.replace('\\', r"\\").replace('/', r"\/")),
+            Some(name) => format!("/CN={name}"),
             None => "/".to_owned(),
         };
         let alternatives: Vec<String> = names
@@ -142,6 +153,15 @@ impl<'a> Mender<'a> {
         )
     }
 
+    fn convert_cert(&self, from: &str, to: &Path) -> String {
+        match &self.source.key {
+            Some(key) if self.ambiguous && *key != self.source.cert => {
+                self.convert(&format!("{from} --key {} --no-key", quoted(key)), to)
+            }
+            _ => self.convert(from, to),
+        }
+    }
+
     fn convert(&self, from: &str, to: &Path) -> String {
         let password = match &self.source.password_file {
             Some(file) => format!(" --password-file {}", quoted(file)),
@@ -157,6 +177,11 @@ pub fn beside(path: &Path, extension: &str) -> PathBuf {
     name.push(".");
     name.push(extension);
     name.into()
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || ".-_*:".contains(c);
+    !name.is_empty() && name.chars().all(fits)
 }
 
 /// Where the tidy file goes: the same place if it was PEM, else beside it.

@@ -28,7 +28,7 @@ struct World {
     files: Vec<Vec<u8>>,
 }
 
-// Each test has its own: what one thread made can't be shared (the counter of the files isn't atomic).
+// Each test has its own, whose files go when its thread ends; a static would leave them behind.
 thread_local! {
     static WORLD: World = World::new();
 }
@@ -273,6 +273,14 @@ fn a_clients_certificate_is_for_a_client_and_its_authority_is_the_servers_busine
         faults(&findings),
         [Fault::IntermediateMissing, Fault::WrongPurpose]
     );
+}
+
+#[test]
+fn a_sha1_signature_that_openssl_refuses_can_not_be_served() {
+    let pki = Pki::new();
+    let site = pki.request(&["lb.example.com"]).signed_with_sha1().issue();
+    let findings = load(&source(&site.cert, Some(&site.key)), SystemTime::now()).unwrap_err();
+    assert_eq!(faults(&findings), [Fault::WeakSignature]);
 }
 
 #[test]

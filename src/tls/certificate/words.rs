@@ -162,6 +162,12 @@ pub fn shown(text: &str) -> String {
     out
 }
 
+/// Names, one after the other.
+pub fn list(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| shown(name)).collect();
+    names.join(", ")
+}
+
 /// `1 line`, `2 lines`.
 pub fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })

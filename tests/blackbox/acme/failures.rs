@@ -144,10 +144,7 @@ fn a_spoiled_account_and_a_spoiled_certificate_are_made_anew() {
         log.contains("account.json: holds no account; making a new account"),
         "{log}"
     );
-    assert!(
-        log.contains("in place of a file that can't be used"),
-        "{log}"
-    );
+    assert!(log.contains("what was kept can't be used"), "{log}");
 }
 
 #[test]

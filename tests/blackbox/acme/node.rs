@@ -1,8 +1,10 @@
 //! A node that obtains a certificate, and the storage that it keeps it in.
 
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use openssl::x509::X509;
 
 use crate::common::peers::Pebble;
@@ -18,6 +20,8 @@ pub struct Storage(TempDir);
 pub struct Node {
     origin: Origin,
     bind: String,
+    secure: String,
+    web: &'static str,
     listeners: Vec<String>,
 }
 
@@ -118,8 +122,24 @@ impl Node {
         Self {
             origin: Origin::start("a"),
             bind,
+            secure: "127.0.0.1:0".to_owned(),
+            web: "pool: app",
             listeners: Vec::new(),
         }
+    }
+
+    /// The listener `web` sends everybody to https.
+    #[must_use]
+    pub fn redirecting(mut self) -> Self {
+        self.web = "redirect_https: true";
+        self
+    }
+
+    /// Binds the listener with TLS that is added next to this port.
+    #[must_use]
+    pub fn secure_at(mut self, port: &ReservedPort) -> Self {
+        self.secure = port.address().to_string();
+        self
     }
 
     /// Adds a listener that obtains its certificate from this authority.
@@ -138,8 +158,9 @@ impl Node {
     pub fn with(mut self, names: &[&str], directory: &str, more: &str) -> Self {
         let number = self.listeners.len();
         self.listeners.push(format!(
-            "  secure{number}:\n    bind: 127.0.0.1:0\n    protocol: https\n    pool: app\n    \
+            "  secure{number}:\n    bind: \"{}\"\n    protocol: https\n    pool: app\n    \
              tls: {{acme: {{directory: \"{directory}\", domains: [{}], {more}}}}}\n",
+            self.secure,
             names.join(", ")
         ));
         self
@@ -147,9 +168,10 @@ impl Node {
 
     pub fn yaml(&self) -> String {
         format!(
-            "listeners:\n  web: {{bind: \"{}\", pool: app}}\n{}pools:\n  app:\n    health_check: null\n    \
+            "listeners:\n  web: {{bind: \"{}\", {}}}\n{}pools:\n  app:\n    health_check: null\n    \
              servers: [{{name: a, address: \"{}\"}}]\n",
             self.bind,
+            self.web,
             self.listeners.concat(),
             self.origin.address()
         )
@@ -164,6 +186,17 @@ impl Node {
     pub fn start_in(&self, dir: TempDir) -> Equipoise {
         Equipoise::start_in(dir, &self.yaml())
     }
+}
+
+/// The certificate that a client gets who asks for this name; `None` = there is no handshake.
+pub fn served(to: SocketAddr, name: &str) -> Option<X509> {
+    let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
+    // Whether it can be verified is another question.
+    connector.set_verify(SslVerifyMode::NONE);
+    let stream = TcpStream::connect_timeout(&to, SOON).ok()?;
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let stream = connector.build().connect(name, stream).ok()?;
+    stream.ssl().peer_certificate()
 }
 
 /// The names of a certificate, sorted.

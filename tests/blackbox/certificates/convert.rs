@@ -137,6 +137,51 @@ fn a_key_alone_and_a_certificate_alone_are_converted() {
 }
 
 #[test]
+fn of_several_sites_in_a_file_the_key_tells_which_one_is_meant() {
+    let pki = Pki::new();
+    let (one, two) = (
+        pki.leaf(&["one.example.com"]),
+        pki.leaf(&["two.example.com"]),
+    );
+    pki.write("all.pem", [one.leaf_pem(), two.chain_pem()].concat());
+    for (name, site) in [("one", &one), ("two", &two)] {
+        pki.write("site.key", site.key_pem());
+        let exit = converts(&pki, "all.pem --key site.key --no-key -o out.pem");
+        let told = format!("out.pem: the certificate of {name}.example.com, 1 intermediate\n");
+        assert_eq!(exit.stdout, told);
+        assert_eq!(
+            (read(&pki, "out.pem"), mode(&pki, "out.pem")),
+            (site.chain_pem(), 0o644)
+        );
+    }
+    converts(&pki, "out.pem --key site.key -o both.pem");
+    converts(&pki, "both.pem --no-key -o without.pem");
+    assert_eq!(read(&pki, "without.pem"), two.chain_pem());
+    let exit = cert(&pki, "convert site.key --no-key -o none.pem");
+    assert_eq!(exit.code(), Some(1), "{exit:?}");
+    assert!(!pki.path("none.pem").exists());
+}
+
+#[test]
+fn a_bundle_of_authorities_stays_whole() {
+    let pki = Pki::new();
+    sh(
+        &pki,
+        "cat intermediate.pem root.pem > both; cat both root.pem > three
+         openssl crl2pkcs7 -nocrl -certfile both -outform DER -out bundle.p7b",
+    );
+    for (file, told) in [
+        ("bundle.p7b", ""),
+        ("three", "left out 1 certificate: there already\n"),
+    ] {
+        let exit = converts(&pki, &format!("{file} -o out.pem"));
+        assert_eq!(exit.stdout, "out.pem: 2 certificates of authorities\n");
+        assert_eq!(exit.stderr, told);
+        assert_eq!(read(&pki, "out.pem"), read(&pki, "both"));
+    }
+}
+
+#[test]
 fn what_is_left_out_is_told() {
     let pki = Pki::new();
     let site = site(&pki);
@@ -156,7 +201,7 @@ fn what_is_left_out_is_told() {
         exit.stderr,
         "left out Test Root: it is the root, which clients have\n\
          left out other.example.com: it is not part of the chain\n\
-         left out 1 certificate that were there already\n"
+         left out 1 certificate: there already\n"
     );
 }
 

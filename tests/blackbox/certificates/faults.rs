@@ -173,6 +173,15 @@ fn files_joined_without_a_newline() {
 }
 
 #[test]
+fn base64_without_markers() {
+    one_fault(
+        "cat leaf.pem intermediate.pem > chain; openssl crl2pkcs7 -nocrl -certfile chain -outform DER | base64 > site.pem",
+        1,
+        "base64 without BEGIN and END",
+    );
+}
+
+#[test]
 fn unrelated_certificate() {
     let pki = Pki::new();
     site(&pki);

@@ -136,6 +136,8 @@ fn certificates_in_every_form() {
          openssl pkcs7 -in p7b-pem -print_certs -out printed; grep -q subject= printed
          (openssl x509 -in chain -trustout; cat intermediate.pem) > trusted; grep -q TRUSTED trusted
          (openssl x509 -in chain -outform DER; openssl x509 -in intermediate.pem -outform DER) > der-twice
+         echo x | openssl cms -sign -signer chain -inkey key -certfile intermediate.pem -outform DER -stream -nodetach -out ber
+         od -An -tx1 -N2 ber | grep -q '30 80'; (openssl x509 -in chain -outform DER; openssl x509 -in intermediate.pem -outform DER; echo) > newline
          cat key chain > key-first; cat chain key > key-last",
     );
     for file in [
@@ -147,6 +149,8 @@ fn certificates_in_every_form() {
         "printed",
         "trusted",
         "der-twice",
+        "ber",
+        "newline",
     ] {
         is_taken(&pki, &site, file, "--key key");
     }

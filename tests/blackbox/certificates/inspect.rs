@@ -167,4 +167,26 @@ fn a_name_with_control_characters_can_not_write_on_the_terminal() {
     assert!(exit.stdout.contains("CN=a\\u{1b}[31mb"), "{}", exit.stdout);
     let exit = cert(&pki, "check --cert odd.pem");
     assert!(!exit.stderr.contains('\x1b'), "{:?}", exit.stderr);
+
+    // Nor can an alternative name, which gets no further name into a request either.
+    pki.write(
+        "odd.pem",
+        pki.request(&["a\x1b[31m.example.com", "b,DNS:c"])
+            .self_signed()
+            .issue()
+            .chain_pem(),
+    );
+    let exit = cert(&pki, "check --cert odd.pem --ca odd.pem --host example.com");
+    assert!(!exit.stderr.contains('\x1b'), "{:?}", exit.stderr);
+    assert!(
+        exit.stderr
+            .contains("-addext subjectAltName=DNS:example.com "),
+        "{}",
+        exit.stderr
+    );
+    let exit = cert(&pki, "check --cert odd.pem --ca odd.pem");
+    assert!(
+        !exit.stdout.contains('\x1b') && exit.stdout.contains(": ok, a\\u{1b}"),
+        "{exit:?}"
+    );
 }

@@ -195,11 +195,11 @@ fn a_request_in_the_queue_is_given_up_with_its_client() {
 #[test]
 fn a_response_that_breaks_off_does_not_look_complete() {
     let origin = Origin::with("a", |_| Answer::ResetMidBody(b"half".to_vec()));
-    origin.release_all();
     let lb = Setup::of([&origin]).start();
     let mut client = Frames::connect(lb.web());
     client.get(1).unwrap();
     assert_eq!(client.outcome(1), Outcome::Status(200));
+    origin.release_all();
     assert!(matches!(client.outcome(1), Outcome::Reset(_)));
     origin.script(|_| Answer::ok());
     client.get(3).unwrap();
@@ -254,7 +254,7 @@ fn a_slow_server_holds_its_client_back() {
     let lb = raw.behind("");
     let before = memory(&lb);
     let client = H2::connect(lb.web());
-    let (_response, mut send) = client.open("POST", "/", &[], false).unwrap();
+    let (response, mut send) = client.open("POST", "/", &[], false).unwrap();
     let mut server = raw.accept();
     server.until("\r\n\r\n");
     // Nobody reads on. What the client gets rid of is what windows and buffers hold.
@@ -295,7 +295,7 @@ fn a_slow_server_holds_its_client_back() {
         .unwrap();
     let (total, _server) = reader.join().unwrap();
     assert!(total > sent + 5_000_000);
-    assert_eq!(client.run(h2::whole(_response)).unwrap().status, 200);
+    assert_eq!(client.run(h2::whole(response)).unwrap().status, 200);
 }
 
 #[test]

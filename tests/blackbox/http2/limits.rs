@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::one;
 use crate::common::h2::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Frames, H2, HEADERS, NO_ERROR,
-    Outcome, REFUSED_STREAM, block, request,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Frames, GOAWAY, H2, HEADERS,
+    NO_ERROR, Outcome, REFUSED_STREAM, block, request,
 };
 use crate::common::*;
 
@@ -147,12 +147,17 @@ fn a_connection_without_a_request_ends_at_its_timeout() {
     }
     assert_eq!(shy.go_away(), Some((0, NO_ERROR)));
     assert!(shy.is_closed_by_peer());
-    // After one: idle_timeout, from the end of the last one.
+    // After one: idle_timeout, from the end of the last one, however that ended.
     let mut client = Frames::connect(lb.web());
     client.get(1).unwrap();
     assert_eq!(client.outcome(1), Outcome::Status(200));
+    std::thread::park_timeout(Duration::from_secs(1));
+    let mut refused = request("GET", "/");
+    refused.push(("host", "b.test"));
+    client.headers(3, &refused, true).unwrap();
+    assert_eq!(client.outcome(3), Outcome::Status(400));
     let start = Instant::now();
-    assert_eq!(client.go_away(), Some((1, NO_ERROR)));
+    assert_eq!(client.go_away(), Some((3, NO_ERROR)));
     let took = start.elapsed();
     assert!(took > Duration::from_millis(1800), "{took:?}");
     assert!(client.is_closed_by_peer());
@@ -197,10 +202,7 @@ fn a_header_block_has_a_total_deadline() {
             client.write(&frame[..20]).unwrap();
         }
         let start = Instant::now();
-        assert_eq!(
-            client.go_away(),
-            Some((if trickle { 1 } else { 1 }, ENHANCE_YOUR_CALM))
-        );
+        assert_eq!(client.go_away(), Some((1, ENHANCE_YOUR_CALM)));
         let took = start.elapsed();
         assert!(took > Duration::from_millis(700) && took < SOON, "{took:?}");
         assert!(client.is_closed_by_peer());
@@ -231,12 +233,6 @@ fn max_streams_is_announced_and_held() {
     assert_eq!(client.outcome(7), Outcome::Reset(REFUSED_STREAM));
     origin.wait_held(3);
     origin.release_all();
-    for stream in [1, 3, 5] {
-        // In any order; the last one answers for all.
-        if stream == 5 {
-            eventually(SOON, || origin.held() == 0);
-        }
-    }
     lb.wait_idle_servers();
     client.get(9).unwrap();
     assert_eq!(client.outcome(9), Outcome::Status(200));
@@ -249,16 +245,16 @@ fn keepalive_requests_ends_a_connection_gracefully() {
         .listener("http: {keepalive_requests: 3}")
         .start();
     let mut client = Frames::connect(lb.web());
-    for stream in [1, 3, 5] {
+    for stream in [1, 3] {
         client.get(stream).unwrap();
         assert_eq!(client.outcome(stream), Outcome::Status(200));
     }
+    client.get(5).unwrap();
     // First that there will be an end, and when the client has heard of it, where it is.
-    let last = client.go_away();
-    assert!(
-        matches!(last, Some((0x7fff_ffff | 5, NO_ERROR))),
-        "{last:?}"
-    );
+    let warning = client.frame_of(0, GOAWAY).payload;
+    assert_eq!(warning[..8], [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    let end = client.frame_of(0, GOAWAY).payload;
+    assert_eq!(end[..8], [0, 0, 0, 5, 0, 0, 0, 0]);
     assert!(client.is_closed_by_peer());
     lb.wait_idle();
     // The well-behaved client sees an orderly end.
@@ -267,6 +263,36 @@ fn keepalive_requests_ends_a_connection_gracefully() {
         assert_eq!(client.get("/", &[]).unwrap().status, 200);
     }
     client.wait_end().unwrap();
+}
+
+#[test]
+fn a_client_that_does_not_hear_the_warning_is_refused_after_a_while() {
+    let origin = Origin::with("a", |request| match request.target.as_str() {
+        "/" => Answer::ok(),
+        _ => Answer::held(),
+    });
+    let lb = Setup::of([&origin])
+        .listener("http: {keepalive_requests: 1}")
+        .start();
+    let mut client = Frames::connect(lb.web());
+    client.polite = false;
+    client.headers(1, &request("GET", "/held"), true).unwrap();
+    client.frame_of(0, GOAWAY);
+    let start = Instant::now();
+    let refused = (3..).step_by(2).find_map(|stream| {
+        assert!(start.elapsed() < SOON * 2, "taken for ever");
+        std::thread::park_timeout(Duration::from_millis(50));
+        client.get(stream).unwrap();
+        match client.outcome(stream) {
+            Outcome::Status(200) => None,
+            other => Some(other),
+        }
+    });
+    assert_eq!(refused, Some(Outcome::Reset(REFUSED_STREAM)));
+    assert!(start.elapsed() > Duration::from_secs(3));
+    origin.release_all();
+    assert_eq!(client.outcome(1), Outcome::Status(200));
+    assert!(client.is_closed_by_peer());
 }
 
 #[test]

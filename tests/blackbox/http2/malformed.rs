@@ -50,7 +50,8 @@ fn malformed_requests_are_400_or_a_protocol_error_and_go_nowhere() {
         ("NUL in :path", set(":path", "/a\0")),
         ("DEL in :path", set(":path", "/a\x7f")),
         ("a tab in :path", set(":path", "/a\tb")),
-        ("a raw byte in :path", set(":path", "/\u{e4}")),
+        ("a raw byte in :path", set(":path", "/\u{c3}\u{a4}")),
+        ("a byte that is no UTF-8 in :path", set(":path", "/\u{e4}")),
         ("a space in :method", set(":method", "GET /x")),
         ("an empty :method", set(":method", "")),
         ("a space in :authority", set(":authority", "a test")),
@@ -103,6 +104,7 @@ fn malformed_requests_are_400_or_a_protocol_error_and_go_nowhere() {
             changed(|f| f.extend([("content-length", "0"), ("content-length", "5")])),
         ),
     ];
+    let count = cases.len();
     for (what, fields) in cases {
         // A connection each: a client may make only so many mistakes.
         let mut client = Frames::connect(lb.web());
@@ -123,10 +125,16 @@ fn malformed_requests_are_400_or_a_protocol_error_and_go_nowhere() {
         assert!(
             matches!(
                 outcome,
-                Outcome::Status(400) | Outcome::Reset(PROTOCOL_ERROR)
+                Outcome::Status(400)
+                    | Outcome::Reset(PROTOCOL_ERROR)
+                    | Outcome::GoAway(PROTOCOL_ERROR)
             ),
             "{what}: {outcome:?}"
         );
+        if matches!(outcome, Outcome::GoAway(_)) {
+            // A pseudo-field that can't be parsed at all breaks the header compression, and so the connection.
+            client = Frames::connect(lb.web());
+        }
         client.get(3).unwrap();
         assert_eq!(client.outcome(3), Outcome::Status(200), "after {what}");
     }
@@ -138,7 +146,7 @@ fn malformed_requests_are_400_or_a_protocol_error_and_go_nowhere() {
         "{:?}",
         origin.requests()
     );
-    assert_eq!(origin.served(), 51, "one good request a case");
+    assert_eq!(origin.served(), count, "one good request a case");
     lb.wait_idle_servers();
 }
 

@@ -225,11 +225,10 @@ fn a_cookie_in_crumbs_is_one_and_a_session_is_found_in_any_of_them() {
             "one field, without ours"
         );
     }
-    assert_eq!(
-        lb.metrics()
-            .sum("equipoise_persistence_total", &[("result", "hit")]),
-        6.0
-    );
+    eventually(SOON, || {
+        let hits = [("result", "hit")];
+        lb.metrics().sum("equipoise_persistence_total", &hits) == 6.0
+    });
 }
 
 #[test]
@@ -326,7 +325,12 @@ fn requests_are_logged_and_counted_as_those_of_http_1() {
         (&5000.into(), &1.into()),
         "{line}"
     );
-    let metrics = lb.metrics();
+    // The connection's bytes are counted as they go, which may be a moment after the log.
+    let metrics = eventually(SOON, || {
+        let metrics = lb.metrics();
+        let out = [("direction", "out")];
+        (metrics.sum("equipoise_bytes_total", &out) > 100.0).then_some(metrics)
+    });
     let labels = [
         ("listener", "web"),
         ("pool", "app"),

@@ -38,7 +38,7 @@ fn what_came_before_the_server_is_not_lost() {
         .start();
     let (first, first_server) = pair(&lb, &backend);
     let waiting = connect(&lb);
-    let early: Vec<u8> = (0..60_000).map(|n| (n % 251) as u8).collect();
+    let early: Vec<u8> = (0..60_000u32).map(|n| (n % 251) as u8).collect();
     say(&waiting, &early);
     end(&waiting);
     eventually(SOON, || {

@@ -11,7 +11,7 @@ fn at_a_stop_connections_go_on_to_their_end() {
     let (client, server) = pair(&lb, &backend);
     let web = lb.web();
     lb.signal(Signal::SIGTERM);
-    eventually(SOON, || TcpStream::connect(web).is_err());
+    eventually(SOON, || TcpStream::connect_timeout(&web, SOON).is_err());
     say(&client, b"not done yet");
     hears(&server, b"not done yet");
     say(&server, b"nor am I");

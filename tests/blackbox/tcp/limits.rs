@@ -8,7 +8,7 @@ fn a_client_that_holds_too_many_is_closed_at_accept() {
     let lb = before(&[&backend])
         .listener("max_connections_per_client: 2")
         .start();
-    let (one, _one) = pair(&lb, &backend);
+    let (one, one_server) = pair(&lb, &backend);
     let _two = pair(&lb, &backend);
     is_closed(&connect(&lb));
     assert_eq!(ended_with(&lb, "limit")["protocol"], "TCP");
@@ -22,7 +22,7 @@ fn a_client_that_holds_too_many_is_closed_at_accept() {
     let _other = connect_from("127.0.12.1", &lb);
     let _other_server = backend.accept();
     // And one that ends makes room.
-    drop((one, _one));
+    drop((one, one_server));
     ended_with(&lb, "complete");
     let (client, server) = pair(&lb, &backend);
     say(&client, b"in");

@@ -250,6 +250,23 @@ fn connecting_has_an_end() {
     drop(fill);
 }
 
+/// A server that vanished without a word is found out by the kernel.
+#[test]
+fn silent_connections_to_servers_are_probed() {
+    let backend = Backend::start("a");
+    let lb = before(&[&backend]).start();
+    let _pair = pair(&lb, &backend);
+    // proc_net_tcp.rst of the kernel's documentation: addresses in hexadecimal, then timer 02 for keep-alive.
+    let port = format!(":{:04X}", backend.address().port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let ours = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .find(|fields| fields[2].ends_with(&port))
+        .expect("the connection to the server");
+    assert!(ours[5].starts_with("02:"), "{ours:?}");
+}
+
 #[test]
 fn with_no_server_available_a_connection_is_reset() {
     let backend = Backend::start("a");

@@ -16,7 +16,7 @@ pub struct Pebble {
     peer: Peer,
     /// Kept for as long as Pebble may ask it.
     _names: Names,
-    _management: ReservedPort,
+    management: ReservedPort,
 }
 
 impl std::ops::Deref for Pebble {
@@ -34,19 +34,17 @@ impl std::ops::DerefMut for Pebble {
 
 /// What a test wants of Pebble.
 pub struct Authority {
-    http: u16,
-    tls: u16,
+    port: u16,
     validity: Option<Duration>,
     keys: Vec<(String, String)>,
     look_after: Option<u32>,
 }
 
 impl Authority {
-    /// One that looks for http-01 answers at this port of every name.
-    pub fn asking_at(http: &ReservedPort) -> Self {
+    /// One that looks for answers at this port of every name, whatever the challenge.
+    pub fn asking_at(port: &ReservedPort) -> Self {
         Self {
-            http: http.port(),
-            tls: http.port(),
+            port: port.port(),
             validity: None,
             keys: Vec::new(),
             look_after: None,
@@ -85,8 +83,8 @@ impl Authority {
             "managementListenAddress": management.address().to_string(),
             "certificate": dir.path().join("cert.pem"),
             "privateKey": dir.path().join("key.pem"),
-            "httpPort": self.http,
-            "tlsPort": self.tls,
+            "httpPort": self.port,
+            "tlsPort": self.port,
             "ocspResponderURL": "",
             "externalAccountBindingRequired": !self.keys.is_empty(),
         });
@@ -116,7 +114,7 @@ impl Authority {
         Pebble {
             peer: Peer::start_when(Ready::Accepts, dir, port, command, SOON),
             _names: names,
-            _management: management,
+            management,
         }
     }
 }
@@ -130,6 +128,14 @@ impl Pebble {
     /// What its own server is verified by.
     pub fn ca(&self) -> PathBuf {
         self.dir.path().join("cert.pem")
+    }
+
+    /// A file with the root of what it issues.
+    #[track_caller]
+    pub fn root(&self) -> PathBuf {
+        let url = format!("https://{}/roots/0", self.management.address());
+        let root = run("curl", &["--silent", "--fail", "--insecure", &url]);
+        self.dir.write("root.pem", &root)
     }
 
     /// How many orders it was given.

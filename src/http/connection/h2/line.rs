@@ -14,7 +14,7 @@ use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::meter::{Earned, Flood, Meter};
+use super::meter::{Earned, Fault, Meter};
 use crate::listen::ClientStream;
 
 /// Frames are gathered up to this many bytes before they are written: `h2` writes a frame's header and its payload
@@ -41,7 +41,7 @@ pub struct Line {
 /// What reading and writing have brought to light.
 struct Watched {
     meter: Meter,
-    flood: Option<Flood>,
+    fault: Option<Fault>,
     stalled_since: Option<Instant>,
 }
 
@@ -53,7 +53,7 @@ impl Line {
             begun: now,
             watched: Mutex::new(Watched {
                 meter: Meter::new(max_streams, now),
-                flood: None,
+                fault: None,
                 stalled_since: None,
             }),
             active: AtomicUsize::new(0),
@@ -63,9 +63,9 @@ impl Line {
         })
     }
 
-    /// What the client has overdone, if it has. Nothing more is read from it then.
-    pub fn flood(&self) -> Option<Flood> {
-        self.watched.lock().flood
+    /// Why the client is to be sent away, if it is. Nothing more is read from it then.
+    pub fn fault(&self) -> Option<Fault> {
+        self.watched.lock().fault
     }
 
     /// Since when a header block is under way.
@@ -183,7 +183,7 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.line.flood().is_some() {
+        if this.line.fault().is_some() {
             // Nobody listens any more; the driver knows, and ends it.
             return Poll::Pending;
         }
@@ -194,8 +194,8 @@ impl AsyncRead for Wire {
         let weighed = watched
             .meter
             .note(fresh, Instant::now(), || this.line.earned());
-        if let Err(flood) = weighed {
-            watched.flood = Some(flood);
+        if let Err(fault) = weighed {
+            watched.fault = Some(fault);
             buf.set_filled(before);
             return Poll::Pending;
         }

@@ -21,13 +21,15 @@ const NOISE: u32 = 1000;
 /// Such frames a second that are always fine. What we send allows for more: it has to be acknowledged.
 const NOISE_PER_SECOND: u32 = 100;
 
-/// What a client has overdone.
+/// Why a client is sent away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flood {
-    /// Requests that were reset.
+pub enum Fault {
+    /// Too many requests were reset.
     Resets,
-    /// Frames without content.
+    /// Too many frames without content.
     Noise,
+    /// The first frame isn't SETTINGS (RFC 9113 section 3.4).
+    NoSettings,
 }
 
 /// What we have done for a client since it was last asked, which allows for more frames from it.
@@ -47,6 +49,8 @@ pub struct Meter {
     head: [u8; FRAME_HEAD],
     /// Bytes of `head` that have come.
     have: usize,
+    /// The first frame has come.
+    begun: bool,
     /// The frame at hand ends a header block.
     ends_block: bool,
     block_since: Option<Instant>,
@@ -62,6 +66,7 @@ impl Meter {
             left: PREFACE,
             head: [0; FRAME_HEAD],
             have: 0,
+            begun: false,
             ends_block: false,
             block_since: None,
             resets: Budget::new(
@@ -77,13 +82,13 @@ impl Meter {
     ///
     /// # Errors
     ///
-    /// [`Flood`] when the client is to be sent away.
+    /// [`Fault`] when the client is to be sent away.
     pub fn note(
         &mut self,
         mut bytes: &[u8],
         now: Instant,
         mut earned: impl FnMut() -> Earned,
-    ) -> Result<(), Flood> {
+    ) -> Result<(), Fault> {
         while !bytes.is_empty() {
             if self.left > 0 {
                 let taken = self.left.min(bytes.len());
@@ -115,15 +120,19 @@ impl Meter {
     }
 
     /// A frame begins.
-    fn frame(&mut self, now: Instant, earned: &mut impl FnMut() -> Earned) -> Result<(), Flood> {
+    fn frame(&mut self, now: Instant, earned: &mut impl FnMut() -> Earned) -> Result<(), Fault> {
         const END_STREAM: u8 = 0x1;
         const END_HEADERS: u8 = 0x4;
         const DATA: u8 = 0;
         const HEADERS: u8 = 1;
         const RST_STREAM: u8 = 3;
+        const SETTINGS: u8 = 4;
         const CONTINUATION: u8 = 9;
         let [high, middle, low, kind, flags, ..] = self.head;
         let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        if !std::mem::replace(&mut self.begun, true) && kind != SETTINGS {
+            return Err(Fault::NoSettings);
+        }
         let noise = match kind {
             DATA => length == 0 && flags & END_STREAM == 0,
             HEADERS | CONTINUATION => {
@@ -136,7 +145,7 @@ impl Meter {
                 if !resets.spend() {
                     share(resets, noise, now, earned);
                     if !resets.spend() {
-                        return Err(Flood::Resets);
+                        return Err(Fault::Resets);
                     }
                 }
                 false
@@ -147,7 +156,7 @@ impl Meter {
             let Self { resets, noise, .. } = self;
             share(resets, noise, now, earned);
             if !noise.spend() {
-                return Err(Flood::Noise);
+                return Err(Fault::Noise);
             }
         }
         self.left = length;
@@ -238,6 +247,7 @@ mod tests {
 
     fn meter(now: Instant) -> Meter {
         let mut meter = Meter::new(128, now);
+        meter.begun = true;
         meter.note(&[b'x'; PREFACE], now, Earned::default).unwrap();
         meter
     }
@@ -274,6 +284,18 @@ mod tests {
         for (kind, flags, payload) in [(0, 0, 1), (0, 1, 0), (1, 4, 30), (9, 4, 1)] {
             assert_eq!(passing(&frame(kind, flags, payload), none), 1_000_000);
         }
+    }
+
+    #[test]
+    fn the_first_frame_is_settings() {
+        let first = |kind| {
+            let mut meter = Meter::new(1, Instant::now());
+            let bytes = [vec![b'x'; PREFACE], frame(kind, 0, 0)].concat();
+            meter.note(&bytes, Instant::now(), Earned::default)
+        };
+        assert_eq!(first(4), Ok(()));
+        assert_eq!(first(6), Err(Fault::NoSettings));
+        assert_eq!(first(1), Err(Fault::NoSettings));
     }
 
     #[test]

@@ -39,6 +39,7 @@ mod request;
 mod session;
 
 use line::{Line, Wire};
+use meter::Fault;
 use session::Exchange;
 
 const PROTOCOL: &str = "HTTP/2.0";
@@ -56,6 +57,9 @@ const BROKEN_STREAMS: usize = 256;
 const MALFORMED_REQUESTS: u32 = 32;
 /// How long a client may take to read a GOAWAY, or to say that it has.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long requests are still taken of a client that was told that the connection ends and doesn't say that it has
+/// heard; one that does is told at once which was the last.
+const LAST_CALL: Duration = Duration::from_secs(5);
 /// What `h2` counts for a field besides its name and value (RFC 9113 section 6.5.2).
 const FIELD_OVERHEAD: usize = 32;
 
@@ -85,6 +89,7 @@ pub async fn converse(visit: &Visit, stream: Box<ClientStream>) {
         streams: streams.clone(),
         served: 0,
         malformed: 0,
+        busy: Instant::now(),
         closing: None,
     }
     .drive(drain)
@@ -123,12 +128,16 @@ async fn begun(mut drain: watch::Receiver<bool>) {
 }
 
 /// What happens on a connection.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every event is a request, and none is kept"
+)]
 enum Event {
     Request(Request<RecvStream>, SendResponse<Bytes>),
     /// The process is to end.
     Drain,
-    /// The client has overdone something.
-    Flood,
+    /// The client is to be sent away.
+    Fault(Fault),
     /// A header block takes too long.
     SlowHeader(Instant),
     /// No request for too long.
@@ -149,6 +158,8 @@ struct Driver<'a> {
     timer: Pin<Box<Sleep>>,
     served: u32,
     malformed: u32,
+    /// When it was last seen to have streams.
+    busy: Instant,
     /// Since when the client knows that the connection ends.
     closing: Option<Instant>,
 }
@@ -166,14 +177,19 @@ impl Driver<'_> {
             };
             match event {
                 Event::Request(request, respond) => {
-                    if !self.begin(site, request, respond, &drain) {
+                    if !self.begin(&site, request, respond, &drain) {
                         return self.end(Reason::ENHANCE_YOUR_CALM).await;
                     }
                 }
                 Event::Drain => self.close(),
-                Event::Flood => {
-                    tracing::debug!(peer = %self.visit.connection.peer, "an HTTP/2 client overdoes it");
-                    return self.end(Reason::ENHANCE_YOUR_CALM).await;
+                Event::Fault(fault) => {
+                    tracing::debug!(?fault, peer = %self.visit.connection.peer, "an HTTP/2 client is sent away");
+                    return self
+                        .end(match fault {
+                            Fault::Resets | Fault::Noise => Reason::ENHANCE_YOUR_CALM,
+                            Fault::NoSettings => Reason::PROTOCOL_ERROR,
+                        })
+                        .await;
                 }
                 Event::SlowHeader(since) => {
                     self.record_slow_header(&site, since);
@@ -199,8 +215,8 @@ impl Driver<'_> {
                 Poll::Ready(None) => return Poll::Ready(Event::Over),
                 Poll::Pending => {}
             }
-            if self.line.flood().is_some() {
-                return Poll::Ready(Event::Flood);
+            if let Some(fault) = self.line.fault() {
+                return Poll::Ready(Event::Fault(fault));
             }
             loop {
                 let now = Instant::now();
@@ -221,7 +237,7 @@ impl Driver<'_> {
     }
 
     /// The next deadline, and what has happened when it passes.
-    fn deadline(&self, http: &model::Http, now: Instant) -> (Instant, Event) {
+    fn deadline(&mut self, http: &model::Http, now: Instant) -> (Instant, Event) {
         let patience = match (self.closing, self.served) {
             (Some(_), _) => LAST_WORDS,
             (None, 0) => http.header_timeout,
@@ -229,8 +245,12 @@ impl Driver<'_> {
                 .http2
                 .map_or(http.keepalive_timeout, |http2| http2.idle_timeout),
         };
+        if self.connection.has_streams() {
+            // Also when its request has been served, and the last of the response is still on its way.
+            self.busy = now;
+        }
         // While there are requests, nobody tells when the last one ends: a look now and then.
-        let idle_since = self.line.idle_since().unwrap_or(now);
+        let idle_since = self.line.idle_since().unwrap_or(now).max(self.busy);
         let idle_since = idle_since.max(self.closing.unwrap_or(idle_since));
         let mut next = (idle_since + patience, Event::Idle);
         if let Some(since) = self.line.block_since()
@@ -249,12 +269,21 @@ impl Driver<'_> {
     /// Lets a request be served, or refuses it. False if the client has sent too many that are malformed.
     fn begin(
         &mut self,
-        site: Arc<Site>,
+        site: &Arc<Site>,
         request: Request<RecvStream>,
-        respond: SendResponse<Bytes>,
+        mut respond: SendResponse<Bytes>,
         drain: &watch::Receiver<bool>,
     ) -> bool {
         let (received, time) = (Instant::now(), SystemTime::now());
+        if self
+            .closing
+            .is_some_and(|since| since.elapsed() > LAST_CALL)
+        {
+            // Whoever hasn't answered the warning by now doesn't want to hear it, but may try elsewhere.
+            respond.send_reset(Reason::REFUSED_STREAM);
+            return true;
+        }
+        self.busy = received;
         self.served = self.served.saturating_add(1);
         let most = site.http.keepalive_requests;
         if most > 0 && self.served >= most {
@@ -268,7 +297,7 @@ impl Driver<'_> {
             request::settle(&mut parts, &site.limits)
         };
         if let Err((status, reason)) = refusal {
-            self.refuse(&site, &parts, respond, (status, reason), received, time);
+            self.refuse(site, &parts, respond, (status, reason), received, time);
             self.malformed += u32::from(status == 400);
             return self.malformed < MALFORMED_REQUESTS;
         }
@@ -276,7 +305,7 @@ impl Driver<'_> {
             connection: Arc::clone(&self.visit.connection),
             received,
             time,
-            site: Arc::clone(&site),
+            site: Arc::clone(site),
         });
         let mut exchange = Exchange::new(RequestHeader::from(parts), body, respond, &self.line);
         exchange.set_timeouts(site.http.body_timeout, site.http.send_timeout);

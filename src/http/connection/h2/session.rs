@@ -296,8 +296,8 @@ async fn room(send: &mut SendStream<Bytes>, wanted: usize) -> Result<usize> {
     send.reserve_capacity(wanted);
     match poll_fn(|cx| send.poll_capacity(cx)).await {
         Some(Ok(room)) => Ok(room),
-        Some(Err(error)) => Err(down(ErrorType::ConnectionClosed, &error.to_string())),
-        None => Err(down(ErrorType::ConnectionClosed, "reset by the client")),
+        Some(Err(error)) => Err(down(ErrorType::WriteError, &error.to_string())),
+        None => Err(down(ErrorType::WriteError, "reset by the client")),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::tls::certificate::examine::{Examination, Purpose};
 use crate::tls::certificate::finding::{Fault, Finding, Severity};
 use crate::tls::certificate::host::{alternative_names, covers, names};
 use crate::tls::certificate::mend::Mender;
-use crate::tls::certificate::words::{name, title};
+use crate::tls::certificate::words::{self, name, title};
 
 /// Checks it.
 pub fn check(
@@ -57,7 +57,7 @@ pub fn check(
             let list = if covered.is_empty() {
                 "no name".to_owned()
             } else {
-                covered.join(", ")
+                words::list(&covered)
             };
             let what = format!("name not covered: {host}; the certificate is for {list}");
             covered.push(host.to_ascii_lowercase());
