@@ -3,7 +3,6 @@
 use http::HeaderValue;
 
 /// A TLS connection, as its requests know it.
-#[expect(clippy::struct_excessive_bools, reason = "facts, not states")]
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,

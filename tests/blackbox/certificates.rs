@@ -115,6 +115,21 @@ pub fn problem(pki: &Pki, args: &str, line: Option<usize>, what: &str) -> Proble
     problem.clone()
 }
 
+/// Checks, and finds a single thing, of which it thinks no worse than a note.
+#[track_caller]
+pub fn note(pki: &Pki, args: &str, line: Option<usize>, what: &str) -> Problem {
+    let exit = cert(pki, &format!("check {args}"));
+    assert_eq!(exit.code(), Some(0), "{exit:?}");
+    assert!(exit.stdout.trim_end().ends_with("; 1 note"), "{exit:?}");
+    let notes = parse(&exit.stderr);
+    let [note] = notes.as_slice() else {
+        panic!("one note is wanted: {notes:#?}");
+    };
+    assert!(note.what.contains(what), "{note:#?}");
+    assert_eq!(note.line, line, "{note:#?}");
+    note.clone()
+}
+
 /// Checks, and finds nothing.
 #[track_caller]
 pub fn is_good(pki: &Pki, args: &str) {

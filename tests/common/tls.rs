@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use openssl::pkey::{PKey, Private};
@@ -10,7 +11,7 @@ use openssl::ssl::{
     SslVersion,
 };
 use openssl::x509::X509;
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
 
 use super::client::Client;
 use super::pki::{Issued, Pki};
@@ -106,14 +107,14 @@ impl Tls {
     /// Goes on with the last session that the server gave this client.
     #[track_caller]
     pub fn resumed(mut self) -> Self {
-        let last = self.sessions.lock().unwrap().last().cloned();
+        let last = self.sessions.lock().last().cloned();
         self.session = Some(last.expect("a session to go on with"));
         self
     }
 
     /// Whether the server has given a session.
     pub fn has_session(&self) -> bool {
-        !self.sessions.lock().unwrap().is_empty()
+        !self.sessions.lock().is_empty()
     }
 
     /// Connects.
@@ -155,7 +156,7 @@ impl Tls {
         builder
             .set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
         builder.set_new_session_callback(move |_, session| {
-            sessions.lock().unwrap().push(session.to_der().unwrap());
+            sessions.lock().push(session.to_der().unwrap());
         });
         let mut configuration = builder.build().configure()?;
         if !self.verify {
@@ -183,7 +184,7 @@ impl Tls {
                 if stream.ssl().version_str() == "TLSv1.2"
                     && let Some(session) = stream.ssl().session()
                 {
-                    self.sessions.lock().unwrap().push(session.to_der()?);
+                    self.sessions.lock().push(session.to_der()?);
                 }
                 Ok(Client::over_tls(stream))
             }

@@ -61,8 +61,8 @@ pub fn run(args: &Args) -> u8 {
     drop(print(args, &examined));
     let unreadable = |finding: &Finding| finding.fault == Fault::Unreadable;
     match examined.findings.as_slice() {
-        [] => 0,
         findings if findings.iter().any(unreadable) => 2,
+        findings if findings.iter().all(Finding::is_note) => 0,
         _ => 1,
     }
 }
@@ -72,10 +72,16 @@ fn print(args: &Args, examined: &Examined) -> io::Result<()> {
     for finding in &examined.findings {
         writeln!(stderr, "{}", finding.explained())?;
     }
-    match (examined.findings.len(), examined.chain.first()) {
+    let found = examined.findings.len();
+    let problems = if examined.findings.iter().all(Finding::is_note) {
+        0
+    } else {
+        found
+    };
+    match (problems, examined.chain.first()) {
         (0, Some(leaf)) => writeln!(
             io::stdout(),
-            "{}: ok, {}, until {}{}",
+            "{}: ok, {}, until {}{}{}",
             args.cert.display(),
             words::list(&names(leaf)),
             words::moment(not_after(leaf)),
@@ -83,6 +89,10 @@ fn print(args: &Args, examined: &Examined) -> io::Result<()> {
                 ", the key matches"
             } else {
                 "; no key was checked"
+            },
+            match found {
+                0 => String::new(),
+                notes => format!("; {}", words::counted(notes, "note")),
             },
         ),
         (count, _) => writeln!(stderr, "{}", words::counted(count, "problem")),

@@ -166,6 +166,16 @@ impl fmt::Display for Finding {
     }
 }
 
+impl Finding {
+    /// Worth knowing, but as it may be meant to be: nothing is wrong with the files.
+    pub fn is_note(&self) -> bool {
+        matches!(
+            self.fault,
+            Fault::RootIncluded | Fault::SelfSigned | Fault::NoAlternativeName
+        )
+    }
+}
+
 /// Whether something among these keeps the certificate from being served.
 pub fn is_fatal(findings: &[Finding]) -> bool {
     findings

@@ -1,6 +1,6 @@
 //! Files that are in a mess: each fault is told with its line, and the command that is printed mends it.
 
-use super::{is_good, is_mended, problem, problems, sh};
+use super::{is_good, is_mended, note, problem, problems, sh};
 use crate::common::*;
 
 /// Lines of a file of the PKI.
@@ -213,12 +213,10 @@ fn the_root_is_included() {
     let pki = Pki::new();
     site(&pki);
     let line = lines(&pki, "leaf.pem") + lines(&pki, "intermediate.pem") + 1;
-    drop(pki);
-    one_fault(
-        "cat leaf.pem intermediate.pem root.pem > site.pem",
-        line,
-        "the root is included (Test Root)",
-    );
+    sh(&pki, "cat leaf.pem intermediate.pem root.pem > site.pem");
+    let args = "--cert site.pem --key site.key";
+    let found = note(&pki, args, Some(line), "the root is included (Test Root)");
+    is_mended(&pki, &found, args);
 }
 
 #[test]

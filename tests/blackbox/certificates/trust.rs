@@ -1,7 +1,7 @@
 //! What clients would say: time, names, strength, and whether the chain leads anywhere.
 
 use super::keys::sign;
-use super::{cert, cert_with_roots, is_good, is_mended, problem, problems, sh};
+use super::{cert, cert_with_roots, is_good, is_mended, note, problem, problems, sh};
 use crate::common::*;
 
 fn lay_out(pki: &Pki, site: &Issued) {
@@ -90,7 +90,7 @@ fn self_signed() {
         &pki,
         &pki.request(&["lb.example.com"]).self_signed().issue(),
     );
-    let found = problem(
+    let found = note(
         &pki,
         SITE,
         Some(1),
@@ -225,7 +225,7 @@ fn a_common_name_only() {
     let pki = Pki::new();
     let request = pki.request(&["lb.example.com"]).without_subject_alt_names();
     lay_out(&pki, &request.issue());
-    let found = problem(
+    let found = note(
         &pki,
         SITE,
         Some(1),

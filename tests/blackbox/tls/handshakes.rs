@@ -1,9 +1,5 @@
 //! What is negotiated, what is refused, and how long a handshake may take.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
-
 use openssl::ssl::SslVersion;
 
 use super::{NAME, certificates, secured, usual};
@@ -140,15 +136,10 @@ fn alpn_offers_what_is_configured() {
 fn a_handshake_may_not_take_longer_than_it_may() {
     let (pki, origin) = (Pki::new(), Origin::start("a"));
     let lb = usual(&pki, &origin, "handshake_timeout: 300ms");
-    let mut silent = TcpStream::connect(lb.web()).unwrap();
-    let mut halting = TcpStream::connect(lb.web()).unwrap();
-    halting.write_all(&[0x16, 3, 1, 2, 0, 1]).unwrap();
-    for stream in [&mut silent, &mut halting] {
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        let ended = matches!(stream.read(&mut [0; 64]), Ok(0) | Err(_));
-        assert!(ended, "closed without a word");
+    let (silent, mut halting) = (lb.client(), lb.client());
+    halting.send([0x16, 3, 1, 2, 0, 1]).unwrap();
+    for mut client in [silent, halting] {
+        assert!(client.is_closed_by_peer(), "without a word");
     }
     let timeouts = [("listener", "web"), ("result", "timeout")];
     eventually(SOON, || {
@@ -180,9 +171,7 @@ fn rubbish_and_closed_connections_leave_nothing_behind() {
         b"\x80\x2e\x01\x03\x01",
         b"\0\0\0\0\0\0",
     ] {
-        let mut stream = TcpStream::connect(lb.web()).unwrap();
-        stream.write_all(bytes).unwrap();
-        drop(stream);
+        lb.client().send(bytes).unwrap();
     }
     lb.wait_idle();
     let mut client = Tls::new(&pki, NAME).connect(lb.web());

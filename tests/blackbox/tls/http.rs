@@ -142,7 +142,7 @@ fn stopping_lets_a_response_finish_and_ends_idle_and_silent_connections() {
     busy.send_request("GET", "/", &[], b"").unwrap();
     origin.wait_held(1);
     let _idle = Tls::new(&pki, NAME).connect(lb.web());
-    let _silent = std::net::TcpStream::connect(lb.web()).unwrap();
+    let _silent = lb.client();
     lb.signal(nix::sys::signal::Signal::SIGTERM);
     eventually(SOON, || lb.stderr().contains("finishing what is in flight"));
     origin.release(1);

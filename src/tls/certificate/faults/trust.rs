@@ -45,7 +45,7 @@ pub fn check(
                 title(leaf)
             );
             findings.push(
-                find(Fault::NoAlternativeName, Severity::Error, what)
+                find(Fault::NoAlternativeName, Severity::Warning, what)
                     .mend("have it issued anew with the names as subjectAltName; this makes the request:")
                     .command(mender.request(&names(leaf), false)),
             );
