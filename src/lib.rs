@@ -21,6 +21,9 @@
     )
 )]
 
+#[macro_use]
+mod streams;
+
 pub mod acme;
 pub mod admin;
 pub mod balance;

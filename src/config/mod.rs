@@ -35,7 +35,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 pub use model::Config;
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, on_one_line};
 pub use schema::text as schema_text;
 pub use text::ACCESS_LOG_FIELDS;
 

@@ -133,11 +133,16 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// `text` as it may appear in a message: on one line, not endless, without control characters.
+/// A key or value as it may appear in a message.
 pub(super) fn shown(text: &str) -> String {
+    on_one_line(text, QUOTED)
+}
+
+/// `text` as it may appear in a message: on one line, at most so many characters, without control characters.
+pub fn on_one_line(text: &str, most: usize) -> String {
     let mut out = String::new();
     for (count, c) in text.chars().enumerate() {
-        if count == QUOTED {
+        if count == most {
             out.push('…');
             break;
         }

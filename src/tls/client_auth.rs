@@ -8,7 +8,6 @@ use http::HeaderValue;
 use openssl::asn1::Asn1TimeRef;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
 use openssl::ssl::{SslContextBuilder, SslFiletype, SslRef, SslVerifyMode};
 use openssl::x509::store::{X509Lookup, X509StoreBuilder};
 use openssl::x509::verify::X509VerifyFlags;
@@ -140,24 +139,17 @@ fn describe(certificate: &X509Ref) -> Option<ClientCertificate> {
 
 /// A name as text by RFC 4514, in ASCII: `CN=alice,O=Example`.
 fn distinguished_name(name: &X509NameRef) -> String {
-    let mut parts: Vec<String> = name
-        .entries()
-        .map(|entry| {
-            let nid = entry.object().nid();
-            let kind = match nid.short_name() {
-                Ok(short) if nid != Nid::UNDEF => short.to_owned(),
-                _ => entry.object().to_string(),
-            };
+    let parts: Vec<String> = certificate::attributes(name)
+        .into_iter()
+        .map(|(kind, value)| {
             let mut part = kind + "=";
-            match entry.data().to_string() {
+            match value.to_string() {
                 Ok(text) => escape(text.as_bytes(), &mut part),
-                Err(_) => escape(entry.data().as_slice(), &mut part),
+                Err(_) => escape(value.as_slice(), &mut part),
             }
             part
         })
         .collect();
-    // The last one written is the most particular, and comes first (RFC 4514 section 2.1).
-    parts.reverse();
     parts.join(",")
 }
 
@@ -183,6 +175,7 @@ fn escape(value: &[u8], out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use openssl::nid::Nid;
     use openssl::x509::X509NameBuilder;
 
     use super::*;

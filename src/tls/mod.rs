@@ -4,6 +4,7 @@ pub mod certificate;
 mod client_auth;
 mod context;
 mod established;
+mod loaded;
 mod names;
 mod openssl_calls;
 mod terminator;
@@ -13,5 +14,6 @@ mod watch;
 
 pub use context::AlpnChallenges;
 pub use established::{ClientCertificate, Established};
-pub use terminator::{Loaded, Terminator, load};
+pub use loaded::{Loaded, load};
+pub use terminator::Terminator;
 pub use trouble::Trouble;

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,15 +17,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
-use super::certificate::{self, Finding, Severity};
-use super::client_auth::{self, ClientAuthority};
-use super::context::{self, AlpnChallenges, Parts};
+use super::certificate::{self, Severity};
+use super::client_auth;
+use super::context::{self, AlpnChallenges};
 use super::established::Established;
-use super::names::Names;
-use super::ticket_keys::{self, TicketKey, TicketKeys};
+use super::loaded::{Loaded, assemble};
+use super::ticket_keys::TicketKeys;
 use super::trouble::Trouble;
-use super::watch::Watched;
-use crate::config::model::{self, CertificateSource};
+use crate::config::model;
 use crate::observe::metrics::{Metrics, TlsMetrics};
 
 /// How long a client that has broken off a handshake, or spoke no TLS, is still listened to.
@@ -59,170 +57,17 @@ struct Serving {
     forward_client: bool,
 }
 
-/// What the files of a listener hold: made by [`load`], put in service by [`Terminator`].
-pub struct Loaded {
-    settings: model::Tls,
-    /// Certificates of whatever obtains them; they may not be there yet.
-    awaited: Vec<CertificateSource>,
-    certificates: Vec<(CertificateSource, Arc<certificate::Loaded>)>,
-    clients: Option<ClientAuthority>,
-    ticket_keys: Option<Vec<TicketKey>>,
-    watched: Watched,
-    /// What can't be used now, though there is something older to use instead.
-    broken: Vec<Trouble>,
-}
-
-impl Loaded {
-    /// What there is to say of the certificates, each with its index in `certificates`.
-    pub fn findings(&self) -> impl Iterator<Item = (&CertificateSource, &Finding)> {
-        self.certificates
-            .iter()
-            .flat_map(|(source, loaded)| loaded.findings.iter().map(move |found| (source, found)))
-    }
-}
-
-/// Reads everything that a listener's TLS names. `awaited` are certificates that may not be there yet.
-///
-/// # Errors
-///
-/// Everything that it can't be served with.
-pub fn load(
-    settings: &model::Tls,
-    awaited: &[CertificateSource],
-    now: SystemTime,
-) -> Result<Loaded, Vec<Trouble>> {
-    let loaded = assemble(settings, awaited, None, now);
-    if loaded.broken.is_empty() {
-        // The rest is OpenSSL's to judge.
-        match loaded.context(TicketKeys::random(Instant::now()), None) {
-            Ok(_) => Ok(loaded),
-            Err(trouble) => Err(vec![trouble]),
-        }
-    } else {
-        Err(loaded.broken)
-    }
-}
-
-/// As [`load`], with what `before` holds in the place of what can't be used.
-fn assemble(
-    settings: &model::Tls,
-    awaited: &[CertificateSource],
-    mut before: Option<&mut Loaded>,
-    now: SystemTime,
-) -> Loaded {
-    // Before anything is read: what changes meanwhile is a change.
-    let watched = Watched::new(files(settings, awaited));
-    let mut broken = Vec::new();
-    let mut certificates = Vec::new();
-    for (index, source) in settings.certificates.iter().chain(awaited).enumerate() {
-        let is_awaited = index >= settings.certificates.len();
-        if is_awaited && !source.cert.exists() {
-            continue;
-        }
-        let older = before.as_ref().and_then(|before| {
-            let (_, older) = before.certificates.iter().find(|(of, _)| of == source)?;
-            Some(Arc::clone(older))
-        });
-        match certificate::load(source, now) {
-            Ok(loaded) => certificates.push((source.clone(), Arc::new(loaded))),
-            // Whoever obtains it will do so once more.
-            Err(findings) if is_awaited && before.is_none() => {
-                for found in &findings {
-                    tracing::warn!(cert = %source.cert.display(), "{found}");
-                }
-            }
-            Err(findings) => {
-                let index = index.to_string();
-                let path: &[&str] = if is_awaited {
-                    &["acme"]
-                } else {
-                    &["certificates", &index]
-                };
-                broken.extend(
-                    findings
-                        .iter()
-                        .map(|found| Trouble::at(path, found.to_string())),
-                );
-                certificates.extend(older.map(|older| (source.clone(), older)));
-            }
-        }
-    }
-    let mut clients = None;
-    if let Some(settings) = &settings.client_auth {
-        match ClientAuthority::load(settings) {
-            Ok(loaded) => clients = Some(loaded),
-            Err(trouble) => {
-                broken.push(trouble);
-                clients = before.as_mut().and_then(|before| before.clients.take());
-            }
-        }
-    }
-    let mut keys = None;
-    if let Some(path) = &settings.session_ticket_key_file {
-        match ticket_keys::read(path) {
-            Ok(read) => keys = Some(read),
-            Err(wrong) => {
-                broken.push(Trouble::at(&["session_ticket_key_file"], wrong));
-                keys = before.as_mut().and_then(|before| before.ticket_keys.take());
-            }
-        }
-    }
-    Loaded {
-        settings: settings.clone(),
-        awaited: awaited.to_vec(),
-        certificates,
-        clients,
-        ticket_keys: keys,
-        watched,
-        broken,
-    }
-}
-
-fn files(settings: &model::Tls, awaited: &[CertificateSource]) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = Vec::new();
-    for source in settings.certificates.iter().chain(awaited) {
-        files.push(source.cert.clone());
-        files.extend(source.key.clone());
-        files.extend(source.password_file.clone());
-    }
-    if let Some(clients) = &settings.client_auth {
-        files.push(clients.ca.clone());
-        files.extend(clients.crl.clone());
-    }
-    files.extend(settings.session_ticket_key_file.clone());
-    files
-}
-
-impl Loaded {
-    fn context(
-        &self,
+impl Serving {
+    fn of(
+        loaded: &Loaded,
         ticket_keys: Arc<TicketKeys>,
         challenges: Option<Arc<dyn AlpnChallenges>>,
-    ) -> Result<SslContext, Trouble> {
-        let certificates: Vec<_> = self
-            .certificates
-            .iter()
-            .map(|(_, loaded)| Arc::clone(loaded))
-            .collect();
-        context::build(Parts {
-            settings: &self.settings,
-            names: Names::new(&certificates),
-            clients: self.clients.as_ref(),
-            ticket_keys,
-            challenges,
-        })
-    }
-
-    fn serving(
-        &self,
-        ticket_keys: Arc<TicketKeys>,
-        challenges: Option<Arc<dyn AlpnChallenges>>,
-    ) -> Result<Serving, Trouble> {
-        let clients = self.settings.client_auth.as_ref();
-        Ok(Serving {
-            context: self.context(ticket_keys, challenges)?,
-            timeout: self.settings.handshake_timeout,
-            strict_sni: self.settings.strict_sni,
+    ) -> Result<Self, Trouble> {
+        let clients = loaded.settings.client_auth.as_ref();
+        Ok(Self {
+            context: loaded.context(ticket_keys, challenges)?,
+            timeout: loaded.settings.handshake_timeout,
+            strict_sni: loaded.settings.strict_sni,
             forward_client: clients.is_some_and(|clients| clients.forward),
         })
     }
@@ -245,7 +90,7 @@ impl Terminator {
             Some(keys) => TicketKeys::of(keys.clone()),
             None => TicketKeys::random(now),
         };
-        let serving = loaded.serving(Arc::clone(&ticket_keys), challenges.clone())?;
+        let serving = Serving::of(&loaded, Arc::clone(&ticket_keys), challenges.clone())?;
         let terminator = Self {
             listener: Arc::clone(listener),
             serving: ArcSwap::from_pointee(serving),
@@ -265,7 +110,11 @@ impl Terminator {
     ///
     /// What OpenSSL doesn't take; nothing is changed then.
     pub fn replace(&self, loaded: Loaded) -> Result<(), Trouble> {
-        let serving = loaded.serving(Arc::clone(&self.ticket_keys), self.challenges.clone())?;
+        let serving = Serving::of(
+            &loaded,
+            Arc::clone(&self.ticket_keys),
+            self.challenges.clone(),
+        )?;
         self.ticket_keys
             .replace(loaded.ticket_keys.clone(), Instant::now());
         self.serving.store(Arc::new(serving));
@@ -284,7 +133,11 @@ impl Terminator {
         }
         let (settings, awaited) = (guard.settings.clone(), guard.awaited.clone());
         let loaded = assemble(&settings, &awaited, Some(&mut guard), now);
-        let serving = loaded.serving(Arc::clone(&self.ticket_keys), self.challenges.clone());
+        let serving = Serving::of(
+            &loaded,
+            Arc::clone(&self.ticket_keys),
+            self.challenges.clone(),
+        );
         match serving {
             Ok(serving) => {
                 self.serving.store(Arc::new(serving));

@@ -4,9 +4,7 @@
 //! may switch protocols.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use pingora::connectors::L4Connect;
@@ -14,7 +12,6 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::{Error, ErrorType, Result};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_openssl::SslStream;
 
@@ -125,37 +122,5 @@ impl VirtualSocket for Dialed {
     }
 }
 
-macro_rules! forward {
-    ($name:ident: $($variant:pat => $inner:expr),+) => {
-        impl AsyncRead for $name {
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &mut ReadBuf<'_>,
-            ) -> Poll<io::Result<()>> {
-                match self.get_mut() { $($variant => Pin::new($inner).poll_read(cx, buf)),+ }
-            }
-        }
-
-        impl AsyncWrite for $name {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                match self.get_mut() { $($variant => Pin::new($inner).poll_write(cx, buf)),+ }
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                match self.get_mut() { $($variant => Pin::new($inner).poll_flush(cx)),+ }
-            }
-
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                match self.get_mut() { $($variant => Pin::new($inner).poll_shutdown(cx)),+ }
-            }
-        }
-    };
-}
-
-forward!(Raw: Self::Tcp(stream) => stream, Self::Unix(stream) => stream);
-forward!(Dialed: Self::Plain(stream) => stream, Self::Tls(stream) => &mut **stream);
+forward_stream!(Raw: Self::Tcp(stream) => stream, Self::Unix(stream) => stream);
+forward_stream!(Dialed: Self::Plain(stream) => stream, Self::Tls(stream) => &mut **stream);

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::process_collector::ProcessCollector;
-use prometheus::proto::LabelPair;
+use prometheus::proto::{LabelPair, Metric};
 use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
 use families::Families;
@@ -78,14 +78,8 @@ impl Metrics {
         }
         for collected in family.collect() {
             for metric in collected.get_metric() {
-                let value = |name: &str| {
-                    let mut labels = metric.get_label().iter();
-                    labels
-                        .find(|label| label.name() == name)
-                        .map(LabelPair::value)
-                };
-                if value("listener") == Some(listener)
-                    && let Some(name) = value("name")
+                if label(metric, "listener") == Some(listener)
+                    && let Some(name) = label(metric, "name")
                     && !expiry.contains_key(name)
                 {
                     // An error means that it is gone already.
@@ -187,6 +181,14 @@ impl Metrics {
     }
 }
 
+/// A label's value.
+fn label<'a>(metric: &'a Metric, name: &str) -> Option<&'a str> {
+    let mut labels = metric.get_label().iter();
+    labels
+        .find(|label| label.name() == name)
+        .map(LabelPair::value)
+}
+
 /// Removes the series that carry all of `wanted`. Reads the family back instead of keeping a second
 /// list of what was handed out: this runs at a reload, not on a request.
 fn remove_matching<B>(family: &MetricVec<B>, wanted: &[(&str, &str)])
@@ -200,18 +202,14 @@ where
     };
     for collected in family.collect() {
         for metric in collected.get_metric() {
-            let value = |name: &str| {
-                let mut labels = metric.get_label().iter();
-                labels
-                    .find(|label| label.name() == name)
-                    .map(LabelPair::value)
-            };
             if wanted
                 .iter()
-                .all(|(name, wanted)| value(name) == Some(*wanted))
+                .all(|(name, wanted)| label(metric, name) == Some(*wanted))
             {
-                let values: Vec<&str> =
-                    order.iter().map(|name| value(name).unwrap_or("")).collect();
+                let values: Vec<&str> = order
+                    .iter()
+                    .map(|name| label(metric, name).unwrap_or(""))
+                    .collect();
                 // An error means that it is gone already, which is what was asked for.
                 let _ = family.remove_label_values(&values);
             }

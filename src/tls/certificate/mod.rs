@@ -44,6 +44,7 @@ pub use foreign::Foreign;
 pub use host::{covers, names};
 pub use roots::Roots;
 pub use unlock::Lock;
+pub use words::attributes;
 
 /// What a server (or a client) proves itself with.
 #[derive(Debug, Clone)]

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use openssl::asn1::{Asn1Time, Asn1TimeRef};
+use openssl::asn1::{Asn1StringRef, Asn1Time, Asn1TimeRef};
 use openssl::hash::{MessageDigest, hash};
 use openssl::nid::Nid;
 use openssl::pkey::{HasPublic, Id, PKeyRef};
 use openssl::x509::{X509NameRef, X509Ref};
 use time::OffsetDateTime;
 use time::macros::format_description;
+
+use crate::config::on_one_line;
 
 /// Characters of a name that are shown.
 const SHOWN: usize = 100;
@@ -29,18 +31,36 @@ pub fn title(cert: &X509Ref) -> String {
 
 /// A distinguished name as `CN=lb.example.com, O=Example`, most significant last.
 pub fn name(name: &X509NameRef) -> String {
-    let mut parts = Vec::new();
-    for entry in name.entries() {
-        let key = entry.object().nid().short_name().unwrap_or("?");
-        let value = entry.data().to_string();
-        let value = value.map_or_else(|_| "?".to_owned(), |value| shown(&value));
-        parts.push(format!("{key}={value}"));
-    }
-    parts.reverse();
+    let parts: Vec<String> = attributes(name)
+        .into_iter()
+        .map(|(kind, value)| {
+            let value = value.to_string();
+            let value = value.map_or_else(|_| "?".to_owned(), |value| shown(&value));
+            format!("{kind}={value}")
+        })
+        .collect();
     if parts.is_empty() {
         return "(no name)".to_owned();
     }
     parts.join(", ")
+}
+
+/// What a distinguished name consists of, the most particular first (RFC 4514 section 2.1), each with what it is: a
+/// short name such as `CN`, or an object identifier.
+pub fn attributes(name: &X509NameRef) -> Vec<(String, &Asn1StringRef)> {
+    let mut attributes: Vec<_> = name
+        .entries()
+        .map(|entry| {
+            let object = entry.object();
+            let kind = match object.nid().short_name() {
+                Ok(short) if object.nid() != Nid::UNDEF => short.to_owned(),
+                _ => object.to_string(),
+            };
+            (kind, entry.data())
+        })
+        .collect();
+    attributes.reverse();
+    attributes
 }
 
 /// The common name, if there is one.
@@ -147,19 +167,7 @@ pub fn quoted_text(text: &str) -> String {
 
 /// `text` as it may appear in a message: on one line, not endless, without control characters.
 pub fn shown(text: &str) -> String {
-    let mut out = String::new();
-    for (count, c) in text.chars().enumerate() {
-        if count == SHOWN {
-            out.push('…');
-            break;
-        }
-        if c.is_control() {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    on_one_line(text, SHOWN)
 }
 
 /// Names, one after the other.

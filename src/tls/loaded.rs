@@ -1,0 +1,171 @@
+//! What the files of a listener's TLS hold, read as a whole: what can be used, and what can't.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use openssl::ssl::SslContext;
+
+use super::certificate::{self, Finding};
+use super::client_auth::ClientAuthority;
+use super::context::{self, AlpnChallenges, Parts};
+use super::names::Names;
+use super::ticket_keys::{self, TicketKey, TicketKeys};
+use super::trouble::Trouble;
+use super::watch::Watched;
+use crate::config::model::{self, CertificateSource};
+
+/// What the files of a listener hold: made by [`load`], put in service by a [`Terminator`](super::Terminator).
+pub struct Loaded {
+    pub(super) settings: model::Tls,
+    /// Certificates of whatever obtains them; they may not be there yet.
+    pub(super) awaited: Vec<CertificateSource>,
+    pub(super) certificates: Vec<(CertificateSource, Arc<certificate::Loaded>)>,
+    clients: Option<ClientAuthority>,
+    pub(super) ticket_keys: Option<Vec<TicketKey>>,
+    pub(super) watched: Watched,
+    /// What can't be used now, though there is something older to use instead.
+    pub(super) broken: Vec<Trouble>,
+}
+
+impl Loaded {
+    /// What there is to say of the certificates, each with where that one is configured.
+    pub fn findings(&self) -> impl Iterator<Item = (&CertificateSource, &Finding)> {
+        self.certificates
+            .iter()
+            .flat_map(|(source, loaded)| loaded.findings.iter().map(move |found| (source, found)))
+    }
+}
+
+/// Reads everything that a listener's TLS names. `awaited` are certificates that may not be there yet.
+///
+/// # Errors
+///
+/// Everything that it can't be served with.
+pub fn load(
+    settings: &model::Tls,
+    awaited: &[CertificateSource],
+    now: SystemTime,
+) -> Result<Loaded, Vec<Trouble>> {
+    let loaded = assemble(settings, awaited, None, now);
+    if loaded.broken.is_empty() {
+        // The rest is OpenSSL's to judge.
+        match loaded.context(TicketKeys::random(Instant::now()), None) {
+            Ok(_) => Ok(loaded),
+            Err(trouble) => Err(vec![trouble]),
+        }
+    } else {
+        Err(loaded.broken)
+    }
+}
+
+/// As [`load`], with what `before` holds in the place of what can't be used.
+pub(super) fn assemble(
+    settings: &model::Tls,
+    awaited: &[CertificateSource],
+    mut before: Option<&mut Loaded>,
+    now: SystemTime,
+) -> Loaded {
+    // Before anything is read: what changes meanwhile is a change.
+    let watched = Watched::new(files(settings, awaited));
+    let mut broken = Vec::new();
+    let mut certificates = Vec::new();
+    for (index, source) in settings.certificates.iter().chain(awaited).enumerate() {
+        let is_awaited = index >= settings.certificates.len();
+        if is_awaited && !source.cert.exists() {
+            continue;
+        }
+        let older = before.as_ref().and_then(|before| {
+            let (_, older) = before.certificates.iter().find(|(of, _)| of == source)?;
+            Some(Arc::clone(older))
+        });
+        match certificate::load(source, now) {
+            Ok(loaded) => certificates.push((source.clone(), Arc::new(loaded))),
+            // Whoever obtains it will do so once more.
+            Err(findings) if is_awaited && before.is_none() => {
+                for found in &findings {
+                    tracing::warn!(cert = %source.cert.display(), "{found}");
+                }
+            }
+            Err(findings) => {
+                let index = index.to_string();
+                let path: &[&str] = if is_awaited {
+                    &["acme"]
+                } else {
+                    &["certificates", &index]
+                };
+                broken.extend(
+                    findings
+                        .iter()
+                        .map(|found| Trouble::at(path, found.to_string())),
+                );
+                certificates.extend(older.map(|older| (source.clone(), older)));
+            }
+        }
+    }
+    let mut clients = None;
+    if let Some(settings) = &settings.client_auth {
+        match ClientAuthority::load(settings) {
+            Ok(loaded) => clients = Some(loaded),
+            Err(trouble) => {
+                broken.push(trouble);
+                clients = before.as_mut().and_then(|before| before.clients.take());
+            }
+        }
+    }
+    let mut keys = None;
+    if let Some(path) = &settings.session_ticket_key_file {
+        match ticket_keys::read(path) {
+            Ok(read) => keys = Some(read),
+            Err(wrong) => {
+                broken.push(Trouble::at(&["session_ticket_key_file"], wrong));
+                keys = before.as_mut().and_then(|before| before.ticket_keys.take());
+            }
+        }
+    }
+    Loaded {
+        settings: settings.clone(),
+        awaited: awaited.to_vec(),
+        certificates,
+        clients,
+        ticket_keys: keys,
+        watched,
+        broken,
+    }
+}
+
+fn files(settings: &model::Tls, awaited: &[CertificateSource]) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for source in settings.certificates.iter().chain(awaited) {
+        files.push(source.cert.clone());
+        files.extend(source.key.clone());
+        files.extend(source.password_file.clone());
+    }
+    if let Some(clients) = &settings.client_auth {
+        files.push(clients.ca.clone());
+        files.extend(clients.crl.clone());
+    }
+    files.extend(settings.session_ticket_key_file.clone());
+    files
+}
+
+impl Loaded {
+    pub(super) fn context(
+        &self,
+        ticket_keys: Arc<TicketKeys>,
+        challenges: Option<Arc<dyn AlpnChallenges>>,
+    ) -> Result<SslContext, Trouble> {
+        let certificates: Vec<_> = self
+            .certificates
+            .iter()
+            .map(|(_, loaded)| Arc::clone(loaded))
+            .collect();
+        context::build(Parts {
+            settings: &self.settings,
+            names: Names::new(&certificates),
+            clients: self.clients.as_ref(),
+            ticket_keys,
+            challenges,
+        })
+    }
+}
