@@ -158,25 +158,18 @@ impl ProxyHttp for Edge {
         if let Some(target) = &site.target {
             context.binding = Binding::read(target, &view, time.into()).await;
         }
+        let target = site.target.as_ref();
+        let to_http2 = target.is_some_and(|target| target.link.http2());
         if session.req_header().version == Version::HTTP_10 {
             // HTTP/1.0 knows no interim responses and can't ask for one (RFC 9110 sections 10.1.1, 15.2).
             session.req_header_mut().remove_header(&header::EXPECT);
             session.as_downstream_mut().set_ignore_info_resp(true);
-            if site
-                .target
-                .as_ref()
-                .is_some_and(|target| target.link.http2())
-            {
+            if to_http2 {
                 session.downstream_modules_ctx = unchunked::modules();
             }
         }
         let request = &session.req_header().headers;
-        if options::wants_websocket(request)
-            && site
-                .target
-                .as_ref()
-                .is_some_and(|target| target.link.http2())
-        {
+        if to_http2 && options::wants_websocket(request) {
             return Err(fail(context, Failure::NoUpgrade));
         }
         if let Some(lines) = options::without_protected(request) {
