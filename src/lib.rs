@@ -3,9 +3,10 @@
 //! The library behind the `equipoise` binary. Imports point one way:
 //!
 //! ```text
-//! main -> cli -> server -> { http, tcp, listen, health, admin }
-//! { http, tcp } -> { dispatch, client_address, listen, upstream } ; health -> upstream
-//! dispatch -> { persistence, pool } ; health -> pool -> { balance, observe } -> config
+//! main -> cli -> server -> { http, tcp, listen, health, acme, admin }
+//! { http, tcp } -> { dispatch, client_address, listen } ; dispatch -> { persistence, pool }
+//! { http, tcp, dispatch, health } -> upstream -> { pool, tls } ; http -> acme -> tls
+//! pool -> { balance, observe } -> config
 //! ```
 //!
 //! Only `server`, `http`, `listen`, `health` and `upstream` import Pingora; everything else can be tested without
