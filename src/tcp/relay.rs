@@ -257,4 +257,4 @@ fn give_scratch_back(scratch: Vec<u8>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_openssl::SslStream;
 
 use super::relay::Meter;
+use super::relay::tests::speak;
 use super::wire::{ServerWire, Wire};
 use super::*;
 use crate::config::model;
@@ -151,34 +152,13 @@ async fn a_lot_goes_both_ways_through_tls() {
         let (to_server, server) = sockets().await;
         let end = relayed(ours, to_server);
         let lot: Vec<u8> = (0..5_000_000u32).map(|n| (n % 251) as u8).collect();
-        let talk = |stream| talk(stream, lot.clone());
-        let (a, b) = tokio::join!(talk(client), async {
-            self::talk(server, lot.clone()).await
-        });
+        let (a, b) = tokio::join!(
+            speak(client, vec![lot.clone()], 10_000),
+            speak(server, vec![lot.clone()], 10_000),
+        );
         assert!(a == lot && b == lot, "{version:?}");
         assert_eq!(end.await.unwrap(), End::Complete);
     }
-}
-
-/// Sends all of it, ends, and reads to the end, slower than it could.
-async fn talk<S: tokio::io::AsyncRead + tokio::io::AsyncWrite>(stream: S, lot: Vec<u8>) -> Vec<u8> {
-    let (mut reader, mut writer) = tokio::io::split(stream);
-    let send = async {
-        writer.write_all(&lot).await.unwrap();
-        writer.shutdown().await.unwrap();
-    };
-    let fetch = async {
-        let mut all = Vec::new();
-        let mut buf = vec![0; 10_000];
-        loop {
-            match reader.read(&mut buf).await.unwrap() {
-                0 => return all,
-                count => all.extend_from_slice(&buf[..count]),
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::join!(send, fetch).1
 }
 
 /// What is held for each of many thousands of connections, in bytes.

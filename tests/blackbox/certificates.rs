@@ -17,6 +17,14 @@ use std::process::{Command, Stdio};
 use crate::common::equipoise::BINARY;
 use crate::common::*;
 
+/// A site as `site.pem` and `site.key`.
+pub fn site(pki: &Pki) -> Issued {
+    let site = pki.leaf(&["lb.example.com"]);
+    pki.write("site.pem", site.chain_pem());
+    pki.write("site.key", site.key_pem());
+    site
+}
+
 /// Runs a script in the directory of the PKI, with the binary under test in the PATH. It has to succeed.
 #[track_caller]
 pub fn sh(pki: &Pki, script: &str) -> String {

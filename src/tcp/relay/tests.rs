@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
 
@@ -39,7 +39,11 @@ const PATIENT: model::Tcp = model::Tcp {
 };
 
 /// What one end does: sends these pieces, ends its side, and reads the other's to its end.
-async fn speak(mut end: DuplexStream, pieces: Vec<Vec<u8>>, read_at_once: usize) -> Vec<u8> {
+pub async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
+    mut end: S,
+    pieces: Vec<Vec<u8>>,
+    read_at_once: usize,
+) -> Vec<u8> {
     let (mut reader, mut writer) = tokio::io::split(&mut end);
     let send = async {
         for piece in &pieces {

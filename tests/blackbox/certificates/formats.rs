@@ -41,6 +41,14 @@ fn lay_out(pki: &Pki, site: &Issued) {
     pki.write("pw", "secret\n");
 }
 
+/// That these files are taken as the site's key.
+#[track_caller]
+fn keys_are_taken(pki: &Pki, site: &Issued, keys: &[&str], options: &str) {
+    for key in keys {
+        is_taken(pki, site, "chain", &format!("--key {key} {options}"));
+    }
+}
+
 #[test]
 fn rsa_keys_in_every_form() {
     let pki = Pki::new();
@@ -59,25 +67,21 @@ fn rsa_keys_in_every_form() {
          openssl pkcs8 -topk8 -in key -passout pass:secret -v1 PBE-MD5-DES -provider legacy -provider default -out pkcs8-des
          openssl pkcs8 -topk8 -in key -passout pass:secret -v1 PBE-SHA1-RC2-40 -provider legacy -provider default -out pkcs8-rc2",
     );
-    for key in ["key", "pkcs1", "pkcs1-der", "pkcs8-der"] {
-        is_taken(&pki, &site, "chain", &format!("--key {key}"));
-    }
-    for key in [
-        "pkcs1-aes",
-        "pkcs1-des3",
-        "pkcs8-aes",
-        "pkcs8-aes-der",
-        "pkcs8-3des",
-        "pkcs8-des",
-        "pkcs8-rc2",
-    ] {
-        is_taken(
-            &pki,
-            &site,
-            "chain",
-            &format!("--key {key} --password-file pw"),
-        );
-    }
+    keys_are_taken(&pki, &site, &["key", "pkcs1", "pkcs1-der", "pkcs8-der"], "");
+    keys_are_taken(
+        &pki,
+        &site,
+        &[
+            "pkcs1-aes",
+            "pkcs1-des3",
+            "pkcs8-aes",
+            "pkcs8-aes-der",
+            "pkcs8-3des",
+            "pkcs8-des",
+            "pkcs8-rc2",
+        ],
+        "--password-file pw",
+    );
 }
 
 #[test]
@@ -94,17 +98,18 @@ fn ecdsa_keys_in_every_form() {
          openssl pkcs8 -topk8 -in key -nocrypt -outform DER -out pkcs8-der
          openssl pkcs8 -topk8 -in key -passout pass:secret -outform DER -out pkcs8-aes-der",
     );
-    for key in ["sec1", "sec1-der", "parameters", "pkcs8-der"] {
-        is_taken(&pki, &site, "chain", &format!("--key {key}"));
-    }
-    for key in ["sec1-aes", "pkcs8-aes-der"] {
-        is_taken(
-            &pki,
-            &site,
-            "chain",
-            &format!("--key {key} --password-file pw"),
-        );
-    }
+    keys_are_taken(
+        &pki,
+        &site,
+        &["sec1", "sec1-der", "parameters", "pkcs8-der"],
+        "",
+    );
+    keys_are_taken(
+        &pki,
+        &site,
+        &["sec1-aes", "pkcs8-aes-der"],
+        "--password-file pw",
+    );
 }
 
 #[test]

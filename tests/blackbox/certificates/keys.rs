@@ -1,14 +1,7 @@
 //! Keys that don't fit, and keys that stay closed.
 
-use super::{cert, is_good, problem, problems, sh, sh_with_input};
+use super::{cert, is_good, problem, problems, sh, sh_with_input, site};
 use crate::common::*;
-
-fn site(pki: &Pki) -> Issued {
-    let site = pki.leaf(&["lb.example.com"]);
-    pki.write("site.pem", site.chain_pem());
-    pki.write("site.key", site.key_pem());
-    site
-}
 
 #[test]
 fn a_key_of_another_certificate() {

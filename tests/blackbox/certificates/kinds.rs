@@ -1,14 +1,7 @@
 //! Files that are something else than they are taken for.
 
-use super::{cert, is_good, is_mended, problem, sh, sh_with_input};
+use super::{cert, is_good, is_mended, problem, sh, sh_with_input, site};
 use crate::common::*;
-
-fn site(pki: &Pki) -> Issued {
-    let site = pki.leaf(&["lb.example.com"]);
-    pki.write("site.pem", site.chain_pem());
-    pki.write("site.key", site.key_pem());
-    site
-}
 
 #[test]
 fn something_else_where_a_certificate_is_wanted() {

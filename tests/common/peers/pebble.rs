@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::process::{Peer, Ready, program, run};
+use super::process::{Peer, Ready, program, run, self_signed};
 use crate::common::temp::{ReservedPort, TempDir};
 use crate::common::wait::SOON;
 
@@ -75,7 +75,7 @@ impl Authority {
     #[track_caller]
     pub fn start(self) -> Pebble {
         let dir = TempDir::new("pebble");
-        certificate(&dir);
+        self_signed(&dir);
         let (port, management) = (ReservedPort::new(), ReservedPort::new());
         let names = Names::start();
         let mut settings = serde_json::json!({
@@ -159,34 +159,6 @@ impl Pebble {
             .filter(|line| line.contains(with))
             .count()
     }
-}
-
-/// A certificate for the server itself.
-#[track_caller]
-fn certificate(dir: &TempDir) {
-    let path = |name: &str| dir.path().join(name).display().to_string();
-    run(
-        "openssl",
-        &[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-            "-days",
-            "2",
-            "-keyout",
-            &path("key.pem"),
-            "-out",
-            &path("cert.pem"),
-        ],
-    );
 }
 
 /// A DNS server that knows one address and gives it to everybody.

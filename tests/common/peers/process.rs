@@ -188,6 +188,36 @@ pub fn run(program: &str, args: &[&str]) -> String {
     text
 }
 
+/// A certificate that has signed itself, for a server on this machine, and its key.
+#[track_caller]
+pub fn self_signed(dir: &TempDir) -> (String, String) {
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    run(
+        "openssl",
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-days",
+            "2",
+            "-keyout",
+            &key,
+            "-out",
+            &cert,
+        ],
+    );
+    (cert, key)
+}
+
 /// Debian keeps servers where only root's PATH looks.
 pub fn program(name: &str) -> String {
     ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]

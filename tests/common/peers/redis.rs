@@ -4,7 +4,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use super::process::{Peer, Ready, program, run};
+use super::process::{Peer, Ready, program, run, self_signed};
 use crate::common::temp::{ReservedPort, TempDir};
 use crate::common::wait::SOON;
 
@@ -40,28 +40,7 @@ impl Redis {
     #[track_caller]
     pub fn with_tls() -> Self {
         let dir = TempDir::new("redis-tls");
-        let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
-        let (cert, key) = (cert.display().to_string(), key.display().to_string());
-        run(
-            "openssl",
-            &[
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-subj",
-                "/CN=localhost",
-                "-days",
-                "2",
-                "-keyout",
-                &key,
-                "-out",
-                &cert,
-            ],
-        );
+        let (cert, key) = self_signed(&dir);
         let port = ReservedPort::new();
         let config = format!(
             "tls-port {}\ntls-cert-file {cert}\ntls-key-file {key}\ntls-auth-clients no",
