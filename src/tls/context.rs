@@ -176,7 +176,7 @@ fn serve(
         if is_validation(ssl) {
             let shown = ssl
                 .servername(NameType::HOST_NAME)
-                .and_then(|name| challenges.as_ref()?.certificate(&name.to_ascii_lowercase()))
+                .and_then(|name| challenges.as_ref()?.certificate(name))
                 .is_some_and(|(certificate, key)| {
                     ssl.set_certificate(&certificate).is_ok() && ssl.set_private_key(&key).is_ok()
                 });
