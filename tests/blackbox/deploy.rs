@@ -134,7 +134,8 @@ fn every_query_of_the_dashboard_is_promql() {
 #[test]
 fn every_metric_label_and_value_that_is_asked_for_exists() {
     let (pki, origin) = (Pki::new(), Origin::start("a"));
-    let site = pki.leaf(&["lb.example.com"]);
+    // With the names that the rules' tests are about.
+    let site = pki.leaf(&["lb.example.com", "old.example.com", "new.example.com"]);
     let lb = Setup::of([&origin])
         .listener(&format!(
             "protocol: https\ntls: {{certificates: [{{cert: {}, key: {}}}]}}",
