@@ -341,7 +341,8 @@ pub(super) fn is_target(target: &[u8]) -> bool {
     target.iter().all(plain) || (!target.contains(&b'#') && http::Uri::try_from(target).is_ok())
 }
 
-fn absolute_authority(target: &[u8]) -> Option<&[u8]> {
+/// The authority of a target in absolute form (RFC 9112 section 3.2.2); `None` for the other forms.
+pub(super) fn absolute_authority(target: &[u8]) -> Option<&[u8]> {
     let at = target.iter().position(|byte| *byte == b':')?;
     let (scheme, rest) = target.split_at(at);
     if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {

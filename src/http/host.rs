@@ -1,13 +1,15 @@
 //! The host that a request is for.
 
-use http::request::Parts;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderValue, header};
 
-/// Host and port as the client wrote them: of the target, if it names one (RFC 9112 section 3.2.2, RFC 9113 section
-/// 8.3.1), else of the Host field.
-pub fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
-    match uri.authority() {
-        Some(authority) => Some(authority.as_str()),
+use super::head::absolute_authority;
+use crate::config::model::ServerAddress;
+
+/// Host and port as the client wrote them: of the target, if it names one (RFC 9112 section 3.2.2), else of the Host
+/// field.
+pub fn authority<'a>(target: &'a [u8], headers: &'a HeaderMap) -> Option<&'a str> {
+    match absolute_authority(target) {
+        Some(authority) => str::from_utf8(authority).ok(),
         None => headers.get(header::HOST)?.to_str().ok(),
     }
 }
@@ -21,9 +23,19 @@ pub fn without_port(authority: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }
 
+/// The Host for a server whose client has named none, as HTTP/1.0 allows and HTTP/1.1 doesn't (RFC 9112 section 3.2): the
+/// server's own address, as nginx has it.
+pub fn of_server(address: &ServerAddress) -> HeaderValue {
+    let text = match address {
+        ServerAddress::Unix(_) => return HeaderValue::from_static("localhost"),
+        other => other.to_string(),
+    };
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("localhost"))
+}
+
 /// Whether a request is for the host that TLS was set up for.
-pub fn agrees(sni: Option<&str>, request: &Parts) -> bool {
-    match (sni, authority(&request.uri, &request.headers)) {
+pub fn agrees(sni: Option<&str>, target: &[u8], headers: &HeaderMap) -> bool {
+    match (sni, authority(target, headers)) {
         (Some(sni), Some(authority)) => without_port(authority).eq_ignore_ascii_case(sni),
         _ => false,
     }
@@ -49,23 +61,28 @@ mod tests {
 
     #[test]
     fn case_does_not_matter_and_the_targets_host_counts_first() {
-        let request = |uri: &str, host: Option<&str>| {
-            let mut request = http::Request::builder().uri(uri);
-            if let Some(host) = host {
-                request = request.header("host", host);
-            }
-            request.body(()).unwrap().into_parts().0
+        let agrees = |sni, target: &str, host: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.extend(host.map(|host| (header::HOST, host.parse().unwrap())));
+            super::agrees(sni, target.as_bytes(), &headers)
         };
-        assert!(agrees(
-            Some("a.example"),
-            &request("/", Some("A.example:443"))
-        ));
-        assert!(!agrees(Some("a.example"), &request("/", Some("b.example"))));
-        assert!(!agrees(None, &request("/", Some("b.example"))));
-        assert!(!agrees(Some("a.example"), &request("/", None)));
-        assert!(agrees(
-            Some("a.example"),
-            &request("http://a.example/x", Some("b.example"))
-        ));
+        let sni = Some("a.example");
+        assert!(agrees(sni, "/", Some("A.example:443")));
+        assert!(!agrees(sni, "/", Some("b.example")));
+        assert!(!agrees(None, "/", Some("b.example")));
+        assert!(!agrees(sni, "/", None));
+        assert!(agrees(sni, "http://a.example/x", Some("b.example")));
+        assert!(agrees(sni, "https://a.example:1?x", None));
+        assert!(!agrees(sni, "/http://a.example/", Some("b.example")));
+    }
+
+    #[test]
+    fn a_server_without_a_host_of_its_own_has_one_nevertheless() {
+        let name = ServerAddress::Name("app.internal".into(), 8080);
+        assert_eq!(of_server(&name), "app.internal:8080");
+        assert_eq!(
+            of_server(&ServerAddress::Unix("/run/a".into())),
+            "localhost"
+        );
     }
 }

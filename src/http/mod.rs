@@ -112,8 +112,8 @@ impl ProxyHttp for Edge {
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
         if context.origin.is_none() {
             // HTTP/2 has no connection of its own to hand it over with.
-            let extensions = std::mem::take(session.req_header_mut().extensions_mut());
-            context.origin = extensions.get::<Origin>().cloned().map(Box::new);
+            let extensions = session.req_header_mut().extensions_mut();
+            context.origin = extensions.remove::<Origin>().map(Box::new);
         }
         let Some(origin) = &context.origin else {
             return Err(fail(context, Failure::Internal));
@@ -136,13 +136,18 @@ impl ProxyHttp for Edge {
         context.client = Some(client);
         let tls = origin.connection.tls.as_ref();
         if let Some(tls) = tls.filter(|tls| tls.strict_sni)
-            && !host::agrees(tls.sni.as_deref(), session.req_header())
+            && !host::agrees(
+                tls.sni.as_deref(),
+                session.req_header().raw_path(),
+                &session.req_header().headers,
+            )
         {
             return Err(fail(context, Failure::Misdirected));
         }
         if let Some(port) = site.redirect_https {
             let request = session.req_header();
-            let Some(location) = redirect::location(request, request.raw_path(), port) else {
+            let Some(location) = redirect::location(request.raw_path(), &request.headers, port)
+            else {
                 return Err(fail(context, Failure::BadRequest));
             };
             send_on(session, context, location).await?;
@@ -291,6 +296,13 @@ impl ProxyHttp for Edge {
         };
         let site = &origin.site;
         let tls = origin.connection.tls.as_ref();
+        if !request.headers.contains_key(header::HOST)
+            && head::absolute_authority(request.raw_path()).is_none()
+            && let Some(lease) = &context.upstream.lease
+        {
+            let host = host::of_server(lease.server().configured_address());
+            request.insert_header(header::HOST, host)?;
+        }
         let mut fields = headers::Request(request);
         client_certificate::forward(&mut fields, tls);
         if let Some(affinity) = site

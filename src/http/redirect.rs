@@ -1,13 +1,13 @@
 //! From http to https: same host, same path, another scheme.
 
-use http::HeaderValue;
-use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 
+use super::head::absolute_authority;
 use super::host::{authority, without_port};
 
 /// Where a request is sent on to; `None` if it says no host that could be asked.
-pub fn location(request: &Parts, target: &[u8], port: u16) -> Option<HeaderValue> {
-    let host = without_port(authority(&request.uri, &request.headers)?);
+pub fn location(target: &[u8], headers: &HeaderMap, port: u16) -> Option<HeaderValue> {
+    let host = without_port(authority(target, headers)?);
     if host.is_empty() {
         return None;
     }
@@ -17,15 +17,20 @@ pub fn location(request: &Parts, target: &[u8], port: u16) -> Option<HeaderValue
     if port != 443 {
         location.extend_from_slice(format!(":{port}").as_bytes());
     }
-    match target {
-        [b'/', ..] => location.extend_from_slice(target),
-        // An absolute target (RFC 9112 section 3.2.2), or the asterisk, which is for the server as a whole.
-        _ => match request.uri.path_and_query() {
-            Some(path) if path.as_str().starts_with('/') => {
-                location.extend_from_slice(path.as_str().as_bytes());
-            }
-            _ => location.push(b'/'),
-        },
+    let path = match absolute_authority(target) {
+        // What follows the authority, which is a part of the target.
+        Some(authority) => {
+            let start = target.windows(3).position(|window| window == b"://")?;
+            target.get(start + 3 + authority.len()..)?
+        }
+        None => target,
+    };
+    if path.first() != Some(&b'/') {
+        location.push(b'/');
+    }
+    // The asterisk is for the server as a whole, and no path.
+    if path != b"*" {
+        location.extend_from_slice(path);
     }
     HeaderValue::from_bytes(&location).ok()
 }
@@ -34,13 +39,10 @@ pub fn location(request: &Parts, target: &[u8], port: u16) -> Option<HeaderValue
 mod tests {
     use super::*;
 
-    fn to(uri: &str, host: Option<&str>, port: u16) -> Option<String> {
-        let mut request = http::Request::builder().uri(uri);
-        if let Some(host) = host {
-            request = request.header("host", host);
-        }
-        let parts = request.body(()).unwrap().into_parts().0;
-        let location = location(&parts, uri.as_bytes(), port)?;
+    fn to(target: &str, host: Option<&str>, port: u16) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.extend(host.map(|host| (http::header::HOST, host.parse().unwrap())));
+        let location = location(target.as_bytes(), &headers, port)?;
         Some(location.to_str().unwrap().to_owned())
     }
 

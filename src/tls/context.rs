@@ -30,6 +30,9 @@ const SESSIONS_OF_ANYBODY: &[u8] = b"equipoise";
 /// RFC 8737 section 6.2.
 const ACME_TLS: &[u8] = b"acme-tls/1";
 
+/// HTTP/1.0 as a list of one.
+const HTTP_10: &[u8] = b"\x08http/1.0";
+
 /// Answers to an ACME authority that validates a name over TLS (RFC 8737).
 pub trait AlpnChallenges: Send + Sync {
     /// The certificate that proves that `name` is ours, if somebody is to be shown that now.
@@ -135,6 +138,7 @@ fn offer(context: &mut SslContextBuilder, settings: &model::Tls) {
         offered.extend(u8::try_from(protocol.len()));
         offered.extend_from_slice(protocol);
     }
+    let speaks_http1 = settings.alpn.contains(&model::Alpn::Http11);
     context.set_alpn_select_callback(move |ssl, theirs| {
         if is_validation(ssl) {
             return theirs.get(1..).ok_or(AlpnError::ALERT_FATAL);
@@ -142,7 +146,10 @@ fn offer(context: &mut SslContextBuilder, settings: &model::Tls) {
         if offered.is_empty() {
             return Err(AlpnError::NOACK);
         }
-        let ours = select_next_proto(&offered, theirs).ok_or(AlpnError::ALERT_FATAL)?;
+        let ours = select_next_proto(&offered, theirs)
+            // Who offers the older version alone is served by the newer, as nginx has it.
+            .or_else(|| speaks_http1.then(|| select_next_proto(HTTP_10, theirs))?)
+            .ok_or(AlpnError::ALERT_FATAL)?;
         // What is given back must live as long as the handshake, so it is the client's copy.
         theirs
             .windows(ours.len())

@@ -134,7 +134,8 @@ fn every_query_of_the_dashboard_is_promql() {
 #[test]
 fn every_metric_label_and_value_that_is_asked_for_exists() {
     let (pki, origin) = (Pki::new(), Origin::start("a"));
-    let site = pki.leaf(&["lb.example.com"]);
+    // With the names that the rules' tests are about.
+    let site = pki.leaf(&["lb.example.com", "old.example.com", "new.example.com"]);
     let lb = Setup::of([&origin])
         .listener(&format!(
             "protocol: https\ntls: {{certificates: [{{cert: {}, key: {}}}]}}",
@@ -162,8 +163,10 @@ fn every_metric_label_and_value_that_is_asked_for_exists() {
         "docs/balancing.md",
         "docs/client-address.md",
         "docs/configuration.md",
+        "docs/lets-encrypt.md",
         "docs/observability.md",
         "docs/sessions.md",
+        "docs/tcp.md",
         "docs/tls.md",
     ] {
         let text = fs::read_to_string(root().join(name)).unwrap();

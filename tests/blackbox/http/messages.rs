@@ -142,6 +142,18 @@ fn expect_100_continue() {
 }
 
 #[test]
+fn a_client_that_names_no_host_does_not_make_an_invalid_request_of_ours() {
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin]).start();
+    answer_and_close(lb.web(), b"GET /old HTTP/1.0\r\n\r\n");
+    let request = origin.last_request();
+    let address = origin.address().to_string();
+    assert_eq!(request.headers_of("Host"), [address.as_str()]);
+    answer_and_close(lb.web(), b"GET http://named.example/old HTTP/1.0\r\n\r\n");
+    assert_eq!(origin.last_request().headers_of("Host"), ["named.example"]);
+}
+
+#[test]
 fn http_1_0_clients_are_served() {
     let (origin, lb) = one();
     let response = answer_and_close(lb.web(), b"GET /old HTTP/1.0\r\n\r\n");

@@ -122,6 +122,11 @@ fn alpn_offers_what_is_configured() {
     assert_eq!(agreed(&lb, &["http/1.1", "h2"]), some("h2"), "ours counts");
     assert_eq!(agreed(&lb, &["http/1.1"]), some("http/1.1"));
     assert_eq!(agreed(&lb, &[]), Some(None));
+    assert_eq!(
+        agreed(&lb, &["http/1.0"]),
+        some("http/1.0"),
+        "as curl -0 has it"
+    );
     assert_eq!(agreed(&lb, &["smtp"]), None, "nothing in common: refused");
     let lb = usual(&pki, &origin, "alpn: [http/1.1]");
     assert_eq!(agreed(&lb, &["h2", "http/1.1"]), some("http/1.1"));
