@@ -419,7 +419,7 @@ fn framing(version: Version, fields: &Fields<'_>) -> Result<Framing, &'static st
 }
 
 /// `tchar` of RFC 9110 section 5.6.2.
-fn is_tchar(byte: u8) -> bool {
+pub fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

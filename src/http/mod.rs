@@ -56,7 +56,7 @@ use answer::{answer, gone, send_on};
 use context::{Context, Origin};
 use failure::{Failure, Verdict};
 use request_id::RequestId;
-use retry::{fail, judge, prepare_retry};
+use retry::{fail, has_answer, judge, prepare_retry};
 pub use site::{HttpListener, Site};
 
 /// How long the rest of a request is still read that was answered before its end.
@@ -549,12 +549,11 @@ impl ProxyHttp for Edge {
         };
         context.failure = Some(failure);
         tracing::debug!(%error, ?failure, "request failed");
-        let status = failure
-            .status()
-            .filter(|_| session.response_written().is_none());
+        let answered = has_answer(session.as_downstream());
+        let status = failure.status().filter(|_| !answered);
         if failure != Failure::ClientGone
             && session.req_header().version == Version::HTTP_10
-            && session.response_written().is_some()
+            && answered
             && let Some(stream) = trouble::client_stream(session.as_downstream())
         {
             // Its response ends with its connection, so a plain close would make it look complete.

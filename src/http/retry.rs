@@ -1,6 +1,8 @@
 //! Trying again: Pingora's errors and sessions on one side, the verdicts of [`failure`] on the other.
 
+use http::StatusCode;
 use pingora::Error;
+use pingora::protocols::http::ServerSession;
 use pingora_proxy::Session;
 
 use super::context::Context;
@@ -28,12 +30,18 @@ pub fn judge(session: &Session, context: &Context, failure: Failure, reused: boo
         tried: context.upstream.attempts - context.upstream.stale_retries,
         stale_retries: context.upstream.stale_retries,
         reused_connection: reused,
-        response_begun: downstream
-            .response_written()
-            .is_some_and(|response| !response.status.is_informational()),
+        response_begun: has_answer(downstream),
         body_replayable: !downstream.retry_buffer_truncated(),
     };
     failure::judge(failure, &attempt, &target.pool.settings().retries)
+}
+
+/// Whether the client has been answered, at least in part. An interim response is no answer; a switch to another protocol
+/// is one.
+pub fn has_answer(session: &ServerSession) -> bool {
+    session.response_written().is_some_and(|response| {
+        !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS
+    })
 }
 
 /// Makes Pingora try again, or not, as the verdict says.

@@ -42,6 +42,12 @@ impl RawOrigin {
             .start()
     }
 
+    /// How many connections there are that nobody has accepted.
+    pub fn connections_waiting(&self) -> usize {
+        self.0.set_nonblocking(true).unwrap();
+        std::iter::from_fn(|| self.0.accept().ok()).count()
+    }
+
     #[track_caller]
     pub fn accept(&self) -> RawServer {
         let (stream, _) = self.0.accept().unwrap();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::one;
 use crate::common::*;
+use crate::http2::RawOrigin;
 
 #[test]
 fn statuses_of_broken_servers() {
@@ -181,4 +182,59 @@ fn the_server_gets_the_request_id_of_the_log() {
         let line = lb.wait_logged(|l| l["path"] == **path);
         assert_eq!(line["request_id"], **id);
     }
+}
+
+/// A 100 or 103 is no answer: a failure after it is told as one without it.
+#[test]
+fn a_failure_after_an_interim_response_is_answered() {
+    let raw = RawOrigin::new();
+    let lb = raw.behind("http: {body_timeout: 1s}");
+    for (sent, status) in [("body", 502), ("bo", 408)] {
+        let mut client = lb.client();
+        client
+            .send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+            .unwrap();
+        let mut server = raw.accept();
+        server.until("\r\n\r\n");
+        server.send("HTTP/1.1 100 Continue\r\n\r\n");
+        assert_eq!(client.read_head().unwrap().status, 100);
+        client.send(sent).unwrap();
+        server.until(sent);
+        if status == 502 {
+            drop(server);
+        }
+        let response = client.read_response(false).unwrap();
+        assert_eq!(response.status, status);
+        lb.wait_logged(|line| line["status"] == status);
+        lb.wait_idle_servers();
+    }
+}
+
+#[test]
+fn a_switch_of_protocols_is_an_answer() {
+    let (raw, other) = (RawOrigin::new(), RawOrigin::new());
+    let lb = Setup::new()
+        .server_at("raw", &raw.address().to_string(), "")
+        .server_at("other", &other.address().to_string(), "backup: true")
+        .pool("health_check: null")
+        .start();
+    let mut client = lb.client();
+    client
+        .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .unwrap();
+    let mut server = raw.accept();
+    server.until("\r\n\r\n");
+    server.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello");
+    assert_eq!(client.read_head().unwrap().status, 101);
+    assert_eq!(client.take(5).unwrap(), b"hello");
+    drop(client.send("ping"));
+    server.until("ping");
+    socket2::SockRef::from(&server.stream)
+        .set_linger(Some(std::time::Duration::ZERO))
+        .unwrap();
+    drop(server);
+    assert!(client.is_closed_by_peer());
+    let line = lb.wait_logged(|line| line["status"] == 101);
+    assert_eq!(line["attempts"], 1, "{line}");
+    assert_eq!(other.connections_waiting(), 0);
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{RawOrigin, memory, one};
 use crate::common::h2::{
-    DATA, END_STREAM, Frames, H2, NO_ERROR, Outcome, RST_STREAM, SETTINGS, WINDOW_UPDATE, push,
-    request,
+    DATA, END_STREAM, Frames, H2, HEADERS, NO_ERROR, Outcome, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    push, request,
 };
 use crate::common::*;
 
@@ -103,6 +103,42 @@ fn an_early_answer_ends_the_upload_and_nothing_else() {
     server.until("\r\n\r\n");
     server.send(OK);
     assert_eq!(client.outcome(3), Outcome::Status(200));
+}
+
+/// Clients lose the answer over a reset that comes with it.
+#[test]
+fn an_upload_that_ends_soon_after_its_answer_is_not_reset() {
+    let raw = RawOrigin::new();
+    let lb = raw.behind("http: {max_body_size: 2000}");
+    let mut client = Frames::connect(lb.web());
+    client.headers(1, &request("POST", "/"), false).unwrap();
+    client.send(DATA, 0, 1, &[b'x'; 1000]).unwrap();
+    let mut server = raw.accept();
+    server.until("xxxx");
+    server.send("HTTP/1.1 503 Not Now\r\nContent-Length: 3\r\n\r\nno!");
+    assert_eq!(client.outcome(1), Outcome::Status(503));
+    lb.wait_idle_servers();
+    let mut fields = request("POST", "/");
+    fields.push(("content-length", "3000"));
+    client.headers(3, &fields, false).unwrap();
+    assert_eq!(client.outcome(3), Outcome::Status(413));
+    for stream in [1, 3] {
+        client.send(DATA, 0, stream, &[b'x'; 2000]).unwrap();
+        client
+            .send(DATA, END_STREAM, stream, &[b'x'; 1000])
+            .unwrap();
+    }
+    client.get(5).unwrap();
+    let mut server = raw.accept();
+    server.until("\r\n\r\n");
+    server.send(OK);
+    loop {
+        let frame = client.next().unwrap();
+        assert!(frame.kind != RST_STREAM, "{frame:?}");
+        if (frame.kind, frame.stream) == (HEADERS, 5) {
+            break;
+        }
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn malformed_requests_are_400_or_a_protocol_error_and_go_nowhere() {
         ("a relative :path", set(":path", "a")),
         ("an absolute :path", set(":path", "http://b.test/")),
         ("* for GET", set(":path", "*")),
+        ("a quotation mark in a name", with("a\"b", "x")),
         ("a space in :path", set(":path", "/a b")),
         ("CR LF in :path", set(":path", "/a\r\nX: y")),
         ("NUL in :path", set(":path", "/a\0")),

@@ -39,6 +39,27 @@ fn a_request_reaches_an_http_1_server_as_one_message() {
 }
 
 #[test]
+fn a_post_without_a_body_says_so_to_an_http_1_server() {
+    let (origin, lb) = one();
+    let client = H2::connect(lb.web());
+    for (method, length) in [
+        ("POST", Some("0")),
+        ("PUT", Some("0")),
+        ("PATCH", Some("0")),
+        ("GET", None),
+        ("DELETE", None),
+    ] {
+        assert_eq!(client.request(method, "/", &[], b"").unwrap().status, 200);
+        let seen = origin.last_request();
+        assert_eq!(
+            (&*seen.method, seen.header("content-length")),
+            (method, length)
+        );
+        assert_eq!(seen.header("transfer-encoding"), None);
+    }
+}
+
+#[test]
 fn a_host_field_in_place_of_the_authority_is_taken() {
     let (origin, lb) = one();
     let mut client = Frames::connect(lb.web());

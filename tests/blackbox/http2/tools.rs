@@ -47,6 +47,34 @@ fn curl_speaks_http_2_with_prior_knowledge() {
 }
 
 #[test]
+fn curl_gets_the_answer_to_an_upload_that_is_too_large() {
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin])
+        .listener("http: {max_body_size: 1000}")
+        .start();
+    let big = lb.dir().join("big");
+    std::fs::write(&big, vec![b'x'; 5_000_000]).unwrap();
+    let upload = [
+        "-sS",
+        "--http2-prior-knowledge",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{response_code}",
+        "-H",
+        "Expect:",
+        "-X",
+        "POST",
+        "-T",
+    ];
+    let (file, url) = (big.display().to_string(), format!("http://{}/", lb.web()));
+    // Declared, and found out on the way.
+    for more in [&[&*file, &url][..], &[&file, "-H", "Content-Length:", &url]] {
+        assert_eq!(run("curl", &[&upload[..], more].concat()), "413");
+    }
+}
+
+#[test]
 fn nghttp_finds_nothing_wrong() {
     let (_origin, lb) = one();
     let url = format!("http://{}/", lb.web());

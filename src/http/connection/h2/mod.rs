@@ -34,11 +34,13 @@ use crate::listen::ClientStream;
 use crate::observe::Termination;
 
 mod line;
+mod linger;
 mod meter;
 mod request;
 mod session;
 
 use line::{Line, Wire};
+use linger::linger;
 use meter::Fault;
 use session::Exchange;
 
@@ -294,10 +296,11 @@ impl Driver<'_> {
             self.close();
             Err((503, TOO_MANY))
         } else {
-            request::settle(&mut parts, &site.limits)
+            request::settle(&mut parts, body.is_end_stream(), &site.limits)
         };
         if let Err((status, reason)) = refusal {
             self.refuse(site, &parts, respond, (status, reason), received, time);
+            linger(body);
             self.malformed += u32::from(status == 400);
             return self.malformed < MALFORMED_REQUESTS;
         }

@@ -21,16 +21,29 @@ const MAX_METHOD: usize = 32;
 
 /// Makes one message of a request.
 ///
+/// `bodiless`: it ends with its header.
+///
 /// # Errors
 ///
 /// [`Refusal`] when the request must not be forwarded; it is then as it was.
-pub fn settle(request: &mut request::Parts, limits: &HeadLimits) -> Result<(), Refusal> {
+pub fn settle(
+    request: &mut request::Parts,
+    bodiless: bool,
+    limits: &HeadLimits,
+) -> Result<(), Refusal> {
     check_size(request, limits)?;
     check_target(request)?;
     let host = host(request)?;
     check_length(&request.headers, limits)?;
     let crumbs = crumbs(&request.headers)?;
 
+    if bodiless && takes_content(&request.method) && !request.headers.contains_key(CONTENT_LENGTH) {
+        // HTTP/2 says so by its frames. In HTTP/1 there are servers that answer 411 to a POST that doesn't say how
+        // long it is (RFC 9110 section 8.6).
+        request
+            .headers
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     if let Some(host) = host {
         request.headers.insert(HOST, host);
     }
@@ -71,6 +84,10 @@ fn check_size(request: &request::Parts, limits: &HeadLimits) -> Result<(), Refus
     for (name, value) in &request.headers {
         values += 1;
         size += name.as_str().len() + value.len() + AROUND_FIELD;
+        // The `http` crate takes a quotation mark for one.
+        if !name.as_str().bytes().all(head::is_tchar) {
+            return Err((400, "a field name with a character that names don't have"));
+        }
         if starts_or_ends_in_space(value) {
             return Err((400, "a field value begins or ends with white space"));
         }
@@ -174,6 +191,11 @@ fn check_length(headers: &HeaderMap, limits: &HeadLimits) -> Result<(), Refusal>
         return Err((413, "the body is larger than max_body_size"));
     }
     Ok(())
+}
+
+/// Whether content is what requests of that method are for.
+fn takes_content(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
 /// The one Cookie field of several.

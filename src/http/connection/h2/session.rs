@@ -30,6 +30,7 @@ use tokio::time::timeout;
 
 use super::super::super::trouble;
 use super::line::{Line, Presence};
+use super::linger::linger;
 
 /// Bytes of a request's body that are kept for another try, as with HTTP/1.
 const KEPT_FOR_RETRY: usize = 64 * 1024;
@@ -39,7 +40,8 @@ const AT_ONCE: usize = 64 * 1024;
 /// A request and the way back to its client.
 pub struct Exchange {
     request: RequestHeader,
-    body: RecvStream,
+    /// `None` from the moment on that nobody wants any more of it.
+    body: Option<RecvStream>,
     /// The whole body has been read.
     body_ended: bool,
     body_read: usize,
@@ -50,6 +52,8 @@ pub struct Exchange {
     written: Option<ResponseHeader>,
     /// The whole response has been sent.
     ended: bool,
+    /// It was reset instead.
+    given_up: bool,
     body_sent: usize,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
@@ -69,13 +73,14 @@ impl Exchange {
         Self {
             body_ended: body.is_end_stream(),
             request,
-            body,
+            body: Some(body),
             body_read: 0,
             kept: None,
             respond,
             send: None,
             written: None,
             ended: false,
+            given_up: false,
             body_sent: 0,
             read_timeout: None,
             write_timeout: None,
@@ -103,16 +108,19 @@ impl Exchange {
                 "the rest of the request is not wanted",
             ));
         }
+        let Some(body) = &mut self.body else {
+            return Ok(None);
+        };
         loop {
-            let Some(piece) = poll_fn(|cx| self.body.poll_data(cx)).await else {
+            let Some(piece) = poll_fn(|cx| body.poll_data(cx)).await else {
                 // Trailers may follow. HTTP/1 has no place for them that Pingora could write to.
                 self.body_ended = true;
                 return Ok(None);
             };
             let piece = piece.map_err(|error| of_body(&error))?;
             // Handed on at once to a bounded pipe: the client's window opens as fast as the server takes it.
-            drop(self.body.flow_control().release_capacity(piece.len()));
-            self.body_ended = self.body.is_end_stream();
+            drop(body.flow_control().release_capacity(piece.len()));
+            self.body_ended = body.is_end_stream();
             if piece.is_empty() && !self.body_ended {
                 continue;
             }
@@ -275,9 +283,14 @@ impl Exchange {
         Ok(())
     }
 
+    fn has_whole_body(&self) -> bool {
+        self.body_ended || self.body.as_ref().is_none_or(RecvStream::is_end_stream)
+    }
+
     fn give_up(&mut self, reason: Reason) {
         if !self.ended {
             self.ended = true;
+            self.given_up = true;
             self.respond.send_reset(reason);
         }
     }
@@ -285,8 +298,14 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        // A response that broke off must not look complete. One that is complete while the request is not ends in
-        // RST_STREAM(NO_ERROR), which `h2` sees to (RFC 9113 section 8.1).
+        // A response that is complete while the request is not is to be read first.
+        if self.ended
+            && !self.given_up
+            && let Some(body) = self.body.take()
+        {
+            linger(body);
+        }
+        // One that broke off must not look complete.
         self.give_up(Reason::INTERNAL_ERROR);
     }
 }
@@ -455,7 +474,7 @@ impl Session for Exchange {
     }
 
     fn is_body_done(&mut self) -> bool {
-        self.is_body_empty() || self.body_ended || self.body.is_end_stream()
+        self.has_whole_body()
     }
 
     async fn finish(&mut self) -> Result<()> {
@@ -463,7 +482,7 @@ impl Session for Exchange {
     }
 
     fn is_body_empty(&mut self) -> bool {
-        self.body_read == 0 && (self.body_ended || self.body.is_end_stream())
+        self.body_read == 0 && self.has_whole_body()
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {

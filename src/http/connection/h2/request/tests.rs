@@ -19,7 +19,7 @@ fn parts(method: &str, uri: &str, fields: &[(&str, &str)]) -> request::Parts {
 
 fn settled(method: &str, uri: &str, fields: &[(&str, &str)]) -> Result<request::Parts, u16> {
     let mut request = parts(method, uri, fields);
-    match settle(&mut request, &LIMITS) {
+    match settle(&mut request, false, &LIMITS) {
         Ok(()) => Ok(request),
         Err((status, _)) => Err(status),
     }
@@ -53,6 +53,18 @@ fn a_host_may_say_the_same_again_but_nothing_else() {
     assert_eq!(status("GET", "/", &[]), 400);
     assert_eq!(status("GET", "http://user@a.test/", &[]), 400);
     assert_eq!(status("GET", "ftp://a.test/", &[]), 400);
+}
+
+#[test]
+fn every_field_name_is_one_in_http_1_too() {
+    for byte in 0..=u8::MAX {
+        let Ok(name) = http::HeaderName::from_lowercase(&[b'x', byte]) else {
+            continue;
+        };
+        let expected = if head::is_tchar(byte) { 200 } else { 400 };
+        let found = status("GET", "http://a.test/", &[(name.as_str(), "v")]);
+        assert_eq!(found, expected, "{name:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,32 @@
+//! What a client still sends of a request that has its whole answer already.
+//!
+//! `RST_STREAM(NO_ERROR)` may follow such an answer at once (RFC 9113 section 8.1), but clients lose the answer over
+//! it: curl before 8.0 reports a broken stream instead of the 413 that explains it. So what is under way is taken and thrown
+//! away for a moment first, as with HTTP/1. Most clients end their stream in that time, and no reset is needed.
+
+use std::future::poll_fn;
+
+use h2::RecvStream;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::super::super::LATE_BODY;
+
+/// Takes in the rest of a body that nobody wants, in the background. When the moment is over, `h2` resets the stream.
+pub fn linger(mut body: RecvStream) {
+    if body.is_end_stream() {
+        return;
+    }
+    let Ok(runtime) = Handle::try_current() else {
+        return;
+    };
+    runtime.spawn(async move {
+        let rest = async {
+            while let Some(Ok(piece)) = poll_fn(|cx| body.poll_data(cx)).await {
+                // Only a stream that has gone meanwhile has no window to open.
+                drop(body.flow_control().release_capacity(piece.len()));
+            }
+        };
+        drop(timeout(LATE_BODY, rest).await);
+    });
+}
