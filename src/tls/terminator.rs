@@ -29,7 +29,7 @@ use super::watch::Watched;
 use crate::config::model::{self, CertificateSource};
 use crate::observe::metrics::{Metrics, TlsMetrics};
 
-/// How long a client that has broken off a handshake, or spoke no TLS, is still listened to.
+/// How long a client is still listened to whose handshake is at its end: by a failure, or by our stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// OpenSSL's word for a handshake whose first message hasn't come.
@@ -265,11 +265,14 @@ impl Terminator {
     ///
     /// What OpenSSL doesn't take; nothing is changed then.
     pub fn replace(&self, loaded: Loaded) -> Result<(), Trouble> {
+        // Held throughout: a refresh under way would put the settings from before back in service.
+        let mut guard = self.loaded.lock();
         let serving = loaded.serving(Arc::clone(&self.ticket_keys), self.challenges.clone())?;
         self.ticket_keys
             .replace(loaded.ticket_keys.clone(), Instant::now());
         self.serving.store(Arc::new(serving));
-        *self.loaded.lock() = loaded;
+        *guard = loaded;
+        drop(guard);
         self.tell();
         Ok(())
     }
@@ -285,18 +288,16 @@ impl Terminator {
         let (settings, awaited) = (guard.settings.clone(), guard.awaited.clone());
         let loaded = assemble(&settings, &awaited, Some(&mut guard), now);
         let serving = loaded.serving(Arc::clone(&self.ticket_keys), self.challenges.clone());
-        match serving {
-            Ok(serving) => {
-                self.serving.store(Arc::new(serving));
-                self.ticket_keys
-                    .replace(loaded.ticket_keys.clone(), Instant::now());
-            }
-            Err(trouble) => self.refuse(&trouble),
-        }
-        for trouble in &loaded.broken {
+        for trouble in serving.as_ref().err().into_iter().chain(&loaded.broken) {
             self.refuse(trouble);
         }
-        if loaded.broken.is_empty() {
+        let is_whole = serving.is_ok() && loaded.broken.is_empty();
+        if let Ok(serving) = serving {
+            self.serving.store(Arc::new(serving));
+            self.ticket_keys
+                .replace(loaded.ticket_keys.clone(), Instant::now());
+        }
+        if is_whole {
             self.counts.reloads_succeeded.inc();
             tracing::info!(
                 listener = &*self.listener,
@@ -399,7 +400,7 @@ impl Terminator {
                 }
             },
             Some(Err(error)) => {
-                self.failed(&error, stream, peer).await;
+                self.failed(&error, stream, peer, serving.strict_sni).await;
                 None
             }
             None => {
@@ -415,8 +416,14 @@ impl Terminator {
         error: &openssl::ssl::Error,
         mut stream: SslStream<TcpStream>,
         peer: SocketAddr,
+        strict_sni: bool,
     ) {
-        let reason = reason(error);
+        let reason = reason(error).map(|words| match words {
+            // Ours, which looks for the certificate.
+            "callback failed" if strict_sni => "strict_sni, and no certificate covers the name",
+            "callback failed" => "there is no certificate for the name now",
+            words => words,
+        });
         if reason.is_none() && stream.ssl().state_string_long() == NOTHING_YET {
             // Came and went without a word, as health checks do.
             return;
@@ -424,18 +431,21 @@ impl Terminator {
         self.counts.failed.inc();
         let words = reason.unwrap_or("the client closed the connection");
         tracing::debug!(listener = &*self.listener, %peer, reason = words, "TLS handshake failed");
-        if words == "http request" {
-            let socket = stream.get_mut();
-            let told = async {
-                socket.write_all(SPEAK_TLS).await?;
-                socket.shutdown().await?;
-                // Closing with something unread in it would take the answer back.
-                let mut void = [0; 4096];
-                while socket.read(&mut void).await? > 0 {}
-                io::Result::Ok(())
-            };
-            drop(tokio::time::timeout(LAST_WORDS, told).await);
+        if reason.is_none() {
+            return;
         }
+        let socket = stream.get_mut();
+        let told = async {
+            if words == "http request" {
+                socket.write_all(SPEAK_TLS).await?;
+            }
+            socket.shutdown().await?;
+            // Closing with something unread in it would take the answer, or OpenSSL's alert, back.
+            let mut void = [0; 4096];
+            while socket.read(&mut void).await? > 0 {}
+            io::Result::Ok(())
+        };
+        drop(tokio::time::timeout(LAST_WORDS, told).await);
     }
 }
 

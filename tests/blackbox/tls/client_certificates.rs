@@ -186,6 +186,55 @@ fn a_revoked_certificate_is_refused_and_so_is_its_session() {
 }
 
 #[test]
+fn revocation_lists_count_in_every_form_that_is_taken() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    let (alice, bob) = (pki.client("alice"), pki.client("bob"));
+    let pem = std::fs::read_to_string(pki.crl(&[&bob])).unwrap();
+    let indented: String = pem.lines().map(|line| format!("  {line}\n")).collect();
+    for (form, list) in [
+        ("indented", indented.into_bytes()),
+        ("BOM", format!("\u{feff}{pem}").into_bytes()),
+        (
+            "glued",
+            pem.replace("-----\n-----", "----------").into_bytes(),
+        ),
+    ] {
+        let crl = pki.write("list", list);
+        let auth = format!(
+            "mode: required, ca: {}, crl: {}",
+            pki.root().display(),
+            crl.display()
+        );
+        let lb = setup(&pki, &origin, &auth).start();
+        let client = Tls::new(&pki, NAME);
+        assert!(is_served(&lb, &client.clone().identity(&alice)), "{form}");
+        assert!(!is_served(&lb, &client.identity(&bob)), "{form}");
+    }
+}
+
+/// With something unread in it, a socket that is closed sends a reset, which takes the alert back.
+#[test]
+fn a_refused_client_is_told_why_although_it_has_sent_its_request_already() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    let bob = pki.client("bob");
+    let auth = format!(
+        "mode: required, ca: {}, crl: {}",
+        pki.root().display(),
+        pki.crl(&[&bob]).display()
+    );
+    let lb = setup(&pki, &origin, &auth).start();
+    for _ in 0..20 {
+        let client = Tls::new(&pki, NAME)
+            .version(SslVersion::TLS1_3)
+            .identity(&bob);
+        let mut connection = client.connect(lb.web());
+        let told = connection.get("/", &[]).map(|response| response.status);
+        let told = told.unwrap_err();
+        assert!(told.to_string().contains("revoked"), "{told}");
+    }
+}
+
+#[test]
 fn a_session_begun_without_a_certificate_does_not_go_on_where_one_is_required() {
     let (pki, origin) = (Pki::new(), Origin::start("a"));
     let keys = pki.write("shared.keys", "k".repeat(64));
