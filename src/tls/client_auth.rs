@@ -59,6 +59,28 @@ impl ClientAuthority {
         })
     }
 
+    /// Revocation lists that have run out, with no newer one of the same authority beside them: they refuse everybody.
+    pub fn overdue(&self) -> Vec<Trouble> {
+        let issuer = |list: &X509Crl| distinguished_name(list.issuer_name());
+        let (current, overdue): (Vec<_>, Vec<_>) = self
+            .revocations
+            .iter()
+            .partition(|list| list.next_update().is_none_or(is_current));
+        overdue
+            .into_iter()
+            .filter(|list| !current.iter().any(|newer| issuer(newer) == issuer(list)))
+            .map(|list| {
+                let until = list.next_update().map(ToString::to_string);
+                let message = format!(
+                    "the revocation list of {} ran out on {}: every client with a certificate is refused; take a newer one from the authority",
+                    issuer(list),
+                    until.unwrap_or_default()
+                );
+                Trouble::at(&["client_auth", "crl"], message)
+            })
+            .collect()
+    }
+
     /// Has a listener's handshakes ask for certificates.
     ///
     /// # Errors

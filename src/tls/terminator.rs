@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,6 +80,12 @@ impl Loaded {
             .iter()
             .flat_map(|(source, loaded)| loaded.findings.iter().map(move |found| (source, found)))
     }
+
+    /// What has run out, so that clients are refused.
+    pub fn overdue(&self) -> Vec<Trouble> {
+        let clients = self.clients.as_ref();
+        clients.map(ClientAuthority::overdue).unwrap_or_default()
+    }
 }
 
 /// Reads everything that a listener's TLS names. `awaited` are certificates that may not be there yet.
@@ -91,6 +98,9 @@ pub fn load(
     awaited: &[CertificateSource],
     now: SystemTime,
 ) -> Result<Loaded, Vec<Trouble>> {
+    if let Some(trouble) = pipe(settings, awaited) {
+        return Err(vec![trouble]);
+    }
     let loaded = assemble(settings, awaited, None, now);
     if loaded.broken.is_empty() {
         // The rest is OpenSSL's to judge.
@@ -176,6 +186,14 @@ fn assemble(
         watched,
         broken,
     }
+}
+
+/// A file that is none: files are read again and again, and a pipe would keep the reader waiting, perhaps for ever.
+fn pipe(settings: &model::Tls, awaited: &[CertificateSource]) -> Option<Trouble> {
+    let is_pipe = |path: &PathBuf| path.metadata().is_ok_and(|file| file.file_type().is_fifo());
+    let path = files(settings, awaited).into_iter().find(is_pipe)?;
+    let message = format!("{} is a pipe; a file is wanted", path.display());
+    Some(Trouble::at(&[], message))
 }
 
 fn files(settings: &model::Tls, awaited: &[CertificateSource]) -> Vec<PathBuf> {
@@ -286,6 +304,10 @@ impl Terminator {
             return;
         }
         let (settings, awaited) = (guard.settings.clone(), guard.awaited.clone());
+        if let Some(trouble) = pipe(&settings, &awaited) {
+            self.refuse(&trouble);
+            return;
+        }
         let loaded = assemble(&settings, &awaited, Some(&mut guard), now);
         let serving = loaded.serving(Arc::clone(&self.ticket_keys), self.challenges.clone());
         for trouble in serving.as_ref().err().into_iter().chain(&loaded.broken) {
@@ -340,13 +362,22 @@ impl Terminator {
                 *earliest = expiry.min(*earliest);
             }
         }
+        self.tell_overdue(&loaded);
         self.metrics.set_certificates(&self.listener, &expiries);
     }
 
-    /// Reminds of certificates that end soon. To be called about once a day.
+    fn tell_overdue(&self, loaded: &Loaded) {
+        for trouble in loaded.overdue() {
+            tracing::error!(listener = &*self.listener, "{trouble}");
+        }
+    }
+
+    /// Reminds of certificates that end soon, and of what has run out. To be called about once a day.
     pub fn remind(&self, now: SystemTime) {
         const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
-        for (source, loaded) in &self.loaded.lock().certificates {
+        let loaded = self.loaded.lock();
+        self.tell_overdue(&loaded);
+        for (source, loaded) in &loaded.certificates {
             let left = certificate::not_after(&loaded.identity.leaf)
                 .duration_since(now)
                 .unwrap_or_default();

@@ -3,6 +3,7 @@
 use openssl::ssl::SslVersion;
 
 use super::{NAME, certificates, secured};
+use crate::common::pki::Authority;
 use crate::common::{Equipoise, Issued, Origin, Pki, SOON, Setup, Tls, eventually};
 
 const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
@@ -210,6 +211,38 @@ fn revocation_lists_count_in_every_form_that_is_taken() {
         assert!(is_served(&lb, &client.clone().identity(&alice)), "{form}");
         assert!(!is_served(&lb, &client.identity(&bob)), "{form}");
     }
+}
+
+#[test]
+fn a_revocation_list_that_ran_out_is_told_by_check_and_in_the_log() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    let authority = Authority::root("Our clients");
+    let ca = pki.write("clients-ca.pem", authority.pem());
+    let (old, new) = (authority.crl(&[], -1), authority.crl(&[], 7));
+    let crl = pki.write("list", &old);
+    let auth = format!(
+        "mode: optional, ca: {}, crl: {}",
+        ca.display(),
+        crl.display()
+    );
+    let (setup, said) = (
+        setup(&pki, &origin, &auth),
+        "the revocation list of CN=Our clients ran out on",
+    );
+    let checked = |yaml: &str| {
+        let file = pki.write("equipoise.yaml", yaml);
+        Equipoise::command(&["check", "-c", &file.display().to_string()])
+    };
+    let yaml = setup.yaml();
+    let exit = checked(&yaml);
+    assert_eq!(exit.code(), Some(1), "{exit:?}");
+    let place = format!("listeners.web.tls.client_auth.crl: {said}");
+    assert!(exit.stderr.contains(&place), "{exit:?}");
+    let lb = setup.start();
+    assert!(lb.stderr().contains(said), "{}", lb.stderr());
+    // Beside a newer one of the same authority it does no harm.
+    std::fs::write(&crl, [old, new].concat()).unwrap();
+    assert!(!checked(&yaml).stderr.contains(said));
 }
 
 /// With something unread in it, a socket that is closed sends a reset, which takes the alert back.

@@ -108,6 +108,13 @@ fn a_broken_file_is_refused_and_the_old_one_stays_live() {
                 fs::copy(&other.key, &site.key).unwrap();
             }),
         ),
+        (
+            "a pipe, which nobody writes to",
+            Box::new(|| {
+                fs::remove_file(&site.cert).unwrap();
+                nix::unistd::mkfifo(&site.cert, nix::sys::stat::Mode::S_IRUSR).unwrap();
+            }),
+        ),
         ("gone", Box::new(|| fs::remove_file(&site.cert).unwrap())),
     ] {
         break_it();
