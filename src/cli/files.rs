@@ -60,6 +60,10 @@ pub fn certificates(loaded: &Loaded, now: SystemTime) -> Certificates {
                     let problem = place(&["certificates", &index], finding.explained());
                     found.note(finding, problem);
                 }
+                for trouble in read.overdue() {
+                    let path: Vec<&str> = trouble.path.iter().map(String::as_str).collect();
+                    found.errors.push(place(&path, trouble.message));
+                }
             }
             Err(troubles) => {
                 for trouble in troubles {

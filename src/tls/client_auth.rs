@@ -1,29 +1,29 @@
 //! Certificates of clients: who is asked, what is accepted, and what servers are told of it.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
 
 use http::HeaderValue;
 use openssl::asn1::Asn1TimeRef;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
-use openssl::ssl::{SslContextBuilder, SslFiletype, SslRef, SslVerifyMode};
-use openssl::x509::store::{X509Lookup, X509StoreBuilder};
+use openssl::ssl::{SslContextBuilder, SslRef, SslVerifyMode};
+use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::verify::X509VerifyFlags;
-use openssl::x509::{X509, X509NameRef, X509Ref};
+use openssl::x509::{X509, X509Crl, X509NameRef, X509Ref};
 use sha2::{Digest, Sha256};
 
 use super::Trouble;
 use super::certificate;
 use super::established::ClientCertificate;
+use super::openssl_calls::add_revocations;
 use crate::config::model;
 
 /// What clients are held to.
 pub struct ClientAuthority {
     required: bool,
     authorities: Vec<X509>,
-    revocations: Option<(std::path::PathBuf, SslFiletype)>,
+    /// Empty = nobody asks whether a certificate was revoked.
+    revocations: Vec<X509Crl>,
     /// Names these rules: a session of other rules doesn't go on under them.
     rules: [u8; 32],
 }
@@ -42,30 +42,42 @@ impl ClientAuthority {
         for authority in &authorities {
             rules.update(authority.to_der().unwrap_or_default());
         }
-        let revocations = match &settings.crl {
-            Some(path) => {
-                let at = ["client_auth", "crl"];
-                certificate::read_crls(path)
-                    .map_err(|wrong| Trouble::at(&at, wrong.to_string()))?;
-                let content =
-                    fs::read(path).map_err(|error| Trouble::at(&at, unreadable(path, &error)))?;
-                rules.update(&content);
-                let is_pem = content.windows(11).any(|window| window == b"-----BEGIN ");
-                let kind = if is_pem {
-                    SslFiletype::PEM
-                } else {
-                    SslFiletype::ASN1
-                };
-                Some((path.clone(), kind))
+        let mut revocations = Vec::new();
+        if let Some(path) = &settings.crl {
+            revocations = certificate::read_crls(path)
+                .map_err(|wrong| Trouble::at(&["client_auth", "crl"], wrong.to_string()))?;
+            for list in &revocations {
+                rules.update(list.to_der().unwrap_or_default());
             }
-            None => None,
-        };
+        }
         Ok(Self {
             required: settings.required,
             authorities,
             revocations,
             rules: rules.finalize().into(),
         })
+    }
+
+    /// Revocation lists that have run out, with no newer one of the same authority beside them: they refuse everybody.
+    pub fn overdue(&self) -> Vec<Trouble> {
+        let issuer = |list: &X509Crl| distinguished_name(list.issuer_name());
+        let (current, overdue): (Vec<_>, Vec<_>) = self
+            .revocations
+            .iter()
+            .partition(|list| list.next_update().is_none_or(is_current));
+        overdue
+            .into_iter()
+            .filter(|list| !current.iter().any(|newer| issuer(newer) == issuer(list)))
+            .map(|list| {
+                let until = list.next_update().map(ToString::to_string);
+                let message = format!(
+                    "the revocation list of {} ran out on {}: every client with a certificate is refused; take a newer one from the authority",
+                    issuer(list),
+                    until.unwrap_or_default()
+                );
+                Trouble::at(&["client_auth", "crl"], message)
+            })
+            .collect()
     }
 
     /// Has a listener's handshakes ask for certificates.
@@ -79,10 +91,10 @@ impl ClientAuthority {
             store.add_cert(authority.clone())?;
             context.add_client_ca(authority)?;
         }
-        if let Some((path, kind)) = &self.revocations {
-            store
-                .add_lookup(X509Lookup::file())?
-                .load_crl_file(path, *kind)?;
+        for list in &self.revocations {
+            add_revocations(&mut store, list)?;
+        }
+        if !self.revocations.is_empty() {
             store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL)?;
         }
         context.set_verify_cert_store(store.build())?;
@@ -93,10 +105,6 @@ impl ClientAuthority {
         context.set_verify(mode);
         context.set_session_id_context(&self.rules)
     }
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> String {
-    format!("cannot read {}: {error}", path.display())
 }
 
 /// The client's certificate, if it has shown one, which the handshake has verified.

@@ -1,5 +1,6 @@
 //! What the files of a listener's TLS hold, read as a whole: what can be used, and what can't.
 
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -35,6 +36,12 @@ impl Loaded {
             .iter()
             .flat_map(|(source, loaded)| loaded.findings.iter().map(move |found| (source, found)))
     }
+
+    /// What has run out, so that clients are refused.
+    pub fn overdue(&self) -> Vec<Trouble> {
+        let clients = self.clients.as_ref();
+        clients.map(ClientAuthority::overdue).unwrap_or_default()
+    }
 }
 
 /// Reads everything that a listener's TLS names. `awaited` are certificates that may not be there yet.
@@ -47,6 +54,9 @@ pub fn load(
     awaited: &[CertificateSource],
     now: SystemTime,
 ) -> Result<Loaded, Vec<Trouble>> {
+    if let Some(trouble) = pipe(settings, awaited) {
+        return Err(vec![trouble]);
+    }
     let loaded = assemble(settings, awaited, None, now);
     if loaded.broken.is_empty() {
         // The rest is OpenSSL's to judge.
@@ -132,6 +142,14 @@ pub(super) fn assemble(
         watched,
         broken,
     }
+}
+
+/// A file that is none: files are read again and again, and a pipe would keep the reader waiting, perhaps for ever.
+pub(super) fn pipe(settings: &model::Tls, awaited: &[CertificateSource]) -> Option<Trouble> {
+    let is_pipe = |path: &PathBuf| path.metadata().is_ok_and(|file| file.file_type().is_fifo());
+    let path = files(settings, awaited).into_iter().find(is_pipe)?;
+    let message = format!("{} is a pipe; a file is wanted", path.display());
+    Some(Trouble::at(&[], message))
 }
 
 fn files(settings: &model::Tls, awaited: &[CertificateSource]) -> Vec<PathBuf> {

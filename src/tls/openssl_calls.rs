@@ -1,5 +1,5 @@
-//! The two calls of OpenSSL that the `openssl` crate doesn't have: keys for session tickets, and a look at an
-//! extension of the ClientHello. The only unsafe code of this package.
+//! The three calls of OpenSSL that the `openssl` crate doesn't have: keys for session tickets, a look at an extension
+//! of the ClientHello, and revocation lists from memory. The only unsafe code of this package.
 //!
 //! What is relied on, everywhere below: OpenSSL hands its callbacks valid pointers, and buffers of the lengths that its
 //! manual states (SSL_CTX_set_tlsext_ticket_key_evp_cb(3), SSL_client_hello_get0_ext(3)). No callback panics or keeps a
@@ -15,6 +15,8 @@ use foreign_types::ForeignTypeRef;
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::ssl::{SslContext, SslContextBuilder, SslRef};
+use openssl::x509::X509CrlRef;
+use openssl::x509::store::X509StoreBuilderRef;
 use openssl_sys as ffi;
 
 use super::ticket_keys::{IV_LENGTH, NAME_LENGTH, TicketKey, TicketKeys};
@@ -45,6 +47,7 @@ unsafe extern "C" {
         out: *mut *const c_uchar,
         length: *mut usize,
     ) -> c_int;
+    fn X509_STORE_add_crl(store: *mut ffi::X509_STORE, crl: *mut ffi::X509_CRL) -> c_int;
     fn EVP_MAC_init(
         context: *mut MacContext,
         key: *const c_uchar,
@@ -95,6 +98,24 @@ pub fn client_hello_extension(ssl: &mut SslRef, extension: c_uint) -> Option<&[u
         let found =
             SSL_client_hello_get0_ext(ssl.as_ptr(), extension, &raw mut out, &raw mut length);
         (found == 1 && !out.is_null()).then(|| std::slice::from_raw_parts(out, length))
+    }
+}
+
+/// Certificates verified by `store` are looked up in `list`.
+///
+/// # Errors
+///
+/// OpenSSL's.
+pub fn add_revocations(
+    store: &mut X509StoreBuilderRef,
+    list: &X509CrlRef,
+) -> Result<(), ErrorStack> {
+    // SAFETY: both are valid; the store takes a reference of its own to the list (X509_STORE_add_crl(3)).
+    let done = unsafe { X509_STORE_add_crl(store.as_ptr(), list.as_ptr()) };
+    if done == 1 {
+        Ok(())
+    } else {
+        Err(ErrorStack::get())
     }
 }
 

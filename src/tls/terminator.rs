@@ -21,13 +21,13 @@ use super::certificate::{self, Severity};
 use super::client_auth;
 use super::context::{self, AlpnChallenges};
 use super::established::Established;
-use super::loaded::{Loaded, assemble};
+use super::loaded::{Loaded, assemble, pipe};
 use super::ticket_keys::TicketKeys;
 use super::trouble::Trouble;
 use crate::config::model;
 use crate::observe::metrics::{Metrics, TlsMetrics};
 
-/// How long a client that has broken off a handshake, or spoke no TLS, is still listened to.
+/// How long a client is still listened to whose handshake is at its end: by a failure, or by our stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// OpenSSL's word for a handshake whose first message hasn't come.
@@ -110,6 +110,8 @@ impl Terminator {
     ///
     /// What OpenSSL doesn't take; nothing is changed then.
     pub fn replace(&self, loaded: Loaded) -> Result<(), Trouble> {
+        // Held throughout: a refresh under way would put the settings from before back in service.
+        let mut guard = self.loaded.lock();
         let serving = Serving::of(
             &loaded,
             Arc::clone(&self.ticket_keys),
@@ -118,7 +120,8 @@ impl Terminator {
         self.ticket_keys
             .replace(loaded.ticket_keys.clone(), Instant::now());
         self.serving.store(Arc::new(serving));
-        *self.loaded.lock() = loaded;
+        *guard = loaded;
+        drop(guard);
         self.tell();
         Ok(())
     }
@@ -132,24 +135,26 @@ impl Terminator {
             return;
         }
         let (settings, awaited) = (guard.settings.clone(), guard.awaited.clone());
+        if let Some(trouble) = pipe(&settings, &awaited) {
+            self.refuse(&trouble);
+            return;
+        }
         let loaded = assemble(&settings, &awaited, Some(&mut guard), now);
         let serving = Serving::of(
             &loaded,
             Arc::clone(&self.ticket_keys),
             self.challenges.clone(),
         );
-        match serving {
-            Ok(serving) => {
-                self.serving.store(Arc::new(serving));
-                self.ticket_keys
-                    .replace(loaded.ticket_keys.clone(), Instant::now());
-            }
-            Err(trouble) => self.refuse(&trouble),
-        }
-        for trouble in &loaded.broken {
+        for trouble in serving.as_ref().err().into_iter().chain(&loaded.broken) {
             self.refuse(trouble);
         }
-        if loaded.broken.is_empty() {
+        let is_whole = serving.is_ok() && loaded.broken.is_empty();
+        if let Ok(serving) = serving {
+            self.serving.store(Arc::new(serving));
+            self.ticket_keys
+                .replace(loaded.ticket_keys.clone(), Instant::now());
+        }
+        if is_whole {
             self.counts.reloads_succeeded.inc();
             tracing::info!(
                 listener = &*self.listener,
@@ -192,13 +197,22 @@ impl Terminator {
                 *earliest = expiry.min(*earliest);
             }
         }
+        self.tell_overdue(&loaded);
         self.metrics.set_certificates(&self.listener, &expiries);
     }
 
-    /// Reminds of certificates that end soon. To be called about once a day.
+    fn tell_overdue(&self, loaded: &Loaded) {
+        for trouble in loaded.overdue() {
+            tracing::error!(listener = &*self.listener, "{trouble}");
+        }
+    }
+
+    /// Reminds of certificates that end soon, and of what has run out. To be called about once a day.
     pub fn remind(&self, now: SystemTime) {
         const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
-        for (source, loaded) in &self.loaded.lock().certificates {
+        let loaded = self.loaded.lock();
+        self.tell_overdue(&loaded);
+        for (source, loaded) in &loaded.certificates {
             let left = certificate::not_after(&loaded.identity.leaf)
                 .duration_since(now)
                 .unwrap_or_default();
@@ -252,7 +266,7 @@ impl Terminator {
                 }
             },
             Some(Err(error)) => {
-                self.failed(&error, stream, peer).await;
+                self.failed(&error, stream, peer, serving.strict_sni).await;
                 None
             }
             None => {
@@ -268,8 +282,14 @@ impl Terminator {
         error: &openssl::ssl::Error,
         mut stream: SslStream<TcpStream>,
         peer: SocketAddr,
+        strict_sni: bool,
     ) {
-        let reason = reason(error);
+        let reason = reason(error).map(|words| match words {
+            // Ours, which looks for the certificate.
+            "callback failed" if strict_sni => "strict_sni, and no certificate covers the name",
+            "callback failed" => "there is no certificate for the name now",
+            words => words,
+        });
         if reason.is_none() && stream.ssl().state_string_long() == NOTHING_YET {
             // Came and went without a word, as health checks do.
             return;
@@ -277,18 +297,21 @@ impl Terminator {
         self.counts.failed.inc();
         let words = reason.unwrap_or("the client closed the connection");
         tracing::debug!(listener = &*self.listener, %peer, reason = words, "TLS handshake failed");
-        if words == "http request" {
-            let socket = stream.get_mut();
-            let told = async {
-                socket.write_all(SPEAK_TLS).await?;
-                socket.shutdown().await?;
-                // Closing with something unread in it would take the answer back.
-                let mut void = [0; 4096];
-                while socket.read(&mut void).await? > 0 {}
-                io::Result::Ok(())
-            };
-            drop(tokio::time::timeout(LAST_WORDS, told).await);
+        if reason.is_none() {
+            return;
         }
+        let socket = stream.get_mut();
+        let told = async {
+            if words == "http request" {
+                socket.write_all(SPEAK_TLS).await?;
+            }
+            socket.shutdown().await?;
+            // Closing with something unread in it would take the answer, or OpenSSL's alert, back.
+            let mut void = [0; 4096];
+            while socket.read(&mut void).await? > 0 {}
+            io::Result::Ok(())
+        };
+        drop(tokio::time::timeout(LAST_WORDS, told).await);
     }
 }
 

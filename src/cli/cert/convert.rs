@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::output;
-use crate::tls::certificate::{Converted, Fault, convert};
+use crate::tls::certificate::{Converted, Fault, convert, has_another_key};
 
 /// What `cert convert` is told.
 #[derive(Debug, Clone, clap::Args)]
@@ -45,7 +45,9 @@ pub struct Args {
 
 /// Converts, and gives the exit status.
 pub fn run(args: &Args) -> u8 {
-    if args.key_out.as_deref() == Some(&*args.output) {
+    if let Some(key_out) = &args.key_out
+        && output::same(key_out, &args.output)
+    {
         return complain(
             "-o and --key-out are the same file; leave --key-out out to have both in one",
             2,
@@ -79,12 +81,30 @@ pub fn run(args: &Args) -> u8 {
     if converted.certificates.is_empty() && converted.key.is_none() {
         return complain("--no-key: there is nothing but a key in what was given", 1);
     }
+    if let Some(lost) = key_that_would_be_lost(args, &converted) {
+        let trouble = format!(
+            "{}: has a private key that would be lost, and is written nowhere else; name another file for the result",
+            lost.display()
+        );
+        return complain(&trouble, 1);
+    }
     match write(args, &converted) {
         Ok(()) => 0,
         Err((path, error)) => {
             complain(&format!("{}: can't be written: {error}", path.display()), 2)
         }
     }
+}
+
+/// An input that is about to be replaced, with a key in it that isn't in the result: nobody can issue that again.
+fn key_that_would_be_lost<'a>(args: &'a Args, converted: &Converted) -> Option<&'a Path> {
+    let password_file = args.password_file.as_deref();
+    let results = args.key_out.iter().chain([&args.output]);
+    let replaced = |input: &&PathBuf| results.clone().any(|result| output::same(result, input));
+    let at_risk = args.input.iter().chain(&args.key).find(|input| {
+        replaced(input) && has_another_key(input, password_file, converted.key.as_deref())
+    });
+    at_risk.map(PathBuf::as_path)
 }
 
 fn write<'a>(args: &'a Args, converted: &Converted) -> Result<(), (&'a Path, io::Error)> {

@@ -51,6 +51,22 @@ pub fn replace(path: &Path, contents: &[u8], private: bool) -> io::Result<()> {
     written
 }
 
+/// Whether both names lead to one file, there already or not.
+pub fn same(one: &Path, other: &Path) -> bool {
+    one == other || resolved(one).is_some_and(|one| resolved(other) == Some(one))
+}
+
+fn resolved(path: &Path) -> Option<PathBuf> {
+    if let Ok(whole) = fs::canonicalize(path) {
+        return Some(whole);
+    }
+    let directory = match path.parent()? {
+        here if here.as_os_str().is_empty() => Path::new("."),
+        directory => directory,
+    };
+    Some(fs::canonicalize(directory).ok()?.join(path.file_name()?))
+}
+
 fn mode(old: Option<&fs::Metadata>, private: bool) -> u32 {
     match (old, private) {
         (None, true) => PRIVATE,

@@ -1,4 +1,5 @@
-//! Authorities whose signatures count, and lists of what they revoked: PEM with any number, DER, P7B.
+//! Authorities whose signatures count, and lists of what they revoked: PEM with any number, DER; certificates in P7B
+//! as well.
 
 use std::path::Path;
 
@@ -15,10 +16,14 @@ use super::finding::{Fault, Finding, Severity};
 ///
 /// What is wrong with the file: it can't be read, is damaged, or has none.
 pub fn read_ca_bundle(path: &Path) -> Result<Vec<X509>, Box<Finding>> {
-    read(path, "certificates of authorities", |thing| match thing {
-        Thing::Certificate(cert) => Some(cert),
-        _ => None,
-    })
+    read(
+        path,
+        ("certificates of authorities", "PEM, DER and P7B"),
+        |thing| match thing {
+            Thing::Certificate(cert) => Some(cert),
+            _ => None,
+        },
+    )
 }
 
 /// The revocation lists of a file; at least one.
@@ -27,15 +32,19 @@ pub fn read_ca_bundle(path: &Path) -> Result<Vec<X509>, Box<Finding>> {
 ///
 /// What is wrong with the file: it can't be read, is damaged, or has none.
 pub fn read_crls(path: &Path) -> Result<Vec<X509Crl>, Box<Finding>> {
-    read(path, "revocation lists (CRL)", |thing| match thing {
-        Thing::Crl(crl) => Some(crl),
-        _ => None,
-    })
+    read(
+        path,
+        ("revocation lists (CRL)", "PEM and DER"),
+        |thing| match thing {
+            Thing::Crl(crl) => Some(crl),
+            _ => None,
+        },
+    )
 }
 
 fn read<T>(
     path: &Path,
-    wanted: &str,
+    (wanted, forms): (&str, &str),
     pick: fn(Thing) -> Option<T>,
 ) -> Result<Vec<T>, Box<Finding>> {
     let contents =
@@ -55,7 +64,7 @@ fn read<T>(
     if picked.is_empty() {
         let what = format!("{wanted} are wanted here, there is none in this file");
         let finding = Finding::new(Fault::WrongKind, Severity::Fatal, path, what)
-            .mend("name another file; PEM, DER and P7B will do");
+            .mend(format!("name another file; {forms} will do"));
         return Err(Box::new(finding));
     }
     Ok(picked)

@@ -227,8 +227,9 @@ fn things(der: &[u8], password: Option<&Password>) -> Option<Vec<Thing>> {
         }
         Kind::Pkcs7 => {
             let message = Pkcs7::from_der(der).ok()?;
-            let certificates = message.signed()?.certificates()?;
-            let owned = certificates.iter().map(ToOwned::to_owned);
+            // Without any, for example if it holds revocation lists alone, it is sound nevertheless.
+            let certificates = message.signed()?.certificates().into_iter().flatten();
+            let owned = certificates.map(ToOwned::to_owned);
             return Some(owned.map(Thing::Certificate).collect());
         }
         Kind::Pkcs12 => {

@@ -88,6 +88,20 @@ pub fn convert(
     .ok_or(findings)
 }
 
+/// Whether a file has a private key in it other than `kept` (PEM). One that stays closed counts as another.
+pub fn has_another_key(path: &Path, password_file: Option<&Path>, kept: Option<&str>) -> bool {
+    let password = password_file.and_then(|file| Password::read(file).ok());
+    let kept = kept.and_then(|pem| PKey::private_key_from_pem(pem.as_bytes()).ok());
+    let Ok(contents) = Contents::read(path, CERTIFICATE_LIMIT, password.as_ref()) else {
+        return false;
+    };
+    contents.items.iter().any(|item| match &item.thing {
+        Thing::Key(key) => !kept.as_ref().is_some_and(|kept| kept.public_eq(key)),
+        Thing::LockedKey(_) | Thing::LockedArchive(_) => true,
+        _ => false,
+    })
+}
+
 #[derive(Default)]
 struct Gathered {
     certs: Vec<Placed>,

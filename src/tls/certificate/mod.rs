@@ -35,7 +35,7 @@ pub use crate::config::model::CertificateSource as Source;
 pub use bundle::{read_ca_bundle, read_crls};
 pub use chain::{Chain, Placed, is_self_signed, sort};
 pub use contents::{Contents, Encoding, Item, Thing};
-pub use convert::{Converted, convert};
+pub use convert::{Converted, convert, has_another_key};
 pub use describe::{Description, Entry, Properties, Value, describe};
 pub use examine::{Examination, Examined, Purpose, examine};
 pub use file::{BUNDLE_LIMIT, Password};

@@ -302,3 +302,37 @@ fn what_can_not_be_done_is_told_and_leaves_everything_as_it_was() {
     assert_eq!(exit.code(), Some(2), "{exit:?}");
     assert_eq!(read(&pki, "out.pem"), "as it was");
 }
+
+#[test]
+fn a_key_that_nobody_can_issue_again_is_not_written_over() {
+    let pki = Pki::new();
+    site(&pki);
+    let other = pki.leaf(&["other.example.com"]);
+    let (site_key, other_key) = (read(&pki, "site.key"), other.key_pem());
+    let both = format!("{}{site_key}{other_key}", read(&pki, "site.pem"));
+    pki.write("both.pem", &both);
+    sh(&pki, "ln -s site.key link.key");
+    for (args, lost) in [
+        ("site.pem --key site.key -o site.key --no-key", "site.key"),
+        ("site.pem --key site.key -o link.key --no-key", "site.key"),
+        ("both.pem -o both.pem", "both.pem"),
+    ] {
+        let exit = cert(&pki, &format!("convert {args}"));
+        assert_eq!(exit.code(), Some(1), "{args}: {exit:?}");
+        let said = format!("{lost}: has a private key that would be lost");
+        assert!(exit.stderr.contains(&said), "{args}: {exit:?}");
+    }
+    assert_eq!(read(&pki, "site.key"), site_key);
+    assert_eq!(read(&pki, "both.pem"), both);
+    // One file by two names is one file.
+    let exit = cert(
+        &pki,
+        "convert site.pem --key site.key -o new.pem --key-out ./new.pem",
+    );
+    assert_eq!(exit.code(), Some(2), "{exit:?}");
+    assert!(!pki.path("new.pem").exists());
+    // A key that is renewed is written over, and one that stays in its place may.
+    pki.write("old.key", other_key);
+    converts(&pki, "site.pem --key site.key -o new.pem --key-out old.key");
+    converts(&pki, "site.pem --key site.key -o site.key");
+}

@@ -3,6 +3,7 @@
 use openssl::ssl::SslVersion;
 
 use super::{NAME, certificates, secured};
+use crate::common::pki::Authority;
 use crate::common::{Equipoise, Issued, Origin, Pki, SOON, Setup, Tls, eventually};
 
 const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
@@ -182,6 +183,87 @@ fn a_revoked_certificate_is_refused_and_so_is_its_session() {
     eventually(SOON, || !is_served(&lb, &fresh));
     for client in sessions {
         assert!(!is_served(&lb, &client.resumed()));
+    }
+}
+
+#[test]
+fn revocation_lists_count_in_every_form_that_is_taken() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    let (alice, bob) = (pki.client("alice"), pki.client("bob"));
+    let pem = std::fs::read_to_string(pki.crl(&[&bob])).unwrap();
+    let indented: String = pem.lines().map(|line| format!("  {line}\n")).collect();
+    for (form, list) in [
+        ("indented", indented.into_bytes()),
+        ("BOM", format!("\u{feff}{pem}").into_bytes()),
+        (
+            "glued",
+            pem.replace("-----\n-----", "----------").into_bytes(),
+        ),
+    ] {
+        let crl = pki.write("list", list);
+        let auth = format!(
+            "mode: required, ca: {}, crl: {}",
+            pki.root().display(),
+            crl.display()
+        );
+        let lb = setup(&pki, &origin, &auth).start();
+        let client = Tls::new(&pki, NAME);
+        assert!(is_served(&lb, &client.clone().identity(&alice)), "{form}");
+        assert!(!is_served(&lb, &client.identity(&bob)), "{form}");
+    }
+}
+
+#[test]
+fn a_revocation_list_that_ran_out_is_told_by_check_and_in_the_log() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    let authority = Authority::root("Our clients");
+    let ca = pki.write("clients-ca.pem", authority.pem());
+    let (old, new) = (authority.crl(&[], -1), authority.crl(&[], 7));
+    let crl = pki.write("list", &old);
+    let auth = format!(
+        "mode: optional, ca: {}, crl: {}",
+        ca.display(),
+        crl.display()
+    );
+    let (setup, said) = (
+        setup(&pki, &origin, &auth),
+        "the revocation list of CN=Our clients ran out on",
+    );
+    let checked = |yaml: &str| {
+        let file = pki.write("equipoise.yaml", yaml);
+        Equipoise::command(&["check", "-c", &file.display().to_string()])
+    };
+    let yaml = setup.yaml();
+    let exit = checked(&yaml);
+    assert_eq!(exit.code(), Some(1), "{exit:?}");
+    let place = format!("listeners.web.tls.client_auth.crl: {said}");
+    assert!(exit.stderr.contains(&place), "{exit:?}");
+    let lb = setup.start();
+    assert!(lb.stderr().contains(said), "{}", lb.stderr());
+    // Beside a newer one of the same authority it does no harm.
+    std::fs::write(&crl, [old, new].concat()).unwrap();
+    assert!(!checked(&yaml).stderr.contains(said));
+}
+
+/// With something unread in it, a socket that is closed sends a reset, which takes the alert back.
+#[test]
+fn a_refused_client_is_told_why_although_it_has_sent_its_request_already() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    let bob = pki.client("bob");
+    let auth = format!(
+        "mode: required, ca: {}, crl: {}",
+        pki.root().display(),
+        pki.crl(&[&bob]).display()
+    );
+    let lb = setup(&pki, &origin, &auth).start();
+    for _ in 0..20 {
+        let client = Tls::new(&pki, NAME)
+            .version(SslVersion::TLS1_3)
+            .identity(&bob);
+        let mut connection = client.connect(lb.web());
+        let told = connection.get("/", &[]).map(|response| response.status);
+        let told = told.unwrap_err();
+        assert!(told.to_string().contains("revoked"), "{told}");
     }
 }
 

@@ -108,6 +108,13 @@ fn a_broken_file_is_refused_and_the_old_one_stays_live() {
                 fs::copy(&other.key, &site.key).unwrap();
             }),
         ),
+        (
+            "a pipe, which nobody writes to",
+            Box::new(|| {
+                fs::remove_file(&site.cert).unwrap();
+                nix::unistd::mkfifo(&site.cert, nix::sys::stat::Mode::S_IRUSR).unwrap();
+            }),
+        ),
         ("gone", Box::new(|| fs::remove_file(&site.cert).unwrap())),
     ] {
         break_it();
@@ -143,6 +150,38 @@ fn of_several_certificates_only_the_broken_one_stays_as_it_was() {
         client.ssl().peer_certificate().unwrap().to_der().unwrap(),
         der(&broken)
     );
+}
+
+#[test]
+fn a_broken_revocation_list_does_not_keep_certificates_from_renewal() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    let (site, new) = (pki.leaf(&[NAME]), pki.leaf(&[NAME]));
+    let (alice, bob) = (pki.client("alice"), pki.client("bob"));
+    let crl = pki.crl(&[&bob]);
+    let tls = format!(
+        "{}\nclient_auth: {{mode: required, ca: {}, crl: {}}}",
+        certificates(&[&site]),
+        pki.root().display(),
+        crl.display()
+    );
+    let lb = secured(&[&origin], &tls).start();
+    let shown_to = |client: &Issued| {
+        let mut connection = Tls::new(&pki, NAME)
+            .identity(client)
+            .try_connect(lb.web())
+            .ok()?;
+        let response = connection.get("/", &[]).ok()?;
+        assert_eq!(response.status, 200);
+        connection.ssl().peer_certificate()?.to_der().ok()
+    };
+    assert_eq!(shown_to(&alice), Some(der(&site)));
+    fs::write(&crl, "nothing").unwrap();
+    eventually(SOON, || reloads(&lb, "failure") == 1.0);
+    fs::copy(&new.cert, &site.cert).unwrap();
+    fs::copy(&new.key, &site.key).unwrap();
+    eventually(SOON, || shown_to(&alice) == Some(der(&new)));
+    assert_eq!(shown_to(&bob), None, "the list before still counts");
+    assert_eq!(reloads(&lb, "success"), 0.0);
 }
 
 #[test]
