@@ -61,9 +61,12 @@ fn every_field_name_is_one_in_http_1_too() {
         let Ok(name) = http::HeaderName::from_lowercase(&[b'x', byte]) else {
             continue;
         };
-        let expected = if head::is_tchar(byte) { 200 } else { 400 };
-        let found = status("GET", "http://a.test/", &[(name.as_str(), "v")]);
-        assert_eq!(found, expected, "{name:?}");
+        let mut request = parts("GET", "http://a.test/", &[]);
+        request
+            .headers
+            .insert(name.clone(), HeaderValue::from_static("v"));
+        let taken = settle(&mut request, false, &LIMITS).is_ok();
+        assert_eq!(taken, head::is_tchar(byte), "{name:?}");
     }
 }
 
