@@ -64,7 +64,8 @@ pub fn for_request(
     let options = &mut peer.options;
     options.connection_timeout = Some(timeouts.connect);
     options.total_connection_timeout = Some(timeouts.connect);
-    options.read_timeout = Some(timeouts.receive);
+    // With HTTP/2 it would run during an upload (see `listen::Patience`).
+    options.read_timeout = (!link.http2()).then_some(timeouts.receive);
     options.write_timeout = Some(timeouts.send);
     options.idle_timeout = Some(timeouts.idle);
     if upgrade {

@@ -11,6 +11,7 @@ use crate::balance::Slot;
 use crate::client_address::Client;
 use crate::dispatch::Binding;
 use crate::dispatch::PoolSite;
+use crate::listen::Patience;
 use crate::pool::Lease;
 use crate::upstream::Keeping;
 
@@ -25,6 +26,8 @@ pub struct Origin {
     pub received: Instant,
     /// The same by the wall clock.
     pub time: SystemTime,
+    /// How long its server may be silent; `None` = Pingora sees to it.
+    pub patience: Option<Arc<Patience>>,
 }
 
 /// A request's state.
@@ -76,6 +79,11 @@ impl Context {
     /// Where the request goes.
     pub fn target(&self) -> Option<&Arc<PoolSite>> {
         self.site()?.target.as_ref()
+    }
+
+    /// How long the server may be silent, if that is ours to see to.
+    pub fn patience(&self) -> Option<&Patience> {
+        self.origin.as_ref()?.patience.as_deref()
     }
 
     /// The client's address, or the peer's as long as the client isn't found.

@@ -27,7 +27,7 @@ use crate::client_address::Forwarding;
 use crate::dispatch;
 use crate::dispatch::Binding;
 use crate::headers::replace_lines;
-use crate::listen::Drain;
+use crate::listen::{Drain, Patience};
 use crate::observe::access_log::AccessLog;
 use crate::persistence::RequestView;
 use crate::upstream;
@@ -328,6 +328,11 @@ impl ProxyHttp for Edge {
             // it can't say anything else in HTTP/2 (RFC 9113 section 8.2.2), and in HTTP/1 it may as well.
             request.insert_header(header::TE, "trailers")?;
         }
+        if session.as_downstream_mut().is_body_done() {
+            wait_for_server(context);
+        } else if let Some(patience) = context.patience() {
+            patience.rest();
+        }
         if let Some(id) = &context.request_id {
             request.insert_header("X-Request-Id", id.value())?;
         }
@@ -345,9 +350,12 @@ impl ProxyHttp for Edge {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         context: &mut Context,
     ) -> Result<()> {
+        if end_of_stream {
+            wait_for_server(context);
+        }
         let Some(body) = body else { return Ok(()) };
         context.body_bytes += body.len() as u64;
         let limit = context.site().map_or(0, |site| site.http.max_body_size);
@@ -363,6 +371,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
+        wait_for_server(context);
         let speaks_http2 = context.target().is_some_and(|target| target.link.http2());
         if response.status == http::StatusCode::SWITCHING_PROTOCOLS
             && (speaks_http2 || !session.is_upgrade_req())
@@ -449,7 +458,11 @@ impl ProxyHttp for Edge {
         end_of_stream: bool,
         context: &mut Context,
     ) -> Result<Option<Duration>> {
+        wait_for_server(context);
         if end_of_stream {
+            if let Some(patience) = context.patience() {
+                patience.rest();
+            }
             context.response_ended = true;
             if !session.as_downstream_mut().is_body_done() {
                 // Answered early: the rest of the request gets a moment, so that the client reads the answer
@@ -498,7 +511,9 @@ impl ProxyHttp for Edge {
             return error;
         }
         let mut failure = trouble::classify(&error, session.as_downstream());
-        if failure == Failure::ServerTimeout && !session.as_downstream_mut().is_body_done() {
+        if context.patience().is_some_and(Patience::has_ended) {
+            failure = Failure::ServerTimeout;
+        } else if failure == Failure::ServerTimeout && !session.as_downstream_mut().is_body_done() {
             // The server is still waiting for the request, as are we.
             failure = Failure::ClientTimeout;
         }
@@ -612,5 +627,12 @@ fn explain(context: &Context, error: Option<&Error>) {
             )
         });
         target.link.explain(lease.server(), clue.as_deref());
+    }
+}
+
+/// The server has the whole request, or has said something: from now on it may be silent for `timeouts.receive`.
+fn wait_for_server(context: &Context) {
+    if let (Some(patience), Some(target)) = (context.patience(), context.target()) {
+        patience.begin(target.pool.settings().timeouts.receive);
     }
 }

@@ -15,6 +15,7 @@ use crate::balance::Slot;
 use crate::client_address::Resolver;
 use crate::config::model;
 use crate::dispatch::PoolSite;
+use crate::listen::Patience;
 use crate::observe::metrics::{Metrics, Traffic};
 use crate::tls::Established;
 
@@ -77,6 +78,12 @@ impl Site {
             redirect_https: listener.redirect_https,
             target,
         }
+    }
+
+    /// What keeps the time that a request's server may be silent; `None` = Pingora sees to it.
+    pub fn patience(&self) -> Option<Arc<Patience>> {
+        let target = self.target.as_ref()?;
+        target.link.http2().then(Arc::default)
     }
 
     /// The counters for requests that ended on a server, or on none.

@@ -13,11 +13,13 @@ use crate::config::model;
 mod drain;
 pub mod framing;
 pub mod limits;
+mod patience;
 mod stream;
 mod transport;
 
 pub use drain::Drain;
 pub use limits::{Admitted, Limits};
+pub use patience::{Patience, Wait};
 pub use stream::ClientStream;
 pub use transport::Transport;
 

@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, R
 
 use super::framing::{Framing, Message};
 use super::limits::Admitted;
+use super::patience::{Patience, Wait};
 use super::transport::Transport;
 
 /// Small writes are gathered up to this many bytes: a response's header and a small body are one
@@ -44,6 +45,8 @@ pub struct ClientStream {
     tunnel: AtomicBool,
     /// The response broke off, and nothing but a reset tells the client.
     reset: AtomicBool,
+    /// How long the server may be silent, and the wait for that; `None` = somebody else sees to it.
+    patience: Option<(Arc<Patience>, Wait)>,
     saw_eof: bool,
     malformed: bool,
     bytes_in: u64,
@@ -63,6 +66,7 @@ impl ClientStream {
             message: Message::none(),
             tunnel: AtomicBool::new(false),
             reset: AtomicBool::new(false),
+            patience: None,
             saw_eof: false,
             malformed: false,
             bytes_in: 0,
@@ -117,6 +121,11 @@ impl ClientStream {
     /// Lets the proxy read the next message, whose header section is the first `head` pending bytes.
     pub fn begin(&mut self, head: usize, framing: Framing) {
         self.message = Message::new(head, framing);
+    }
+
+    /// Whoever waits for the client while its request is answered waits no longer than this. For the current message.
+    pub fn set_patience(&mut self, patience: Option<Arc<Patience>>) {
+        self.patience = patience.map(|patience| (patience, Wait::default()));
     }
 
     /// Whether the current message has been read to its end and the connection can carry another.
@@ -224,6 +233,16 @@ impl ClientStream {
         }
     }
 
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.patience {
+            Some((patience, wait)) => patience.poll_end(wait, cx).map(|()| {
+                let silent = "the server is silent";
+                Err(io::Error::new(io::ErrorKind::TimedOut, silent))
+            }),
+            None => Poll::Pending,
+        }
+    }
+
     /// The message is read to its end, and whoever reads on wants to know whether the client is still
     /// there. What the client sends is the next message's; only the end of the stream is news.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -263,7 +282,10 @@ impl AsyncRead for ClientStream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let polled = if !this.is_tunnel() && this.message.is_done() {
-            this.poll_gone(cx)
+            match this.poll_gone(cx) {
+                Poll::Pending => this.poll_patience(cx),
+                gone => gone,
+            }
         } else if this.inbox.is_empty() {
             this.poll_socket(cx, buf)
         } else {

@@ -175,6 +175,8 @@ impl Conversation<'_> {
     ) -> ServerSession {
         stream.skip(head.leading);
         stream.begin(head.length, head.framing);
+        let patience = site.patience();
+        stream.set_patience(patience.clone());
         let http = &site.http;
         let last = http.keepalive_requests > 0 && self.served >= http.keepalive_requests;
         let (body_timeout, send_timeout) = (http.body_timeout, http.send_timeout);
@@ -187,6 +189,7 @@ impl Conversation<'_> {
             site,
             received,
             time,
+            patience,
         })));
         session
     }

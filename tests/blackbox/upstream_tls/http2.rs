@@ -408,3 +408,70 @@ fn nghttpd_and_nginx_are_spoken_to() {
     }
     assert_eq!(lb.get("/none", &[]).status, 404);
 }
+
+#[test]
+fn an_upload_may_take_longer_than_the_server_may_be_silent() {
+    let origin = H2Origin::start(|taken| Reply::text(&taken.body.len().to_string()));
+    let lb = pool(&origin.address().to_string())
+        .pool("timeouts: {receive: 1s}")
+        .start();
+    let dir = TempDir::new("upload");
+    let file = dir.write("file", &"x".repeat(60_000));
+    // Three seconds of it.
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let output = std::process::Command::new("curl")
+            .args([version, "-sS", "--limit-rate", "20k", "-T"])
+            .arg(&file)
+            .arg(format!("http://{}/", lb.web()))
+            .output()
+            .expect("curl (make setup installs it)");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "60000",
+            "{version}: {output:?}"
+        );
+    }
+    lb.wait_idle_servers();
+}
+
+#[test]
+fn a_server_that_is_silent_after_an_upload_is_a_gateway_timeout() {
+    let origin = H2Origin::start(|_| Reply {
+        never: true,
+        ..Reply::default()
+    });
+    let lb = pool(&origin.address().to_string())
+        .pool("timeouts: {receive: 500ms}\nretries: {attempts: 0}")
+        .start();
+    for (method, body) in [("GET", &b""[..]), ("POST", b"content")] {
+        let response = lb.client().request(method, "/", &[], body).unwrap();
+        assert_eq!(response.status, 504, "{method}");
+        let output = std::process::Command::new("curl")
+            .args([
+                "--http2-prior-knowledge",
+                "-sS",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+            ])
+            .args([
+                "-X",
+                method,
+                "--data-binary",
+                std::str::from_utf8(body).unwrap(),
+            ])
+            .arg(format!("http://{}/", lb.web()))
+            .output()
+            .expect("curl (make setup installs it)");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "504",
+            "{method}: {output:?}"
+        );
+    }
+    let line = lb.wait_logged(|line| line["method"] == "POST");
+    assert_eq!(line["termination"], "server_timeout");
+    lb.wait_idle_servers();
+    eventually(SOON, || origin.resets().len() == 4);
+}

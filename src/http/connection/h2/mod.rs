@@ -304,14 +304,17 @@ impl Driver<'_> {
             self.malformed += u32::from(status == 400);
             return self.malformed < MALFORMED_REQUESTS;
         }
+        let patience = site.patience();
         parts.extensions.insert(Origin {
             connection: Arc::clone(&self.visit.connection),
             received,
             time,
             site: Arc::clone(site),
+            patience: patience.clone(),
         });
         let mut exchange = Exchange::new(RequestHeader::from(parts), body, respond, &self.line);
         exchange.set_timeouts(site.http.body_timeout, site.http.send_timeout);
+        exchange.set_patience(patience);
         let session = ServerSession::new_custom(Box::new(exchange));
         let (proxy, drain) = (Arc::clone(&self.visit.proxy), drain.clone());
         self.streams.spawn(async move {

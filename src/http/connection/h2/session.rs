@@ -8,6 +8,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,6 +32,7 @@ use tokio::time::timeout;
 use super::super::super::trouble;
 use super::line::{Line, Presence};
 use super::linger::linger;
+use crate::listen::{Patience, Wait};
 
 /// Bytes of a request's body that are kept for another try, as with HTTP/1.
 const KEPT_FOR_RETRY: usize = 64 * 1024;
@@ -58,6 +60,8 @@ pub struct Exchange {
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
     drain_timeout: Option<Duration>,
+    /// How long the server may be silent; `None` = somebody else sees to it.
+    patience: Option<Arc<Patience>>,
     line: Arc<Line>,
     _presence: Presence,
 }
@@ -85,6 +89,7 @@ impl Exchange {
             read_timeout: None,
             write_timeout: None,
             drain_timeout: None,
+            patience: None,
             _presence: line.enter(),
             line: Arc::clone(line),
         }
@@ -94,6 +99,11 @@ impl Exchange {
     pub fn set_timeouts(&mut self, body: Duration, send: Duration) {
         self.read_timeout = Some(body);
         self.write_timeout = Some(send);
+    }
+
+    /// Whoever waits for the client while its request is answered waits no longer than this.
+    pub fn set_patience(&mut self, patience: Option<Arc<Patience>>) {
+        self.patience = patience;
     }
 
     /// The next piece of the body that isn't empty; `None` at its end.
@@ -487,7 +497,16 @@ impl Session for Exchange {
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
         if no_body_expected || self.is_body_done() {
-            Err(self.given_up().await)
+            let patience = self.patience.clone();
+            let mut wait = Wait::default();
+            tokio::select! {
+                biased;
+                error = self.given_up() => Err(error),
+                () = poll_fn(|cx| match &patience {
+                    Some(patience) => patience.poll_end(&mut wait, cx),
+                    None => Poll::Pending,
+                }) => Err(down(ErrorType::ReadTimedout, "the server is silent")),
+            }
         } else {
             self.read_body_bytes().await
         }
