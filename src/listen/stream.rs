@@ -284,7 +284,7 @@ impl AsyncRead for ClientStream {
         let polled = if !this.is_tunnel() && this.message.is_done() {
             match this.poll_gone(cx) {
                 Poll::Pending => this.poll_patience(cx),
-                gone => gone,
+                gone @ Poll::Ready(_) => gone,
             }
         } else if this.inbox.is_empty() {
             this.poll_socket(cx, buf)
