@@ -51,14 +51,13 @@ impl Transport {
 
     /// Says goodbye in the words of the transport, then waits until the client has closed its side, for at most
     /// `patience`: closing a socket with something unread in it resets the connection, and what was sent last is lost.
-    pub async fn close_gently(mut self, patience: Duration) {
+    pub async fn close_gently(self, patience: Duration) {
         let closed = async {
-            self.shutdown().await?;
             let mut socket = match self {
                 Self::Plain(socket) => socket,
-                // What still comes is of no interest, so it isn't decrypted either.
                 Self::Tls(stream) => return drain_tls(*stream).await,
             };
+            socket.shutdown().await?;
             drain(&mut socket).await
         };
         drop(tokio::time::timeout(patience, closed).await);
@@ -66,7 +65,12 @@ impl Transport {
 }
 
 async fn drain_tls(mut stream: SslStream<TcpStream>) -> io::Result<()> {
-    drain(stream.get_mut()).await
+    // It may have been said before, and then OpenSSL complains of what the client has sent since: no reason to hang up.
+    drop(stream.shutdown().await);
+    let socket = stream.get_mut();
+    socket.shutdown().await?;
+    // What still comes is of no interest, so it isn't decrypted either.
+    drain(socket).await
 }
 
 async fn drain(socket: &mut TcpStream) -> io::Result<()> {

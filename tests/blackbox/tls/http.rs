@@ -94,6 +94,74 @@ fn the_last_response_arrives_and_the_connection_is_closed_in_tls_words() {
 }
 
 #[test]
+fn what_is_sent_after_the_last_request_does_not_take_its_response_back() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    let lb = usual(&pki, &origin, "");
+    for round in 0..20 {
+        let mut client = Tls::new(&pki, NAME).connect(lb.web());
+        let last = format!("GET / HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n");
+        client.send(last + &"x".repeat(40_000)).unwrap();
+        // Anything but silence: a reset takes away what the client hasn't read yet.
+        let answered = client.read_response(false).map(|response| response.status);
+        assert_eq!(answered.ok(), Some(200), "round {round}");
+        assert_eq!(
+            client.read_to_end().map_err(|error| error.to_string()),
+            Ok(Vec::new())
+        );
+    }
+}
+
+/// An HTTP/2 frame.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+#[test]
+fn what_is_sent_after_goaway_does_not_take_the_last_response_back() {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    let site = pki.leaf(&[NAME]);
+    let lb = super::secured(&[&origin], &super::certificates(&[&site]))
+        .listener("http: {keepalive_requests: 1}")
+        .start();
+    for round in 0..10 {
+        let mut client = Tls::new(&pki, NAME).alpn(&["h2"]).connect(lb.web());
+        // GET / by the static table (RFC 7541 appendix A), and a literal :authority.
+        let mut fields = vec![0x82, 0x87, 0x84, 0x41, NAME.len() as u8];
+        fields.extend(NAME.bytes());
+        let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        hello.extend(frame(SETTINGS, 0, 0, &[]));
+        hello.extend(frame(HEADERS, 5, 1, &fields));
+        client.send(hello).unwrap();
+        // The PING that comes with GOAWAY is answered, and a good deal more is sent that nobody will read.
+        loop {
+            let head = client.take(9).unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let payload = client.take(length as usize).unwrap();
+            if head[3] == PING && head[4] == 0 {
+                let mut last = frame(PING, 1, 0, &payload);
+                last.extend(frame(HEADERS, 4, 3, &fields));
+                for _ in 0..3 {
+                    last.extend(frame(DATA, 0, 3, &[0; 16_000]));
+                }
+                client.send(last).unwrap();
+                break;
+            }
+        }
+        let rest = client.read_to_end().map_err(|error| error.to_string());
+        assert!(rest.is_ok(), "round {round}: {rest:?}");
+    }
+}
+
+#[test]
 fn an_idle_connection_stays_for_keepalive_timeout() {
     let (pki, origin) = (Pki::new(), Origin::start("a"));
     let site = pki.leaf(&[NAME]);
