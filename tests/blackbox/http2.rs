@@ -71,6 +71,13 @@ impl RawServer {
     /// Everything up to and including `end`.
     #[track_caller]
     pub fn until(&mut self, end: &str) -> String {
+        self.until_or_closed(end)
+            .unwrap_or_else(|| panic!("closed before {end:?}"))
+    }
+
+    /// As [`Self::until`]; `None` if the connection is closed with nothing more said.
+    #[track_caller]
+    pub fn until_or_closed(&mut self, end: &str) -> Option<String> {
         loop {
             let found = self
                 .seen
@@ -78,10 +85,13 @@ impl RawServer {
                 .position(|window| window == end.as_bytes());
             if let Some(at) = found {
                 let part: Vec<u8> = self.seen.drain(..at + end.len()).collect();
-                return String::from_utf8_lossy(&part).into_owned();
+                return Some(String::from_utf8_lossy(&part).into_owned());
             }
             let mut buffer = [0; 16 * 1024];
             let read = self.stream.read(&mut buffer).unwrap();
+            if read == 0 && self.seen.is_empty() {
+                return None;
+            }
             assert!(
                 read > 0,
                 "closed before {end:?}; so far {:?}",

@@ -39,7 +39,12 @@ fn body_before_the_next_request(fields: &[(&str, &str)], pieces: &[&[u8]]) -> St
     assert_eq!(client.outcome(1), Outcome::Status(200));
     // Were there a second end of the body, it would come before this.
     client.headers(3, &request("GET", "/second"), true).unwrap();
-    let next = server.until("/second");
+    // Or before the end of the connection: a server that answers in the very moment that the body ends may not be asked
+    // again on it.
+    let next = server.until_or_closed("/second").unwrap_or_else(|| {
+        server = raw.accept();
+        server.until("/second")
+    });
     assert_eq!(next, "GET /second", "something is left of the first body");
     server.send(OK);
     body
