@@ -12,6 +12,8 @@ pub(super) fn settings(trusted: &[&str]) -> Settings {
         x_forwarded_for: XForwardedFor::Append,
         x_real_ip: false,
         x_forwarded_proto: true,
+        forwarded: false,
+        via: false,
     }
 }
 

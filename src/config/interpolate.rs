@@ -10,9 +10,15 @@ const LONGEST: usize = 1024 * 1024;
 /// variable is unset or empty, as a shell does. `$${` stands for a literal `${`; any other `$` is
 /// itself.
 ///
+/// `kept` says of which names that isn't done, because they mean something else where `text` stands.
+///
 /// # Errors
 /// What is wrong, in words: an unset variable, a malformed name, a missing `}`.
-pub fn interpolate(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+pub fn interpolate(
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    kept: fn(&str) -> bool,
+) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
@@ -25,7 +31,13 @@ pub fn interpolate(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<S
             let (inside, after) = after
                 .split_once('}')
                 .ok_or("`${` without `}`; write `$${` for a literal `${`")?;
-            out.push_str(&variable(inside, env)?);
+            if kept(inside) {
+                out.push_str("${");
+                out.push_str(inside);
+                out.push('}');
+            } else {
+                out.push_str(&variable(inside, env)?);
+            }
             rest = after;
         } else {
             out.push('$');
@@ -92,7 +104,11 @@ mod tests {
             ("^a$|$1$$", "^a$|$1$$"),
             ("é${HOST}é", "édb1é"),
         ] {
-            assert_eq!(interpolate(text, &env).as_deref(), Ok(wanted), "{text}");
+            assert_eq!(
+                interpolate(text, &env, |_| false).as_deref(),
+                Ok(wanted),
+                "{text}"
+            );
         }
     }
 
@@ -105,14 +121,20 @@ mod tests {
             ("${A B}", "not the name"),
             ("${HOST", "without `}`"),
         ] {
-            let refused = interpolate(text, &env);
+            let refused = interpolate(text, &env, |_| false);
             assert!(refused.is_err_and(|why| why.contains(part)), "{text}");
         }
     }
 
     #[test]
+    fn some_names_may_mean_something_else() {
+        let kept = interpolate("${HOST}${host}${host:-x}", &env, |name| name == "host");
+        assert!(kept.is_ok_and(|text| text == "db1${host}x"));
+    }
+
+    #[test]
     fn is_bounded() {
         let big = |_: &str| Some("x".repeat(LONGEST));
-        assert!(interpolate("${A}${A}${A}", &big).is_err());
+        assert!(interpolate("${A}${A}${A}", &big, |_| false).is_err());
     }
 }

@@ -10,19 +10,9 @@ const KEYS: &[(&str, &[&str])] = &[
     ("admin", &["token_file", "tls"]),
     (
         "listeners.*",
-        &["proxy_protocol", "connection_rate_per_client", "routes"],
+        &["proxy_protocol", "connection_rate_per_client"],
     ),
-    ("listeners.*.client_address", &["forwarded", "via"]),
     ("listeners.*.tcp", &["sni_routes"]),
-    (
-        "listeners.*.http",
-        &[
-            "min_receive_rate",
-            "compression",
-            "error_pages",
-            "server_header",
-        ],
-    ),
     (
         "pools.*",
         &[

@@ -14,6 +14,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 use super::core_schema::resolve;
 use super::interpolate::interpolate;
 use super::problem::{Problems, shown};
+use super::template;
 use super::tree::{At, Entry, Files, Node, Place, Value};
 
 /// Largest file that is read, in bytes.
@@ -190,7 +191,12 @@ impl Builder<'_> {
         }
         let is_string = style != ScalarStyle::Plain
             || tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
-        let value = match interpolate(text, self.env) {
+        let kept = if self.is_in_routes() {
+            template::is_variable
+        } else {
+            |_: &str| false
+        };
+        let value = match interpolate(text, self.env, kept) {
             Ok(text) if is_string => Value::String(text),
             Ok(text) => resolve(text),
             Err(message) => {
@@ -308,6 +314,15 @@ impl Builder<'_> {
             return Err(too_many(place));
         }
         Ok(())
+    }
+
+    /// Whether the value that comes next is a part of `listeners.NAME.routes`, where `${host}` is the request's.
+    fn is_in_routes(&self) -> bool {
+        let mut keys = self.open.iter().filter_map(|open| match &open.content {
+            Content::Mapping { key, .. } => key.as_ref().map(|(key, _)| key.as_str()),
+            Content::Sequence(_) => None,
+        });
+        keys.next() == Some("listeners") && keys.nth(1) == Some("routes")
     }
 
     /// The path of the value that comes next.

@@ -13,8 +13,13 @@ use serde_json::{Map, Value as Json};
 use super::address::{AdminAddress, Bind, Network, Upstream};
 use super::later;
 use super::problem::{Problem, Problems, shown, similar};
+use super::route_text::{
+    FieldName, HostPattern, LimitKey, MediaType, MethodName, PathPattern, Percent, Rate,
+    RouteRegex, ValuePattern,
+};
 use super::scalar::Scalar;
 use super::store::StoreAddress;
+use super::template::Template;
 use super::text::{
     Account, Contact, CookieDomain, CookieName, CookiePath, DnsName, FieldValue, FilePath,
     HostField, HttpsUrl, LogFilter, LogTemplate, Name, OpensslList, ParameterName, Pattern,
@@ -71,6 +76,17 @@ fn constructor(format: &str) -> Option<Constructor> {
         of::<Text>(),
         of::<HttpsUrl>(),
         of::<RedirectHttps>(),
+        of::<Template>(),
+        of::<HostPattern>(),
+        of::<PathPattern>(),
+        of::<ValuePattern>(),
+        of::<RouteRegex>(),
+        of::<MethodName>(),
+        of::<FieldName>(),
+        of::<Rate>(),
+        of::<LimitKey>(),
+        of::<Percent>(),
+        of::<MediaType>(),
     ];
     all.into_iter()
         .find(|(name, _)| *name == format)

@@ -332,17 +332,7 @@ fn whatever_is_planned_is_refused_by_name() {
         (
             listener("@: x"),
             "listeners.web.@",
-            "proxy_protocol connection_rate_per_client routes",
-        ),
-        (
-            listener("http: {@: 1}"),
-            "listeners.web.http.@",
-            "min_receive_rate compression error_pages server_header",
-        ),
-        (
-            listener("client_address: {@: true}"),
-            "listeners.web.client_address.@",
-            "forwarded via",
+            "proxy_protocol connection_rate_per_client",
         ),
         (
             pool("@: x"),

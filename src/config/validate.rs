@@ -14,7 +14,9 @@ use super::raw;
 use super::text::check_name;
 use super::tree::{At, Entry, Files, Node, Value};
 use super::units::{Size, Span};
+use super::validate_http::http;
 use super::validate_pool::pool;
+use super::validate_route::routes;
 use super::validate_tls::tls;
 
 /// Where state is kept when neither the file nor systemd names a directory.
@@ -255,6 +257,7 @@ fn listener(
             raw.protocol == raw::Protocol::Http,
             "http",
         ),
+        ("routes", is_http, "http and https"),
         ("tcp", !is_http, "tcp and tls"),
     ] {
         let at = at.key(key);
@@ -264,9 +267,14 @@ fn listener(
         }
     }
     let pool_at = at.key("pool");
-    if raw.pool.is_none() && raw.redirect_https.0.is_none() && !pool_at.is_written() {
+    if raw.pool.is_none()
+        && raw.redirect_https.0.is_none()
+        && !at.key("routes").is_written()
+        && !pool_at.is_written()
+    {
         checks.note(at, "needs pool, the name of where everything goes");
     }
+    let routes = routes(raw, at, pools, checks);
     model::Listener {
         name: Arc::from(name),
         bind: raw.bind.0.iter().map(|bind| bind.0).collect(),
@@ -284,6 +292,7 @@ fn listener(
         tls: tls(raw, at, state_dir, checks),
         redirect_https: raw.redirect_https.0,
         tcp: tcp(&raw.tcp, &at.key("tcp"), checks),
+        routes,
         pool: raw.pool.as_ref().map(|name| {
             pools
                 .get(name.0.as_str())
@@ -301,19 +310,44 @@ fn unknown_pools(
 ) {
     for entry in entries(listeners) {
         let at = listeners.entry(entry);
-        let at = at.key("pool");
-        if let Some(Value::String(name)) = at.node.map(|node| &node.value)
-            && check_name(name).is_ok()
-            && !names.contains_key(name.as_str())
-        {
-            let message = format!("there is no pool `{}`", shown(name));
-            let meant = if checks.found.is_full() {
-                None
-            } else {
-                similar(name, entries(pools).iter().map(|pool| pool.key.as_str()))
-            };
-            checks.note_with(&at, message, meant);
+        unknown_pool(&at.key("pool"), pools, names, checks);
+        let routes = at.key("routes");
+        for index in 0..items(&routes) {
+            let route = routes.item(index);
+            unknown_pool(&route.key("pool"), pools, names, checks);
+            unknown_pool(&route.key("mirror").key("pool"), pools, names, checks);
+            let split = route.key("split");
+            for index in 0..items(&split) {
+                unknown_pool(&split.item(index).key("pool"), pools, names, checks);
+            }
         }
+    }
+}
+
+fn items(at: &At<'_>) -> usize {
+    match at.node.map(|node| &node.value) {
+        Some(Value::Sequence(items)) => items.len(),
+        _ => 0,
+    }
+}
+
+fn unknown_pool(
+    at: &At<'_>,
+    pools: &At<'_>,
+    names: &HashMap<&str, Arc<str>>,
+    checks: &mut Checks<'_>,
+) {
+    if let Some(Value::String(name)) = at.node.map(|node| &node.value)
+        && check_name(name).is_ok()
+        && !names.contains_key(name.as_str())
+    {
+        let message = format!("there is no pool `{}`", shown(name));
+        let meant = if checks.found.is_full() {
+            None
+        } else {
+            similar(name, entries(pools).iter().map(|pool| pool.key.as_str()))
+        };
+        checks.note_with(at, message, meant);
     }
 }
 
@@ -351,48 +385,9 @@ fn client_address(raw: &raw::ClientAddress) -> model::ClientAddress {
         },
         x_real_ip: raw.x_real_ip,
         x_forwarded_proto: raw.x_forwarded_proto,
+        forwarded: raw.forwarded,
+        via: raw.via,
     }
-}
-
-fn http(raw: &raw::Http, at: &At<'_>, checks: &mut Checks<'_>) -> model::Http {
-    let header_at = at.key("max_header_size");
-    if !(Size::kib(1)..=Size::kib(1024)).contains(&raw.max_header_size) {
-        checks.note(&header_at, "must be from 1KiB to 1MiB");
-    }
-    let uri_at = at.key("max_uri_length");
-    if raw.max_uri_length.0 == 0 {
-        checks.note(&uri_at, "can't be 0; every request has a target");
-    } else if uri_at.is_written() && raw.max_uri_length > raw.max_header_size {
-        let message = format!(
-            "{} is more than max_header_size ({}), which counts the target too",
-            raw.max_uri_length, raw.max_header_size
-        );
-        checks.note(&uri_at, message);
-    }
-    let mut positive = |key, span, instead| checks.positive(&at.key(key), span, instead);
-    model::Http {
-        keepalive_requests: raw.keepalive_requests,
-        keepalive_timeout: positive(
-            "keepalive_timeout",
-            raw.keepalive_timeout,
-            "; to close after each response write keepalive_requests: 1",
-        ),
-        header_timeout: positive("header_timeout", raw.header_timeout, ""),
-        body_timeout: positive("body_timeout", raw.body_timeout, ""),
-        send_timeout: positive("send_timeout", raw.send_timeout, ""),
-        max_header_size: raw.max_header_size.bytes(),
-        max_uri_length: raw.max_uri_length.min(raw.max_header_size).bytes(),
-        max_body_size: raw.max_body_size.0,
-        http2: http2(&raw.http2, &at.key("http2"), checks),
-    }
-}
-
-fn http2(raw: &raw::Http2, at: &At<'_>, checks: &mut Checks<'_>) -> Option<model::Http2> {
-    let idle_timeout = checks.positive(&at.key("idle_timeout"), raw.idle_timeout, "");
-    raw.enabled.then_some(model::Http2 {
-        max_streams: raw.max_streams,
-        idle_timeout,
-    })
 }
 
 fn tcp(raw: &raw::Tcp, at: &At<'_>, checks: &mut Checks<'_>) -> model::Tcp {

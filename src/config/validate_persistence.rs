@@ -317,7 +317,7 @@ fn route(
     at: &At<'_>,
     on_unavailable: model::OnUnavailable,
     checks: &mut Checks<'_>,
-) -> model::Route {
+) -> model::RoutePersistence {
     let cookie = raw.cookie.as_ref();
     let insert_at = at.key("insert");
     // One name for both is httpd's way, but then it is written twice.
@@ -329,7 +329,7 @@ fn route(
         );
         checks.note(&insert_at.key("cookie"), message);
     }
-    model::Route {
+    model::RoutePersistence {
         cookie: Arc::from(cookie.map_or(SESSION_ID, |cookie| cookie.0.as_str())),
         separator: raw.separator.0.clone(),
         path_parameter: raw

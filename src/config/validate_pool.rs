@@ -74,6 +74,7 @@ pub(super) fn pool(
             on_502: on.contains(&raw::RetryOn::Status(502)),
             on_503: on.contains(&raw::RetryOn::Status(503)),
             on_504: on.contains(&raw::RetryOn::Status(504)),
+            budget_percent: raw.retries.budget.0,
         },
         keepalive: model::Keepalive {
             connections: raw.keepalive.connections as usize,

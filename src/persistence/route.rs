@@ -19,7 +19,7 @@ use super::affinity::{Answered, Member, RequestView};
 use super::codec::{MAX_CANDIDATES, first_bound};
 use super::template::Template;
 use super::{Bound, Lookup, UnixTime, cache_control, cookie};
-use crate::config::model::{Route as Settings, RouteCookie};
+use crate::config::model::{RouteCookie, RoutePersistence as Settings};
 use crate::headers::HeadersMut;
 
 /// The routes of one pool. `S` is a handle of a server.

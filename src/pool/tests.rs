@@ -50,6 +50,7 @@ fn model(servers: Vec<PoolServer>) -> model::Pool {
             on_502: false,
             on_503: false,
             on_504: false,
+            budget_percent: 20,
         },
         keepalive: Keepalive { connections: 128 },
     }

@@ -273,8 +273,8 @@ fn a_problem_in_an_include_names_that_file() {
 fn what_is_planned_is_not_supported_yet() {
     for (text, wanted) in [
         (
-            MINIMAL.replace("    pool: app", "    pool: app\n    routes: []"),
-            "lb.yaml:6:5: listeners.web.routes: not supported yet",
+            MINIMAL.replace("    pool: app", "    pool: app\n    proxy_protocol: true"),
+            "lb.yaml:6:5: listeners.web.proxy_protocol: not supported yet",
         ),
         (
             pool("algorithm: peak_ewma"),

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::HeaderValue;
 use ipnet::IpNet;
 
+use super::route::Route;
 use super::tls::Tls;
 
 /// Where clients connect.
@@ -33,8 +36,10 @@ pub struct Listener {
     pub redirect_https: Option<u16>,
     /// TCP behaviour, for the protocols tcp and tls.
     pub tcp: Tcp,
-    /// Name of the pool that takes everything. `None` only if `redirect_https` answers everything.
+    /// Name of the pool that takes everything that no route takes. `None`: that gets 404.
     pub pool: Option<Arc<str>>,
+    /// In their order; the first that fits is taken.
+    pub routes: Vec<Route>,
 }
 
 /// What a listener speaks.
@@ -72,6 +77,10 @@ pub struct ClientAddress {
     pub x_real_ip: bool,
     /// X-Forwarded-Proto, -Host and -Port.
     pub x_forwarded_proto: bool,
+    /// Forwarded (RFC 7239).
+    pub forwarded: bool,
+    /// Via (RFC 9110 section 7.6.3), on requests and responses.
+    pub via: bool,
 }
 
 /// What is done with X-Forwarded-For.
@@ -104,8 +113,53 @@ pub struct Http {
     pub max_uri_length: usize,
     /// Bytes, `0` = no limit.
     pub max_body_size: u64,
+    /// Bytes a second that a body must come in at, `0` = no limit.
+    pub min_receive_rate: u64,
     /// HTTP/2; `None` = not spoken.
     pub http2: Option<Http2>,
+    /// `None`: responses are passed on as they are.
+    pub compression: Option<Arc<Compression>>,
+    /// Files instead of our own error pages.
+    pub error_pages: Arc<[ErrorPage]>,
+    /// The Server field: `None` = as the servers send it, empty = none.
+    pub server_header: Option<HeaderValue>,
+    /// Whether TRACE is passed on.
+    pub trace: bool,
+    /// Whether encoded slashes in paths are refused where paths are compared.
+    pub refuse_encoded_slashes: bool,
+}
+
+/// Which responses are compressed, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compression {
+    /// Media types in lower case; `text/*` is every kind of text.
+    pub types: Vec<String>,
+    /// Bytes; smaller responses are left alone.
+    pub min_size: u64,
+    /// The preferred first; at least one.
+    pub codings: Vec<Coding>,
+}
+
+/// A content coding (RFC 9110 section 8.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// RFC 8878.
+    Zstd,
+    /// RFC 7932.
+    Br,
+    /// RFC 1952.
+    Gzip,
+}
+
+/// A file instead of our own error page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorPage {
+    /// For this status.
+    pub status: u16,
+    /// By the file's name.
+    pub content_type: &'static str,
+    /// As it was read.
+    pub body: Bytes,
 }
 
 /// HTTP/2 towards clients (RFC 9113).

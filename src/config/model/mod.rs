@@ -12,11 +12,13 @@ use std::time::Duration;
 mod health;
 mod listener;
 mod persistence;
+mod route;
 mod tls;
 
 pub use health::*;
 pub use listener::*;
 pub use persistence::*;
+pub use route::*;
 pub use tls::*;
 
 /// One whole configuration.
@@ -249,6 +251,8 @@ pub struct Retries {
     pub on_503: bool,
     /// A server answered 504, or not in time.
     pub on_504: bool,
+    /// How much load tries after the first may add, in percent of the requests.
+    pub budget_percent: u32,
 }
 
 /// Idle connections to the servers.

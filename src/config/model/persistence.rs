@@ -14,7 +14,7 @@ pub enum Persistence {
     /// The backend's cookie has the server's token put in front of its value.
     CookiePrefix(CookieRewrite),
     /// The backend marks its session id with its route.
-    Route(Route),
+    Route(RoutePersistence),
     /// The session table remembers which server set which value of the backend's cookie.
     Learn(Learn),
     /// The session table remembers which server a client address went to.
@@ -108,7 +108,7 @@ pub struct CookieRewrite {
 
 /// `persistence.type: route`.
 #[derive(Debug, Clone)]
-pub struct Route {
+pub struct RoutePersistence {
     /// The cookie whose value ends in the route.
     pub cookie: Arc<str>,
     /// What is between session id and route; not empty.

@@ -6,8 +6,10 @@
 
 mod collections;
 mod health_check;
+mod http;
 mod persistence;
 mod pool;
+mod route;
 mod tls;
 
 use schemars::JsonSchema;
@@ -16,10 +18,14 @@ use serde::{Deserialize, Serialize};
 pub use super::text::{FilePath, OpensslList};
 pub use collections::{Named, OneOrMany};
 pub use health_check::{CheckType, HealthCheck, Initial, Method};
+pub use http::{Coding, Compression, EncodedSlashes, Http, Http2};
 pub use persistence::{
     OnUnavailable, Persistence, PersistenceType, RouteCookie, SameSite, Secure, Table, Token,
 };
 pub use pool::{Algorithm, Pool, PoolServer, Queue, RetryOn, Timeouts};
+pub use route::{
+    BasicAuth, HeaderEdits, Match, Mirror, RateLimit, Redirect, Route, RouteTimeouts, Share,
+};
 pub use tls::{
     Acme, Alpn, Certificate, Challenge, ClientAuth, ClientAuthMode, Tls, TlsVersion, UpstreamTls,
 };
@@ -193,9 +199,13 @@ pub struct Listener {
     /// Connections that are passed on as they are; protocols tcp and tls.
     #[serde(default)]
     pub tcp: Tcp,
-    /// Name of the pool that everything goes to. Needed, unless redirect_https answers everything.
+    /// Name of the pool that everything goes to that no route takes. Needed, unless there are routes or redirect_https
+    /// answers everything; without it what no route takes gets 404.
     #[serde(default)]
     pub pool: Option<Name>,
+    /// What is done with some of the requests, the first that fits; protocols http and https.
+    #[serde(default)]
+    pub routes: Vec<Route>,
 }
 
 /// What a listener speaks.
@@ -265,6 +275,10 @@ pub struct ClientAddress {
     pub x_real_ip: bool,
     /// Whether servers get X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-Port.
     pub x_forwarded_proto: bool,
+    /// Whether servers get Forwarded (RFC 7239), as `x_forwarded_for` says: appended, replaced, or off.
+    pub forwarded: bool,
+    /// Whether requests and responses get a Via field.
+    pub via: bool,
 }
 
 impl Default for ClientAddress {
@@ -274,6 +288,8 @@ impl Default for ClientAddress {
             x_forwarded_for: XForwardedFor::Append,
             x_real_ip: false,
             x_forwarded_proto: true,
+            forwarded: false,
+            via: false,
         }
     }
 }
@@ -286,68 +302,4 @@ pub enum XForwardedFor {
     Append,
     Replace,
     Off,
-}
-
-/// HTTP towards the clients.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http {
-    /// Requests on one connection, then `Connection: close`; 0 = no limit.
-    #[schemars(range(min = 0, max = 4_294_967_295_u32))]
-    pub keepalive_requests: u32,
-    /// How long a connection may wait for its next request.
-    pub keepalive_timeout: Span,
-    /// For the whole header of a request, not each read; 408 after it.
-    pub header_timeout: Span,
-    /// Between two reads of a request's body; 408 after it.
-    pub body_timeout: Span,
-    /// Between two writes to a client that doesn't read.
-    pub send_timeout: Span,
-    /// Bytes of request line and header together, 1KiB to 1MiB; 431 beyond.
-    pub max_header_size: Size,
-    /// Bytes of the request target; 414 beyond. Counts towards `max_header_size` too.
-    pub max_uri_length: Size,
-    /// Bytes of a request's body; 413 beyond; 0 = no limit.
-    pub max_body_size: Size,
-    /// HTTP/2: by ALPN on https, by prior knowledge on http.
-    pub http2: Http2,
-}
-
-/// HTTP/2 towards the clients.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http2 {
-    /// Whether it is spoken.
-    pub enabled: bool,
-    /// Requests at once on one connection.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub max_streams: u32,
-    /// How long a connection without a request may last.
-    pub idle_timeout: Span,
-}
-
-impl Default for Http2 {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            max_streams: 128,
-            idle_timeout: Span::secs(180),
-        }
-    }
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self {
-            keepalive_requests: 100,
-            keepalive_timeout: Span::secs(60),
-            header_timeout: Span::secs(10),
-            body_timeout: Span::secs(60),
-            send_timeout: Span::secs(60),
-            max_header_size: Size::kib(64),
-            max_uri_length: Size::kib(16),
-            max_body_size: Size(0),
-            http2: Http2::default(),
-        }
-    }
 }

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::address::Upstream;
+use super::super::route_text::Percent;
 use super::super::scalar;
 use super::super::text::Name;
 use super::super::units::Span;
@@ -156,6 +157,8 @@ pub struct Retries {
     pub attempts: u32,
     /// What is tried again: connect_failure, reset_before_response, 502, 503, 504.
     pub on: Vec<RetryOn>,
+    /// How much load tries after the first may add, in percent of the requests of the last seconds.
+    pub budget: Percent,
 }
 
 impl Default for Retries {
@@ -163,6 +166,7 @@ impl Default for Retries {
         Self {
             attempts: 2,
             on: vec![RetryOn::ConnectFailure, RetryOn::ResetBeforeResponse],
+            budget: Percent(20),
         }
     }
 }

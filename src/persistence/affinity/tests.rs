@@ -25,7 +25,7 @@ fn all() -> Vec<Persistence> {
         }),
         Persistence::CookieRewrite(rewrite()),
         Persistence::CookiePrefix(rewrite()),
-        Persistence::Route(model::Route {
+        Persistence::Route(model::RoutePersistence {
             cookie: "ID".into(),
             separator: ".".to_owned(),
             path_parameter: None,

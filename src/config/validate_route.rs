@@ -1,0 +1,618 @@
+//! raw -> model for routes.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+
+use super::address::Network;
+use super::model;
+use super::problem::shown;
+use super::raw;
+use super::raw::Named;
+use super::route_text::{HostPattern, PathPattern};
+use super::template::{Piece, Template};
+use super::tree::{At, Value};
+use super::units::Span;
+use super::validate::Checks;
+
+/// Larger files of passwords are refused.
+const LARGEST_PASSWORDS: u64 = 16 * 1024 * 1024;
+
+/// A higher cost takes a second and more of a core for each try.
+const HIGHEST_COST: u32 = 16;
+
+/// All routes of a listener. Names of pools are checked elsewhere.
+pub(super) fn routes(
+    raw: &raw::Listener,
+    at: &At<'_>,
+    pools: &HashMap<&str, Arc<str>>,
+    checks: &mut Checks<'_>,
+) -> Vec<model::Route> {
+    let at = at.key("routes");
+    let mut names: HashMap<&str, String> = HashMap::new();
+    let mut routes = Vec::with_capacity(raw.routes.len());
+    for (index, route) in raw.routes.iter().enumerate() {
+        let at = at.item(index);
+        if let Some(name) = &route.name {
+            let name_at = at.key("name");
+            if let Some(first) = names.get(name.0.as_str()) {
+                let message = format!(
+                    "two routes are named `{}`; the first at {first}",
+                    shown(&name.0)
+                );
+                checks.note(&name_at, message);
+            } else {
+                names.insert(&name.0, checks.show(&name_at));
+            }
+        }
+        let default = raw.pool.as_ref().map(|pool| pool.0.as_str());
+        routes.extend(self::route(index, route, default, &at, pools, checks));
+    }
+    routes
+}
+
+/// A route, or nothing where it can't be built; what is wrong is noted.
+fn route(
+    index: usize,
+    raw: &raw::Route,
+    default: Option<&str>,
+    at: &At<'_>,
+    pools: &HashMap<&str, Arc<str>>,
+    checks: &mut Checks<'_>,
+) -> Option<model::Route> {
+    let matches = matches(&raw.r#match, &at.key("match"), checks);
+    let action = action(raw, default, at, pools, checks);
+    let goes_on = matches!(
+        action,
+        Some(model::Action::Pool(_) | model::Action::Split(_)) | None
+    );
+    if !goes_on {
+        for key in ["rewrite", "request_headers", "mirror", "timeouts"] {
+            let at = at.key(key);
+            if at.is_written() {
+                checks.note(&at, "has no meaning here: these requests go to no server");
+            }
+        }
+    }
+    let basic_auth = raw
+        .basic_auth
+        .as_ref()
+        .map(|raw| basic_auth(raw, &at.key("basic_auth"), checks));
+    let rewrite = rewrite(raw, &at.key("rewrite"), checks);
+    let request_headers = header_edits(
+        &raw.request_headers,
+        &at.key("request_headers"),
+        true,
+        checks,
+    );
+    let response_headers = header_edits(
+        &raw.response_headers,
+        &at.key("response_headers"),
+        false,
+        checks,
+    );
+    Some(model::Route {
+        name: raw.name.as_ref().map_or_else(
+            || Arc::from(index.to_string()),
+            |name| Arc::from(name.0.as_str()),
+        ),
+        matches: matches?,
+        action: action?,
+        rewrite,
+        request_headers,
+        response_headers,
+        rate_limit: raw.rate_limit.as_ref().map(rate_limit),
+        basic_auth,
+        allow: networks(&raw.allow.0),
+        deny: networks(&raw.deny.0),
+        mirror: raw
+            .mirror
+            .as_ref()
+            .map(|raw| mirror(raw, &at.key("mirror"), pools, checks)),
+        timeouts: timeouts(&raw.timeouts, &at.key("timeouts"), checks),
+    })
+}
+
+fn networks(raw: &[Network]) -> Vec<ipnet::IpNet> {
+    raw.iter().map(|network| network.0).collect()
+}
+
+fn matches(raw: &raw::Match, at: &At<'_>, checks: &mut Checks<'_>) -> Option<model::Match> {
+    for key in ["host", "path", "path_prefix", "method", "client"] {
+        let at = at.key(key);
+        if matches!(at.node.map(|node| &node.value), Some(Value::Sequence(items)) if items.is_empty())
+        {
+            checks.note(
+                &at,
+                "is empty, so that no request could fit; leave the key away for any",
+            );
+        }
+    }
+    let paths = [
+        !raw.path.0.is_empty(),
+        !raw.path_prefix.0.is_empty(),
+        raw.path_regex.is_some(),
+    ];
+    if paths.into_iter().filter(|written| *written).count() > 1 {
+        checks.note(
+            at,
+            "has more than one of path, path_prefix, path_regex; write two routes",
+        );
+    }
+    let path = if let Some(regex) = &raw.path_regex {
+        model::PathMatch::Regex(regex.0.clone())
+    } else if !raw.path_prefix.0.is_empty() {
+        let prefixes = raw.path_prefix.0.iter();
+        model::PathMatch::Prefix(
+            prefixes
+                .map(|path| path.0.trim_end_matches('/').to_owned())
+                .collect(),
+        )
+    } else if !raw.path.0.is_empty() {
+        model::PathMatch::Exact(raw.path.0.iter().map(|path| path.0.clone()).collect())
+    } else {
+        model::PathMatch::Any
+    };
+    let header_at = at.key("header");
+    let mut headers = Vec::with_capacity(raw.header.0.len());
+    for (name, value) in &raw.header.0 {
+        headers.push((field_name(name, &header_at, checks)?, value.clone()));
+    }
+    let any = raw.host.0.contains(&HostPattern::Any);
+    Some(model::Match {
+        hosts: if any { Vec::new() } else { raw.host.0.clone() },
+        path,
+        methods: raw.method.0.iter().map(|method| method.0.clone()).collect(),
+        headers,
+        query: raw.query.0.clone(),
+        clients: networks(&raw.client.0),
+    })
+}
+
+fn field_name(name: &str, at: &At<'_>, checks: &mut Checks<'_>) -> Option<HeaderName> {
+    let parsed = HeaderName::from_str(name).ok();
+    if parsed.is_none() {
+        let message = format!("`{}` is not the name of a header field", shown(name));
+        checks.note(&at.key(name), message);
+    }
+    parsed
+}
+
+fn action(
+    raw: &raw::Route,
+    default: Option<&str>,
+    at: &At<'_>,
+    pools: &HashMap<&str, Arc<str>>,
+    checks: &mut Checks<'_>,
+) -> Option<model::Action> {
+    // Written in the file, whether sound or not.
+    let written = ["pool", "split", "redirect", "respond"]
+        .iter()
+        .filter(|key| {
+            at.key(key)
+                .node
+                .is_some_and(|node| node.value != Value::Null)
+        })
+        .count();
+    if written > 1 {
+        checks.note(at, "has more than one of pool, split, redirect, respond");
+        return None;
+    }
+    if let Some(redirect) = &raw.redirect {
+        return redirect_to(redirect, &at.key("redirect"), checks);
+    }
+    if let Some(respond) = &raw.respond {
+        let body_at = at.key("respond");
+        let body_at = body_at.key("body");
+        if matches!(respond.status, 204 | 205 | 304)
+            && respond.body.as_ref().is_some_and(|body| !body.is_empty())
+        {
+            checks.note(
+                &body_at,
+                format!("a response of status {} has no body", respond.status),
+            );
+        }
+        return Some(model::Action::Respond {
+            status: respond.status,
+            body: respond.body.as_ref().map(|body| Bytes::from(body.clone())),
+            content_type: respond.content_type.0.clone(),
+        });
+    }
+    if !raw.split.is_empty() {
+        return split(&raw.split, &at.key("split"), pools, checks);
+    }
+    let pool = raw.pool.as_ref().map(|pool| pool.0.as_str()).or(default);
+    if pool.is_none() && written == 0 {
+        checks.note(
+            at,
+            "needs one of pool, split, redirect, respond: the listener has no pool",
+        );
+    }
+    pool.map(|name| model::Action::Pool(named(name, pools)))
+}
+
+fn redirect_to(raw: &raw::Redirect, at: &At<'_>, checks: &mut Checks<'_>) -> Option<model::Action> {
+    let to_at = at.key("to");
+    let fits = match raw.to.pieces.first() {
+        Some(Piece::Text(text)) => {
+            text.starts_with('/') || text.starts_with("http://") || text.starts_with("https://")
+        }
+        Some(Piece::Variable(
+            model::Variable::Scheme | model::Variable::Path | model::Variable::Uri,
+        )) => true,
+        _ => false,
+    };
+    if !fits {
+        checks.note(
+            &to_at,
+            "must begin with https://, http:// or /, or such a variable",
+        );
+    }
+    if let Some(blank) = raw.to.pieces.iter().find_map(|piece| match piece {
+        Piece::Text(text) => text
+            .chars()
+            .find(|c| c.is_ascii_whitespace() || "\"<>\\^`{|}".contains(*c)),
+        Piece::Variable(_) => None,
+    }) {
+        checks.note(
+            &to_at,
+            format!("holds {blank:?}, which a URL may only in percent-encoding"),
+        );
+    }
+    Some(model::Action::Redirect {
+        status: raw.status.0.unwrap_or(302),
+        to: raw.to.clone(),
+    })
+}
+
+fn split(
+    raw: &[raw::Share],
+    at: &At<'_>,
+    pools: &HashMap<&str, Arc<str>>,
+    checks: &mut Checks<'_>,
+) -> Option<model::Action> {
+    if raw.iter().all(|share| share.weight == 0) {
+        checks.note(at, "has no weight but 0, so that nothing could go anywhere");
+        return None;
+    }
+    for (index, share) in raw.iter().enumerate() {
+        if raw
+            .iter()
+            .take(index)
+            .any(|before| before.pool == share.pool)
+        {
+            let at = at.item(index);
+            checks.note(
+                &at.key("pool"),
+                format!("pool `{}` is here already", shown(&share.pool.0)),
+            );
+        }
+    }
+    let shares = raw
+        .iter()
+        .map(|share| (named(&share.pool.0, pools), share.weight));
+    Some(model::Action::Split(shares.collect()))
+}
+
+fn named(name: &str, pools: &HashMap<&str, Arc<str>>) -> Arc<str> {
+    pools.get(name).map_or_else(|| Arc::from(name), Arc::clone)
+}
+
+fn rewrite(route: &raw::Route, at: &At<'_>, checks: &mut Checks<'_>) -> model::Rewrite {
+    let raw = &route.rewrite;
+    if raw.prefix.is_some() && raw.regex.is_some() {
+        checks.note(&at.key("prefix"), "has no meaning beside regex");
+    }
+    let known = !route.r#match.path.0.is_empty() || !route.r#match.path_prefix.0.is_empty();
+    if raw.prefix.is_some() && !known {
+        let message =
+            "needs match.path_prefix (or match.path), which says what it stands instead of";
+        checks.note(&at.key("prefix"), message);
+    }
+    let path = match (&raw.prefix, &raw.regex, &raw.replacement) {
+        (Some(prefix), _, _) => Some(model::PathRewrite::Prefix(encoded(prefix))),
+        (None, Some(regex), Some(replacement)) => {
+            if replacement
+                .chars()
+                .any(|c| !c.is_ascii_graphic() || "#\"<>\\^`|".contains(c))
+            {
+                checks.note(
+                    &at.key("replacement"),
+                    "holds what a path may only in percent-encoding",
+                );
+            }
+            unknown_group(&regex.0, replacement, &at.key("replacement"), checks);
+            Some(model::PathRewrite::Regex {
+                regex: regex.0.clone(),
+                replacement: replacement.clone(),
+            })
+        }
+        (None, Some(_), None) => {
+            checks.note(
+                &at.key("regex"),
+                "needs replacement; \"\" takes out what it matches",
+            );
+            None
+        }
+        (None, None, Some(_)) => {
+            checks.note(&at.key("replacement"), "has no meaning without regex");
+            None
+        }
+        (None, None, None) => None,
+    };
+    model::Rewrite {
+        path,
+        host: raw
+            .host
+            .as_ref()
+            .and_then(|host| HeaderValue::from_str(&host.0).ok()),
+    }
+}
+
+/// `$1` of a regular expression without groups would silently be nothing.
+fn unknown_group(
+    regex: &regex::bytes::Regex,
+    replacement: &str,
+    at: &At<'_>,
+    checks: &mut Checks<'_>,
+) {
+    let mut rest = replacement;
+    while let Some((_, after)) = rest.split_once('$') {
+        if let Some(after) = after.strip_prefix('$') {
+            rest = after;
+            continue;
+        }
+        let name: &str = match after.strip_prefix('{') {
+            Some(braced) => braced.split('}').next().unwrap_or_default(),
+            None => {
+                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                after.get(..end.unwrap_or(after.len())).unwrap_or_default()
+            }
+        };
+        let known = match name.parse::<usize>() {
+            Ok(index) => index < regex.captures_len(),
+            Err(_) => regex.capture_names().flatten().any(|group| group == name),
+        };
+        if !name.is_empty() && !known {
+            let message = format!(
+                "`{}` is no group of regex; write $${{1}} where a letter, digit or _ follows a group's number",
+                shown(name)
+            );
+            checks.note(at, message);
+        }
+        rest = after;
+    }
+}
+
+/// In percent-encoding, as it is sent to servers.
+fn encoded(path: &PathPattern) -> String {
+    let mut text = String::with_capacity(path.0.len());
+    for byte in path.0.trim_end_matches('/').bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+fn header_edits(
+    raw: &raw::HeaderEdits,
+    at: &At<'_>,
+    of_request: bool,
+    checks: &mut Checks<'_>,
+) -> model::HeaderEdits {
+    let remove_at = at.key("remove");
+    for name in &raw.remove.0 {
+        check_editable(&name.0, &remove_at, of_request, checks);
+    }
+    let mut values = |key, raw: &Named<Template>| {
+        let at = at.key(key);
+        let mut values = Vec::with_capacity(raw.0.len());
+        for (name, value) in &raw.0 {
+            if let Some(name) = field_name(name, &at, checks) {
+                check_editable(&name, &at.key(name.as_str()), of_request, checks);
+                values.push((name, value.clone()));
+            }
+        }
+        values
+    };
+    model::HeaderEdits {
+        set: values("set", &raw.set),
+        add: values("add", &raw.add),
+        remove: raw.remove.0.iter().map(|name| name.0.clone()).collect(),
+    }
+}
+
+/// Fields that say where a message ends, or that concern one connection alone, aren't for routes.
+fn check_editable(name: &HeaderName, at: &At<'_>, of_request: bool, checks: &mut Checks<'_>) {
+    match name.as_str() {
+        "host" if of_request => checks.note(at, "Host is changed by rewrite.host"),
+        "connection" | "content-length" | "transfer-encoding" | "keep-alive"
+        | "proxy-connection" | "te" | "trailer" | "upgrade" | "http2-settings" | "expect" => {
+            let message = format!("{name} belongs to the connection and is set by Equipoise");
+            checks.note(at, message);
+        }
+        _ => {}
+    }
+}
+
+fn rate_limit(raw: &raw::RateLimit) -> model::RateLimit {
+    let per_second = u64::from(raw.rate.count) / raw.rate.period.as_secs().max(1);
+    model::RateLimit {
+        rate: raw.rate,
+        burst: raw
+            .burst
+            .unwrap_or_else(|| u32::try_from(per_second).unwrap_or(u32::MAX))
+            .max(1),
+        key: raw.key.clone(),
+    }
+}
+
+fn mirror(
+    raw: &raw::Mirror,
+    at: &At<'_>,
+    pools: &HashMap<&str, Arc<str>>,
+    checks: &mut Checks<'_>,
+) -> model::Mirror {
+    if !(0.0..=1.0).contains(&raw.ratio) {
+        checks.note(
+            &at.key("ratio"),
+            format!("must be from 0 to 1, found {}", raw.ratio),
+        );
+    }
+    model::Mirror {
+        pool: named(&raw.pool.0, pools),
+        ratio: raw.ratio,
+    }
+}
+
+fn timeouts(
+    raw: &raw::RouteTimeouts,
+    at: &At<'_>,
+    checks: &mut Checks<'_>,
+) -> model::RouteTimeouts {
+    let mut positive =
+        |key, span: Option<Span>| span.map(|span| checks.positive(&at.key(key), span, ""));
+    model::RouteTimeouts {
+        connect: positive("connect", raw.connect),
+        send: positive("send", raw.send),
+        receive: positive("receive", raw.receive),
+    }
+}
+
+fn basic_auth(raw: &raw::BasicAuth, at: &At<'_>, checks: &mut Checks<'_>) -> model::BasicAuth {
+    let realm = raw.realm.0.to_str().unwrap_or_default();
+    if realm.contains(['"', '\\']) {
+        checks.note(&at.key("realm"), "can't hold quotes or backslashes");
+    }
+    let at = at.key("htpasswd_file");
+    let path = checks.path(&at, &raw.htpasswd_file.0);
+    let users = match read(&path, LARGEST_PASSWORDS).and_then(|text| users(&text)) {
+        Ok(users) => users,
+        Err(message) => {
+            checks.note(&at, format!("{}: {message}", path.display()));
+            HashMap::new()
+        }
+    };
+    model::BasicAuth {
+        realm: realm.to_owned(),
+        users: Arc::new(users),
+    }
+}
+
+/// A whole file that isn't larger than `most` bytes.
+pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let mut content = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(most + 1).read_to_end(&mut content))
+        .map_err(|error| error.to_string())?;
+    if content.len() as u64 > most {
+        return Err(format!("is larger than {most} bytes"));
+    }
+    Ok(content)
+}
+
+/// The users of an htpasswd file (httpd's manual, "Password Formats"). Nothing of a hash is ever repeated.
+fn users(content: &[u8]) -> Result<HashMap<String, String>, String> {
+    let text = std::str::from_utf8(content).map_err(|_| "is not text in UTF-8".to_owned())?;
+    let mut users = HashMap::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let number = number + 1;
+        let (name, hash) = line
+            .split_once(':')
+            .ok_or_else(|| format!("line {number} is not NAME:HASH"))?;
+        is_bcrypt(hash).map_err(|message| format!("line {number}: {message}"))?;
+        if users.insert(name.to_owned(), hash.to_owned()).is_some() {
+            return Err(format!(
+                "line {number}: a user of that name was there already"
+            ));
+        }
+    }
+    if users.is_empty() {
+        return Err("has no user; make one with `htpasswd -B`".to_owned());
+    }
+    Ok(users)
+}
+
+fn is_bcrypt(hash: &str) -> Result<(), String> {
+    let is_base64 = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(&byte))
+    };
+    let mut parts = hash.split('$');
+    let (Some(""), Some("2a" | "2b" | "2y"), Some(cost), Some(rest), None) = (
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+    ) else {
+        return Err(
+            "the password is not hashed by bcrypt; hash it anew with `htpasswd -B`".to_owned(),
+        );
+    };
+    let cost: u32 = cost
+        .parse()
+        .ok()
+        .filter(|cost| (4..=31).contains(cost))
+        .ok_or("the hash has no cost from 4 to 31")?;
+    if cost > HIGHEST_COST {
+        return Err(format!(
+            "a cost of {cost} takes seconds for each try; at most {HIGHEST_COST} is taken"
+        ));
+    }
+    if rest.len() != 53 || !is_base64(rest) {
+        return Err("the hash is cut off or malformed".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234";
+
+    #[test]
+    fn users_are_lines_of_bcrypt_hashes() {
+        let file = format!("# staff\nann:{HASH}\n\nbob:{HASH}\r\n");
+        let users = users(file.as_bytes()).unwrap();
+        assert_eq!(users.len(), 2);
+        assert_eq!(users["bob"], HASH);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_password_file_is_told_without_its_secrets() {
+        for (file, part) in [
+            (String::new(), "no user"),
+            ("ann".into(), "line 1 is not NAME:HASH"),
+            ("ann:secret".into(), "not hashed by bcrypt"),
+            ("ann:$apr1$x$secret".into(), "not hashed by bcrypt"),
+            (
+                format!("ann:{HASH}\nann:{HASH}"),
+                "line 2: a user of that name",
+            ),
+            (format!("ann:{}", HASH.replace("05", "31")), "a cost of 31"),
+            (format!("ann:{}", HASH.replace("01234", "0123")), "cut off"),
+        ] {
+            let message = users(file.as_bytes()).unwrap_err();
+            assert!(
+                message.contains(part) && !message.contains("secret"),
+                "{message}"
+            );
+        }
+        assert!(users(b"\xff").is_err());
+    }
+}
