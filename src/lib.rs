@@ -39,6 +39,7 @@ pub mod listen;
 pub mod observe;
 pub mod persistence;
 pub mod pool;
+pub mod routing;
 pub mod server;
 pub mod tcp;
 pub mod tls;
