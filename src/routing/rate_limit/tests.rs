@@ -70,12 +70,12 @@ fn a_burst_goes_through_at_once_and_then_the_rate() {
 fn steady_overload_gets_the_rate_from_one_a_day_to_a_million_a_second() {
     for key in [LimitKey::Client, LimitKey::Route] {
         for (count, seconds, burst, step, whole) in [
-            (1, 86_400, 1, Duration::from_secs(60), 86_400 * 50),
-            (1, 3600, 1, Duration::from_secs(7), 3600 * 50),
+            (1, 86_400, 1, Duration::from_secs(600), 86_400 * 50),
+            (1, 3600, 1, Duration::from_secs(20), 3600 * 50),
             (7, 60, 5, Duration::from_millis(500), 3600),
             (100, 1, 50, Duration::from_micros(900), 60),
-            (999_999, 1, 1000, Duration::from_nanos(700), 1),
-            (1_000_000, 1, 1, Duration::from_nanos(300), 1),
+            (99_999, 1, 1000, Duration::from_micros(7), 1),
+            (1_000_000, 1, 1000, Duration::from_nanos(950), 1),
         ] {
             let limiter = limiter(count, seconds, burst, key.clone());
             let accepted = accepted(&limiter, step, Duration::from_secs(whole));
@@ -164,7 +164,7 @@ fn threads_at_once_get_no_more_than_one_would() {
 fn who_is_limited_stays_so_however_many_addresses_come_along() {
     let limiter = limiter(1, 60, 10, LimitKey::Client);
     while take(&limiter, CLIENT, Duration::ZERO).is_ok() {}
-    for n in 0..400_000_u32 {
+    for n in 0..200_000_u32 {
         let other = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
         let taken = limiter.take(other, &HeaderMap::new(), limiter.begun);
         assert_eq!(taken, Ok(()), "a newcomer has a bucket of its own");
