@@ -167,16 +167,12 @@ impl Passwords {
         let known = std::str::from_utf8(name)
             .ok()
             .and_then(|name| self.users.get_key_value(name));
-        let (user, hash) = match known {
-            Some((user, hash)) => (Some(user), hash),
-            None => {
-                #[expect(clippy::cast_possible_truncation, reason = "of few bits")]
-                let bits = self.seed.hash_one(name) as usize;
-                let Some(hash) = self.decoys.get(bits % self.decoys.len().max(1)) else {
-                    return Ok(Verdict::Denied);
-                };
-                (None, hash)
-            }
+        let (user, hash) = if let Some((user, hash)) = known {
+            (Some(user), hash)
+        } else if let Some(hash) = self.decoy(name) {
+            (None, hash)
+        } else {
+            return Ok(Verdict::Denied);
         };
         let digest = self.digest(name, password);
         self.remembered(digest, user).ok_or_else(|| Attempt {
@@ -185,6 +181,13 @@ impl Passwords {
             hash: Arc::clone(hash),
             password: password.to_vec(),
         })
+    }
+
+    /// The hash that somebody's password is held against who is no user.
+    fn decoy(&self, name: &[u8]) -> Option<&Arc<str>> {
+        let count = u64::try_from(self.decoys.len()).ok()?;
+        let at = self.seed.hash_one(name).checked_rem(count)?;
+        self.decoys.get(usize::try_from(at).ok()?)
     }
 
     fn digest(&self, name: &[u8], password: &[u8]) -> [u64; 2] {

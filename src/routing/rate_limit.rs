@@ -39,7 +39,7 @@ pub struct RateLimiter {
 enum Buckets {
     One(AtomicU64),
     Many {
-        full: Recent<u64>,
+        full: Box<Recent<u64>>,
         /// Nobody can choose keys that meet.
         seed: RandomState,
     },
@@ -75,7 +75,7 @@ impl RateLimiter {
             buckets: match settings.key {
                 model::LimitKey::Route => Buckets::One(AtomicU64::new(0)),
                 model::LimitKey::Client | model::LimitKey::Header(_) => Buckets::Many {
-                    full: Recent::new(BUCKETS),
+                    full: Box::new(Recent::new(BUCKETS)),
                     seed: RandomState::new(),
                 },
             },
@@ -139,7 +139,6 @@ impl RateLimiter {
         }
         match client.to_canonical() {
             IpAddr::V4(address) => Owner::V4(address.to_bits()),
-            #[expect(clippy::cast_possible_truncation, reason = "the upper half is meant")]
             IpAddr::V6(address) => Owner::V6((address.to_bits() >> 64) as u64),
         }
     }

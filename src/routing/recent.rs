@@ -69,7 +69,6 @@ impl<K: Key> Recent<K> {
     ) -> R {
         let bits = key.bits();
         // The table within uses the lowest and the highest bits.
-        #[expect(clippy::cast_possible_truncation, reason = "of few bits")]
         let at = (bits >> 40) as usize % SHARDS;
         let Some(shard) = self.shards.get(at) else {
             return change(0).1;
