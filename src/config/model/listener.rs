@@ -67,6 +67,7 @@ pub struct TcpKeepalive {
 }
 
 /// How the client's address is found and told to the servers.
+#[allow(clippy::struct_excessive_bools)] // One for each header field.
 #[derive(Debug, Clone)]
 pub struct ClientAddress {
     /// Peers whose forwarding headers are believed.
