@@ -5,7 +5,7 @@
 //! ```text
 //! main -> cli -> server -> { http, tcp, listen, health, acme, admin }
 //! { http, tcp } -> { dispatch, client_address, listen } ; dispatch -> { persistence, pool }
-//! { http, tcp, dispatch, health } -> upstream -> { pool, tls } ; http -> acme -> tls
+//! { http, tcp, dispatch, health } -> upstream -> { pool, tls } ; http -> acme -> tls ; http -> routing -> config
 //! pool -> { balance, observe } -> config
 //! ```
 //!
@@ -39,6 +39,7 @@ pub mod listen;
 pub mod observe;
 pub mod persistence;
 pub mod pool;
+pub mod routing;
 pub mod server;
 pub mod tcp;
 pub mod tls;
