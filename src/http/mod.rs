@@ -43,6 +43,7 @@ mod failure;
 mod head;
 mod headers;
 mod host;
+mod mirror;
 mod options;
 mod record;
 mod redirect;
