@@ -25,19 +25,18 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::acme::Challenges;
 use crate::client_address::Forwarding;
 use crate::dispatch;
-use crate::dispatch::Binding;
-use crate::headers::replace_lines;
 use crate::listen::{Drain, Patience};
 use crate::observe::access_log::AccessLog;
-use crate::persistence::RequestView;
 use crate::upstream;
 use crate::upstream::Trouble;
 
 mod acme;
 mod answer;
+mod arrival;
 mod client_certificate;
 pub mod connection;
 mod context;
+mod departure;
 mod error_page;
 mod failure;
 mod head;
@@ -49,11 +48,14 @@ mod record;
 mod redirect;
 mod request_id;
 mod retry;
+mod routes;
 mod site;
+mod target;
 mod trouble;
 mod unchunked;
+mod variables;
 
-use answer::{answer, gone, send_on};
+use answer::{answer, gone};
 use context::{Context, Origin};
 use failure::{Failure, Verdict};
 use request_id::RequestId;
@@ -111,78 +113,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-        if context.origin.is_none() {
-            // HTTP/2 has no connection of its own to hand it over with.
-            let extensions = session.req_header_mut().extensions_mut();
-            context.origin = extensions.remove::<Origin>().map(Box::new);
-        }
-        let Some(origin) = &context.origin else {
-            return Err(fail(context, Failure::Internal));
-        };
-        let (site, time) = (Arc::clone(&origin.site), origin.time);
-        let request = &session.req_header().headers;
-        let client = site
-            .resolver
-            .client(origin.connection.peer.ip().to_canonical(), request);
-        if acme::answer(&self.shared.challenges, session).await? {
-            context.client = Some(client);
-            return Ok(true);
-        }
-        let request = &session.req_header().headers;
-        let given = request
-            .get(X_REQUEST_ID)
-            .filter(|_| client.trusted_peer)
-            .and_then(RequestId::from_trusted);
-        context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
-        context.client = Some(client);
-        let tls = origin.connection.tls.as_ref();
-        if let Some(tls) = tls.filter(|tls| tls.strict_sni)
-            && !host::agrees(
-                tls.sni.as_deref(),
-                session.req_header().raw_path(),
-                &session.req_header().headers,
-            )
-        {
-            return Err(fail(context, Failure::Misdirected));
-        }
-        if let Some(port) = site.redirect_https {
-            let request = session.req_header();
-            let Some(location) = redirect::location(request.raw_path(), &request.headers, port)
-            else {
-                return Err(fail(context, Failure::BadRequest));
-            };
-            send_on(session, context, location).await?;
-            return Ok(true);
-        }
-        let (path, query) = record::split_target(session.req_header().raw_path());
-        let view = RequestView {
-            headers: request,
-            path,
-            query,
-            client: client.address,
-        };
-        if let Some(target) = &site.target {
-            context.binding = Binding::read(target, &view, time.into()).await;
-        }
-        let target = site.target.as_ref();
-        let to_http2 = target.is_some_and(|target| target.link.http2());
-        if session.req_header().version == Version::HTTP_10 {
-            // HTTP/1.0 knows no interim responses and can't ask for one (RFC 9110 sections 10.1.1, 15.2).
-            session.req_header_mut().remove_header(&header::EXPECT);
-            session.as_downstream_mut().set_ignore_info_resp(true);
-            if to_http2 {
-                session.downstream_modules_ctx = unchunked::modules();
-            }
-        }
-        let request = &session.req_header().headers;
-        if to_http2 && options::wants_websocket(request) {
-            return Err(fail(context, Failure::NoUpgrade));
-        }
-        if let Some(lines) = options::without_protected(request) {
-            let mut request = headers::Request(session.req_header_mut());
-            replace_lines(&mut request, &header::CONNECTION, lines);
-        }
-        Ok(false)
+        arrival::receive(&self.shared, session, context).await
     }
 
     async fn upstream_peer(
@@ -234,10 +165,13 @@ impl ProxyHttp for Edge {
         let peer = way.lease.as_ref().and_then(|lease| {
             upstream::for_request(lease.server(), &settings, link, fresh, upgrade)
         });
-        let Some((peer, keeping)) = peer else {
+        let Some((mut peer, keeping)) = peer else {
             return Err(fail(context, Failure::Connect));
         };
         way.keeping = keeping;
+        if let Some(route) = &context.route {
+            route.limit(&mut peer.options);
+        }
         Ok(peer)
     }
 
@@ -306,11 +240,8 @@ impl ProxyHttp for Edge {
         }
         let mut fields = headers::Request(request);
         client_certificate::forward(&mut fields, tls);
-        if let Some(affinity) = site
-            .target
-            .as_ref()
-            .and_then(|target| target.affinity.as_ref())
-        {
+        let target = context.target();
+        if let Some(affinity) = target.and_then(|target| target.affinity.as_ref()) {
             affinity.prepare_request(&mut fields);
         }
         site.resolver.forward(
@@ -337,6 +268,7 @@ impl ProxyHttp for Edge {
         if let Some(id) = &context.request_id {
             request.insert_header("X-Request-Id", id.value())?;
         }
+        departure::redirect(session.req_header(), request, context)?;
         if let Some(keeping) = &context.upstream.keeping
             && !keeping.is_kept()
             && !session.is_upgrade_req()
@@ -357,6 +289,7 @@ impl ProxyHttp for Edge {
         if end_of_stream {
             wait_for_server(context);
         }
+        departure::copy(context, body.as_ref(), end_of_stream);
         let Some(body) = body else { return Ok(()) };
         context.body_bytes += body.len() as u64;
         let limit = context.site().map_or(0, |site| site.http.max_body_size);
@@ -429,8 +362,9 @@ impl ProxyHttp for Edge {
             return Ok(());
         }
         if let (Some(origin), Some(lease)) = (&context.origin, &context.upstream.lease)
-            && let Some(target) = &origin.site.target
+            && let Some(target) = context.target.as_ref().map(|target| &target.site)
         {
+            departure::map_back(session.req_header(), response, context);
             context.binding.finish_response(
                 target,
                 lease.server(),
@@ -439,6 +373,7 @@ impl ProxyHttp for Edge {
                 origin.connection.tls.is_some(),
             );
         }
+        departure::edit_response(session.req_header(), response, context);
         if session.req_header().version == Version::HTTP_10 {
             // HTTP/1.0 knows no chunks: such a response ends with its connection.
             let chunked = response.remove_header(&header::TRANSFER_ENCODING).is_some();
@@ -633,7 +568,7 @@ fn explain(context: &Context, error: Option<&Error>) {
 
 /// The server has the whole request, or has said something: from now on it may be silent for `timeouts.receive`.
 fn wait_for_server(context: &Context) {
-    if let (Some(patience), Some(target)) = (context.patience(), context.target()) {
-        patience.begin(target.pool.settings().timeouts.receive);
+    if let (Some(patience), Some(timeout)) = (context.patience(), context.receive_timeout()) {
+        patience.begin(timeout);
     }
 }

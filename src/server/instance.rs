@@ -136,11 +136,10 @@ impl Instance {
             .listeners
             .iter()
             .map(|model| {
-                let target = target(model, &sites);
                 Listening {
                     name: Arc::clone(&model.name),
                     protocol: model.protocol,
-                    service: Service::new(model, target, &metrics, &proxy, &shared),
+                    service: Service::new(model, &sites, &metrics, &proxy, &shared),
                     addresses: Mutex::default(),
                     limits: Limits::new(
                         Arc::clone(&process),
@@ -326,8 +325,7 @@ impl Instance {
         }
         let sites = pool_sites(&state.pools, &state.keys);
         for (listening, model) in self.listeners.iter().zip(&config.listeners) {
-            let target = target(model, &sites);
-            listening.service.reconfigure(model, target, &self.metrics);
+            listening.service.reconfigure(model, &sites, &self.metrics);
             if let (Some(terminator), Some(loaded)) =
                 (&listening.terminator, secured.remove(&listening.name))
                 && let Err(trouble) = terminator.replace(loaded)
@@ -381,14 +379,6 @@ fn pool_sites(pools: &[Running], keys: &Keys) -> HashMap<Arc<str>, Arc<PoolSite>
             )
         })
         .collect()
-}
-
-/// Where a listener sends everything.
-fn target(
-    listener: &model::Listener,
-    sites: &HashMap<Arc<str>, Arc<PoolSite>>,
-) -> Option<Arc<PoolSite>> {
-    sites.get(listener.pool.as_ref()?).cloned()
 }
 
 /// Listeners, process and admin settings are fixed while the process runs.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use ipnet::IpNet;
 
-use super::route::Route;
+use super::route::{Action, Route};
 use super::tls::Tls;
 
 /// Where clients connect.
@@ -40,6 +40,24 @@ pub struct Listener {
     pub pool: Option<Arc<str>>,
     /// In their order; the first that fits is taken.
     pub routes: Vec<Route>,
+}
+
+impl Listener {
+    /// The names of all pools that its requests may go to, some of them perhaps several times.
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<str>> {
+        let of_routes = self.routes.iter().flat_map(|route| {
+            let (one, several): (_, &[(Arc<str>, u16)]) = match &route.action {
+                Action::Pool(name) => (Some(name), &[]),
+                Action::Split(shares) => (None, shares),
+                Action::Redirect { .. } | Action::Respond { .. } => (None, &[]),
+            };
+            let mirror = route.mirror.as_ref().map(|mirror| &mirror.pool);
+            one.into_iter()
+                .chain(several.iter().map(|(name, _)| name))
+                .chain(mirror)
+        });
+        self.pool.iter().chain(of_routes)
+    }
 }
 
 /// What a listener speaks.
