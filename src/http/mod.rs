@@ -28,6 +28,7 @@ use crate::dispatch;
 use crate::dispatch::Binding;
 use crate::headers::replace_lines;
 use crate::listen::{Drain, Patience};
+use crate::observe::PickedBy;
 use crate::observe::access_log::AccessLog;
 use crate::persistence::RequestView;
 use crate::upstream;
@@ -35,6 +36,7 @@ use crate::upstream::Trouble;
 
 mod acme;
 mod answer;
+mod backoff;
 mod client_certificate;
 pub mod connection;
 mod context;
@@ -56,7 +58,7 @@ use answer::{answer, gone, send_on};
 use context::{Context, Origin};
 use failure::{Failure, Verdict};
 use request_id::RequestId;
-use retry::{fail, has_answer, judge, prepare_retry};
+use retry::{fail, has_answer, judge, note_try, prepare_retry};
 pub use site::{HttpListener, Site};
 
 /// How long the rest of a request is still read that was answered before its end.
@@ -193,6 +195,12 @@ impl ProxyHttp for Edge {
             return Err(fail(context, Failure::Internal));
         };
         let way = &mut context.upstream;
+        if let Some(pause) = way.pause.take() {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = gone(session) => return Err(fail(context, Failure::ClientGone)),
+            }
+        }
         // A lease that is still there is for a fresh connection to the same server.
         if way.lease.is_none() {
             let chosen = tokio::select! {
@@ -205,6 +213,11 @@ impl ProxyHttp for Edge {
             };
             match chosen {
                 Ok((lease, by)) => {
+                    let by = if way.attempts > 0 {
+                        PickedBy::Retry
+                    } else {
+                        by
+                    };
                     lease.server().metrics().picks.inc(by);
                     way.lease = Some(lease);
                 }
@@ -218,7 +231,8 @@ impl ProxyHttp for Edge {
                 }
             }
         }
-        way.attempts += 1;
+        note_try(context);
+        let way = &mut context.upstream;
         way.begun = Some(Instant::now());
         way.first_byte = None;
         // A retry sends what was buffered of the body once more.
