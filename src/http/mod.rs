@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, Version, header};
+use http::{HeaderMap, HeaderName, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -49,6 +49,7 @@ mod options;
 mod record;
 mod redirect;
 mod request_id;
+mod response_guard;
 mod retry;
 mod site;
 mod trouble;
@@ -386,13 +387,7 @@ impl ProxyHttp for Edge {
         context: &mut Context,
     ) -> Result<()> {
         wait_for_server(context);
-        let speaks_http2 = context.target().is_some_and(|target| target.link.http2());
-        if response.status == http::StatusCode::SWITCHING_PROTOCOLS
-            && (speaks_http2 || !session.is_upgrade_req())
-        {
-            // Nobody asked for it, so what follows is in no protocol that the client knows.
-            return Err(fail(context, Failure::ServerInvalid));
-        }
+        response_guard::admit(session, response, context)?;
         if response.status.is_informational()
             && response.status != http::StatusCode::SWITCHING_PROTOCOLS
         {
@@ -423,6 +418,16 @@ impl ProxyHttp for Edge {
                 return Err(error);
             }
         }
+        Ok(())
+    }
+
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        _context: &mut Context,
+    ) -> Result<()> {
+        response_guard::clean_trailers(trailers);
         Ok(())
     }
 
@@ -551,6 +556,8 @@ impl ProxyHttp for Edge {
             && let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease)
         {
             target.link.tell(lease.server(), &Trouble::not_http2());
+        } else if failure == Failure::ServerInvalid {
+            response_guard::tell(context, &error.root_cause().to_string());
         }
         let verdict = judge(session, context, failure, client_reused);
         prepare_retry(context, &mut error, verdict);
