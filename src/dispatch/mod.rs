@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::balance::Slot;
 use crate::config::model::OnUnavailable;
 use crate::observe::{PersistenceResult, PickedBy, Seldom};
-use crate::pool::{BoundRefusal, Lease, Others, QueueRefusal, Refusal};
+use crate::pool::{BoundRefusal, Lease, QueueRefusal, Refusal};
 
 mod binding;
 mod site;
@@ -48,15 +48,10 @@ pub async fn choose(
     Ok(agree(target, binding, tried, lease, by).await)
 }
 
-/// Whether there is a server for another try of a request that has failed on `tried`. A session that may not leave its
-/// server has no other.
-pub fn others(target: &PoolSite, binding: &Binding, tried: &[Slot]) -> Others {
-    let stays = binding.server().is_some() && target.on_unavailable == OnUnavailable::Reject;
-    if stays {
-        Others::None
-    } else {
-        target.pool.others(tried)
-    }
+/// A request has failed on the server of its session, which may not leave it.
+pub fn give_up_session(target: &PoolSite, binding: &mut Binding) {
+    // Refused, as `may_not_leave` says.
+    drop(lost(target, binding, "the request failed there"));
 }
 
 /// A place on the server that the pool picks.

@@ -178,6 +178,8 @@ pub enum Verdict {
     FreshConnection,
     /// Any server, those that could not be connected to as well, after this long: there is no other.
     SameServerAfter(Duration),
+    /// No server: the session's own has failed, and it may go to no other.
+    Lost,
 }
 
 /// Kept-alive connections that turn out to be stale, one after the other, before it isn't that any more.

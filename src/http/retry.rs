@@ -65,6 +65,9 @@ pub fn judge(session: &Session, context: &Context, failure: Failure, reused: boo
     let verdict = failure::judge(failure, &attempt, &target.pool.settings().retries);
     let possible = match verdict {
         Verdict::AnotherServer(_) => elsewhere(target, context, failure, verdict),
+        Verdict::GiveUp if is_unsent(failure) && context.binding.may_not_leave(target) => {
+            Verdict::Lost
+        }
         verdict => verdict,
     };
     if is_free(possible, failure, &attempt) || target.pool.retry_budget().withdraw(Instant::now()) {
@@ -79,36 +82,51 @@ pub fn judge(session: &Session, context: &Context, failure: Failure, reused: boo
 /// Another server, if there is one. If not, and the server of this try could not be connected to, that one after a while.
 fn elsewhere(target: &PoolSite, context: &Context, failure: Failure, verdict: Verdict) -> Verdict {
     let upstream = &context.upstream;
-    let this = upstream.lease.as_ref().map(|lease| lease.server().slot());
-    let tried: Vec<Slot> = upstream.tried.iter().copied().chain(this).collect();
-    match (dispatch::others(target, &context.binding, &tried), failure) {
+    let stays = context.binding.may_not_leave(target);
+    let others = if stays {
+        Others::None
+    } else {
+        let this = upstream.lease.as_ref().map(|lease| lease.server().slot());
+        let tried: Vec<Slot> = upstream.tried.iter().copied().chain(this).collect();
+        target.pool.others(&tried)
+    };
+    let end = if stays {
+        Verdict::Lost
+    } else {
+        Verdict::GiveUp
+    };
+    match (others, failure) {
         (Others::Free, _) => verdict,
         // What a server said is better than to wait for what another one might say.
-        (Others::Full, Failure::ServerStatus(_)) => Verdict::GiveUp,
+        (Others::Full | Others::None, Failure::ServerStatus(_)) => Verdict::GiveUp,
         (Others::Full, _) => verdict,
         (Others::None, Failure::Connect) => {
             let limit = target.pool.settings().timeouts.connect;
-            let chance = rand::random();
-            upstream
+            let pause = upstream
                 .backoff
-                .pause(Instant::now(), limit, chance)
-                .map_or(Verdict::GiveUp, Verdict::SameServerAfter)
+                .pause(Instant::now(), limit, rand::random());
+            pause.map_or(end, Verdict::SameServerAfter)
         }
-        (Others::None, _) => Verdict::GiveUp,
+        (Others::None, _) => end,
     }
 }
 
-/// Whether what is to be done puts no load on the servers beyond that of the request itself. Nothing of a request has
-/// been sent to a server that it could not be sent to. A connection that had become stale is nobody's fault, once.
+/// Whether what is to be done puts no load on the servers beyond that of the request itself. A connection that had
+/// become stale is nobody's fault, once.
 fn is_free(verdict: Verdict, failure: Failure, attempt: &Attempt<'_>) -> bool {
     match verdict {
-        Verdict::GiveUp | Verdict::SameServerAfter(_) => true,
+        Verdict::GiveUp | Verdict::Lost | Verdict::SameServerAfter(_) => true,
         Verdict::FreshConnection => attempt.stale_retries == 0,
-        Verdict::AnotherServer(_) => matches!(
-            failure,
-            Failure::Connect | Failure::ConnectTimeout | Failure::ServerTls
-        ),
+        Verdict::AnotherServer(_) => is_unsent(failure),
     }
+}
+
+/// Whether nothing of the request was sent to the server.
+fn is_unsent(failure: Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Connect | Failure::ConnectTimeout | Failure::ServerTls
+    )
 }
 
 /// Writes one warning a second at most.
@@ -133,9 +151,17 @@ pub fn has_answer(session: &ServerSession) -> bool {
 
 /// Makes Pingora try again, or not, as the verdict says.
 pub fn prepare_retry(context: &mut Context, error: &mut Error, verdict: Verdict) {
-    error.set_retry(verdict != Verdict::GiveUp);
+    error.set_retry(!matches!(verdict, Verdict::GiveUp | Verdict::Lost));
     let reason = match verdict {
         Verdict::GiveUp => return,
+        Verdict::Lost => {
+            if let Some(target) = context.target().cloned() {
+                dispatch::give_up_session(&target, &mut context.binding);
+            }
+            context.upstream.lease = None;
+            context.failure = Some(Failure::BoundServerUnavailable);
+            return;
+        }
         Verdict::FreshConnection => {
             context.upstream.stale_retries += 1;
             RetryReason::StaleConnection

@@ -4,6 +4,7 @@ mod budget;
 mod cases;
 mod connections;
 mod fields;
+mod frames;
 mod hostile;
 mod retries;
 mod switching;

@@ -158,6 +158,10 @@ fn every_case(client: &str, mut ask: impl FnMut(&Equipoise, &str, &str) -> Seen)
     for (n, case) in (0..).zip(&cases) {
         let target = target(client, n);
         let seen = ask(&lb, case.method, &target);
+        if case.connection == Connection::Kept {
+            // The client may have its answer before the connection is put by.
+            lb.wait_idle_servers();
+        }
         let fine = format!("/fine/{n}");
         let next = lb.get(&fine, &[]);
         if next.text() != fine || next.header("set-cookie").is_some() {

@@ -141,6 +141,34 @@ fn a_session_waits_for_its_own_server_if_it_may_not_leave_it() {
 }
 
 #[test]
+fn a_session_that_may_not_leave_its_server_is_refused_in_the_end() {
+    let origins = ["a", "b"].map(Origin::start);
+    for attempts in [0, 1, 3] {
+        let lb = Setup::of(&origins)
+            .pool(&format!(
+                "retries: {{attempts: {attempts}}}\npersistence: {{type: cookie_insert, on_unavailable: reject}}"
+            ))
+            .start();
+        let first = lb.get("/", &[]);
+        let own = origins
+            .iter()
+            .find(|origin| origin.name() == first.origin());
+        let own = own.unwrap();
+        let cookie = format!("SERVERID={}", first.cookie("SERVERID").unwrap());
+        own.stop();
+        let response = lb.get("/bound", &[("Cookie", &cookie)]);
+        assert_eq!(response.status, 503, "{attempts}: {response}");
+        let line = lb.wait_logged(|line| line["path"] == "/bound");
+        assert_eq!(line["termination"], "bound_server_unavailable", "{line}");
+        assert_eq!(line["persistence"], "unavailable", "{line}");
+        assert_eq!(line["attempts"], attempts + 1, "{line}");
+        assert_eq!(retries(&lb, "connect_failure"), f64::from(attempts));
+        own.restart();
+        lb.wait_idle();
+    }
+}
+
+#[test]
 fn a_reset_request_is_not_sent_to_the_same_server_again() {
     let origin = Scripted::new(|_| Script::new("", Then::Reset));
     let lb = super::before_with(&origin, "retries: {attempts: 5}");
