@@ -96,10 +96,9 @@ fn elsewhere(target: &PoolSite, context: &Context, failure: Failure, verdict: Ve
         Verdict::GiveUp
     };
     match (others, failure) {
-        (Others::Free, _) => verdict,
         // What a server said is better than to wait for what another one might say.
         (Others::Full | Others::None, Failure::ServerStatus(_)) => Verdict::GiveUp,
-        (Others::Full, _) => verdict,
+        (Others::Free | Others::Full, _) => verdict,
         (Others::None, Failure::Connect) => {
             let limit = target.pool.settings().timeouts.connect;
             let pause = upstream

@@ -97,10 +97,10 @@ struct Entry {
 
 impl Entry {
     fn from_bits(bits: u64) -> Self {
-        let [a, b, c, d, e, f, g, h] = bits.to_le_bytes();
+        let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or_default();
         Self {
-            second: u32::from_le_bytes([a, b, c, d]),
-            balance: i32::from_le_bytes([e, f, g, h]),
+            second: half(bits),
+            balance: half(bits >> 32).cast_signed(),
         }
     }
 

@@ -101,7 +101,10 @@ impl Scripted {
 impl Drop for Scripted {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
-        drop(TcpStream::connect(self.address));
+        drop(TcpStream::connect_timeout(
+            &self.address,
+            Duration::from_secs(1),
+        ));
     }
 }
 
