@@ -48,6 +48,7 @@ struct Shared {
     /// Method and target, and the connection they came on.
     requests: Mutex<Vec<(String, usize)>>,
     connections: AtomicUsize,
+    ended: Mutex<Vec<usize>>,
     stopped: AtomicBool,
 }
 
@@ -60,6 +61,7 @@ impl Scripted {
             answer: Box::new(answer),
             requests: Mutex::new(Vec::new()),
             connections: AtomicUsize::new(0),
+            ended: Mutex::new(Vec::new()),
             stopped: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -70,7 +72,10 @@ impl Scripted {
                 }
                 let number = accepting.connections.fetch_add(1, Ordering::SeqCst);
                 let shared = Arc::clone(&accepting);
-                std::thread::spawn(move || serve(stream, number, &shared));
+                std::thread::spawn(move || {
+                    serve(stream, number, &shared);
+                    shared.ended.lock().push(number);
+                });
             }
         });
         Self { address, shared }
@@ -87,6 +92,11 @@ impl Scripted {
 
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Whether a connection is at its end, whoever ended it.
+    pub fn has_ended(&self, connection: usize) -> bool {
+        self.shared.ended.lock().contains(&connection)
     }
 
     /// The connection that a request came on last.
