@@ -36,6 +36,7 @@ use crate::upstream::Trouble;
 mod acme;
 mod answer;
 mod client_certificate;
+mod compression;
 pub mod connection;
 mod context;
 mod error_page;
@@ -119,6 +120,7 @@ impl ProxyHttp for Edge {
             return Err(fail(context, Failure::Internal));
         };
         let (site, time) = (Arc::clone(&origin.site), origin.time);
+        compression::prepare(session, site.http.compression.as_ref());
         let request = &session.req_header().headers;
         let client = site
             .resolver
