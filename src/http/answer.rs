@@ -8,6 +8,8 @@ use pingora_proxy::Session;
 use super::context::Context;
 use super::error_page::ErrorPage;
 use super::failure::Failure;
+use super::headers;
+use super::identity;
 use super::request_id::RequestId;
 
 /// Sends an error page.
@@ -22,7 +24,9 @@ pub async fn answer(
         .clone()
         .unwrap_or_else(|| RequestId::random(&mut rand::rng()));
     let request = session.req_header();
+    let pages = context.site().map(|site| &*site.http.error_pages);
     let page = ErrorPage::new(
+        pages.unwrap_or_default(),
         status,
         failure.detail(),
         id.as_str(),
@@ -37,6 +41,7 @@ pub async fn answer(
     if let Some(seconds) = page.retry_after {
         response.insert_header("Retry-After", HeaderValue::from(seconds))?;
     }
+    sign(&mut response, context);
     session
         .write_response_header(Box::new(response), without_body)
         .await?;
@@ -58,6 +63,7 @@ pub async fn send_on(
     if let Some(id) = &context.request_id {
         response.insert_header("X-Request-Id", id.value())?;
     }
+    sign(&mut response, context);
     if !session.as_downstream_mut().is_body_empty() {
         // Its body isn't waited for.
         session.set_keepalive(None);
@@ -65,6 +71,14 @@ pub async fn send_on(
     session
         .write_response_header(Box::new(response), true)
         .await
+}
+
+/// Says who answers, if the listener is to.
+fn sign(response: &mut ResponseHeader, context: &Context) {
+    let server = context
+        .site()
+        .and_then(|site| site.http.server_header.as_ref());
+    identity::server(&mut headers::Response(response), server);
 }
 
 /// Returns when the client has gone. In HTTP/1 that can't be told as long as its request isn't read to the end.

@@ -44,6 +44,7 @@ mod failure;
 mod head;
 mod headers;
 mod host;
+mod identity;
 mod options;
 mod record;
 mod redirect;
@@ -125,7 +126,8 @@ impl ProxyHttp for Edge {
         let client = site
             .resolver
             .client(origin.connection.peer.ip().to_canonical(), request);
-        if acme::answer(&self.shared.challenges, session).await? {
+        let server = site.http.server_header.as_ref();
+        if acme::answer(&self.shared.challenges, session, server).await? {
             context.client = Some(client);
             return Ok(true);
         }
@@ -323,6 +325,9 @@ impl ProxyHttp for Edge {
                 local_port: origin.connection.local.port(),
             },
         );
+        if site.via {
+            identity::via(&mut fields, session.req_header().version);
+        }
         if request.version == Version::HTTP_2
             && session.req_header().headers.contains_key(header::TE)
         {
@@ -386,6 +391,10 @@ impl ProxyHttp for Edge {
         {
             return Ok(());
         }
+        if context.site().is_some_and(|site| site.via) {
+            let version = response.version;
+            identity::via(&mut headers::Response(response), version);
+        }
         let upstream = &mut context.upstream;
         if let (Some(begun), Some(lease)) = (upstream.begun, &upstream.lease) {
             let first_byte = begun.elapsed();
@@ -446,6 +455,10 @@ impl ProxyHttp for Edge {
             if chunked || !response.headers.contains_key(header::CONTENT_LENGTH) {
                 session.set_keepalive(None);
             }
+        }
+        if let Some(site) = context.site() {
+            let server = site.http.server_header.as_ref();
+            identity::server(&mut headers::Response(response), server);
         }
         if self.shared.drain.has_begun() {
             session.set_keepalive(None);

@@ -29,6 +29,8 @@ pub struct Site {
     pub limits: HeadLimits,
     /// How the client's address is found and told.
     pub resolver: Resolver,
+    /// Whether messages say that they came through here.
+    pub via: bool,
     /// Connections one client may hold, `0` = no limit.
     pub connections_per_client: usize,
     /// Where everything goes; `None` if everything is redirected.
@@ -70,6 +72,7 @@ impl Site {
             http: listener.http.clone(),
             limits: HeadLimits::from(&listener.http),
             resolver: Resolver::new(&listener.client_address),
+            via: listener.client_address.via,
             connections_per_client: listener.max_connections_per_client,
             requests: Arc::clone(requests),
             duration: metrics.request_duration(name, pool),
