@@ -114,7 +114,10 @@ impl Context {
 
     /// How long that is.
     pub fn receive_timeout(&self) -> Option<Duration> {
-        let of_route = self.route.as_ref().and_then(|route| route.receive_timeout());
+        let of_route = self
+            .route
+            .as_ref()
+            .and_then(|route| route.receive_timeout());
         of_route.or_else(|| Some(self.target()?.pool.settings().timeouts.receive))
     }
 

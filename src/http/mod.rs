@@ -36,6 +36,7 @@ mod answer;
 mod arrival;
 mod backoff;
 mod client_certificate;
+mod compression;
 pub mod connection;
 mod context;
 mod departure;
@@ -44,6 +45,7 @@ mod failure;
 mod head;
 mod headers;
 mod host;
+mod identity;
 mod mirror;
 mod options;
 mod record;
@@ -268,6 +270,9 @@ impl ProxyHttp for Edge {
                 local_port: origin.connection.local.port(),
             },
         );
+        if site.via {
+            identity::via(&mut fields, session.req_header().version);
+        }
         if request.version == Version::HTTP_2
             && session.req_header().headers.contains_key(header::TE)
         {
@@ -326,6 +331,10 @@ impl ProxyHttp for Edge {
             && response.status != http::StatusCode::SWITCHING_PROTOCOLS
         {
             return Ok(());
+        }
+        if context.site().is_some_and(|site| site.via) {
+            let version = response.version;
+            identity::via(&mut headers::Response(response), version);
         }
         let upstream = &mut context.upstream;
         if let (Some(begun), Some(lease)) = (upstream.begun, &upstream.lease) {
@@ -399,6 +408,10 @@ impl ProxyHttp for Edge {
             if chunked || !response.headers.contains_key(header::CONTENT_LENGTH) {
                 session.set_keepalive(None);
             }
+        }
+        if let Some(site) = context.site() {
+            let server = site.http.server_header.as_ref();
+            identity::server(&mut headers::Response(response), server);
         }
         if self.shared.drain.has_begun() {
             session.set_keepalive(None);
