@@ -16,12 +16,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("listeners.*.tcp", &["sni_routes"]),
     (
         "listeners.*.http",
-        &[
-            "min_receive_rate",
-            "compression",
-            "error_pages",
-            "server_header",
-        ],
+        &["compression", "error_pages", "server_header"],
     ),
     (
         "pools.*",

@@ -337,7 +337,7 @@ fn whatever_is_planned_is_refused_by_name() {
         (
             listener("http: {@: 1}"),
             "listeners.web.http.@",
-            "min_receive_rate compression error_pages server_header",
+            "compression error_pages server_header",
         ),
         (
             listener("client_address: {@: true}"),

@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, R
 use super::framing::{Framing, Message};
 use super::limits::Admitted;
 use super::patience::{Patience, Wait};
+use super::receive_rate::ReceiveRate;
 use super::transport::Transport;
 
 /// Small writes are gathered up to this many bytes: a response's header and a small body are one
@@ -47,8 +48,11 @@ pub struct ClientStream {
     reset: AtomicBool,
     /// How long the server may be silent, and the wait for that; `None` = somebody else sees to it.
     patience: Option<(Arc<Patience>, Wait)>,
+    /// How fast the body has to arrive; `None` = as it likes.
+    rate: Option<ReceiveRate>,
     saw_eof: bool,
     malformed: bool,
+    too_slow: bool,
     bytes_in: u64,
     bytes_out: u64,
     digest: Arc<SocketDigest>,
@@ -67,8 +71,10 @@ impl ClientStream {
             tunnel: AtomicBool::new(false),
             reset: AtomicBool::new(false),
             patience: None,
+            rate: None,
             saw_eof: false,
             malformed: false,
+            too_slow: false,
             bytes_in: 0,
             bytes_out: 0,
             digest: Arc::new(digest),
@@ -128,6 +134,11 @@ impl ClientStream {
         self.patience = patience.map(|patience| (patience, Wait::default()));
     }
 
+    /// The current message's body has to arrive at so many bytes a second; 0 = as it likes.
+    pub fn set_receive_rate(&mut self, least: u64) {
+        self.rate = ReceiveRate::new(least);
+    }
+
     /// Whether the current message has been read to its end and the connection can carry another.
     pub fn is_between_messages(&self) -> bool {
         self.message.is_done() && !self.malformed && !self.is_tunnel()
@@ -136,6 +147,11 @@ impl ClientStream {
     /// Whether the current message's body broke the rules of its framing.
     pub fn is_malformed(&self) -> bool {
         self.malformed
+    }
+
+    /// Whether the current message's body came too slowly to be waited for.
+    pub fn is_too_slow(&self) -> bool {
+        self.too_slow
     }
 
     /// From now on bytes go through as they come: the connection was upgraded.
@@ -222,6 +238,30 @@ impl ClientStream {
         }
     }
 
+    fn poll_more(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.inbox.is_empty() {
+            self.poll_socket(cx, buf)
+        } else {
+            Poll::Ready(self.give_pending(buf))
+        }
+    }
+
+    /// More of the message's body, at the pace that it has to keep.
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = self.poll_more(cx, buf);
+        if let Some(rate) = &mut self.rate {
+            if polled.is_ready() {
+                rate.note(buf.filled().len() - before);
+            } else if rate.poll_too_slow(cx).is_ready() {
+                self.too_slow = true;
+                let slow = "the request's body comes too slowly";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, slow)));
+            }
+        }
+        polled
+    }
+
     /// Nothing is going on: what was gathered to be sent need not wait for more. A slow server's
     /// response reaches the client as it comes.
     fn flush_meanwhile(&mut self, cx: &mut Context<'_>) {
@@ -281,15 +321,17 @@ impl AsyncRead for ClientStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let polled = if !this.is_tunnel() && this.message.is_done() {
+        let polled = if this.is_tunnel() {
+            this.poll_more(cx, buf)
+        } else if this.message.is_done() {
             match this.poll_gone(cx) {
                 Poll::Pending => this.poll_patience(cx),
                 gone @ Poll::Ready(_) => gone,
             }
-        } else if this.inbox.is_empty() {
-            this.poll_socket(cx, buf)
+        } else if this.message.head_left() > 0 {
+            this.poll_more(cx, buf)
         } else {
-            Poll::Ready(this.give_pending(buf))
+            this.poll_body(cx, buf)
         };
         if polled.is_pending() {
             this.flush_meanwhile(cx);

@@ -44,6 +44,7 @@ mod regressions;
 mod reload;
 mod scenarios;
 mod sessions;
+mod slow;
 mod tcp;
 mod tls;
 mod upstream_tls;

@@ -104,6 +104,8 @@ pub struct Http {
     pub max_uri_length: usize,
     /// Bytes, `0` = no limit.
     pub max_body_size: u64,
+    /// Bytes a second that a body has to arrive at, `0` = as it likes.
+    pub min_receive_rate: u64,
     /// HTTP/2; `None` = not spoken.
     pub http2: Option<Http2>,
 }

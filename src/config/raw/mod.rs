@@ -309,6 +309,9 @@ pub struct Http {
     pub max_uri_length: Size,
     /// Bytes of a request's body; 413 beyond; 0 = no limit.
     pub max_body_size: Size,
+    /// Bytes a second, on average, that a request's body has to arrive at from its first byte on; 408 below, but not
+    /// before it was waited for 5s. Time in which its server takes nothing doesn't count. 0 = as slow as it likes.
+    pub min_receive_rate: Size,
     /// HTTP/2: by ALPN on https, by prior knowledge on http.
     pub http2: Http2,
 }
@@ -347,6 +350,7 @@ impl Default for Http {
             max_header_size: Size::kib(64),
             max_uri_length: Size::kib(16),
             max_body_size: Size(0),
+            min_receive_rate: Size(0),
             http2: Http2::default(),
         }
     }
