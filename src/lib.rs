@@ -42,4 +42,5 @@ pub mod pool;
 pub mod server;
 pub mod tcp;
 pub mod tls;
+pub mod tunnel;
 pub mod upstream;

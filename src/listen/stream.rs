@@ -7,9 +7,9 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -26,6 +26,7 @@ use super::limits::Admitted;
 use super::patience::{Patience, Wait};
 use super::receive_rate::ReceiveRate;
 use super::transport::Transport;
+use crate::tunnel::{Beginning, Tunnel};
 
 /// Small writes are gathered up to this many bytes: a response's header and a small body are one
 /// system call.
@@ -42,8 +43,13 @@ pub struct ClientStream {
     /// Bytes read from the socket and not yet given away.
     inbox: BytesMut,
     message: Message,
-    /// After `101 Switching Protocols` bytes go through as they come.
-    tunnel: AtomicBool,
+    /// After `101 Switching Protocols` bytes go through as they come. With what the other end of the tunnel has to know,
+    /// if there is one.
+    tunnel: OnceLock<Option<Arc<Tunnel>>>,
+    /// Where in what is written the tunnel begins.
+    beginning: Beginning,
+    /// What the server sends has come to its end, and the client has been told.
+    told_end: bool,
     /// The response broke off, and nothing but a reset tells the client.
     reset: AtomicBool,
     /// How long the server may be silent, and the wait for that; `None` = somebody else sees to it.
@@ -68,7 +74,9 @@ impl ClientStream {
             io: Some(BufWriter::with_capacity(WRITE_BUFFER, transport)),
             inbox: BytesMut::new(),
             message: Message::none(),
-            tunnel: AtomicBool::new(false),
+            tunnel: OnceLock::new(),
+            beginning: Beginning::default(),
+            told_end: false,
             reset: AtomicBool::new(false),
             patience: None,
             rate: None,
@@ -155,8 +163,13 @@ impl ClientStream {
     }
 
     /// From now on bytes go through as they come: the connection was upgraded.
-    pub fn become_tunnel(&self) {
-        self.tunnel.store(true, Ordering::Release);
+    pub fn become_tunnel(&self, tunnel: Option<Arc<Tunnel>>) {
+        if let Some(tunnel) = &tunnel {
+            tunnel.client().begin();
+            tunnel.server().begin();
+        }
+        // It becomes one once.
+        drop(self.tunnel.set(tunnel));
     }
 
     /// The connection is to end in a reset: its response broke off where a plain end would look complete.
@@ -165,7 +178,7 @@ impl ClientStream {
     }
 
     fn is_tunnel(&self) -> bool {
-        self.tunnel.load(Ordering::Acquire)
+        self.tunnel.get().is_some()
     }
 
     fn note_in(&mut self, count: usize) {
@@ -190,7 +203,7 @@ impl ClientStream {
             most = most.min(self.message.head_left());
         }
         let offered = self.inbox.get(..most).unwrap_or_default();
-        let count = if self.tunnel.load(Ordering::Acquire) {
+        let count = if self.is_tunnel() {
             most
         } else {
             match self.message.take(offered) {
@@ -244,6 +257,36 @@ impl ClientStream {
         } else {
             Poll::Ready(self.give_pending(buf))
         }
+    }
+
+    /// More for the other end of the tunnel. Its end isn't shown to Pingora, which would end the other direction.
+    fn poll_tunnel(
+        &mut self,
+        tunnel: &Tunnel,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.told_end && tunnel.server().is_delivered() {
+            // A client that has gone is found out by reading.
+            self.told_end = match self.io.as_mut() {
+                Some(io) => Pin::new(io).poll_shutdown(cx).is_ready(),
+                None => true,
+            };
+        }
+        if !self.saw_eof {
+            let (before, room) = (buf.filled().len(), buf.remaining());
+            ready!(self.poll_more(cx, buf))?;
+            let count = buf.filled().len() - before;
+            tunnel.client().note_read(count);
+            if count > 0 || room == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            tunnel.client().end();
+            // Whoever writes to the server is in this task, and looks again.
+            cx.waker().wake_by_ref();
+        }
+        // The other end shows it, after all that the server said.
+        Poll::Pending
     }
 
     /// More of the message's body, at the pace that it has to keep.
@@ -321,8 +364,11 @@ impl AsyncRead for ClientStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let polled = if this.is_tunnel() {
-            this.poll_more(cx, buf)
+        let polled = if let Some(tunnel) = this.tunnel.get() {
+            match tunnel.clone() {
+                Some(tunnel) => this.poll_tunnel(&tunnel, cx, buf),
+                None => this.poll_more(cx, buf),
+            }
         } else if this.message.is_done() {
             match this.poll_gone(cx) {
                 Poll::Pending => this.poll_patience(cx),
@@ -353,6 +399,11 @@ impl AsyncWrite for ClientStream {
         if let Poll::Ready(Ok(count)) = &written {
             let count = *count;
             self.note_out(count);
+            if let Some(Some(tunnel)) = self.tunnel.get() {
+                let tunnel = Arc::clone(tunnel);
+                let written = buf.get(..count).unwrap_or_default();
+                tunnel.server().note_passed(self.beginning.take(written));
+            }
         }
         written
     }

@@ -48,3 +48,4 @@ mod slow;
 mod tcp;
 mod tls;
 mod upstream_tls;
+mod websocket;
