@@ -36,6 +36,7 @@ pub fn redirect(
     }
     if let Some(mirror) = &route.mirror
         && context.upstream.attempts == 1
+        && !original.headers.contains_key(header::UPGRADE)
         && mirror.wants()
     {
         let has_body = original.headers.contains_key(header::CONTENT_LENGTH)

@@ -178,7 +178,8 @@ impl ProxyHttp for Edge {
         let settings = target.pool.settings();
         let link = &target.link;
         // To HTTP/2 it is an ordinary request (RFC 9110 section 7.8), or was refused.
-        let upgrade = session.is_upgrade_req() && !link.http2();
+        way.tunnel = (session.is_upgrade_req() && !link.http2()).then(Arc::default);
+        let upgrade = way.tunnel.clone();
         let peer = way.lease.as_ref().and_then(|lease| {
             upstream::for_request(lease.server(), &settings, link, fresh, upgrade)
         });
@@ -289,6 +290,13 @@ impl ProxyHttp for Edge {
             request.insert_header("X-Request-Id", id.value())?;
         }
         departure::redirect(session.req_header(), request, context)?;
+        if context.upstream.tunnel.is_some()
+            && let Some(protocols) = options::other_protocols(&session.req_header().headers)
+        {
+            // Pingora passes WebSocket on and no other.
+            request.insert_header(header::CONNECTION, "Upgrade")?;
+            request.insert_header(header::UPGRADE, protocols)?;
+        }
         if let Some(keeping) = &context.upstream.keeping
             && !keeping.is_kept()
             && !session.is_upgrade_req()
@@ -382,7 +390,7 @@ impl ProxyHttp for Edge {
     ) -> Result<()> {
         if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
             if let Some(stream) = trouble::client_stream(session.as_downstream()) {
-                stream.become_tunnel();
+                stream.become_tunnel(context.upstream.tunnel.clone());
             }
             // A tunnel may be silent for as long as `timeouts.receive` says; `body_timeout` is for bodies.
             session.set_read_timeout(None);

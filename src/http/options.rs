@@ -36,6 +36,41 @@ pub fn wants_websocket(request: &HeaderMap) -> bool {
         .any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
+/// The protocols besides WebSocket that the request asks to switch to, if a tunnel will do for them: they are asked for in
+/// `Connection`, too, and there is no body before the switch. None of those that HTTP itself continues in: behind `h2c`
+/// whole requests would pass unseen, and TLS isn't ours to begin in the middle (RFC 9110 section 7.8).
+pub fn other_protocols(request: &HeaderMap) -> Option<&HeaderValue> {
+    let mut lines = request.get_all(header::UPGRADE).iter();
+    let (line, None) = (lines.next()?, lines.next()) else {
+        return None;
+    };
+    let is_asked_for = request
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(options)
+        .any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+    let has_body = request.contains_key(header::TRANSFER_ENCODING)
+        || request
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|length| length.as_bytes() != b"0");
+    let is_http = |protocol: &[u8]| {
+        let name = protocol.split(|byte| *byte == b'/').next();
+        let name = name.unwrap_or_default().trim_ascii();
+        [
+            &b"h2c"[..],
+            b"h2",
+            b"h3",
+            b"http",
+            b"https",
+            b"tls",
+            b"websocket",
+        ]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+    };
+    (is_asked_for && !has_body && !options(line).any(is_http)).then_some(line)
+}
+
 fn options(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     line.as_bytes()
         .split(|byte| *byte == b',')
@@ -87,6 +122,48 @@ mod tests {
                 .map(|line| line.to_str().unwrap().to_owned())
                 .collect()
         })
+    }
+
+    #[test]
+    fn other_protocols_are_those_that_a_tunnel_will_do_for() {
+        let asks = |fields: &[(&str, &str)]| {
+            let mut request = HeaderMap::new();
+            for (name, value) in fields {
+                let name = header::HeaderName::from_bytes(name.as_bytes()).unwrap();
+                request.append(name, HeaderValue::from_str(value).unwrap());
+            }
+            other_protocols(&request).is_some()
+        };
+        let connection = ("connection", "keep-alive, Upgrade");
+        assert!(asks(&[connection, ("upgrade", "irc/6.9, x")]));
+        assert!(asks(&[
+            connection,
+            ("upgrade", "SPDY/3.1"),
+            ("content-length", "0")
+        ]));
+        assert!(!asks(&[connection]));
+        assert!(!asks(&[("upgrade", "irc")]));
+        for protocol in [
+            "h2c",
+            "x, H2C",
+            "HTTP/2.0",
+            "TLS/1.0",
+            "websocket",
+            "irc,websocket",
+        ] {
+            assert!(!asks(&[connection, ("upgrade", protocol)]), "{protocol}");
+        }
+        assert!(!asks(&[connection, ("upgrade", "irc"), ("upgrade", "h2c")]));
+        assert!(!asks(&[
+            connection,
+            ("upgrade", "irc"),
+            ("content-length", "1")
+        ]));
+        assert!(!asks(&[
+            connection,
+            ("upgrade", "irc"),
+            ("transfer-encoding", "chunked")
+        ]));
     }
 
     #[test]

@@ -311,6 +311,14 @@ impl Client {
         let _ = self.socket().shutdown(Shutdown::Write);
     }
 
+    /// As [`Self::finish`], in TLS's words (close_notify); can still read.
+    pub fn finish_tls(&mut self) {
+        match &mut self.stream {
+            Wire::Tls(stream) => drop(stream.shutdown().unwrap()),
+            Wire::Plain(_) => panic!("this connection has no TLS"),
+        }
+    }
+
     /// Goes away like a crash: RST.
     pub fn reset(self) {
         let _ = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
