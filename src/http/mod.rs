@@ -26,7 +26,6 @@ use crate::acme::Challenges;
 use crate::client_address::Forwarding;
 use crate::dispatch;
 use crate::dispatch::Binding;
-use crate::headers::replace_lines;
 use crate::listen::{Drain, Patience};
 use crate::observe::access_log::AccessLog;
 use crate::persistence::RequestView;
@@ -35,6 +34,7 @@ use crate::upstream::Trouble;
 
 mod acme;
 mod answer;
+mod authority;
 mod client_certificate;
 pub mod connection;
 mod context;
@@ -48,6 +48,7 @@ mod record;
 mod redirect;
 mod request_id;
 mod retry;
+mod settle;
 mod site;
 mod trouble;
 mod unchunked;
@@ -118,6 +119,7 @@ impl ProxyHttp for Edge {
         let Some(origin) = &context.origin else {
             return Err(fail(context, Failure::Internal));
         };
+        settle::settle(session.req_header_mut());
         let (site, time) = (Arc::clone(&origin.site), origin.time);
         let request = &session.req_header().headers;
         let client = site
@@ -176,10 +178,6 @@ impl ProxyHttp for Edge {
         let request = &session.req_header().headers;
         if to_http2 && options::wants_websocket(request) {
             return Err(fail(context, Failure::NoUpgrade));
-        }
-        if let Some(lines) = options::without_protected(request) {
-            let mut request = headers::Request(session.req_header_mut());
-            replace_lines(&mut request, &header::CONNECTION, lines);
         }
         Ok(false)
     }
@@ -297,7 +295,6 @@ impl ProxyHttp for Edge {
         let site = &origin.site;
         let tls = origin.connection.tls.as_ref();
         if !request.headers.contains_key(header::HOST)
-            && head::absolute_authority(request.raw_path()).is_none()
             && let Some(lease) = &context.upstream.lease
         {
             let host = host::of_server(lease.server().configured_address());

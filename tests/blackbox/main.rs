@@ -32,6 +32,7 @@ mod certificates;
 mod client_address;
 mod configuration;
 mod deploy;
+mod framing;
 mod grpc;
 mod http;
 mod http2;
