@@ -141,7 +141,7 @@ impl Case {
 }
 
 impl Wanted {
-    fn check(&self, message: &Message) -> Result<(), String> {
+    pub fn check(&self, message: &Message) -> Result<(), String> {
         if message.line != self.line {
             return Err(format!("the server got the line {:?}", message.line));
         }

@@ -42,6 +42,13 @@ pub fn settle(
     if bodiless {
         // Nothing is to be continued.
         request.headers.remove(EXPECT);
+    } else if request
+        .headers
+        .get(CONTENT_LENGTH)
+        .is_some_and(|length| length == "0")
+    {
+        // Whether that is true its frames have yet to show, and the server is not to take it for whole before.
+        request.headers.remove(CONTENT_LENGTH);
     }
     if bodiless && takes_content(&request.method) && !request.headers.contains_key(CONTENT_LENGTH) {
         // HTTP/2 says so by its frames. In HTTP/1 there are servers that answer 411 to a POST that doesn't say how
