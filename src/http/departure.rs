@@ -64,7 +64,7 @@ pub fn map_back(request: &RequestHeader, response: &mut ResponseHeader, context:
     if !route.rewrite.is_some() {
         return;
     }
-    let (path, _) = record::split_target(host::path_of(request.raw_path()));
+    let (path, _) = record::split_target(request.raw_path());
     let normal = origin
         .site
         .routes

@@ -34,6 +34,7 @@ use crate::upstream::Trouble;
 mod acme;
 mod answer;
 mod arrival;
+mod authority;
 mod backoff;
 mod client_certificate;
 mod compression;
@@ -54,6 +55,7 @@ mod request_id;
 mod response_guard;
 mod retry;
 mod routes;
+mod settle;
 mod site;
 mod target;
 mod trouble;
@@ -250,7 +252,6 @@ impl ProxyHttp for Edge {
         let site = &origin.site;
         let tls = origin.connection.tls.as_ref();
         if !request.headers.contains_key(header::HOST)
-            && head::absolute_authority(request.raw_path()).is_none()
             && let Some(lease) = &context.upstream.lease
         {
             let host = host::of_server(lease.server().configured_address());

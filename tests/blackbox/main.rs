@@ -35,6 +35,7 @@ mod client_address;
 mod compression;
 mod configuration;
 mod deploy;
+mod framing;
 mod grpc;
 mod http;
 mod http2;

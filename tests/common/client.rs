@@ -128,6 +128,11 @@ impl Client {
         self.socket().local_addr().unwrap()
     }
 
+    /// Another handle to send on, while this one reads. Without TLS.
+    pub fn sender(&self) -> TcpStream {
+        self.socket().try_clone().unwrap()
+    }
+
     pub fn set_timeout(&self, timeout: Duration) {
         self.socket().set_read_timeout(Some(timeout)).unwrap();
     }
