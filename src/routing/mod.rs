@@ -2,6 +2,13 @@
 //!
 //! - [`path`]: the one form that paths are compared and passed on in.
 //! - [`table`]: all routes of a listener, compiled; the first that fits.
+//! - [`template`]: text with variables of the request, and the header fields that are made of it.
+//! - [`rewrite`]: what a server is asked for instead, and [`reverse`]: what its answer says of it, mapped back.
+//! - [`split`]: whose turn it is among several pools.
 
 pub mod path;
+pub mod reverse;
+pub mod rewrite;
+pub mod split;
 pub mod table;
+pub mod template;
