@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::backoff::Backoff;
 use super::failure::Failure;
 use super::mirror::Copy;
 use super::request_id::RequestId;
@@ -77,6 +78,14 @@ pub struct Upstream {
     pub attempts: u32,
     /// Tries on a fresh connection after a stale one.
     pub stale_retries: u32,
+    /// Of those that are tried, the ones that could not be connected to: they may be tried again.
+    pub refused: Vec<Slot>,
+    /// The waits before such tries.
+    pub backoff: Backoff,
+    /// How long to wait before the next try.
+    pub pause: Option<Duration>,
+    /// Interim responses to this try.
+    pub interim: u32,
     /// Whether the connection of this try may be kept; `None` once one that was kept serves it.
     pub keeping: Option<Arc<Keeping>>,
     /// When this try began.

@@ -2,6 +2,8 @@
 //!
 //! Plain functions over the kind of failure; the hooks translate Pingora's errors into it once.
 
+use std::time::Duration;
+
 use http::Method;
 
 use crate::config::model::Retries;
@@ -207,6 +209,10 @@ pub enum Verdict {
     AnotherServer(RetryReason),
     /// The same server on a new connection: the kept-alive one had been closed meanwhile.
     FreshConnection,
+    /// Any server, those that could not be connected to as well, after this long: there is no other.
+    SameServerAfter(Duration),
+    /// No server: the session's own has failed, and it may go to no other.
+    Lost,
 }
 
 /// Kept-alive connections that turn out to be stale, one after the other, before it isn't that any more.

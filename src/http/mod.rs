@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, Version, header};
+use http::{HeaderMap, HeaderName, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -26,6 +26,7 @@ use crate::acme::Challenges;
 use crate::client_address::Forwarding;
 use crate::dispatch;
 use crate::listen::{Drain, Patience};
+use crate::observe::PickedBy;
 use crate::observe::access_log::AccessLog;
 use crate::upstream;
 use crate::upstream::Trouble;
@@ -33,6 +34,7 @@ use crate::upstream::Trouble;
 mod acme;
 mod answer;
 mod arrival;
+mod backoff;
 mod client_certificate;
 pub mod connection;
 mod context;
@@ -47,6 +49,7 @@ mod options;
 mod record;
 mod redirect;
 mod request_id;
+mod response_guard;
 mod retry;
 mod routes;
 mod site;
@@ -59,7 +62,7 @@ use answer::{answer, gone};
 use context::{Context, Origin};
 use failure::{Failure, Verdict};
 use request_id::RequestId;
-use retry::{fail, has_answer, judge, prepare_retry};
+use retry::{fail, has_answer, judge, note_try, prepare_retry};
 pub use site::{HttpListener, Site};
 
 /// How long the rest of a request is still read that was answered before its end.
@@ -125,6 +128,12 @@ impl ProxyHttp for Edge {
             return Err(fail(context, Failure::Internal));
         };
         let way = &mut context.upstream;
+        if let Some(pause) = way.pause.take() {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = gone(session) => return Err(fail(context, Failure::ClientGone)),
+            }
+        }
         // A lease that is still there is for a fresh connection to the same server.
         if way.lease.is_none() {
             let chosen = tokio::select! {
@@ -137,6 +146,11 @@ impl ProxyHttp for Edge {
             };
             match chosen {
                 Ok((lease, by)) => {
+                    let by = if way.attempts > 0 {
+                        PickedBy::Retry
+                    } else {
+                        by
+                    };
                     lease.server().metrics().picks.inc(by);
                     way.lease = Some(lease);
                 }
@@ -150,7 +164,8 @@ impl ProxyHttp for Edge {
                 }
             }
         }
-        way.attempts += 1;
+        note_try(context);
+        let way = &mut context.upstream;
         way.begun = Some(Instant::now());
         way.first_byte = None;
         // A retry sends what was buffered of the body once more.
@@ -306,13 +321,7 @@ impl ProxyHttp for Edge {
         context: &mut Context,
     ) -> Result<()> {
         wait_for_server(context);
-        let speaks_http2 = context.target().is_some_and(|target| target.link.http2());
-        if response.status == http::StatusCode::SWITCHING_PROTOCOLS
-            && (speaks_http2 || !session.is_upgrade_req())
-        {
-            // Nobody asked for it, so what follows is in no protocol that the client knows.
-            return Err(fail(context, Failure::ServerInvalid));
-        }
+        response_guard::admit(session, response, context)?;
         if response.status.is_informational()
             && response.status != http::StatusCode::SWITCHING_PROTOCOLS
         {
@@ -343,6 +352,16 @@ impl ProxyHttp for Edge {
                 return Err(error);
             }
         }
+        Ok(())
+    }
+
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        _context: &mut Context,
+    ) -> Result<()> {
+        response_guard::clean_trailers(trailers);
         Ok(())
     }
 
@@ -473,6 +492,8 @@ impl ProxyHttp for Edge {
             && let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease)
         {
             target.link.tell(lease.server(), &Trouble::not_http2());
+        } else if failure == Failure::ServerInvalid {
+            response_guard::tell(context, &error.root_cause().to_string());
         }
         let verdict = judge(session, context, failure, client_reused);
         prepare_retry(context, &mut error, verdict);

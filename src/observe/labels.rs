@@ -82,6 +82,8 @@ labels! {
         Status503 = "503",
         /// The server answered 504.
         Status504 = "504",
+        /// It was not: the pool's budget for retries was used up.
+        BudgetExhausted = "budget_exhausted",
     }
 }
 

@@ -26,6 +26,7 @@
 mod common;
 
 mod acme;
+mod answers;
 mod availability;
 mod balancing;
 mod certificates;
