@@ -34,6 +34,7 @@ mod client_address;
 mod configuration;
 mod deploy;
 mod grpc;
+mod guards;
 mod http;
 mod http2;
 mod observability;
