@@ -1,20 +1,21 @@
 //! The forwarding headers that a server gets.
 //!
 //! From an untrusted peer every `X-Forwarded-*`, `Forwarded` and `X-Real-IP` is thrown away first, also
-//! where nothing is written in its place. `_` counts as `-` there, and names with `_` go whoever
-//! sent them: CGI and what descends from it make `HTTP_X_FORWARDED_FOR` of both spellings, and no proxy
+//! where nothing is written in its place. `_` counts as `-` there, as do other signs, and such names go whoever
+//! sent them: CGI and what descends from it make `HTTP_X_FORWARDED_FOR` of all spellings, and no proxy
 //! writes the one with `_`.
 
 use std::io::{Cursor, Write as _};
 use std::net::IpAddr;
 use std::str;
 
-use http::header::HOST;
+use http::header::{FORWARDED, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::forwarded::Element;
 use super::{Forwarding, Resolver, X_FORWARDED_FOR, entry};
 use crate::config::model::XForwardedFor;
-use crate::headers::{HeadersMut, list_members, trim};
+use crate::headers::{HeadersMut, is_ambiguous, is_known_as, list_members, trim};
 
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -42,14 +43,56 @@ impl Resolver {
         if self.x_forwarded_proto {
             origin(request, context);
         }
+        if self.forwarded {
+            let value = if self.x_forwarded_for == XForwardedFor::Replace {
+                replaced(request.headers(), context)
+            } else {
+                let headers = request.headers();
+                let ours = Element {
+                    from: context.peer.to_canonical(),
+                    host: headers.get(HOST).map(HeaderValue::as_bytes),
+                    protocol: protocol(context.https),
+                };
+                ours.appended(headers)
+            };
+            request.set(FORWARDED, value);
+        }
     }
+}
+
+/// Forwarded with the client alone, who asked what a trusted proxy says that was asked, or else what we were.
+fn replaced(request: &HeaderMap, context: &Forwarding) -> HeaderValue {
+    let trusted = context.client.trusted_peer;
+    let proto = told_first(request, &X_FORWARDED_PROTO, is_protocols).filter(|_| trusted);
+    let host = told_first(request, &X_FORWARDED_HOST, is_hosts).filter(|_| trusted);
+    Element {
+        from: context.client.address,
+        host: host.or_else(|| request.get(HOST).map(HeaderValue::as_bytes)),
+        protocol: proto
+            .and_then(|proto| str::from_utf8(proto).ok())
+            .unwrap_or(protocol(context.https)),
+    }
+    .alone()
+}
+
+/// What was said first in a field of one well-formed line: what the client asked.
+fn told_first<'a>(
+    request: &'a HeaderMap,
+    name: &HeaderName,
+    well_formed: fn(&[u8]) -> bool,
+) -> Option<&'a [u8]> {
+    let value = sole(request, name)?.as_bytes();
+    list_members(value).next().filter(|_| well_formed(value))
+}
+
+fn protocol(https: bool) -> &'static str {
+    if https { "https" } else { "http" }
 }
 
 /// Takes out the forwarding headers that are not believed.
 fn discard(request: &mut impl HeadersMut, trusted_peer: bool) {
     let forged = |name: &&HeaderName| {
-        let name = name.as_str();
-        is_forwarding(name) && (!trusted_peer || name.contains('_'))
+        is_forwarding(name.as_str().as_bytes()) && (!trusted_peer || is_ambiguous(name))
     };
     let names: Vec<HeaderName> = request.headers().keys().filter(forged).cloned().collect();
     for name in names {
@@ -57,18 +100,13 @@ fn discard(request: &mut impl HeadersMut, trusted_peer: bool) {
     }
 }
 
-fn is_forwarding(name: &str) -> bool {
-    like(name, "forwarded")
-        || like(name, "x-real-ip")
+fn is_forwarding(name: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"x-forwarded-";
+    is_known_as(name, b"forwarded")
+        || is_known_as(name, b"x-real-ip")
         || name
-            .get(.."x-forwarded-".len())
-            .is_some_and(|start| like(start, "x-forwarded-"))
-}
-
-/// Whether `name`, which is in lower case, is `wanted` if `_` counts as `-`.
-fn like(name: &str, wanted: &str) -> bool {
-    let same = |(byte, wanted)| byte == wanted || (byte == b'_' && wanted == b'-');
-    name.len() == wanted.len() && name.bytes().zip(wanted.bytes()).all(same)
+            .get(..PREFIX.len())
+            .is_some_and(|start| is_known_as(start, PREFIX))
 }
 
 /// All lines of `X-Forwarded-For` as one, and `peer` at its end.
@@ -121,8 +159,8 @@ fn origin(request: &mut impl HeadersMut, context: &Forwarding) {
 
     let told_proto = told(request.headers(), &X_FORWARDED_PROTO, is_protocols);
     if !told_proto {
-        let ours = if context.https { "https" } else { "http" };
-        request.set(X_FORWARDED_PROTO, HeaderValue::from_static(ours));
+        let ours = HeaderValue::from_static(protocol(context.https));
+        request.set(X_FORWARDED_PROTO, ours);
     }
     if !told(request.headers(), &X_FORWARDED_HOST, is_hosts) {
         match request.headers().get(HOST).cloned() {

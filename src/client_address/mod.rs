@@ -7,16 +7,15 @@
 
 mod entry;
 mod forward;
-
+mod forwarded;
 
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName};
 
 use crate::config::model::{ClientAddress as Settings, XForwardedFor};
-use crate::networks::Networks;
 use crate::headers::trim;
-
+use crate::networks::Networks;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -30,6 +29,7 @@ pub struct Resolver {
     x_forwarded_for: XForwardedFor,
     x_real_ip: bool,
     x_forwarded_proto: bool,
+    forwarded: bool,
 }
 
 /// Who sent a request.
@@ -62,6 +62,7 @@ impl Resolver {
             x_forwarded_for: settings.x_forwarded_for,
             x_real_ip: settings.x_real_ip,
             x_forwarded_proto: settings.x_forwarded_proto,
+            forwarded: settings.forwarded,
         }
     }
 
@@ -72,6 +73,8 @@ impl Resolver {
     /// no address ends the walk, and so does the end of the 64 entries that are looked at: what is
     /// beyond can't be told, so the client is the address that the walk came to last, which is that of a
     /// trusted proxy.
+    ///
+    /// With `forwarded`, a request without any `X-Forwarded-For` is looked at by its `Forwarded` in the same way.
     pub fn client(&self, peer: IpAddr, request: &HeaderMap) -> Client {
         let peer = peer.to_canonical();
         if !self.trusted.contains(peer) {
@@ -80,20 +83,28 @@ impl Resolver {
                 trusted_peer: false,
             };
         }
+        let address = if self.forwarded && !request.contains_key(X_FORWARDED_FOR) {
+            self.walk(peer, forwarded::addresses_from_right(request))
+        } else {
+            self.walk(peer, entries_from_right(request).map(entry::address))
+        };
+        Client {
+            address,
+            trusted_peer: true,
+        }
+    }
+
+    /// The address at which a walk from `peer` ends.
+    fn walk(&self, peer: IpAddr, entries: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
         let mut address = peer;
-        for entry in entries_from_right(request).take(MAX_ENTRIES) {
-            let Some(next) = entry::address(entry) else {
-                break;
-            };
+        for entry in entries.take(MAX_ENTRIES) {
+            let Some(next) = entry else { break };
             address = next;
             if !self.trusted.contains(address) {
                 break;
             }
         }
-        Client {
-            address,
-            trusted_peer: true,
-        }
+        address
     }
 }
 

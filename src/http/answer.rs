@@ -11,6 +11,7 @@ use pingora_proxy::Session;
 use super::context::Context;
 use super::error_page::ErrorPage;
 use super::failure::Failure;
+use super::identity;
 use super::request_id::RequestId;
 use super::{LATE_BODY, headers, variables};
 
@@ -29,7 +30,9 @@ pub async fn answer(
         .clone()
         .unwrap_or_else(|| RequestId::random(&mut rand::rng()));
     let request = session.req_header();
+    let pages = context.site().map(|site| &*site.http.error_pages);
     let page = ErrorPage::new(
+        pages.unwrap_or_default(),
         status,
         failure.detail(),
         id.as_str(),
@@ -44,7 +47,10 @@ pub async fn answer(
         response.insert_header("Retry-After", HeaderValue::from(seconds))?;
     }
     if failure == Failure::Unauthorized
-        && let Some(passwords) = context.route.as_ref().and_then(|route| route.passwords.as_ref())
+        && let Some(passwords) = context
+            .route
+            .as_ref()
+            .and_then(|route| route.passwords.as_ref())
     {
         response.insert_header(header::WWW_AUTHENTICATE, passwords.challenge())?;
     }
@@ -115,6 +121,7 @@ async fn send(
     mut response: ResponseHeader,
     body: Bytes,
 ) -> Result<()> {
+    sign(&mut response, context);
     if !matches!(response.status.as_u16(), 204 | 304) {
         response.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
@@ -158,6 +165,14 @@ fn settle_body(session: &mut Session) {
 fn whole_seconds(wait: Duration) -> u32 {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
+}
+
+/// Says who answers, if the listener is to.
+fn sign(response: &mut ResponseHeader, context: &Context) {
+    let server = context
+        .site()
+        .and_then(|site| site.http.server_header.as_ref());
+    identity::server(&mut headers::Response(response), server);
 }
 
 /// Returns when the client has gone. In HTTP/1 that can't be told as long as its request isn't read to the end.

@@ -16,11 +16,13 @@ use super::failure::Failure;
 use super::request_id::RequestId;
 use super::retry::fail;
 use super::routes::{Action, Route, Routes};
+use super::settle::settle;
 use super::site::Site;
 use super::target::Target;
-use super::{Shared, X_REQUEST_ID, acme, headers, host, options, record, redirect, unchunked, variables};
+use super::{
+    Shared, X_REQUEST_ID, acme, compression, host, options, record, redirect, unchunked, variables,
+};
 use crate::dispatch::Binding;
-use crate::headers::replace_lines;
 use crate::persistence::RequestView;
 use crate::routing::{Asked, Verdict, rewritten};
 
@@ -29,7 +31,11 @@ use crate::routing::{Asked, Verdict, rewritten};
 /// # Errors
 ///
 /// It can't be served, or the client doesn't take its answer.
-pub async fn receive(shared: &Shared, session: &mut Session, context: &mut Context) -> Result<bool> {
+pub async fn receive(
+    shared: &Shared,
+    session: &mut Session,
+    context: &mut Context,
+) -> Result<bool> {
     if context.origin.is_none() {
         // HTTP/2 has no connection of its own to hand it over with.
         let extensions = session.req_header_mut().extensions_mut();
@@ -38,12 +44,15 @@ pub async fn receive(shared: &Shared, session: &mut Session, context: &mut Conte
     let Some(origin) = &context.origin else {
         return Err(fail(context, Failure::Internal));
     };
+    settle(session.req_header_mut());
     let (site, time) = (Arc::clone(&origin.site), origin.time);
+    compression::prepare(session, site.http.compression.as_ref());
     let request = session.req_header();
     let peer = origin.connection.peer.ip().to_canonical();
     let client = site.resolver.client(peer, &request.headers);
     context.client = Some(client);
-    if acme::answer(&shared.challenges, session).await? {
+    let server = site.http.server_header.as_ref();
+    if acme::answer(&shared.challenges, session, server).await? {
         return Ok(true);
     }
     let request = session.req_header();
@@ -107,7 +116,7 @@ struct Way {
 /// The route that takes the request, and what its server is asked for.
 fn find(routes: &Routes, session: &Session, client: IpAddr) -> Result<Way, Failure> {
     let request = session.req_header();
-    let (path, query) = record::split_target(host::path_of(request.raw_path()));
+    let (path, query) = record::split_target(request.raw_path());
     // The asterisk is for the server as a whole, and no path (RFC 9110 section 9.3.7).
     let normal = if routes.normalizes() && path != b"*" {
         Some(routes.normal(path).map_err(Failure::BadPath)?)
@@ -188,9 +197,7 @@ async fn answer_by(route: &Route, session: &mut Session, context: &mut Context) 
             Ok(true)
         }
         Action::Respond {
-            status,
-            body: None,
-            ..
+            status, body: None, ..
         } if *status >= 400 => {
             refuse(session, context, Failure::Configured(*status)).await?;
             Ok(true)
@@ -249,7 +256,10 @@ async fn bound(
     view: &RequestView<'_>,
     time: SystemTime,
 ) -> Option<(Arc<Target>, Binding)> {
-    for target in targets.iter().filter(|target| target.site.affinity.is_some()) {
+    for target in targets
+        .iter()
+        .filter(|target| target.site.affinity.is_some())
+    {
         let binding = Binding::read(&target.site, view, time.into()).await;
         if binding.server().is_some() {
             return Some((Arc::clone(target), binding));
@@ -272,10 +282,6 @@ fn prepare(session: &mut Session, context: &mut Context) -> Result<()> {
     let request = &session.req_header().headers;
     if to_http2 && options::wants_websocket(request) {
         return Err(fail(context, Failure::NoUpgrade));
-    }
-    if let Some(lines) = options::without_protected(request) {
-        let mut request = headers::Request(session.req_header_mut());
-        replace_lines(&mut request, &header::CONNECTION, lines);
     }
     Ok(())
 }

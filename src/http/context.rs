@@ -17,6 +17,7 @@ use crate::dispatch::Binding;
 use crate::dispatch::PoolSite;
 use crate::listen::Patience;
 use crate::pool::Lease;
+use crate::tunnel::Tunnel;
 use crate::upstream::Keeping;
 
 /// Where a request comes from and when: known before its first hook.
@@ -88,6 +89,8 @@ pub struct Upstream {
     pub interim: u32,
     /// Whether the connection of this try may be kept; `None` once one that was kept serves it.
     pub keeping: Option<Arc<Keeping>>,
+    /// What the connections of this try are to know of each other if it switches protocols.
+    pub tunnel: Option<Arc<Tunnel>>,
     /// When this try began.
     pub begun: Option<Instant>,
     /// From there to the first byte of the response.
@@ -114,7 +117,10 @@ impl Context {
 
     /// How long that is.
     pub fn receive_timeout(&self) -> Option<Duration> {
-        let of_route = self.route.as_ref().and_then(|route| route.receive_timeout());
+        let of_route = self
+            .route
+            .as_ref()
+            .and_then(|route| route.receive_timeout());
         of_route.or_else(|| Some(self.target()?.pool.settings().timeouts.receive))
     }
 

@@ -34,8 +34,10 @@ use crate::upstream::Trouble;
 mod acme;
 mod answer;
 mod arrival;
+mod authority;
 mod backoff;
 mod client_certificate;
+mod compression;
 pub mod connection;
 mod context;
 mod departure;
@@ -44,6 +46,7 @@ mod failure;
 mod head;
 mod headers;
 mod host;
+mod identity;
 mod mirror;
 mod options;
 mod record;
@@ -52,6 +55,7 @@ mod request_id;
 mod response_guard;
 mod retry;
 mod routes;
+mod settle;
 mod site;
 mod target;
 mod trouble;
@@ -176,7 +180,8 @@ impl ProxyHttp for Edge {
         let settings = target.pool.settings();
         let link = &target.link;
         // To HTTP/2 it is an ordinary request (RFC 9110 section 7.8), or was refused.
-        let upgrade = session.is_upgrade_req() && !link.http2();
+        way.tunnel = (session.is_upgrade_req() && !link.http2()).then(Arc::default);
+        let upgrade = way.tunnel.clone();
         let peer = way.lease.as_ref().and_then(|lease| {
             upstream::for_request(lease.server(), &settings, link, fresh, upgrade)
         });
@@ -247,7 +252,6 @@ impl ProxyHttp for Edge {
         let site = &origin.site;
         let tls = origin.connection.tls.as_ref();
         if !request.headers.contains_key(header::HOST)
-            && head::absolute_authority(request.raw_path()).is_none()
             && let Some(lease) = &context.upstream.lease
         {
             let host = host::of_server(lease.server().configured_address());
@@ -268,6 +272,9 @@ impl ProxyHttp for Edge {
                 local_port: origin.connection.local.port(),
             },
         );
+        if site.via {
+            identity::via(&mut fields, session.req_header().version);
+        }
         if request.version == Version::HTTP_2
             && session.req_header().headers.contains_key(header::TE)
         {
@@ -284,6 +291,13 @@ impl ProxyHttp for Edge {
             request.insert_header("X-Request-Id", id.value())?;
         }
         departure::redirect(session.req_header(), request, context)?;
+        if context.upstream.tunnel.is_some()
+            && let Some(protocols) = options::other_protocols(&session.req_header().headers)
+        {
+            // Pingora passes WebSocket on and no other.
+            request.insert_header(header::CONNECTION, "Upgrade")?;
+            request.insert_header(header::UPGRADE, protocols)?;
+        }
         if let Some(keeping) = &context.upstream.keeping
             && !keeping.is_kept()
             && !session.is_upgrade_req()
@@ -326,6 +340,10 @@ impl ProxyHttp for Edge {
             && response.status != http::StatusCode::SWITCHING_PROTOCOLS
         {
             return Ok(());
+        }
+        if context.site().is_some_and(|site| site.via) {
+            let version = response.version;
+            identity::via(&mut headers::Response(response), version);
         }
         let upstream = &mut context.upstream;
         if let (Some(begun), Some(lease)) = (upstream.begun, &upstream.lease) {
@@ -373,7 +391,7 @@ impl ProxyHttp for Edge {
     ) -> Result<()> {
         if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
             if let Some(stream) = trouble::client_stream(session.as_downstream()) {
-                stream.become_tunnel();
+                stream.become_tunnel(context.upstream.tunnel.clone());
             }
             // A tunnel may be silent for as long as `timeouts.receive` says; `body_timeout` is for bodies.
             session.set_read_timeout(None);
@@ -399,6 +417,10 @@ impl ProxyHttp for Edge {
             if chunked || !response.headers.contains_key(header::CONTENT_LENGTH) {
                 session.set_keepalive(None);
             }
+        }
+        if let Some(site) = context.site() {
+            let server = site.http.server_header.as_ref();
+            identity::server(&mut headers::Response(response), server);
         }
         if self.shared.drain.has_begun() {
             session.set_keepalive(None);

@@ -176,10 +176,9 @@ impl Route {
         });
         let passwords = model.basic_auth.as_ref().map(|settings| {
             let same = |before: &&Self| {
-                before
-                    .users
-                    .as_ref()
-                    .is_some_and(|users| users.realm == settings.realm && users.users == settings.users)
+                before.users.as_ref().is_some_and(|users| {
+                    users.realm == settings.realm && users.users == settings.users
+                })
             };
             before
                 .filter(same)
@@ -188,7 +187,10 @@ impl Route {
         });
         let mirror = model.mirror.as_ref().and_then(|mirror| {
             let target = targets.get(&mirror.pool)?;
-            Some(Arc::new(Mirror::new(Arc::clone(&target.site), mirror.ratio)))
+            Some(Arc::new(Mirror::new(
+                Arc::clone(&target.site),
+                mirror.ratio,
+            )))
         });
         Some(Self {
             name: Arc::clone(&model.name),

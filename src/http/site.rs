@@ -31,6 +31,8 @@ pub struct Site {
     pub limits: HeadLimits,
     /// How the client's address is found and told.
     pub resolver: Resolver,
+    /// Whether messages say that they came through here.
+    pub via: bool,
     /// Connections one client may hold, `0` = no limit.
     pub connections_per_client: usize,
     /// What is done with some of the requests.
@@ -75,12 +77,15 @@ impl Site {
             .pool
             .as_ref()
             .and_then(|pool| targets.get(pool).cloned());
-        let by_default = target.as_ref().is_some_and(|target| target.site.link.http2());
+        let by_default = target
+            .as_ref()
+            .is_some_and(|target| target.site.link.http2());
         Self {
             listener: Arc::clone(&listener.name),
             http: listener.http.clone(),
             limits: HeadLimits::from(&listener.http),
             resolver: Resolver::new(&listener.client_address),
+            via: listener.client_address.via,
             connections_per_client: listener.max_connections_per_client,
             requests: Arc::clone(requests),
             duration: metrics.request_duration(name, ""),

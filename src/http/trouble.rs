@@ -84,6 +84,9 @@ fn of_client(error: &ErrorType, session: &ServerSession) -> Failure {
     if client_stream(session).is_some_and(ClientStream::is_malformed) {
         return Failure::BadRequest;
     }
+    if client_stream(session).is_some_and(ClientStream::is_too_slow) {
+        return Failure::ClientTimeout;
+    }
     match error {
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::ClientTimeout,
         ErrorType::InvalidHTTPHeader | ErrorType::H1Error => Failure::BadRequest,

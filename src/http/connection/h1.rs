@@ -178,6 +178,7 @@ impl Conversation<'_> {
         let patience = site.patience();
         stream.set_patience(patience.clone());
         let http = &site.http;
+        stream.set_receive_rate(http.min_receive_rate);
         let last = http.keepalive_requests > 0 && self.served >= http.keepalive_requests;
         let (body_timeout, send_timeout) = (http.body_timeout, http.send_timeout);
         let mut session = ServerSession::new_http1(stream);
@@ -210,12 +211,14 @@ impl Conversation<'_> {
                 method,
                 host: None,
                 target,
+                headers: None,
                 received: refusal.received,
                 time: refusal.time,
             },
         );
         let date = httpdate::fmt_http_date(SystemTime::now());
-        let wire = page.to_wire(id.as_str(), &date, without_body);
+        let server = site.http.server_header.as_ref();
+        let wire = page.to_wire(id.as_str(), &date, server, without_body);
         let answer = async {
             stream.write_all(&wire).await?;
             stream.flush().await
