@@ -46,10 +46,10 @@ pub fn redirect(
     Ok(())
 }
 
-/// Has the mirror get what the server gets of the body.
-pub fn copy(context: &mut Context, piece: Option<&Bytes>, end_of_stream: bool) {
+/// Has the mirror get what the server gets of the body, from byte `at` on.
+pub fn copy(context: &mut Context, at: u64, piece: Option<&Bytes>, end_of_stream: bool) {
     if let (Some(copy), Some(piece)) = (&mut context.copy, piece) {
-        copy.piece(piece);
+        copy.piece(at, piece);
     }
     if end_of_stream && let Some(copy) = context.copy.take() {
         copy.end();

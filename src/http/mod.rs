@@ -318,13 +318,13 @@ impl ProxyHttp for Edge {
         if end_of_stream {
             wait_for_server(context);
         }
-        departure::copy(context, body.as_ref(), end_of_stream);
-        let Some(body) = body else { return Ok(()) };
-        context.body_bytes += body.len() as u64;
+        let at = context.body_bytes;
+        context.body_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
         let limit = context.site().map_or(0, |site| site.http.max_body_size);
         if limit > 0 && context.body_bytes > limit {
             return Err(fail(context, Failure::BodyTooLarge));
         }
+        departure::copy(context, at, body.as_ref(), end_of_stream);
         Ok(())
     }
 

@@ -37,6 +37,7 @@ mod configuration;
 mod deploy;
 mod framing;
 mod grpc;
+mod guards;
 mod http;
 mod http2;
 mod identity;
