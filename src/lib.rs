@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! main -> cli -> server -> { http, tcp, listen, health, acme, admin }
-//! { http, tcp } -> { dispatch, client_address, listen } ; dispatch -> { persistence, pool }
+//! { http, tcp } -> { dispatch, client_address, listen } ; http -> routing ; dispatch -> { persistence, pool }
 //! { http, tcp, dispatch, health } -> upstream -> { pool, tls } ; http -> acme -> tls
 //! pool -> { balance, observe } -> config
 //! ```
@@ -36,10 +36,13 @@ pub mod headers;
 pub mod health;
 pub mod http;
 pub mod listen;
+pub mod networks;
 pub mod observe;
 pub mod persistence;
 pub mod pool;
+pub mod routing;
 pub mod server;
 pub mod tcp;
 pub mod tls;
+pub mod tunnel;
 pub mod upstream;

@@ -8,7 +8,6 @@
 mod entry;
 mod forward;
 mod forwarded;
-mod trust;
 
 use std::net::IpAddr;
 
@@ -16,7 +15,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::config::model::{ClientAddress as Settings, XForwardedFor};
 use crate::headers::trim;
-use trust::TrustedProxies;
+use crate::networks::Networks;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -26,7 +25,7 @@ const MAX_ENTRIES: usize = 64;
 /// Finds clients and writes forwarding headers, by the rules of one listener.
 #[derive(Debug, Clone)]
 pub struct Resolver {
-    trusted: TrustedProxies,
+    trusted: Networks,
     x_forwarded_for: XForwardedFor,
     x_real_ip: bool,
     x_forwarded_proto: bool,
@@ -59,7 +58,7 @@ impl Resolver {
     /// Compiles the settings of a listener.
     pub fn new(settings: &Settings) -> Self {
         Self {
-            trusted: TrustedProxies::new(&settings.trusted_proxies),
+            trusted: Networks::new(&settings.trusted_proxies),
             x_forwarded_for: settings.x_forwarded_for,
             x_real_ip: settings.x_real_ip,
             x_forwarded_proto: settings.x_forwarded_proto,

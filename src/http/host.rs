@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
-use super::head::absolute_authority;
+use super::authority::absolute_authority;
 use crate::config::model::ServerAddress;
 
 /// Host and port as the client wrote them: of the target, if it names one (RFC 9112 section 3.2.2), else of the Host

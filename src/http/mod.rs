@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, Version, header};
+use http::{HeaderMap, HeaderName, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -25,40 +25,48 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::acme::Challenges;
 use crate::client_address::Forwarding;
 use crate::dispatch;
-use crate::dispatch::Binding;
-use crate::headers::replace_lines;
 use crate::listen::{Drain, Patience};
+use crate::observe::PickedBy;
 use crate::observe::access_log::AccessLog;
-use crate::persistence::RequestView;
 use crate::upstream;
 use crate::upstream::Trouble;
 
 mod acme;
 mod answer;
+mod arrival;
+mod authority;
+mod backoff;
 mod client_certificate;
 mod compression;
 pub mod connection;
 mod context;
+mod departure;
 mod error_page;
 mod failure;
 mod head;
 mod headers;
 mod host;
 mod identity;
+mod mirror;
 mod options;
 mod record;
 mod redirect;
 mod request_id;
+mod response_guard;
 mod retry;
+mod routes;
+mod settle;
 mod site;
+mod target;
 mod trouble;
 mod unchunked;
+mod variables;
 
-use answer::{answer, gone, send_on};
+use answer::{answer, gone};
 use context::{Context, Origin};
 use failure::{Failure, Verdict};
 use request_id::RequestId;
-use retry::{fail, has_answer, judge, prepare_retry};
+use retry::{fail, has_answer, judge, note_try, prepare_retry};
 pub use site::{HttpListener, Site};
 
 /// How long the rest of a request is still read that was answered before its end.
@@ -112,80 +120,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-        if context.origin.is_none() {
-            // HTTP/2 has no connection of its own to hand it over with.
-            let extensions = session.req_header_mut().extensions_mut();
-            context.origin = extensions.remove::<Origin>().map(Box::new);
-        }
-        let Some(origin) = &context.origin else {
-            return Err(fail(context, Failure::Internal));
-        };
-        let (site, time) = (Arc::clone(&origin.site), origin.time);
-        compression::prepare(session, site.http.compression.as_ref());
-        let request = &session.req_header().headers;
-        let client = site
-            .resolver
-            .client(origin.connection.peer.ip().to_canonical(), request);
-        let server = site.http.server_header.as_ref();
-        if acme::answer(&self.shared.challenges, session, server).await? {
-            context.client = Some(client);
-            return Ok(true);
-        }
-        let request = &session.req_header().headers;
-        let given = request
-            .get(X_REQUEST_ID)
-            .filter(|_| client.trusted_peer)
-            .and_then(RequestId::from_trusted);
-        context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
-        context.client = Some(client);
-        let tls = origin.connection.tls.as_ref();
-        if let Some(tls) = tls.filter(|tls| tls.strict_sni)
-            && !host::agrees(
-                tls.sni.as_deref(),
-                session.req_header().raw_path(),
-                &session.req_header().headers,
-            )
-        {
-            return Err(fail(context, Failure::Misdirected));
-        }
-        if let Some(port) = site.redirect_https {
-            let request = session.req_header();
-            let Some(location) = redirect::location(request.raw_path(), &request.headers, port)
-            else {
-                return Err(fail(context, Failure::BadRequest));
-            };
-            send_on(session, context, location).await?;
-            return Ok(true);
-        }
-        let (path, query) = record::split_target(session.req_header().raw_path());
-        let view = RequestView {
-            headers: request,
-            path,
-            query,
-            client: client.address,
-        };
-        if let Some(target) = &site.target {
-            context.binding = Binding::read(target, &view, time.into()).await;
-        }
-        let target = site.target.as_ref();
-        let to_http2 = target.is_some_and(|target| target.link.http2());
-        if session.req_header().version == Version::HTTP_10 {
-            // HTTP/1.0 knows no interim responses and can't ask for one (RFC 9110 sections 10.1.1, 15.2).
-            session.req_header_mut().remove_header(&header::EXPECT);
-            session.as_downstream_mut().set_ignore_info_resp(true);
-            if to_http2 {
-                session.downstream_modules_ctx = unchunked::modules();
-            }
-        }
-        let request = &session.req_header().headers;
-        if to_http2 && options::wants_websocket(request) {
-            return Err(fail(context, Failure::NoUpgrade));
-        }
-        if let Some(lines) = options::without_protected(request) {
-            let mut request = headers::Request(session.req_header_mut());
-            replace_lines(&mut request, &header::CONNECTION, lines);
-        }
-        Ok(false)
+        arrival::receive(&self.shared, session, context).await
     }
 
     async fn upstream_peer(
@@ -197,6 +132,12 @@ impl ProxyHttp for Edge {
             return Err(fail(context, Failure::Internal));
         };
         let way = &mut context.upstream;
+        if let Some(pause) = way.pause.take() {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = gone(session) => return Err(fail(context, Failure::ClientGone)),
+            }
+        }
         // A lease that is still there is for a fresh connection to the same server.
         if way.lease.is_none() {
             let chosen = tokio::select! {
@@ -209,6 +150,11 @@ impl ProxyHttp for Edge {
             };
             match chosen {
                 Ok((lease, by)) => {
+                    let by = if way.attempts > 0 {
+                        PickedBy::Retry
+                    } else {
+                        by
+                    };
                     lease.server().metrics().picks.inc(by);
                     way.lease = Some(lease);
                 }
@@ -222,7 +168,8 @@ impl ProxyHttp for Edge {
                 }
             }
         }
-        way.attempts += 1;
+        note_try(context);
+        let way = &mut context.upstream;
         way.begun = Some(Instant::now());
         way.first_byte = None;
         // A retry sends what was buffered of the body once more.
@@ -233,14 +180,18 @@ impl ProxyHttp for Edge {
         let settings = target.pool.settings();
         let link = &target.link;
         // To HTTP/2 it is an ordinary request (RFC 9110 section 7.8), or was refused.
-        let upgrade = session.is_upgrade_req() && !link.http2();
+        way.tunnel = (session.is_upgrade_req() && !link.http2()).then(Arc::default);
+        let upgrade = way.tunnel.clone();
         let peer = way.lease.as_ref().and_then(|lease| {
             upstream::for_request(lease.server(), &settings, link, fresh, upgrade)
         });
-        let Some((peer, keeping)) = peer else {
+        let Some((mut peer, keeping)) = peer else {
             return Err(fail(context, Failure::Connect));
         };
         way.keeping = keeping;
+        if let Some(route) = &context.route {
+            route.limit(&mut peer.options);
+        }
         Ok(peer)
     }
 
@@ -301,7 +252,6 @@ impl ProxyHttp for Edge {
         let site = &origin.site;
         let tls = origin.connection.tls.as_ref();
         if !request.headers.contains_key(header::HOST)
-            && head::absolute_authority(request.raw_path()).is_none()
             && let Some(lease) = &context.upstream.lease
         {
             let host = host::of_server(lease.server().configured_address());
@@ -309,11 +259,8 @@ impl ProxyHttp for Edge {
         }
         let mut fields = headers::Request(request);
         client_certificate::forward(&mut fields, tls);
-        if let Some(affinity) = site
-            .target
-            .as_ref()
-            .and_then(|target| target.affinity.as_ref())
-        {
+        let target = context.target();
+        if let Some(affinity) = target.and_then(|target| target.affinity.as_ref()) {
             affinity.prepare_request(&mut fields);
         }
         site.resolver.forward(
@@ -343,6 +290,14 @@ impl ProxyHttp for Edge {
         if let Some(id) = &context.request_id {
             request.insert_header("X-Request-Id", id.value())?;
         }
+        departure::redirect(session.req_header(), request, context)?;
+        if context.upstream.tunnel.is_some()
+            && let Some(protocols) = options::other_protocols(&session.req_header().headers)
+        {
+            // Pingora passes WebSocket on and no other.
+            request.insert_header(header::CONNECTION, "Upgrade")?;
+            request.insert_header(header::UPGRADE, protocols)?;
+        }
         if let Some(keeping) = &context.upstream.keeping
             && !keeping.is_kept()
             && !session.is_upgrade_req()
@@ -363,6 +318,7 @@ impl ProxyHttp for Edge {
         if end_of_stream {
             wait_for_server(context);
         }
+        departure::copy(context, body.as_ref(), end_of_stream);
         let Some(body) = body else { return Ok(()) };
         context.body_bytes += body.len() as u64;
         let limit = context.site().map_or(0, |site| site.http.max_body_size);
@@ -379,13 +335,7 @@ impl ProxyHttp for Edge {
         context: &mut Context,
     ) -> Result<()> {
         wait_for_server(context);
-        let speaks_http2 = context.target().is_some_and(|target| target.link.http2());
-        if response.status == http::StatusCode::SWITCHING_PROTOCOLS
-            && (speaks_http2 || !session.is_upgrade_req())
-        {
-            // Nobody asked for it, so what follows is in no protocol that the client knows.
-            return Err(fail(context, Failure::ServerInvalid));
-        }
+        response_guard::admit(session, response, context)?;
         if response.status.is_informational()
             && response.status != http::StatusCode::SWITCHING_PROTOCOLS
         {
@@ -423,6 +373,16 @@ impl ProxyHttp for Edge {
         Ok(())
     }
 
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        _context: &mut Context,
+    ) -> Result<()> {
+        response_guard::clean_trailers(trailers);
+        Ok(())
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
@@ -431,7 +391,7 @@ impl ProxyHttp for Edge {
     ) -> Result<()> {
         if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
             if let Some(stream) = trouble::client_stream(session.as_downstream()) {
-                stream.become_tunnel();
+                stream.become_tunnel(context.upstream.tunnel.clone());
             }
             // A tunnel may be silent for as long as `timeouts.receive` says; `body_timeout` is for bodies.
             session.set_read_timeout(None);
@@ -439,8 +399,9 @@ impl ProxyHttp for Edge {
             return Ok(());
         }
         if let (Some(origin), Some(lease)) = (&context.origin, &context.upstream.lease)
-            && let Some(target) = &origin.site.target
+            && let Some(target) = context.target.as_ref().map(|target| &target.site)
         {
+            departure::map_back(session.req_header(), response, context);
             context.binding.finish_response(
                 target,
                 lease.server(),
@@ -449,6 +410,7 @@ impl ProxyHttp for Edge {
                 origin.connection.tls.is_some(),
             );
         }
+        departure::edit_response(session.req_header(), response, context);
         if session.req_header().version == Version::HTTP_10 {
             // HTTP/1.0 knows no chunks: such a response ends with its connection.
             let chunked = response.remove_header(&header::TRANSFER_ENCODING).is_some();
@@ -552,6 +514,8 @@ impl ProxyHttp for Edge {
             && let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease)
         {
             target.link.tell(lease.server(), &Trouble::not_http2());
+        } else if failure == Failure::ServerInvalid {
+            response_guard::tell(context, &error.root_cause().to_string());
         }
         let verdict = judge(session, context, failure, client_reused);
         prepare_retry(context, &mut error, verdict);
@@ -647,7 +611,7 @@ fn explain(context: &Context, error: Option<&Error>) {
 
 /// The server has the whole request, or has said something: from now on it may be silent for `timeouts.receive`.
 fn wait_for_server(context: &Context) {
-    if let (Some(patience), Some(target)) = (context.patience(), context.target()) {
-        patience.begin(target.pool.settings().timeouts.receive);
+    if let (Some(patience), Some(timeout)) = (context.patience(), context.receive_timeout()) {
+        patience.begin(timeout);
     }
 }

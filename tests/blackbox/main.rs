@@ -26,13 +26,16 @@
 mod common;
 
 mod acme;
+mod answers;
 mod availability;
 mod balancing;
+mod buffers;
 mod certificates;
 mod client_address;
 mod compression;
 mod configuration;
 mod deploy;
+mod framing;
 mod grpc;
 mod http;
 mod http2;
@@ -46,7 +49,9 @@ mod regressions;
 mod reload;
 mod scenarios;
 mod sessions;
+mod slow;
 mod tcp;
 mod terminations;
 mod tls;
 mod upstream_tls;
+mod websocket;

@@ -263,6 +263,7 @@ impl Default for TcpKeepalive {
 }
 
 /// How the client's address is found and told to the servers.
+#[allow(clippy::struct_excessive_bools)] // One for each header field.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientAddress {

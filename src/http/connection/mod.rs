@@ -127,7 +127,7 @@ impl Visit {
             termination: refused.termination,
             ..Record::new(refused.time, client, client, &site.listener)
         };
-        site.traffic(None).request(refused.status);
+        site.traffic.request(refused.status);
         site.duration.observe(record.duration.as_secs_f64());
         site.requests.fetch_add(1, Ordering::Relaxed);
         self.edge.access_log.write(&record);

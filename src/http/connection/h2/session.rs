@@ -30,9 +30,10 @@ use pingora::{Error, ErrorType, Result};
 use tokio::time::timeout;
 
 use super::super::super::trouble;
-use super::line::{Line, Presence};
+use super::BODIES_IN_WINDOW;
+use super::line::{Holding, Line, Presence};
 use super::linger::linger;
-use crate::listen::{Patience, Wait};
+use crate::listen::{Patience, ReceiveRate, Wait};
 
 /// Bytes of a request's body that are kept for another try, as with HTTP/1.
 const KEPT_FOR_RETRY: usize = 64 * 1024;
@@ -47,6 +48,10 @@ pub struct Exchange {
     /// The whole body has been read.
     body_ended: bool,
     body_read: usize,
+    /// How fast the body has to arrive; `None` = as it likes.
+    rate: Option<ReceiveRate>,
+    /// A piece of the body is with its server, and more may have come.
+    holding: Option<Holding>,
     kept: Option<FixedBuffer>,
     respond: SendResponse<Bytes>,
     send: Option<SendStream<Bytes>>,
@@ -79,6 +84,8 @@ impl Exchange {
             request,
             body: Some(body),
             body_read: 0,
+            rate: None,
+            holding: None,
             kept: None,
             respond,
             send: None,
@@ -106,8 +113,24 @@ impl Exchange {
         self.patience = patience;
     }
 
-    /// The next piece of the body that isn't empty; `None` at its end.
+    /// The body has to arrive at so many bytes a second; 0 = as it likes.
+    pub fn set_receive_rate(&mut self, least: u64) {
+        self.rate = ReceiveRate::new(least);
+    }
+
+    /// The next piece of the body that isn't empty, at the pace that it has to keep; `None` at its end.
     async fn next_piece(&mut self) -> Result<Option<Bytes>> {
+        let next = self.next_piece_at_any_pace().await;
+        if let Some(rate) = &mut self.rate {
+            let piece = next.as_ref().ok().and_then(Option::as_ref);
+            rate.note(piece.map_or(0, Bytes::len));
+            self.holding = (piece.is_some() && !self.body_ended).then(|| self.line.hold());
+        }
+        next
+    }
+
+    /// The next piece of the body that isn't empty; `None` at its end.
+    async fn next_piece_at_any_pace(&mut self) -> Result<Option<Bytes>> {
         if self.body_ended {
             return Ok(None);
         }
@@ -121,8 +144,27 @@ impl Exchange {
         let Some(body) = &mut self.body else {
             return Ok(None);
         };
+        let (rate, holding, line) = (&mut self.rate, &mut self.holding, &self.line);
         loop {
-            let Some(piece) = poll_fn(|cx| body.poll_data(cx)).await else {
+            let next = poll_fn(|cx| {
+                let polled = body.poll_data(cx);
+                let Some(rate) = rate.as_mut().filter(|_| polled.is_pending()) else {
+                    return polled.map(Ok);
+                };
+                *holding = None;
+                if line.held() >= BODIES_IN_WINDOW {
+                    rate.pause();
+                    return Poll::Pending;
+                }
+                rate.poll_too_slow(cx).map(Err)
+            });
+            let Ok(next) = next.await else {
+                return Err(down(
+                    ErrorType::ReadTimedout,
+                    "the request's body comes too slowly",
+                ));
+            };
+            let Some(piece) = next else {
                 // Trailers may follow. HTTP/1 has no place for them that Pingora could write to.
                 self.body_ended = true;
                 return Ok(None);
