@@ -12,6 +12,7 @@ use crate::config::model;
 
 mod drain;
 pub mod framing;
+mod gather;
 pub mod limits;
 mod patience;
 mod receive_rate;

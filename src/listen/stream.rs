@@ -19,18 +19,16 @@ use pingora::protocols::{
     TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest,
 };
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::framing::{Framing, Message};
+use super::gather::Gather;
 use super::limits::Admitted;
 use super::patience::{Patience, Wait};
 use super::receive_rate::ReceiveRate;
 use super::transport::Transport;
 use crate::tunnel::{Beginning, Tunnel};
 
-/// Small writes are gathered up to this many bytes: a response's header and a small body are one
-/// system call.
-const WRITE_BUFFER: usize = 16 * 1024;
 /// Bytes asked of the socket at once for a header.
 const HEAD_READ: usize = 8 * 1024;
 /// How long a closed connection is still drained, so that a late byte from the client doesn't reset
@@ -39,7 +37,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// A client's connection.
 pub struct ClientStream {
-    io: Option<BufWriter<Transport>>,
+    io: Option<Gather<Transport>>,
     /// Bytes read from the socket and not yet given away.
     inbox: BytesMut,
     message: Message,
@@ -71,7 +69,7 @@ impl ClientStream {
     pub fn new(transport: Transport, admitted: Admitted) -> Self {
         let digest = SocketDigest::from_raw_fd(transport.socket().as_raw_fd());
         Self {
-            io: Some(BufWriter::with_capacity(WRITE_BUFFER, transport)),
+            io: Some(Gather::new(transport)),
             inbox: BytesMut::new(),
             message: Message::none(),
             tunnel: OnceLock::new(),
@@ -112,8 +110,11 @@ impl ClientStream {
             return Ok(());
         }
         self.inbox = BytesMut::new();
-        match &self.io {
-            Some(io) => io.get_ref().readable().await,
+        match &mut self.io {
+            Some(io) => {
+                io.rest();
+                io.stream().readable().await
+            }
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -126,7 +127,7 @@ impl ClientStream {
     pub async fn fill(&mut self) -> io::Result<usize> {
         let io = self.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         self.inbox.reserve(HEAD_READ);
-        let count = io.get_mut().read_buf(&mut self.inbox).await?;
+        let count = io.stream_mut().read_buf(&mut self.inbox).await?;
         self.saw_eof |= count == 0;
         self.note_in(count);
         Ok(count)
@@ -225,7 +226,7 @@ impl ClientStream {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         let before = buf.filled().len();
-        match Pin::new(io.get_mut()).poll_read(cx, buf) {
+        match Pin::new(io.stream_mut()).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {}
             other => return other,
         }
@@ -309,7 +310,7 @@ impl ClientStream {
     /// response reaches the client as it comes.
     fn flush_meanwhile(&mut self, cx: &mut Context<'_>) {
         if let Some(io) = self.io.as_mut()
-            && !io.buffer().is_empty()
+            && !io.is_empty()
         {
             // Whoever writes next meets the error, if there is one.
             let _ = Pin::new(io).poll_flush(cx).is_ready();
@@ -340,7 +341,7 @@ impl ClientStream {
             };
             let mut ahead = [0u8; 2048];
             let mut buf = ReadBuf::new(&mut ahead);
-            match Pin::new(io.get_mut()).poll_read(cx, &mut buf) {
+            match Pin::new(io.stream_mut()).poll_read(cx, &mut buf) {
                 Poll::Ready(Ok(())) => {}
                 other => return other,
             }
@@ -430,7 +431,7 @@ impl Drop for ClientStream {
         };
         if self.reset.load(Ordering::Acquire) {
             // With no time to linger, close(2) resets (socket(7)). If it can't be set, all is lost anyway.
-            drop(SockRef::from(io.get_ref().socket()).set_linger(Some(Duration::ZERO)));
+            drop(SockRef::from(io.stream().socket()).set_linger(Some(Duration::ZERO)));
             return;
         }
         if self.saw_eof {
@@ -444,7 +445,7 @@ impl Drop for ClientStream {
             let _admitted = admitted;
             // A client that doesn't take the rest goes without.
             drop(tokio::time::timeout(LINGER, io.flush()).await);
-            io.into_inner().close_gently(LINGER).await;
+            io.into_stream().close_gently(LINGER).await;
         });
     }
 }
@@ -469,7 +470,7 @@ impl UniqueID for ClientStream {
     fn id(&self) -> UniqueIDType {
         self.io
             .as_ref()
-            .map_or(-1, |io| io.get_ref().socket().as_raw_fd())
+            .map_or(-1, |io| io.stream().socket().as_raw_fd())
     }
 }
 

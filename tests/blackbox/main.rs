@@ -28,6 +28,7 @@ mod common;
 mod acme;
 mod availability;
 mod balancing;
+mod buffers;
 mod certificates;
 mod client_address;
 mod configuration;
