@@ -8,15 +8,13 @@
 mod entry;
 mod forward;
 
-
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName};
 
 use crate::config::model::{ClientAddress as Settings, XForwardedFor};
-use crate::networks::Networks;
 use crate::headers::trim;
-
+use crate::networks::Networks;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 

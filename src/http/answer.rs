@@ -44,7 +44,10 @@ pub async fn answer(
         response.insert_header("Retry-After", HeaderValue::from(seconds))?;
     }
     if failure == Failure::Unauthorized
-        && let Some(passwords) = context.route.as_ref().and_then(|route| route.passwords.as_ref())
+        && let Some(passwords) = context
+            .route
+            .as_ref()
+            .and_then(|route| route.passwords.as_ref())
     {
         response.insert_header(header::WWW_AUTHENTICATE, passwords.challenge())?;
     }

@@ -18,7 +18,9 @@ use super::retry::fail;
 use super::routes::{Action, Route, Routes};
 use super::site::Site;
 use super::target::Target;
-use super::{Shared, X_REQUEST_ID, acme, headers, host, options, record, redirect, unchunked, variables};
+use super::{
+    Shared, X_REQUEST_ID, acme, headers, host, options, record, redirect, unchunked, variables,
+};
 use crate::dispatch::Binding;
 use crate::headers::replace_lines;
 use crate::persistence::RequestView;
@@ -29,7 +31,11 @@ use crate::routing::{Asked, Verdict, rewritten};
 /// # Errors
 ///
 /// It can't be served, or the client doesn't take its answer.
-pub async fn receive(shared: &Shared, session: &mut Session, context: &mut Context) -> Result<bool> {
+pub async fn receive(
+    shared: &Shared,
+    session: &mut Session,
+    context: &mut Context,
+) -> Result<bool> {
     if context.origin.is_none() {
         // HTTP/2 has no connection of its own to hand it over with.
         let extensions = session.req_header_mut().extensions_mut();
@@ -188,9 +194,7 @@ async fn answer_by(route: &Route, session: &mut Session, context: &mut Context) 
             Ok(true)
         }
         Action::Respond {
-            status,
-            body: None,
-            ..
+            status, body: None, ..
         } if *status >= 400 => {
             refuse(session, context, Failure::Configured(*status)).await?;
             Ok(true)
@@ -249,7 +253,10 @@ async fn bound(
     view: &RequestView<'_>,
     time: SystemTime,
 ) -> Option<(Arc<Target>, Binding)> {
-    for target in targets.iter().filter(|target| target.site.affinity.is_some()) {
+    for target in targets
+        .iter()
+        .filter(|target| target.site.affinity.is_some())
+    {
         let binding = Binding::read(&target.site, view, time.into()).await;
         if binding.server().is_some() {
             return Some((Arc::clone(target), binding));

@@ -16,7 +16,11 @@ use crate::routing::Reverse;
 /// # Errors
 ///
 /// None that could happen: all parts have been checked.
-pub fn redirect(original: &RequestHeader, request: &mut RequestHeader, context: &mut Context) -> Result<()> {
+pub fn redirect(
+    original: &RequestHeader,
+    request: &mut RequestHeader,
+    context: &mut Context,
+) -> Result<()> {
     if let Some(uri) = &context.uri {
         request.set_raw_path(uri)?;
     }
@@ -60,7 +64,11 @@ pub fn map_back(request: &RequestHeader, response: &mut ResponseHeader, context:
         return;
     }
     let (path, _) = record::split_target(host::path_of(request.raw_path()));
-    let normal = origin.site.routes.as_ref().map(|routes| routes.normal(path));
+    let normal = origin
+        .site
+        .routes
+        .as_ref()
+        .map(|routes| routes.normal(path));
     let original_prefix = match &normal {
         Some(Ok(normal)) => normal.prefix(context.taken),
         _ => b"",
@@ -70,7 +78,11 @@ pub fn map_back(request: &RequestHeader, response: &mut ResponseHeader, context:
         .lease
         .as_ref()
         .map(|lease| Lease::server(lease).configured_address().to_string());
-    let rewritten = route.rewrite.host.as_ref().and_then(|host| host.to_str().ok());
+    let rewritten = route
+        .rewrite
+        .host
+        .as_ref()
+        .and_then(|host| host.to_str().ok());
     Reverse {
         rewrite: &route.rewrite,
         original_prefix,

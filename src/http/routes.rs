@@ -176,10 +176,9 @@ impl Route {
         });
         let passwords = model.basic_auth.as_ref().map(|settings| {
             let same = |before: &&Self| {
-                before
-                    .users
-                    .as_ref()
-                    .is_some_and(|users| users.realm == settings.realm && users.users == settings.users)
+                before.users.as_ref().is_some_and(|users| {
+                    users.realm == settings.realm && users.users == settings.users
+                })
             };
             before
                 .filter(same)
@@ -188,7 +187,10 @@ impl Route {
         });
         let mirror = model.mirror.as_ref().and_then(|mirror| {
             let target = targets.get(&mirror.pool)?;
-            Some(Arc::new(Mirror::new(Arc::clone(&target.site), mirror.ratio)))
+            Some(Arc::new(Mirror::new(
+                Arc::clone(&target.site),
+                mirror.ratio,
+            )))
         });
         Some(Self {
             name: Arc::clone(&model.name),
@@ -229,6 +231,11 @@ impl Route {
         if receive.is_some() && options.read_timeout.is_some() {
             options.read_timeout = receive;
         }
+    }
+
+    /// How long connecting may take, if the route says so.
+    pub fn connect_timeout(&self) -> Option<std::time::Duration> {
+        self.timeouts.connect
     }
 
     /// How long a server may be silent, if the route says so.

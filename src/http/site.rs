@@ -75,7 +75,9 @@ impl Site {
             .pool
             .as_ref()
             .and_then(|pool| targets.get(pool).cloned());
-        let by_default = target.as_ref().is_some_and(|target| target.site.link.http2());
+        let by_default = target
+            .as_ref()
+            .is_some_and(|target| target.site.link.http2());
         Self {
             listener: Arc::clone(&listener.name),
             http: listener.http.clone(),

@@ -13,10 +13,17 @@ use crate::routing::{Values, apply, normalize};
 
 /// The place that `template` gives for a request; `None` if it can't be the value of a field, or the path has no normal
 /// form: raw, it could begin with the name of another host.
-pub fn expand(template: &Template, request: &RequestHeader, context: &Context) -> Option<HeaderValue> {
+pub fn expand(
+    template: &Template,
+    request: &RequestHeader,
+    context: &Context,
+) -> Option<HeaderValue> {
     let (path, _) = record::split_target(host::path_of(request.raw_path()));
     normalize(path, false).ok()?;
-    with_values(request, context, |values| crate::routing::expand(template, values)).flatten()
+    with_values(request, context, |values| {
+        crate::routing::expand(template, values)
+    })
+    .flatten()
 }
 
 /// Changes a message's fields as its route says. `request` is the client's request, as it came.

@@ -135,20 +135,18 @@ impl Instance {
         let listeners = config
             .listeners
             .iter()
-            .map(|model| {
-                Listening {
-                    name: Arc::clone(&model.name),
-                    protocol: model.protocol,
-                    service: Service::new(model, &sites, &metrics, &proxy, &shared),
-                    addresses: Mutex::default(),
-                    limits: Limits::new(
-                        Arc::clone(&process),
-                        model.max_connections,
-                        metrics.listener(&model.name),
-                    ),
-                    keepalive: model.tcp_keepalive,
-                    terminator: terminators.remove(&model.name),
-                }
+            .map(|model| Listening {
+                name: Arc::clone(&model.name),
+                protocol: model.protocol,
+                service: Service::new(model, &sites, &metrics, &proxy, &shared),
+                addresses: Mutex::default(),
+                limits: Limits::new(
+                    Arc::clone(&process),
+                    model.max_connections,
+                    metrics.listener(&model.name),
+                ),
+                keepalive: model.tcp_keepalive,
+                terminator: terminators.remove(&model.name),
             })
             .collect();
         Self {

@@ -22,7 +22,9 @@ fn a_route_has_timeouts_of_its_own() {
     assert_eq!(line["route"], "0");
     // What the route doesn't take has the pool's.
     let mut other = lb.client();
-    other.send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    other
+        .send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
     other.set_timeout(Duration::from_millis(900));
     assert!(other.read_head().is_err(), "answered");
 }
@@ -46,7 +48,9 @@ fn trace_is_off_and_can_be_had() {
     let origin = Origin::start("a");
     let lb = Setup::of([&origin]).start();
     let mut client = lb.client();
-    let refused = client.request("TRACE", "/", &[("Cookie", "secret=1")], b"").unwrap();
+    let refused = client
+        .request("TRACE", "/", &[("Cookie", "secret=1")], b"")
+        .unwrap();
     assert_eq!(refused.status, 405);
     assert!(!refused.text().contains("secret"));
     // The connection goes on.
@@ -57,7 +61,10 @@ fn trace_is_off_and_can_be_had() {
         "unsupported"
     );
     let lb = Setup::of([&origin]).listener("http: {trace: true}").start();
-    assert_eq!(lb.client().request("TRACE", "/", &[], b"").unwrap().status, 200);
+    assert_eq!(
+        lb.client().request("TRACE", "/", &[], b"").unwrap().status,
+        200
+    );
     assert_eq!(origin.last_request().method, "TRACE");
 }
 
@@ -75,12 +82,23 @@ fn what_no_route_takes_and_no_pool_is_404() {
     assert!(refused.text().contains("There is nothing at this address"));
     assert_eq!(client.get("/here", &[]).unwrap().status, 200);
     let line = lb.wait_logged(|line| line["status"] == 404);
-    assert_eq!((&line["termination"], &line["route"]), (&"no_route".into(), &serde_json::Value::Null));
-    assert_eq!(lb.wait_logged(|line| line["status"] == 200)["route"], "here");
+    assert_eq!(
+        (&line["termination"], &line["route"]),
+        (&"no_route".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(
+        lb.wait_logged(|line| line["status"] == 200)["route"],
+        "here"
+    );
     assert_eq!(
         lb.metrics().value(
             "equipoise_http_requests_total",
-            &[("listener", "web"), ("pool", ""), ("server", ""), ("code", "4xx")]
+            &[
+                ("listener", "web"),
+                ("pool", ""),
+                ("server", ""),
+                ("code", "4xx")
+            ]
         ),
         1.0
     );
