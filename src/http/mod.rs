@@ -150,10 +150,9 @@ impl ProxyHttp for Edge {
             };
             match chosen {
                 Ok((lease, by)) => {
-                    let by = if way.attempts > 0 {
-                        PickedBy::Retry
-                    } else {
-                        by
+                    let by = match by {
+                        PickedBy::Balance if way.attempts > 0 => PickedBy::Retry,
+                        by => by,
                     };
                     lease.server().metrics().picks.inc(by);
                     way.lease = Some(lease);
