@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 use super::problem::{shown, similar};
 use super::scalar::{Scalar, scalar};
@@ -81,6 +81,8 @@ pub enum Piece {
 pub struct Template {
     /// One after the other.
     pub pieces: Vec<Piece>,
+    /// What it always is, if it has no variables.
+    pub constant: Option<HeaderValue>,
 }
 
 impl Scalar for Template {
@@ -111,7 +113,12 @@ impl Scalar for Template {
         if !rest.is_empty() {
             pieces.push(Piece::Text(rest.to_owned()));
         }
-        Ok(Self { pieces })
+        let constant = match pieces.as_slice() {
+            [] => Some(HeaderValue::from_static("")),
+            [Piece::Text(text)] => HeaderValue::from_str(text).ok(),
+            _ => None,
+        };
+        Ok(Self { pieces, constant })
     }
 }
 

@@ -15,7 +15,7 @@ use super::model;
 use super::problem::shown;
 use super::raw;
 use super::raw::Named;
-use super::route_text::{HostPattern, PathPattern};
+use super::route_text::HostPattern;
 use super::template::{Piece, Template};
 use super::tree::{At, Value};
 use super::units::Span;
@@ -316,7 +316,14 @@ fn rewrite(route: &raw::Route, at: &At<'_>, checks: &mut Checks<'_>) -> model::R
         checks.note(&at.key("prefix"), message);
     }
     let path = match (&raw.prefix, &raw.regex, &raw.replacement) {
-        (Some(prefix), _, _) => Some(model::PathRewrite::Prefix(encoded(prefix))),
+        (Some(prefix), _, _) => Some(model::PathRewrite::Prefix(
+            if route.r#match.path.0.is_empty() {
+                encoded(prefix.0.trim_end_matches('/'))
+            } else {
+                // A whole path is replaced by a whole path.
+                encoded(&prefix.0)
+            },
+        )),
         (None, Some(regex), Some(replacement)) => {
             if replacement
                 .chars()
@@ -390,9 +397,9 @@ fn unknown_group(
 }
 
 /// In percent-encoding, as it is sent to servers.
-fn encoded(path: &PathPattern) -> String {
-    let mut text = String::with_capacity(path.0.len());
-    for byte in path.0.trim_end_matches('/').bytes() {
+fn encoded(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    for byte in path.bytes() {
         if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte) {
             text.push(char::from(byte));
         } else {

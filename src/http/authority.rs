@@ -53,20 +53,16 @@ fn absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
 /// is a port. User information is deprecated (section 4.2.4), and what else the grammar allows (`%2e`, `a,b`) is of no
 /// use but to be read in two ways.
 pub fn is_authority(text: &[u8]) -> bool {
-    match text {
-        [b'[', rest @ ..] => {
-            let Some(end) = rest.iter().position(|byte| *byte == b']') else {
-                return false;
-            };
-            let (address, rest) = rest.split_at(end);
-            is_ipv6(address) && is_port_or_nothing(rest.get(1..).unwrap_or_default())
-        }
-        _ => {
-            let end = text.iter().position(|byte| *byte == b':');
-            let (name, port) = text.split_at(end.unwrap_or(text.len()));
-            is_name(name) && is_port_or_nothing(port)
-        }
+    if let [b'[', rest @ ..] = text {
+        let Some(end) = rest.iter().position(|byte| *byte == b']') else {
+            return false;
+        };
+        let (address, rest) = rest.split_at(end);
+        return is_ipv6(address) && is_port_or_nothing(rest.get(1..).unwrap_or_default());
     }
+    let end = text.iter().position(|byte| *byte == b':');
+    let (name, port) = text.split_at(end.unwrap_or(text.len()));
+    is_name(name) && is_port_or_nothing(port)
 }
 
 fn is_ipv6(address: &[u8]) -> bool {
@@ -89,12 +85,10 @@ fn is_port_or_nothing(text: &[u8]) -> bool {
     match text {
         [] => true,
         [b':', digits @ ..] => {
+            let number = |sum: u32, digit: &u8| sum * 10 + u32::from(digit.wrapping_sub(b'0'));
             digits.len() <= 5
                 && digits.iter().all(u8::is_ascii_digit)
-                && digits
-                    .iter()
-                    .fold(0_u32, |port, digit| port * 10 + u32::from(digit - b'0'))
-                    <= u32::from(u16::MAX)
+                && u16::try_from(digits.iter().fold(0, number)).is_ok()
         }
         _ => false,
     }

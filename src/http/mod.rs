@@ -312,11 +312,23 @@ impl ProxyHttp for Edge {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         context: &mut Context,
     ) -> Result<()> {
+        let to_http2 = context.target().is_some_and(|target| target.link.http2());
+        if !to_http2
+            && !session.was_upgraded()
+            && (context.response_ended || trouble::has_bodiless_answer(session))
+        {
+            // Answered before its end. A server that has forgotten the request would take the rest for another one.
+            if end_of_stream {
+                return Err(trouble::answered());
+            }
+            *body = Some(Bytes::new());
+            return Ok(());
+        }
         if end_of_stream {
             wait_for_server(context);
         }

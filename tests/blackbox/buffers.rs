@@ -82,7 +82,7 @@ fn before(server: &Served) -> Equipoise {
     let lb = Setup::new()
         .server_at("a", &server.address().to_string(), "")
         // A client that goes while its server takes nothing is noticed when the server has had its time.
-        .pool("timeouts: {send: 5s}")
+        .pool("timeouts: {send: 3s, receive: 3s}")
         .start();
     // What is loaded and allocated for the first request is not the body's.
     for _ in 0..20 {

@@ -116,7 +116,7 @@ impl Rewrite {
 /// How a path changes.
 #[derive(Debug, Clone)]
 pub enum PathRewrite {
-    /// Instead of what `path` or `path_prefix` matched; percent-encoded, without a slash at the end.
+    /// Instead of what `path` or `path_prefix` matched; percent-encoded, and for the latter without a slash at the end.
     Prefix(String),
     /// Replaced wherever it matches first.
     Regex {

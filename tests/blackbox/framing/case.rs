@@ -135,7 +135,7 @@ impl Case {
     }
 
     fn is_head(&self) -> bool {
-        let start = self.wire.iter().position(|b| b.is_ascii_graphic());
+        let start = self.wire.iter().position(u8::is_ascii_graphic);
         start.is_some_and(|at| self.wire[at..].starts_with(b"HEAD "))
     }
 }
@@ -325,8 +325,7 @@ impl Way {
             rest = others;
         }
         match &case.want {
-            Want::Refused(_) if rest.is_empty() => Ok(()),
-            Want::Cut(_) | Want::Unfinished if rest.is_empty() => Ok(()),
+            Want::Refused(_) | Want::Cut(_) | Want::Unfinished if rest.is_empty() => Ok(()),
             Want::Forwarded(wanted) => {
                 let good_behind = self != Self::Alone && !wanted.last;
                 match rest {

@@ -46,7 +46,7 @@ fn a_size_is_hexadecimal_digits_alone() {
         "\"5\"",
         "'5'",
         "5\0",
-        "\05",
+        "\x005",
         "5\u{b}",
         "5\u{c}",
         "5\u{a0}",

@@ -40,7 +40,7 @@ fn a_length_is_one_number_in_digits() {
         "1e1",
         "5_0",
         "5\0",
-        "\05",
+        "\x005",
         "5\u{b}",
         "\u{b}5",
         "5\u{c}",

@@ -136,10 +136,7 @@ impl Exchange {
         }
         if self.ended {
             // Answered early. The client is told by the reset that this stream ends in, not by reading on.
-            return Err(down(
-                trouble::ANSWERED,
-                "the rest of the request is not wanted",
-            ));
+            return Err(trouble::answered());
         }
         let Some(body) = &mut self.body else {
             return Ok(None);
