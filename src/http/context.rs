@@ -62,6 +62,8 @@ pub struct Context {
     pub response_ended: bool,
     /// What goes to the mirror of it.
     pub copy: Option<Copy>,
+    /// Whether the mirror has been asked if it wants one.
+    pub mirrored: bool,
     /// When there may be a place for the client's next request.
     pub retry_after: Option<Duration>,
     /// What went wrong, if something has.

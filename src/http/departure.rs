@@ -34,16 +34,25 @@ pub fn redirect(
         let mut fields = headers::Request(request);
         variables::edit(&route.request_headers, &mut fields, original, context);
     }
-    if let Some(mirror) = &route.mirror
-        && context.upstream.attempts == 1
-        && !original.headers.contains_key(header::UPGRADE)
-        && mirror.wants()
-    {
-        let has_body = original.headers.contains_key(header::CONTENT_LENGTH)
-            || original.headers.contains_key(header::TRANSFER_ENCODING);
-        context.copy = Some(mirror.begin(request.clone(), has_body));
-    }
     Ok(())
+}
+
+/// Begins the copy of a request that is about to be sent, if there is to be one. Once, however often it is tried.
+pub fn mirror(
+    original: &RequestHeader,
+    has_body: bool,
+    request: &RequestHeader,
+    context: &mut Context,
+) {
+    if let Some(mirror) = context.route.as_ref().and_then(|route| route.mirror.as_ref())
+        && !context.mirrored
+        && !original.headers.contains_key(header::UPGRADE)
+    {
+        context.mirrored = true;
+        if mirror.wants() {
+            context.copy = Some(mirror.begin(request.clone(), has_body));
+        }
+    }
 }
 
 /// Has the mirror get what the server gets of the body, from byte `at` on.

@@ -290,6 +290,8 @@ impl ProxyHttp for Edge {
             request.insert_header("X-Request-Id", id.value())?;
         }
         departure::redirect(session.req_header(), request, context)?;
+        let has_body = !session.as_downstream_mut().is_body_empty();
+        departure::mirror(session.req_header(), has_body, request, context);
         if context.upstream.tunnel.is_some()
             && let Some(protocols) = options::other_protocols(&session.req_header().headers)
         {
