@@ -423,6 +423,10 @@ impl ProxyHttp for Edge {
                 origin.connection.tls.is_some(),
             );
         }
+        if let Some(site) = context.site() {
+            let server = site.http.server_header.as_ref();
+            identity::server(&mut headers::Response(response), server);
+        }
         departure::edit_response(session.req_header(), response, context);
         if session.req_header().version == Version::HTTP_10 {
             // HTTP/1.0 knows no chunks: such a response ends with its connection.
@@ -430,10 +434,6 @@ impl ProxyHttp for Edge {
             if chunked || !response.headers.contains_key(header::CONTENT_LENGTH) {
                 session.set_keepalive(None);
             }
-        }
-        if let Some(site) = context.site() {
-            let server = site.http.server_header.as_ref();
-            identity::server(&mut headers::Response(response), server);
         }
         if self.shared.drain.has_begun() {
             session.set_keepalive(None);
