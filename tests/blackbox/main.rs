@@ -46,6 +46,7 @@ mod reload;
 mod scenarios;
 mod sessions;
 mod slow;
+mod streaming;
 mod tcp;
 mod tls;
 mod upstream_tls;
