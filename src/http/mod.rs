@@ -411,6 +411,18 @@ impl ProxyHttp for Edge {
         } else if response.status.is_informational() {
             return Ok(());
         }
+        if !response.status.is_informational()
+            && headers::ends_with_header(
+                &session.req_header().method,
+                response.status,
+                &response.headers,
+            )
+            && !session.as_downstream_mut().is_body_done()
+        {
+            // Answered early, and there is no body to find that out by: see `response_body_filter`.
+            context.response_ended = true;
+            session.set_read_timeout(Some(LATE_BODY));
+        }
         if let (Some(origin), Some(lease)) = (&context.origin, &context.upstream.lease)
             && let Some(target) = context.target.as_ref().map(|target| &target.site)
         {
