@@ -170,16 +170,17 @@ async fn exchange(
     settings: &model::Pool,
     begun: Instant,
 ) -> Result<(Outcome, bool)> {
+    let limit = settings.timeouts.send;
     match session {
         HttpSession::H2(http2) => http2.write_request_header(Box::new(head), body.is_none())?,
-        _ => session.write_request_header(Box::new(head)).await?,
+        _ => in_time(limit, session.write_request_header(Box::new(head))).await?,
     }
     if let Some(body) = body
         && let Some(outcome) = upload(session, body, begun).await?
     {
         return Ok((outcome, false));
     }
-    session.finish_request_body().await?;
+    in_time(limit, session.finish_request_body()).await?;
     let mut answered = None;
     let read = timeout(settings.timeouts.receive, async {
         for _ in 0..INTERIM {
@@ -200,6 +201,13 @@ async fn exchange(
         (Ok(Err(error)), None) => Err(error),
         (_, None) => Error::e_explain(ErrorType::ReadTimedout, "no answer to a copy"),
     }
+}
+
+/// For writes in which Pingora waits without a limit until everything has gone.
+async fn in_time<T>(limit: Duration, write: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(limit, write)
+        .await
+        .unwrap_or_else(|_| Error::e_explain(ErrorType::WriteTimedout, "of a copy"))
 }
 
 /// Passes the body on as it comes. Returns how it ended, if that was before the body did.
