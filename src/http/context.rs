@@ -110,6 +110,15 @@ impl Context {
         self.target.as_ref().map(|target| &target.site)
     }
 
+    /// How long connecting may take.
+    pub fn connect_timeout(&self) -> Option<Duration> {
+        let of_route = self
+            .route
+            .as_ref()
+            .and_then(|route| route.connect_timeout());
+        of_route.or_else(|| Some(self.target()?.pool.settings().timeouts.connect))
+    }
+
     /// How long the server may be silent, if that is ours to see to.
     pub fn patience(&self) -> Option<&Patience> {
         let http2 = self.target()?.link.http2();

@@ -150,10 +150,9 @@ impl ProxyHttp for Edge {
             };
             match chosen {
                 Ok((lease, by)) => {
-                    let by = if way.attempts > 0 {
-                        PickedBy::Retry
-                    } else {
-                        by
+                    let by = match by {
+                        PickedBy::Balance if way.attempts > 0 => PickedBy::Retry,
+                        by => by,
                     };
                     lease.server().metrics().picks.inc(by);
                     way.lease = Some(lease);
@@ -412,6 +411,18 @@ impl ProxyHttp for Edge {
         } else if response.status.is_informational() {
             return Ok(());
         }
+        if !response.status.is_informational()
+            && headers::ends_with_header(
+                &session.req_header().method,
+                response.status,
+                &response.headers,
+            )
+            && !session.as_downstream_mut().is_body_done()
+        {
+            // Answered early, and there is no body to find that out by: see `response_body_filter`.
+            context.response_ended = true;
+            session.set_read_timeout(Some(LATE_BODY));
+        }
         if let (Some(origin), Some(lease)) = (&context.origin, &context.upstream.lease)
             && let Some(target) = context.target.as_ref().map(|target| &target.site)
         {
@@ -424,6 +435,10 @@ impl ProxyHttp for Edge {
                 origin.connection.tls.is_some(),
             );
         }
+        if let Some(site) = context.site() {
+            let server = site.http.server_header.as_ref();
+            identity::server(&mut headers::Response(response), server);
+        }
         departure::edit_response(session.req_header(), response, context);
         if session.req_header().version == Version::HTTP_10 {
             // HTTP/1.0 knows no chunks: such a response ends with its connection.
@@ -431,10 +446,6 @@ impl ProxyHttp for Edge {
             if chunked || !response.headers.contains_key(header::CONTENT_LENGTH) {
                 session.set_keepalive(None);
             }
-        }
-        if let Some(site) = context.site() {
-            let server = site.http.server_header.as_ref();
-            identity::server(&mut headers::Response(response), server);
         }
         if self.shared.drain.has_begun() {
             session.set_keepalive(None);

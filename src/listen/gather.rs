@@ -139,7 +139,7 @@ mod tests {
             room in 1usize..50_000,
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let all: Vec<u8> = (0..sizes.iter().sum::<usize>()).map(|n| (n % 251) as u8).collect();
+            let all: Vec<u8> = (0..=250).cycle().take(sizes.iter().sum()).collect();
             let come = runtime.block_on(async {
                 let (ours, mut theirs) = tokio::io::duplex(room);
                 let mut come = Vec::new();
@@ -156,7 +156,7 @@ mod tests {
                     }
                     gather.shutdown().await.unwrap();
                 };
-                let (_, read) = tokio::join!(sending, theirs.read_to_end(&mut come));
+                let ((), read) = tokio::join!(sending, theirs.read_to_end(&mut come));
                 read.unwrap();
                 come
             });

@@ -55,13 +55,20 @@ pub struct ClientStream {
     /// How fast the body has to arrive; `None` = as it likes.
     rate: Option<ReceiveRate>,
     saw_eof: bool,
-    malformed: bool,
-    too_slow: bool,
+    /// What is wrong with the current message's body.
+    fault: Option<Fault>,
     bytes_in: u64,
     bytes_out: u64,
     digest: Arc<SocketDigest>,
     established: SystemTime,
     admitted: Option<Admitted>,
+}
+
+/// Why a body isn't read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Malformed,
+    TooSlow,
 }
 
 impl ClientStream {
@@ -79,8 +86,7 @@ impl ClientStream {
             patience: None,
             rate: None,
             saw_eof: false,
-            malformed: false,
-            too_slow: false,
+            fault: None,
             bytes_in: 0,
             bytes_out: 0,
             digest: Arc::new(digest),
@@ -150,17 +156,17 @@ impl ClientStream {
 
     /// Whether the current message has been read to its end and the connection can carry another.
     pub fn is_between_messages(&self) -> bool {
-        self.message.is_done() && !self.malformed && !self.is_tunnel()
+        self.message.is_done() && self.fault.is_none() && !self.is_tunnel()
     }
 
     /// Whether the current message's body broke the rules of its framing.
     pub fn is_malformed(&self) -> bool {
-        self.malformed
+        self.fault == Some(Fault::Malformed)
     }
 
     /// Whether the current message's body came too slowly to be waited for.
     pub fn is_too_slow(&self) -> bool {
-        self.too_slow
+        self.fault == Some(Fault::TooSlow)
     }
 
     /// From now on bytes go through as they come: the connection was upgraded.
@@ -210,7 +216,7 @@ impl ClientStream {
             match self.message.take(offered) {
                 Ok(count) => count,
                 Err(malformed) => {
-                    self.malformed = true;
+                    self.fault = Some(Fault::Malformed);
                     return Err(io::Error::new(io::ErrorKind::InvalidData, malformed));
                 }
             }
@@ -245,7 +251,7 @@ impl ClientStream {
                 Poll::Ready(Ok(()))
             }
             Err(malformed) => {
-                self.malformed = true;
+                self.fault = Some(Fault::Malformed);
                 buf.set_filled(before);
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, malformed)))
             }
@@ -298,7 +304,7 @@ impl ClientStream {
             if polled.is_ready() {
                 rate.note(buf.filled().len() - before);
             } else if rate.poll_too_slow(cx).is_ready() {
-                self.too_slow = true;
+                self.fault = Some(Fault::TooSlow);
                 let slow = "the request's body comes too slowly";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, slow)));
             }

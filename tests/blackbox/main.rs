@@ -51,6 +51,7 @@ mod reload;
 mod scenarios;
 mod sessions;
 mod slow;
+mod streaming;
 mod tcp;
 mod terminations;
 mod tls;

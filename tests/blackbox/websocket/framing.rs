@@ -14,6 +14,7 @@ const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
+/// The highest bit of the first byte; of the second it says that the payload is masked.
 const FIN: u8 = 0x80;
 
 /// A client's frame, masked. `first` is its first byte.
@@ -22,13 +23,13 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     let length = payload.len();
     match length {
-        0..126 => bytes.push(0x80 | length as u8),
+        0..126 => bytes.push(FIN + length as u8),
         126..65536 => {
-            bytes.push(0x80 | 126);
+            bytes.push(FIN + 126);
             bytes.extend((length as u16).to_be_bytes());
         }
         _ => {
-            bytes.push(0x80 | 127);
+            bytes.push(FIN + 127);
             bytes.extend((length as u64).to_be_bytes());
         }
     }

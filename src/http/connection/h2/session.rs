@@ -17,7 +17,7 @@ use futures_core::Stream;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, SET_COOKIE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode, response};
+use http::{HeaderMap, HeaderName, Response, StatusCode, response};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::HttpTask;
@@ -29,6 +29,7 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 use tokio::time::timeout;
 
+use super::super::super::headers::ends_with_header;
 use super::super::super::trouble;
 use super::BODIES_IN_WINDOW;
 use super::line::{Holding, Line, Presence};
@@ -218,7 +219,7 @@ impl Exchange {
             return Ok(());
         }
         parts.headers.insert(DATE, date::get_cached_date());
-        let end = end || has_no_body(&self.request.method, status, &parts.headers);
+        let end = end || ends_with_header(&self.request.method, status, &parts.headers);
         let mut written = Response::new(());
         *written.status_mut() = status;
         let send = self
@@ -411,15 +412,6 @@ fn without_hop_by_hop(headers: &mut HeaderMap) {
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
-/// Whether a response ends with its header (RFC 9110 section 6.4.1).
-fn has_no_body(method: &Method, status: StatusCode, headers: &HeaderMap) -> bool {
-    *method == Method::HEAD
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || headers
-            .get(CONTENT_LENGTH)
-            .is_some_and(|length| length.as_bytes() == b"0")
-}
 
 #[async_trait]
 impl Session for Exchange {
