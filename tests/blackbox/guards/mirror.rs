@@ -96,7 +96,7 @@ fn a_copy_is_what_the_server_gets_and_its_answer_is_thrown_away() {
     // Nobody else hears of them.
     drop(client);
     lb.wait_idle();
-    assert_eq!(lb.access_log().len(), 6);
+    eventually(SOON, || lb.access_log().len() == 6);
     let metrics = lb.metrics();
     assert_eq!(metrics.sum("equipoise_http_requests_total", &[]), 6.0);
     assert_eq!(
