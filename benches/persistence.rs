@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use equipoise::config::model::{
-    CookieAttributes, CookieInsert, CookieRewrite, Learn, OnUnavailable, Persistence, Route,
-    SameSite, Secure, SourceIp, Store, Table, Token,
+    CookieAttributes, CookieInsert, CookieRewrite, Learn, OnUnavailable, Persistence,
+    RoutePersistence, SameSite, Secure, SourceIp, Store, Table, Token,
 };
 use equipoise::persistence::{Affinity, Answered, Keyring, Member, RequestView, UnixTime};
 use http::header::{COOKIE, SET_COOKIE};
@@ -50,7 +50,7 @@ fn rewrite() -> CookieRewrite {
 }
 
 fn route() -> Persistence {
-    Persistence::Route(Route {
+    Persistence::Route(RoutePersistence {
         cookie: "ID".into(),
         separator: ".".to_owned(),
         path_parameter: Some("jsessionid".into()),

@@ -4,8 +4,8 @@
 //!
 //! ```text
 //! main -> cli -> server -> { http, tcp, listen, health, acme, admin }
-//! { http, tcp } -> { dispatch, client_address, listen } ; dispatch -> { persistence, pool }
-//! { http, tcp, dispatch, health } -> upstream -> { pool, tls } ; http -> acme -> tls ; http -> routing -> config
+//! { http, tcp } -> { dispatch, client_address, listen } ; http -> routing ; dispatch -> { persistence, pool }
+//! { http, tcp, dispatch, health } -> upstream -> { pool, tls } ; http -> acme -> tls
 //! pool -> { balance, observe } -> config
 //! ```
 //!
@@ -36,6 +36,7 @@ pub mod headers;
 pub mod health;
 pub mod http;
 pub mod listen;
+pub mod networks;
 pub mod observe;
 pub mod persistence;
 pub mod pool;

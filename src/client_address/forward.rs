@@ -9,9 +9,10 @@ use std::io::{Cursor, Write as _};
 use std::net::IpAddr;
 use std::str;
 
-use http::header::HOST;
+use http::header::{FORWARDED, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::forwarded::Element;
 use super::{Forwarding, Resolver, X_FORWARDED_FOR, entry};
 use crate::config::model::XForwardedFor;
 use crate::headers::{HeadersMut, list_members, trim};
@@ -42,7 +43,50 @@ impl Resolver {
         if self.x_forwarded_proto {
             origin(request, context);
         }
+        if self.forwarded {
+            let value = if self.x_forwarded_for == XForwardedFor::Replace {
+                replaced(request.headers(), context)
+            } else {
+                let headers = request.headers();
+                let ours = Element {
+                    from: context.peer.to_canonical(),
+                    host: headers.get(HOST).map(HeaderValue::as_bytes),
+                    protocol: protocol(context.https),
+                };
+                ours.appended(headers)
+            };
+            request.set(FORWARDED, value);
+        }
     }
+}
+
+/// Forwarded with the client alone, who asked what a trusted proxy says that was asked, or else what we were.
+fn replaced(request: &HeaderMap, context: &Forwarding) -> HeaderValue {
+    let trusted = context.client.trusted_peer;
+    let proto = told_first(request, &X_FORWARDED_PROTO, is_protocols).filter(|_| trusted);
+    let host = told_first(request, &X_FORWARDED_HOST, is_hosts).filter(|_| trusted);
+    Element {
+        from: context.client.address,
+        host: host.or_else(|| request.get(HOST).map(HeaderValue::as_bytes)),
+        protocol: proto
+            .and_then(|proto| str::from_utf8(proto).ok())
+            .unwrap_or(protocol(context.https)),
+    }
+    .alone()
+}
+
+/// What was said first in a field of one well-formed line: what the client asked.
+fn told_first<'a>(
+    request: &'a HeaderMap,
+    name: &HeaderName,
+    well_formed: fn(&[u8]) -> bool,
+) -> Option<&'a [u8]> {
+    let value = sole(request, name)?.as_bytes();
+    list_members(value).next().filter(|_| well_formed(value))
+}
+
+fn protocol(https: bool) -> &'static str {
+    if https { "https" } else { "http" }
 }
 
 /// Takes out the forwarding headers that are not believed.
@@ -121,8 +165,8 @@ fn origin(request: &mut impl HeadersMut, context: &Forwarding) {
 
     let told_proto = told(request.headers(), &X_FORWARDED_PROTO, is_protocols);
     if !told_proto {
-        let ours = if context.https { "https" } else { "http" };
-        request.set(X_FORWARDED_PROTO, HeaderValue::from_static(ours));
+        let ours = HeaderValue::from_static(protocol(context.https));
+        request.set(X_FORWARDED_PROTO, ours);
     }
     if !told(request.headers(), &X_FORWARDED_HOST, is_hosts) {
         match request.headers().get(HOST).cloned() {

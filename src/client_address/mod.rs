@@ -7,7 +7,7 @@
 
 mod entry;
 mod forward;
-mod trust;
+mod forwarded;
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::config::model::{ClientAddress as Settings, XForwardedFor};
 use crate::headers::trim;
-use trust::TrustedProxies;
+use crate::networks::Networks;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -25,10 +25,11 @@ const MAX_ENTRIES: usize = 64;
 /// Finds clients and writes forwarding headers, by the rules of one listener.
 #[derive(Debug, Clone)]
 pub struct Resolver {
-    trusted: TrustedProxies,
+    trusted: Networks,
     x_forwarded_for: XForwardedFor,
     x_real_ip: bool,
     x_forwarded_proto: bool,
+    forwarded: bool,
 }
 
 /// Who sent a request.
@@ -57,10 +58,11 @@ impl Resolver {
     /// Compiles the settings of a listener.
     pub fn new(settings: &Settings) -> Self {
         Self {
-            trusted: TrustedProxies::new(&settings.trusted_proxies),
+            trusted: Networks::new(&settings.trusted_proxies),
             x_forwarded_for: settings.x_forwarded_for,
             x_real_ip: settings.x_real_ip,
             x_forwarded_proto: settings.x_forwarded_proto,
+            forwarded: settings.forwarded,
         }
     }
 
@@ -71,6 +73,8 @@ impl Resolver {
     /// no address ends the walk, and so does the end of the 64 entries that are looked at: what is
     /// beyond can't be told, so the client is the address that the walk came to last, which is that of a
     /// trusted proxy.
+    ///
+    /// With `forwarded`, a request without any `X-Forwarded-For` is looked at by its `Forwarded` in the same way.
     pub fn client(&self, peer: IpAddr, request: &HeaderMap) -> Client {
         let peer = peer.to_canonical();
         if !self.trusted.contains(peer) {
@@ -79,20 +83,28 @@ impl Resolver {
                 trusted_peer: false,
             };
         }
+        let address = if self.forwarded && !request.contains_key(X_FORWARDED_FOR) {
+            self.walk(peer, forwarded::addresses_from_right(request))
+        } else {
+            self.walk(peer, entries_from_right(request).map(entry::address))
+        };
+        Client {
+            address,
+            trusted_peer: true,
+        }
+    }
+
+    /// The address at which a walk from `peer` ends.
+    fn walk(&self, peer: IpAddr, entries: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
         let mut address = peer;
-        for entry in entries_from_right(request).take(MAX_ENTRIES) {
-            let Some(next) = entry::address(entry) else {
-                break;
-            };
+        for entry in entries.take(MAX_ENTRIES) {
+            let Some(next) = entry else { break };
             address = next;
             if !self.trusted.contains(address) {
                 break;
             }
         }
-        Client {
-            address,
-            trusted_peer: true,
-        }
+        address
     }
 }
 

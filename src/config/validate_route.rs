@@ -205,7 +205,7 @@ fn action(
         return None;
     }
     if let Some(redirect) = &raw.redirect {
-        return redirect_to(redirect, &at.key("redirect"), checks);
+        return Some(redirect_to(redirect, &at.key("redirect"), checks));
     }
     if let Some(respond) = &raw.respond {
         let body_at = at.key("respond");
@@ -237,7 +237,7 @@ fn action(
     pool.map(|name| model::Action::Pool(named(name, pools)))
 }
 
-fn redirect_to(raw: &raw::Redirect, at: &At<'_>, checks: &mut Checks<'_>) -> Option<model::Action> {
+fn redirect_to(raw: &raw::Redirect, at: &At<'_>, checks: &mut Checks<'_>) -> model::Action {
     let to_at = at.key("to");
     let fits = match raw.to.pieces.first() {
         Some(Piece::Text(text)) => {
@@ -265,10 +265,10 @@ fn redirect_to(raw: &raw::Redirect, at: &At<'_>, checks: &mut Checks<'_>) -> Opt
             format!("holds {blank:?}, which a URL may only in percent-encoding"),
         );
     }
-    Some(model::Action::Redirect {
+    model::Action::Redirect {
         status: raw.status.0.unwrap_or(302),
         to: raw.to.clone(),
-    })
+    }
 }
 
 fn split(
@@ -375,12 +375,11 @@ fn unknown_group(
             rest = after;
             continue;
         }
-        let name: &str = match after.strip_prefix('{') {
-            Some(braced) => braced.split('}').next().unwrap_or_default(),
-            None => {
-                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-                after.get(..end.unwrap_or(after.len())).unwrap_or_default()
-            }
+        let name = if let Some(braced) = after.strip_prefix('{') {
+            braced.split('}').next().unwrap_or_default()
+        } else {
+            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            after.get(..end.unwrap_or(after.len())).unwrap_or_default()
         };
         let known = match name.parse::<usize>() {
             Ok(index) => index < regex.captures_len(),

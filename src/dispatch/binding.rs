@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use http::HeaderMap;
 
 use super::{PoolSite, Stay};
+use crate::config::model::OnUnavailable;
 use crate::headers::HeadersMut;
 use crate::observe::PersistenceResult;
 use crate::persistence::table::{Answer, Waited};
@@ -118,6 +119,11 @@ impl Binding {
     /// The server that the session is bound to.
     pub fn server(&self) -> Option<&Arc<Server>> {
         self.bound.as_ref().map(|bound| &bound.server)
+    }
+
+    /// Whether the session is bound to a server, and refused rather than taken elsewhere.
+    pub fn may_not_leave(&self, target: &PoolSite) -> bool {
+        self.bound.is_some() && target.on_unavailable == OnUnavailable::Reject
     }
 
     /// The session leaves its server. Returns which that was.

@@ -48,6 +48,12 @@ pub async fn choose(
     Ok(agree(target, binding, tried, lease, by).await)
 }
 
+/// A request has failed on the server of its session, which may not leave it.
+pub fn give_up_session(target: &PoolSite, binding: &mut Binding) {
+    // Refused, as `may_not_leave` says.
+    drop(lost(target, binding, "the request failed there"));
+}
+
 /// A place on the server that the pool picks.
 async fn any_place(target: &PoolSite, tried: &[Slot]) -> Result<(Lease, PickedBy), NoPlace> {
     let pool = &target.pool;

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::record::split_target;
+use super::{headers, identity};
 use crate::acme::Challenges;
 
 const PREFIX: &[u8] = b"/.well-known/acme-challenge/";
@@ -21,7 +22,11 @@ const PREFIX: &[u8] = b"/.well-known/acme-challenge/";
 /// # Errors
 ///
 /// The client doesn't take its answer.
-pub async fn answer(challenges: &Arc<Challenges>, session: &mut Session) -> Result<bool> {
+pub async fn answer(
+    challenges: &Arc<Challenges>,
+    session: &mut Session,
+    server: Option<&HeaderValue>,
+) -> Result<bool> {
     let request = session.req_header();
     let Some(token) = token(&request.method, request.raw_path()) else {
         return Ok(false);
@@ -40,6 +45,7 @@ pub async fn answer(challenges: &Arc<Challenges>, session: &mut Session) -> Resu
     response.insert_header(header::CONTENT_TYPE, "application/octet-stream")?;
     response.insert_header(header::CONTENT_LENGTH, answer.len())?;
     response.insert_header(header::CACHE_CONTROL, "no-store")?;
+    identity::server(&mut headers::Response(&mut response), server);
     session
         .write_response_header(Box::new(response), without_body)
         .await?;

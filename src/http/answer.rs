@@ -1,5 +1,8 @@
 //! Answering a request ourselves, and noticing that nobody waits for an answer any more.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use http::{HeaderValue, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -8,7 +11,12 @@ use pingora_proxy::Session;
 use super::context::Context;
 use super::error_page::ErrorPage;
 use super::failure::Failure;
+use super::identity;
 use super::request_id::RequestId;
+use super::{LATE_BODY, headers, variables};
+
+/// Bytes of a body that are read over.
+const SMALL_BODY: u64 = 64 * 1024;
 
 /// Sends an error page.
 pub async fn answer(
@@ -22,49 +30,149 @@ pub async fn answer(
         .clone()
         .unwrap_or_else(|| RequestId::random(&mut rand::rng()));
     let request = session.req_header();
+    let pages = context.site().map(|site| &*site.http.error_pages);
     let page = ErrorPage::new(
+        pages.unwrap_or_default(),
         status,
         failure.detail(),
         id.as_str(),
         Some(&request.headers),
     );
-    let without_body = request.method == http::Method::HEAD;
     let mut response = ResponseHeader::build(status, Some(8))?;
     response.insert_header(header::CONTENT_TYPE, page.content_type)?;
-    response.insert_header(header::CONTENT_LENGTH, page.body.len())?;
     response.insert_header(header::CACHE_CONTROL, "no-store")?;
     response.insert_header("X-Request-Id", id.value())?;
-    if let Some(seconds) = page.retry_after {
+    let seconds = context.retry_after.map(whole_seconds).or(page.retry_after);
+    if let Some(seconds) = seconds {
         response.insert_header("Retry-After", HeaderValue::from(seconds))?;
     }
-    session
-        .write_response_header(Box::new(response), without_body)
-        .await?;
-    if !without_body {
-        session.write_response_body(Some(page.body), true).await?;
+    if failure == Failure::Unauthorized
+        && let Some(passwords) = context
+            .route
+            .as_ref()
+            .and_then(|route| route.passwords.as_ref())
+    {
+        response.insert_header(header::WWW_AUTHENTICATE, passwords.challenge())?;
     }
-    Ok(())
+    send(session, context, response, page.body).await
 }
 
-/// Sends a request on to another place, for good, method and body included (RFC 9110 section 15.4.9).
-pub async fn send_on(
+/// Sends an error page for a request that may go no further. Its connection serves the next one.
+pub async fn refuse(session: &mut Session, context: &mut Context, failure: Failure) -> Result<()> {
+    context.failure = Some(failure);
+    settle_body(session);
+    let status = failure.status().unwrap_or(500);
+    answer(session, context, failure, status).await
+}
+
+/// Sends what a route answers itself.
+pub async fn respond(
+    session: &mut Session,
+    context: &Context,
+    status: u16,
+    body: Option<Bytes>,
+    content_type: &HeaderValue,
+) -> Result<()> {
+    settle_body(session);
+    let mut response = ResponseHeader::build(status, Some(6))?;
+    let body = body.unwrap_or_default();
+    if !body.is_empty() {
+        response.insert_header(header::CONTENT_TYPE, content_type)?;
+    }
+    if let Some(id) = &context.request_id {
+        response.insert_header("X-Request-Id", id.value())?;
+    }
+    send(session, context, response, body).await
+}
+
+/// Sends a request on to https, for good, method and body included (RFC 9110 section 15.4.9).
+pub async fn send_on_to_https(
     session: &mut Session,
     context: &Context,
     location: HeaderValue,
 ) -> Result<()> {
-    let mut response = ResponseHeader::build(308, Some(4))?;
-    response.insert_header("Location", location)?;
-    response.insert_header(header::CONTENT_LENGTH, 0)?;
-    if let Some(id) = &context.request_id {
-        response.insert_header("X-Request-Id", id.value())?;
-    }
     if !session.as_downstream_mut().is_body_empty() {
         // Its body isn't waited for.
         session.set_keepalive(None);
     }
+    send_on(session, context, 308, location).await
+}
+
+/// Sends a request on to another place.
+pub async fn send_on(
+    session: &mut Session,
+    context: &Context,
+    status: u16,
+    location: HeaderValue,
+) -> Result<()> {
+    settle_body(session);
+    let mut response = ResponseHeader::build(status, Some(6))?;
+    response.insert_header(header::LOCATION, location)?;
+    if let Some(id) = &context.request_id {
+        response.insert_header("X-Request-Id", id.value())?;
+    }
+    send(session, context, response, Bytes::new()).await
+}
+
+/// Sends a response of ours, with what the route wants on it.
+async fn send(
+    session: &mut Session,
+    context: &Context,
+    mut response: ResponseHeader,
+    body: Bytes,
+) -> Result<()> {
+    sign(&mut response, context);
+    if !matches!(response.status.as_u16(), 204 | 304) {
+        response.insert_header(header::CONTENT_LENGTH, body.len())?;
+    }
+    if let Some(route) = &context.route
+        && !route.response_headers.is_empty()
+    {
+        let request = session.req_header();
+        let mut fields = headers::Response(&mut response);
+        variables::edit(&route.response_headers, &mut fields, request, context);
+    }
+    let without_body = session.req_header().method == http::Method::HEAD || body.is_empty();
     session
-        .write_response_header(Box::new(response), true)
-        .await
+        .write_response_header(Box::new(response), without_body)
+        .await?;
+    if !without_body {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+/// A request's body that nobody is going to read: a small one is read over, so that the connection serves the next
+/// request; a large one, or one that the client may not even begin to send, isn't waited for.
+fn settle_body(session: &mut Session) {
+    let request = &session.req_header().headers;
+    let length = request
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let is_small = length.is_some_and(|length| length <= SMALL_BODY);
+    let is_coming = is_small && !request.contains_key(header::EXPECT);
+    if session.as_downstream_mut().is_body_empty() {
+        return;
+    }
+    if is_coming {
+        session.set_read_timeout(Some(LATE_BODY));
+    } else {
+        session.set_keepalive(None);
+    }
+}
+
+/// Rounded up: who comes back then isn't too early.
+fn whole_seconds(wait: Duration) -> u32 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
+}
+
+/// Says who answers, if the listener is to.
+fn sign(response: &mut ResponseHeader, context: &Context) {
+    let server = context
+        .site()
+        .and_then(|site| site.http.server_header.as_ref());
+    identity::server(&mut headers::Response(response), server);
 }
 
 /// Returns when the client has gone. In HTTP/1 that can't be told as long as its request isn't read to the end.

@@ -4,9 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::backoff::Backoff;
 use super::failure::Failure;
+use super::mirror::Copy;
 use super::request_id::RequestId;
+use super::routes::Route;
 use super::site::{Connection, Site};
+use super::target::Target;
 use crate::balance::Slot;
 use crate::client_address::Client;
 use crate::dispatch::Binding;
@@ -39,6 +43,14 @@ pub struct Context {
     pub client: Option<Client>,
     /// The request's id.
     pub request_id: Option<RequestId>,
+    /// The route that takes it.
+    pub route: Option<Arc<Route>>,
+    /// How many bytes of its path, as it is compared, the route's path or prefix took.
+    pub taken: usize,
+    /// What the server is asked for, where that isn't what came.
+    pub uri: Option<Vec<u8>>,
+    /// The pool that it goes to.
+    pub target: Option<Arc<Target>>,
     /// What persistence knows of its session.
     pub binding: Binding,
     /// The way to a server.
@@ -47,6 +59,10 @@ pub struct Context {
     pub body_bytes: u64,
     /// The whole response has come from the server.
     pub response_ended: bool,
+    /// What goes to the mirror of it.
+    pub copy: Option<Copy>,
+    /// When there may be a place for the client's next request.
+    pub retry_after: Option<Duration>,
     /// What went wrong, if something has.
     pub failure: Option<Failure>,
 }
@@ -62,6 +78,14 @@ pub struct Upstream {
     pub attempts: u32,
     /// Tries on a fresh connection after a stale one.
     pub stale_retries: u32,
+    /// Of those that are tried, the ones that could not be connected to: they may be tried again.
+    pub refused: Vec<Slot>,
+    /// The waits before such tries.
+    pub backoff: Backoff,
+    /// How long to wait before the next try.
+    pub pause: Option<Duration>,
+    /// Interim responses to this try.
+    pub interim: u32,
     /// Whether the connection of this try may be kept; `None` once one that was kept serves it.
     pub keeping: Option<Arc<Keeping>>,
     /// When this try began.
@@ -78,12 +102,23 @@ impl Context {
 
     /// Where the request goes.
     pub fn target(&self) -> Option<&Arc<PoolSite>> {
-        self.site()?.target.as_ref()
+        self.target.as_ref().map(|target| &target.site)
     }
 
     /// How long the server may be silent, if that is ours to see to.
     pub fn patience(&self) -> Option<&Patience> {
-        self.origin.as_ref()?.patience.as_deref()
+        let http2 = self.target()?.link.http2();
+        let patience = self.origin.as_ref()?.patience.as_deref();
+        patience.filter(|_| http2)
+    }
+
+    /// How long that is.
+    pub fn receive_timeout(&self) -> Option<Duration> {
+        let of_route = self
+            .route
+            .as_ref()
+            .and_then(|route| route.receive_timeout());
+        of_route.or_else(|| Some(self.target()?.pool.settings().timeouts.receive))
     }
 
     /// The client's address, or the peer's as long as the client isn't found.

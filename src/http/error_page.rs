@@ -1,7 +1,9 @@
-//! The small pages that Equipoise answers itself: status, reason, request id; HTML, or JSON if asked.
+//! The small pages that Equipoise answers itself: status, reason, request id; a configured file, HTML, or JSON if asked.
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use crate::config::model;
 
 /// A response made here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,21 +18,41 @@ pub struct ErrorPage {
     pub retry_after: Option<u32>,
 }
 
+const JSON: &str = "application/json";
+
 /// A server may be back after a few checks; a client should not ask every instant.
 const RETRY_AFTER: u32 = 5;
 
 impl ErrorPage {
-    /// The page for a status. `detail` is for the reader and must come from us, never from outside.
-    pub fn new(status: u16, detail: &str, request_id: &str, request: Option<&HeaderMap>) -> Self {
+    /// The page for a status: the configured one, if there is one, but JSON for who asks for that and wouldn't get it
+    /// there. `detail` is for the reader and must come from us, never from outside.
+    pub fn new(
+        configured: &[model::ErrorPage],
+        status: u16,
+        detail: &str,
+        request_id: &str,
+        request: Option<&HeaderMap>,
+    ) -> Self {
+        let retry_after = matches!(status, 503 | 429).then_some(RETRY_AFTER);
+        let wants_json = request.is_some_and(prefers_json);
+        let page = configured.iter().find(|page| page.status == status);
+        if let Some(page) = page.filter(|page| !wants_json || page.content_type == JSON) {
+            return Self {
+                status,
+                content_type: page.content_type,
+                body: filled_in(&page.body, status, request_id),
+                retry_after,
+            };
+        }
         let title = title(status);
-        let (content_type, body) = if request.is_some_and(prefers_json) {
+        let (content_type, body) = if wants_json {
             let body = serde_json::json!({
                 "status": status,
                 "title": title,
                 "detail": detail,
                 "request_id": request_id,
             });
-            ("application/json", format!("{body}\n"))
+            (JSON, format!("{body}\n"))
         } else {
             (
                 "text/html; charset=utf-8",
@@ -41,13 +63,19 @@ impl ErrorPage {
             status,
             content_type,
             body: Bytes::from(body),
-            retry_after: matches!(status, 503 | 429).then_some(RETRY_AFTER),
+            retry_after,
         }
     }
 
     /// The whole response on an HTTP/1.1 connection that is closed after it; for requests that didn't
     /// get as far as having a session.
-    pub fn to_wire(&self, request_id: &str, date: &str, without_body: bool) -> Vec<u8> {
+    pub fn to_wire(
+        &self,
+        request_id: &str,
+        date: &str,
+        server: Option<&HeaderValue>,
+        without_body: bool,
+    ) -> Vec<u8> {
         let mut wire = format!(
             "HTTP/1.1 {} {}\r\nDate: {date}\r\nContent-Type: {}\r\nContent-Length: {}\r\n\
              Cache-Control: no-store\r\nX-Request-Id: {request_id}\r\n",
@@ -59,6 +87,11 @@ impl ErrorPage {
         .into_bytes();
         if let Some(seconds) = self.retry_after {
             wire.extend_from_slice(format!("Retry-After: {seconds}\r\n").as_bytes());
+        }
+        if let Some(server) = server.filter(|server| !server.is_empty()) {
+            for part in [b"Server: ", server.as_bytes(), b"\r\n"] {
+                wire.extend_from_slice(part);
+            }
         }
         wire.extend_from_slice(b"Connection: close\r\n\r\n");
         if !without_body {
@@ -83,16 +116,43 @@ fn prefers_json(request: &HeaderMap) -> bool {
         return false;
     };
     let accept = accept.as_bytes().to_ascii_lowercase();
-    let place = |needle: &[u8]| {
-        accept
-            .windows(needle.len())
-            .position(|window| window == needle)
-    };
-    match (place(b"json"), place(b"text/html")) {
+    match (find(&accept, b"json"), find(&accept, b"text/html")) {
         (Some(json), Some(html)) => json < html,
         (Some(_), None) => true,
         (None, _) => false,
     }
+}
+
+/// A configured page with `${request_id}` and `${status}` in their places. Neither holds a character that means anything in
+/// HTML or JSON: an id is ours, or one that [`RequestId::from_trusted`](super::request_id::RequestId::from_trusted) let pass.
+fn filled_in(page: &Bytes, status: u16, request_id: &str) -> Bytes {
+    const OPENING: &[u8] = b"${";
+    let Some(first) = find(page, OPENING) else {
+        return page.clone();
+    };
+    let (plain, mut rest) = page.split_at(first);
+    let mut filled = plain.to_vec();
+    while let Some(at) = find(rest, OPENING) {
+        let (plain, variable) = rest.split_at(at);
+        filled.extend_from_slice(plain);
+        rest = if let Some(after) = variable.strip_prefix(b"${request_id}") {
+            filled.extend_from_slice(request_id.as_bytes());
+            after
+        } else if let Some(after) = variable.strip_prefix(b"${status}") {
+            filled.extend_from_slice(status.to_string().as_bytes());
+            after
+        } else {
+            filled.extend_from_slice(OPENING);
+            variable.get(OPENING.len()..).unwrap_or_default()
+        };
+    }
+    filled.extend_from_slice(rest);
+    Bytes::from(filled)
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len())
+        .position(|window| window == wanted)
 }
 
 fn html(status: u16, title: &str, detail: &str, request_id: &str) -> String {
@@ -113,12 +173,29 @@ mod tests {
 
     use super::*;
 
+    fn of(configured: &[model::ErrorPage], request: Option<HeaderMap>) -> ErrorPage {
+        let detail = "no server is available";
+        ErrorPage::new(configured, 503, detail, "abc", request.as_ref())
+    }
+
+    fn configured(content_type: &'static str, body: &'static str) -> [model::ErrorPage; 1] {
+        [model::ErrorPage {
+            status: 503,
+            content_type,
+            body: Bytes::from_static(body.as_bytes()),
+        }]
+    }
+
     fn page(accept: Option<&str>) -> ErrorPage {
+        of(&[], Some(request(accept)))
+    }
+
+    fn request(accept: Option<&str>) -> HeaderMap {
         let mut request = HeaderMap::new();
         if let Some(accept) = accept {
             request.insert(header::ACCEPT, HeaderValue::from_str(accept).unwrap());
         }
-        ErrorPage::new(503, "no server is available", "abc", Some(&request))
+        request
     }
 
     #[test]
@@ -139,13 +216,65 @@ mod tests {
 
     #[test]
     fn the_wire_form_closes_and_counts_its_body() {
-        let page = ErrorPage::new(400, "malformed", "abc", None);
-        let wire = String::from_utf8(page.to_wire("abc", "now", false)).unwrap();
+        let page = ErrorPage::new(&[], 400, "malformed", "abc", None);
+        let wire = String::from_utf8(page.to_wire("abc", "now", None, false)).unwrap();
         let (head, body) = wire.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"));
         assert!(head.contains("Connection: close"));
         assert!(head.contains(&format!("Content-Length: {}", body.len())));
         assert!(body.contains("abc"));
-        assert!(page.to_wire("abc", "now", true).ends_with(b"\r\n\r\n"));
+        assert!(
+            page.to_wire("abc", "now", None, true)
+                .ends_with(b"\r\n\r\n")
+        );
+    }
+
+    #[test]
+    fn the_wire_form_names_the_server_only_if_it_is_configured() {
+        let page = ErrorPage::new(&[], 400, "malformed", "abc", None);
+        let wire = |server| {
+            let server = HeaderValue::from_static(server);
+            String::from_utf8(page.to_wire("abc", "now", Some(&server), true)).unwrap()
+        };
+        assert!(wire("edge").contains("\r\nServer: edge\r\n"));
+        assert!(!wire("").contains("Server"));
+    }
+
+    #[test]
+    fn a_configured_page_is_for_those_who_do_not_ask_for_json() {
+        let html = configured("text/html; charset=utf-8", "sorry");
+        for accept in [None, Some("text/html"), Some("*/*"), Some("image/png")] {
+            assert_eq!(of(&html, Some(request(accept))).body, "sorry");
+        }
+        assert_eq!(of(&html, None).retry_after, Some(5));
+        let json = Some(request(Some("application/json")));
+        assert_eq!(of(&html, json.clone()).content_type, JSON);
+        let own = configured(JSON, "{}");
+        assert_eq!(of(&own, json).body, "{}");
+        assert_eq!(of(&own, None).content_type, JSON);
+        let other = ErrorPage::new(&html, 502, "x", "abc", None);
+        assert!(
+            String::from_utf8(other.body.to_vec())
+                .unwrap()
+                .contains("502 Bad Gateway")
+        );
+    }
+
+    #[test]
+    fn only_the_two_variables_are_filled_in() {
+        for (text, expected) in [
+            ("a ${status} b ${request_id}${status}", "a 503 b abc503"),
+            ("${request_id} ${host} ${", "abc ${host} ${"),
+            ("${${status}}", "${503}"),
+            ("$status ${ status } $", "$status ${ status } $"),
+            ("", ""),
+        ] {
+            let page = [model::ErrorPage {
+                status: 503,
+                content_type: JSON,
+                body: Bytes::copy_from_slice(text.as_bytes()),
+            }];
+            assert_eq!(of(&page, None).body, expected, "{text}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Plain functions over the kind of failure; the hooks translate Pingora's errors into it once.
 
+use std::time::Duration;
+
 use http::Method;
 
 use crate::config::model::Retries;
@@ -39,6 +41,22 @@ pub enum Failure {
     NoUpgrade,
     /// The client's request is malformed.
     BadRequest,
+    /// The path has no normal form, for this reason.
+    BadPath(&'static str),
+    /// TRACE isn't served here.
+    NoTrace,
+    /// No route takes it, and there is no pool for the rest.
+    NoRoute,
+    /// The route isn't for this client's address.
+    Forbidden,
+    /// The route wants a name and a password, or others.
+    Unauthorized,
+    /// Too many passwords are being looked at.
+    TooManyPasswords,
+    /// The client's requests come too fast.
+    TooManyRequests,
+    /// The route answers with this status.
+    Configured(u16),
     /// The request's host isn't the one that TLS was set up for.
     Misdirected,
     /// The client's body is larger than `max_body_size`.
@@ -58,16 +76,22 @@ impl Failure {
             Self::NoServer
             | Self::BoundServerUnavailable
             | Self::QueueFull
-            | Self::QueueTimeout => 503,
+            | Self::QueueTimeout
+            | Self::TooManyPasswords => 503,
             Self::Connect
             | Self::ServerTls
             | Self::NotProcessed
             | Self::ServerReset
             | Self::ServerInvalid => 502,
             Self::ConnectTimeout | Self::ServerTimeout => 504,
-            Self::ServerStatus(status) => status,
+            Self::ServerStatus(status) | Self::Configured(status) => status,
             Self::NoUpgrade => 501,
-            Self::BadRequest => 400,
+            Self::BadRequest | Self::BadPath(_) => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::NoRoute => 404,
+            Self::NoTrace => 405,
+            Self::TooManyRequests => 429,
             Self::Misdirected => 421,
             Self::BodyTooLarge => 413,
             Self::ClientTimeout => 408,
@@ -88,10 +112,13 @@ impl Failure {
             Self::ServerReset | Self::NotProcessed => Termination::ServerReset,
             Self::ConnectTimeout | Self::ServerTimeout => Termination::ServerTimeout,
             Self::ServerInvalid => Termination::ServerInvalid,
-            Self::ServerStatus(_) => Termination::Complete,
-            Self::NoUpgrade => Termination::Unsupported,
-            Self::BadRequest | Self::Misdirected => Termination::BadRequest,
-            Self::BodyTooLarge => Termination::Limit,
+            Self::ServerStatus(_) | Self::Configured(_) => Termination::Complete,
+            Self::NoUpgrade | Self::NoTrace => Termination::Unsupported,
+            Self::BadRequest | Self::BadPath(_) | Self::Misdirected => Termination::BadRequest,
+            Self::NoRoute => Termination::NoRoute,
+            Self::Forbidden | Self::Unauthorized => Termination::Denied,
+            Self::BodyTooLarge | Self::TooManyPasswords => Termination::Limit,
+            Self::TooManyRequests => Termination::RateLimited,
             Self::ClientTimeout => Termination::ClientTimeout,
             Self::ClientGone => Termination::ClientAborted,
             Self::Internal => Termination::Internal,
@@ -113,6 +140,14 @@ impl Failure {
             Self::ServerStatus(_) => "The server could not serve this request.",
             Self::NoUpgrade => "The servers speak HTTP/2, which has no WebSockets here.",
             Self::BadRequest => "The request is malformed.",
+            Self::BadPath(reason) => reason,
+            Self::NoTrace => "TRACE is not served here.",
+            Self::NoRoute => "There is nothing at this address.",
+            Self::Forbidden => "This address is not for you.",
+            Self::Unauthorized => "A name and a password are wanted.",
+            Self::TooManyPasswords => "Too many passwords are being checked.",
+            Self::TooManyRequests => "Requests come too fast.",
+            Self::Configured(_) => "This is how requests for this address are answered.",
             Self::Misdirected => "This connection was set up for another host.",
             Self::BodyTooLarge => "The request's body is too large.",
             Self::ClientTimeout => "The request took too long to arrive.",
@@ -174,6 +209,10 @@ pub enum Verdict {
     AnotherServer(RetryReason),
     /// The same server on a new connection: the kept-alive one had been closed meanwhile.
     FreshConnection,
+    /// Any server, those that could not be connected to as well, after this long: there is no other.
+    SameServerAfter(Duration),
+    /// No server: the session's own has failed, and it may go to no other.
+    Lost,
 }
 
 /// Kept-alive connections that turn out to be stale, one after the other, before it isn't that any more.

@@ -61,6 +61,7 @@ impl HeadersMut for Response<'_> {
 fn spelling(name: &HeaderName) -> Option<&'static str> {
     Some(match name.as_str() {
         "cookie" => "Cookie",
+        "forwarded" => "Forwarded",
         "x-forwarded-for" => "X-Forwarded-For",
         "x-forwarded-proto" => "X-Forwarded-Proto",
         "x-forwarded-host" => "X-Forwarded-Host",

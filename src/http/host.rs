@@ -14,6 +14,18 @@ pub fn authority<'a>(target: &'a [u8], headers: &'a HeaderMap) -> Option<&'a str
     }
 }
 
+/// Path and query: all of a target but for the scheme and authority that it may begin with (RFC 9112 section 3.2.2).
+pub fn path_of(target: &[u8]) -> &[u8] {
+    let Some(authority) = absolute_authority(target) else {
+        return target;
+    };
+    let start = target.windows(3).position(|window| window == b"://");
+    match start.and_then(|start| target.get(start + 3 + authority.len()..)) {
+        Some([]) | None => b"/",
+        Some(rest) => rest,
+    }
+}
+
 /// The host alone, an IPv6 address with its brackets, without the dot that a full name may end in.
 pub fn without_port(authority: &str) -> &str {
     let host = match authority.rfind(']') {
@@ -56,6 +68,20 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(without_port(authority), host);
+        }
+    }
+
+    #[test]
+    fn a_path_is_what_follows_the_authority() {
+        for (target, path) in [
+            ("/a?b", "/a?b"),
+            ("http://a.example/x?y", "/x?y"),
+            ("https://a.example:1", "/"),
+            ("http://a.example?y", "?y"),
+            ("*", "*"),
+            ("/http://a.example/", "/http://a.example/"),
+        ] {
+            assert_eq!(path_of(target.as_bytes()), path.as_bytes(), "{target}");
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, Version, header};
+use http::{HeaderMap, HeaderName, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -25,38 +25,46 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::acme::Challenges;
 use crate::client_address::Forwarding;
 use crate::dispatch;
-use crate::dispatch::Binding;
-use crate::headers::replace_lines;
 use crate::listen::{Drain, Patience};
+use crate::observe::PickedBy;
 use crate::observe::access_log::AccessLog;
-use crate::persistence::RequestView;
 use crate::upstream;
 use crate::upstream::Trouble;
 
 mod acme;
 mod answer;
+mod arrival;
+mod backoff;
 mod client_certificate;
+mod compression;
 pub mod connection;
 mod context;
+mod departure;
 mod error_page;
 mod failure;
 mod head;
 mod headers;
 mod host;
+mod identity;
+mod mirror;
 mod options;
 mod record;
 mod redirect;
 mod request_id;
+mod response_guard;
 mod retry;
+mod routes;
 mod site;
+mod target;
 mod trouble;
 mod unchunked;
+mod variables;
 
-use answer::{answer, gone, send_on};
+use answer::{answer, gone};
 use context::{Context, Origin};
 use failure::{Failure, Verdict};
 use request_id::RequestId;
-use retry::{fail, has_answer, judge, prepare_retry};
+use retry::{fail, has_answer, judge, note_try, prepare_retry};
 pub use site::{HttpListener, Site};
 
 /// How long the rest of a request is still read that was answered before its end.
@@ -110,78 +118,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-        if context.origin.is_none() {
-            // HTTP/2 has no connection of its own to hand it over with.
-            let extensions = session.req_header_mut().extensions_mut();
-            context.origin = extensions.remove::<Origin>().map(Box::new);
-        }
-        let Some(origin) = &context.origin else {
-            return Err(fail(context, Failure::Internal));
-        };
-        let (site, time) = (Arc::clone(&origin.site), origin.time);
-        let request = &session.req_header().headers;
-        let client = site
-            .resolver
-            .client(origin.connection.peer.ip().to_canonical(), request);
-        if acme::answer(&self.shared.challenges, session).await? {
-            context.client = Some(client);
-            return Ok(true);
-        }
-        let request = &session.req_header().headers;
-        let given = request
-            .get(X_REQUEST_ID)
-            .filter(|_| client.trusted_peer)
-            .and_then(RequestId::from_trusted);
-        context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
-        context.client = Some(client);
-        let tls = origin.connection.tls.as_ref();
-        if let Some(tls) = tls.filter(|tls| tls.strict_sni)
-            && !host::agrees(
-                tls.sni.as_deref(),
-                session.req_header().raw_path(),
-                &session.req_header().headers,
-            )
-        {
-            return Err(fail(context, Failure::Misdirected));
-        }
-        if let Some(port) = site.redirect_https {
-            let request = session.req_header();
-            let Some(location) = redirect::location(request.raw_path(), &request.headers, port)
-            else {
-                return Err(fail(context, Failure::BadRequest));
-            };
-            send_on(session, context, location).await?;
-            return Ok(true);
-        }
-        let (path, query) = record::split_target(session.req_header().raw_path());
-        let view = RequestView {
-            headers: request,
-            path,
-            query,
-            client: client.address,
-        };
-        if let Some(target) = &site.target {
-            context.binding = Binding::read(target, &view, time.into()).await;
-        }
-        let target = site.target.as_ref();
-        let to_http2 = target.is_some_and(|target| target.link.http2());
-        if session.req_header().version == Version::HTTP_10 {
-            // HTTP/1.0 knows no interim responses and can't ask for one (RFC 9110 sections 10.1.1, 15.2).
-            session.req_header_mut().remove_header(&header::EXPECT);
-            session.as_downstream_mut().set_ignore_info_resp(true);
-            if to_http2 {
-                session.downstream_modules_ctx = unchunked::modules();
-            }
-        }
-        let request = &session.req_header().headers;
-        if to_http2 && options::wants_websocket(request) {
-            return Err(fail(context, Failure::NoUpgrade));
-        }
-        if let Some(lines) = options::without_protected(request) {
-            let mut request = headers::Request(session.req_header_mut());
-            replace_lines(&mut request, &header::CONNECTION, lines);
-        }
-        Ok(false)
+        arrival::receive(&self.shared, session, context).await
     }
 
     async fn upstream_peer(
@@ -193,6 +130,12 @@ impl ProxyHttp for Edge {
             return Err(fail(context, Failure::Internal));
         };
         let way = &mut context.upstream;
+        if let Some(pause) = way.pause.take() {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = gone(session) => return Err(fail(context, Failure::ClientGone)),
+            }
+        }
         // A lease that is still there is for a fresh connection to the same server.
         if way.lease.is_none() {
             let chosen = tokio::select! {
@@ -205,6 +148,11 @@ impl ProxyHttp for Edge {
             };
             match chosen {
                 Ok((lease, by)) => {
+                    let by = if way.attempts > 0 {
+                        PickedBy::Retry
+                    } else {
+                        by
+                    };
                     lease.server().metrics().picks.inc(by);
                     way.lease = Some(lease);
                 }
@@ -218,7 +166,8 @@ impl ProxyHttp for Edge {
                 }
             }
         }
-        way.attempts += 1;
+        note_try(context);
+        let way = &mut context.upstream;
         way.begun = Some(Instant::now());
         way.first_byte = None;
         // A retry sends what was buffered of the body once more.
@@ -233,10 +182,13 @@ impl ProxyHttp for Edge {
         let peer = way.lease.as_ref().and_then(|lease| {
             upstream::for_request(lease.server(), &settings, link, fresh, upgrade)
         });
-        let Some((peer, keeping)) = peer else {
+        let Some((mut peer, keeping)) = peer else {
             return Err(fail(context, Failure::Connect));
         };
         way.keeping = keeping;
+        if let Some(route) = &context.route {
+            route.limit(&mut peer.options);
+        }
         Ok(peer)
     }
 
@@ -305,11 +257,8 @@ impl ProxyHttp for Edge {
         }
         let mut fields = headers::Request(request);
         client_certificate::forward(&mut fields, tls);
-        if let Some(affinity) = site
-            .target
-            .as_ref()
-            .and_then(|target| target.affinity.as_ref())
-        {
+        let target = context.target();
+        if let Some(affinity) = target.and_then(|target| target.affinity.as_ref()) {
             affinity.prepare_request(&mut fields);
         }
         site.resolver.forward(
@@ -321,6 +270,9 @@ impl ProxyHttp for Edge {
                 local_port: origin.connection.local.port(),
             },
         );
+        if site.via {
+            identity::via(&mut fields, session.req_header().version);
+        }
         if request.version == Version::HTTP_2
             && session.req_header().headers.contains_key(header::TE)
         {
@@ -336,6 +288,7 @@ impl ProxyHttp for Edge {
         if let Some(id) = &context.request_id {
             request.insert_header("X-Request-Id", id.value())?;
         }
+        departure::redirect(session.req_header(), request, context)?;
         if let Some(keeping) = &context.upstream.keeping
             && !keeping.is_kept()
             && !session.is_upgrade_req()
@@ -356,6 +309,7 @@ impl ProxyHttp for Edge {
         if end_of_stream {
             wait_for_server(context);
         }
+        departure::copy(context, body.as_ref(), end_of_stream);
         let Some(body) = body else { return Ok(()) };
         context.body_bytes += body.len() as u64;
         let limit = context.site().map_or(0, |site| site.http.max_body_size);
@@ -372,17 +326,15 @@ impl ProxyHttp for Edge {
         context: &mut Context,
     ) -> Result<()> {
         wait_for_server(context);
-        let speaks_http2 = context.target().is_some_and(|target| target.link.http2());
-        if response.status == http::StatusCode::SWITCHING_PROTOCOLS
-            && (speaks_http2 || !session.is_upgrade_req())
-        {
-            // Nobody asked for it, so what follows is in no protocol that the client knows.
-            return Err(fail(context, Failure::ServerInvalid));
-        }
+        response_guard::admit(session, response, context)?;
         if response.status.is_informational()
             && response.status != http::StatusCode::SWITCHING_PROTOCOLS
         {
             return Ok(());
+        }
+        if context.site().is_some_and(|site| site.via) {
+            let version = response.version;
+            identity::via(&mut headers::Response(response), version);
         }
         let upstream = &mut context.upstream;
         if let (Some(begun), Some(lease)) = (upstream.begun, &upstream.lease) {
@@ -412,6 +364,16 @@ impl ProxyHttp for Edge {
         Ok(())
     }
 
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        _context: &mut Context,
+    ) -> Result<()> {
+        response_guard::clean_trailers(trailers);
+        Ok(())
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
@@ -428,8 +390,9 @@ impl ProxyHttp for Edge {
             return Ok(());
         }
         if let (Some(origin), Some(lease)) = (&context.origin, &context.upstream.lease)
-            && let Some(target) = &origin.site.target
+            && let Some(target) = context.target.as_ref().map(|target| &target.site)
         {
+            departure::map_back(session.req_header(), response, context);
             context.binding.finish_response(
                 target,
                 lease.server(),
@@ -438,12 +401,17 @@ impl ProxyHttp for Edge {
                 origin.connection.tls.is_some(),
             );
         }
+        departure::edit_response(session.req_header(), response, context);
         if session.req_header().version == Version::HTTP_10 {
             // HTTP/1.0 knows no chunks: such a response ends with its connection.
             let chunked = response.remove_header(&header::TRANSFER_ENCODING).is_some();
             if chunked || !response.headers.contains_key(header::CONTENT_LENGTH) {
                 session.set_keepalive(None);
             }
+        }
+        if let Some(site) = context.site() {
+            let server = site.http.server_header.as_ref();
+            identity::server(&mut headers::Response(response), server);
         }
         if self.shared.drain.has_begun() {
             session.set_keepalive(None);
@@ -537,6 +505,8 @@ impl ProxyHttp for Edge {
             && let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease)
         {
             target.link.tell(lease.server(), &Trouble::not_http2());
+        } else if failure == Failure::ServerInvalid {
+            response_guard::tell(context, &error.root_cause().to_string());
         }
         let verdict = judge(session, context, failure, client_reused);
         prepare_retry(context, &mut error, verdict);
@@ -632,7 +602,7 @@ fn explain(context: &Context, error: Option<&Error>) {
 
 /// The server has the whole request, or has said something: from now on it may be silent for `timeouts.receive`.
 fn wait_for_server(context: &Context) {
-    if let (Some(patience), Some(target)) = (context.patience(), context.target()) {
-        patience.begin(target.pool.settings().timeouts.receive);
+    if let (Some(patience), Some(timeout)) = (context.patience(), context.receive_timeout()) {
+        patience.begin(timeout);
     }
 }

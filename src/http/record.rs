@@ -32,11 +32,17 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &Context) {
     let status = status.or(context.failure.map(|_| CLIENT_GONE));
     let duration = origin.received.elapsed();
 
-    site.traffic(server.map(|server| server.slot()))
-        .request(status.unwrap_or(0));
-    site.duration.observe(duration.as_secs_f64());
+    let (traffic, seconds) = match &context.target {
+        Some(target) => {
+            let slot = server.map(|server| server.slot());
+            (target.traffic(slot), &target.duration)
+        }
+        None => (&site.traffic, &site.duration),
+    };
+    traffic.request(status.unwrap_or(0));
+    seconds.observe(duration.as_secs_f64());
     site.requests.fetch_add(1, Ordering::Relaxed);
-    let pool = site.target.as_ref().map(|target| &target.pool);
+    let pool = context.target().map(|target| &target.pool);
     if let (Some(result), Some(pool)) = (context.binding.result, pool) {
         pool.metrics().persistence.inc(result);
     }
@@ -65,6 +71,7 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &Context) {
         bytes_out: session.body_bytes_sent() as u64,
         duration,
         upstream_duration: upstream.first_byte,
+        route: context.route.as_ref().map(|route| &*route.name),
         pool: pool.map(|pool| &**pool.name()),
         server: server.map(|server| &**server.name()),
         server_address: address.as_deref().map(|address| &**address),

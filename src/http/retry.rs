@@ -1,5 +1,7 @@
 //! Trying again: Pingora's errors and sessions on one side, the verdicts of [`failure`] on the other.
 
+use std::time::{Instant, SystemTime};
+
 use http::StatusCode;
 use pingora::Error;
 use pingora::protocols::http::ServerSession;
@@ -8,7 +10,17 @@ use pingora_proxy::Session;
 use super::context::Context;
 use super::failure::{self, Attempt, Failure, Verdict};
 use super::trouble;
-use crate::observe::RetryReason;
+use crate::balance::Slot;
+use crate::config::model::Retries;
+use crate::dispatch;
+use crate::dispatch::PoolSite;
+use crate::observe::{RetryReason, Seldom};
+use crate::pool::Others;
+
+/// How many retries a hundred requests allow for.
+fn budget_percent(_retries: &Retries) -> u32 {
+    20
+}
 
 /// Notes what went wrong. The error only carries it through Pingora.
 #[allow(clippy::unnecessary_box_returns)] // Pingora's errors are boxed.
@@ -19,7 +31,21 @@ pub fn fail(context: &mut Context, failure: Failure) -> Box<Error> {
     error
 }
 
-/// What to do about a failed try. `reused`: its connection had served before.
+/// Notes a try that begins. The first one pays into its pool's budget for retries.
+pub fn note_try(context: &mut Context) {
+    let upstream = &mut context.upstream;
+    upstream.attempts += 1;
+    upstream.interim = 0;
+    if upstream.attempts == 1
+        && let Some(target) = context.target()
+    {
+        let percent = budget_percent(&target.pool.settings().retries);
+        target.pool.retry_budget().deposit(percent, Instant::now());
+    }
+}
+
+/// What to do about a failed try, and for another one takes what it costs out of the pool's budget. `reused`: its
+/// connection had served before.
 pub fn judge(session: &Session, context: &Context, failure: Failure, reused: bool) -> Verdict {
     let Some(target) = context.target() else {
         return Verdict::GiveUp;
@@ -27,13 +53,91 @@ pub fn judge(session: &Session, context: &Context, failure: Failure, reused: boo
     let downstream = session.as_downstream();
     let attempt = Attempt {
         method: &downstream.req_header().method,
-        tried: context.upstream.attempts - context.upstream.stale_retries,
+        tried: context
+            .upstream
+            .attempts
+            .saturating_sub(context.upstream.stale_retries),
         stale_retries: context.upstream.stale_retries,
         reused_connection: reused,
         response_begun: has_answer(downstream),
         body_replayable: !downstream.retry_buffer_truncated(),
     };
-    failure::judge(failure, &attempt, &target.pool.settings().retries)
+    let verdict = failure::judge(failure, &attempt, &target.pool.settings().retries);
+    let possible = match verdict {
+        Verdict::AnotherServer(_) => elsewhere(target, context, failure, verdict),
+        Verdict::GiveUp if is_unsent(failure) && context.binding.may_not_leave(target) => {
+            Verdict::Lost
+        }
+        verdict => verdict,
+    };
+    if is_free(possible, failure, &attempt) || target.pool.retry_budget().withdraw(Instant::now()) {
+        return possible;
+    }
+    let metrics = target.pool.metrics();
+    metrics.retries.inc(RetryReason::BudgetExhausted);
+    tell_exhausted(target);
+    Verdict::GiveUp
+}
+
+/// Another server, if there is one. If not, and the server of this try could not be connected to, that one after a while.
+fn elsewhere(target: &PoolSite, context: &Context, failure: Failure, verdict: Verdict) -> Verdict {
+    let upstream = &context.upstream;
+    let stays = context.binding.may_not_leave(target);
+    let others = if stays {
+        Others::None
+    } else {
+        let this = upstream.lease.as_ref().map(|lease| lease.server().slot());
+        let tried: Vec<Slot> = upstream.tried.iter().copied().chain(this).collect();
+        target.pool.others(&tried)
+    };
+    let end = if stays {
+        Verdict::Lost
+    } else {
+        Verdict::GiveUp
+    };
+    match (others, failure) {
+        // What a server said is better than to wait for what another one might say.
+        (Others::Full | Others::None, Failure::ServerStatus(_)) => Verdict::GiveUp,
+        (Others::Free | Others::Full, _) => verdict,
+        (Others::None, Failure::Connect) => {
+            let limit = target.pool.settings().timeouts.connect;
+            let pause = upstream
+                .backoff
+                .pause(Instant::now(), limit, rand::random());
+            pause.map_or(end, Verdict::SameServerAfter)
+        }
+        (Others::None, _) => end,
+    }
+}
+
+/// Whether what is to be done puts no load on the servers beyond that of the request itself. A connection that had
+/// become stale is nobody's fault, once.
+fn is_free(verdict: Verdict, failure: Failure, attempt: &Attempt<'_>) -> bool {
+    match verdict {
+        Verdict::GiveUp | Verdict::Lost | Verdict::SameServerAfter(_) => true,
+        Verdict::FreshConnection => attempt.stale_retries == 0,
+        Verdict::AnotherServer(_) => is_unsent(failure),
+    }
+}
+
+/// Whether nothing of the request was sent to the server.
+fn is_unsent(failure: Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Connect | Failure::ConnectTimeout | Failure::ServerTls
+    )
+}
+
+/// Writes one warning a second at most.
+fn tell_exhausted(target: &PoolSite) {
+    static TOLD: Seldom = Seldom::new();
+    if TOLD.first_at(SystemTime::now()) {
+        let pool = &**target.pool.name();
+        tracing::warn!(
+            pool,
+            "requests that fail are not tried again: the budget for retries is used up"
+        );
+    }
 }
 
 /// Whether the client has been answered, at least in part. An interim response is no answer; a switch to another protocol
@@ -46,21 +150,87 @@ pub fn has_answer(session: &ServerSession) -> bool {
 
 /// Makes Pingora try again, or not, as the verdict says.
 pub fn prepare_retry(context: &mut Context, error: &mut Error, verdict: Verdict) {
-    error.set_retry(verdict != Verdict::GiveUp);
+    error.set_retry(!matches!(verdict, Verdict::GiveUp | Verdict::Lost));
     let reason = match verdict {
         Verdict::GiveUp => return,
+        Verdict::Lost => {
+            if let Some(target) = context.target().cloned() {
+                dispatch::give_up_session(&target, &mut context.binding);
+            }
+            context.upstream.lease = None;
+            context.failure = Some(Failure::BoundServerUnavailable);
+            return;
+        }
         Verdict::FreshConnection => {
             context.upstream.stale_retries += 1;
             RetryReason::StaleConnection
         }
         Verdict::AnotherServer(reason) => {
-            if let Some(lease) = context.upstream.lease.take() {
-                context.upstream.tried.push(lease.server().slot());
+            let refused = matches!(context.failure, Some(Failure::Connect));
+            let upstream = &mut context.upstream;
+            if let Some(lease) = upstream.lease.take() {
+                upstream.tried.push(lease.server().slot());
+                if refused {
+                    upstream.refused.push(lease.server().slot());
+                }
             }
             reason
+        }
+        Verdict::SameServerAfter(pause) => {
+            let upstream = &mut context.upstream;
+            // Its place is for others meanwhile.
+            upstream.lease = None;
+            let refused = std::mem::take(&mut upstream.refused);
+            upstream.tried.retain(|slot| !refused.contains(slot));
+            upstream.backoff.note(Instant::now());
+            upstream.pause = Some(pause);
+            RetryReason::ConnectFailure
         }
     };
     if let Some(target) = context.target() {
         target.pool.metrics().retries.inc(reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Method;
+
+    use super::*;
+
+    #[test]
+    fn what_puts_no_more_load_on_the_servers_is_free() {
+        let attempt = |stale_retries| Attempt {
+            method: &Method::GET,
+            tried: 1,
+            stale_retries,
+            reused_connection: true,
+            response_begun: false,
+            body_replayable: true,
+        };
+        let another = Verdict::AnotherServer(RetryReason::ConnectFailure);
+        for unsent in [
+            Failure::Connect,
+            Failure::ConnectTimeout,
+            Failure::ServerTls,
+        ] {
+            assert!(is_free(another, unsent, &attempt(0)), "{unsent:?}");
+        }
+        for sent in [
+            Failure::ServerReset,
+            Failure::NotProcessed,
+            Failure::ServerTimeout,
+            Failure::ServerInvalid,
+            Failure::ServerStatus(503),
+        ] {
+            assert!(!is_free(another, sent, &attempt(0)), "{sent:?}");
+        }
+        let fresh = Verdict::FreshConnection;
+        assert!(is_free(fresh, Failure::ServerReset, &attempt(0)));
+        assert!(!is_free(fresh, Failure::ServerReset, &attempt(1)));
+        let later = Verdict::SameServerAfter(Duration::ZERO);
+        assert!(is_free(later, Failure::Connect, &attempt(0)));
     }
 }

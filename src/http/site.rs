@@ -1,8 +1,9 @@
-//! What an HTTP listener does with requests: one immutable snapshot of settings, pool and handles.
+//! What an HTTP listener does with requests: one immutable snapshot of settings, pools and handles.
 //!
 //! A request takes the snapshot of the moment when it begins and keeps it to its end; a reload puts
 //! the next one in its place.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -11,7 +12,8 @@ use arc_swap::ArcSwap;
 use prometheus::Histogram;
 
 use super::head::HeadLimits;
-use crate::balance::Slot;
+use super::routes::Routes;
+use super::target::Target;
 use crate::client_address::Resolver;
 use crate::config::model;
 use crate::dispatch::PoolSite;
@@ -29,68 +31,75 @@ pub struct Site {
     pub limits: HeadLimits,
     /// How the client's address is found and told.
     pub resolver: Resolver,
+    /// Whether messages say that they came through here.
+    pub via: bool,
     /// Connections one client may hold, `0` = no limit.
     pub connections_per_client: usize,
-    /// Where everything goes; `None` if everything is redirected.
-    pub target: Option<Arc<PoolSite>>,
+    /// What is done with some of the requests.
+    pub routes: Option<Routes>,
+    /// Where everything else goes.
+    pub target: Option<Arc<Target>>,
     /// Every request is sent on to https, at this port.
     pub redirect_https: Option<u16>,
-    /// Whole requests, in seconds.
+    /// Whole requests that go to no pool, in seconds.
     pub duration: Histogram,
+    /// The counters for requests that go to no pool.
+    pub traffic: Traffic,
     /// Requests that ended, over all snapshots of the listener.
     pub requests: Arc<AtomicU64>,
-    unserved: Traffic,
-    /// By [`Slot::index`].
-    traffic: Vec<Option<Traffic>>,
+    /// Some requests may go to HTTP/2 servers.
+    speaks_http2: bool,
 }
 
 impl Site {
-    /// A snapshot for the listener as configured.
+    /// A snapshot for the listener as configured. `pools` are all there are, `before` is the snapshot that it replaces.
     pub fn new(
         listener: &model::Listener,
-        target: Option<Arc<PoolSite>>,
+        pools: &HashMap<Arc<str>, Arc<PoolSite>>,
         metrics: &Metrics,
         requests: &Arc<AtomicU64>,
+        before: Option<&Self>,
     ) -> Self {
         let name = &*listener.name;
-        let pool = target.as_ref().map_or("", |target| target.pool.name());
-        let mut traffic: Vec<Option<Traffic>> = Vec::new();
-        let servers = target.as_ref().map(|target| target.pool.servers());
-        for server in servers.iter().flat_map(|servers| servers.iter()) {
-            let index = server.slot().index();
-            if traffic.len() <= index {
-                traffic.resize(index + 1, None);
-            }
-            if let Some(place) = traffic.get_mut(index) {
-                *place = Some(metrics.traffic(name, pool, server.name()));
-            }
-        }
+        let targets: HashMap<Arc<str>, Arc<Target>> = listener
+            .pools()
+            .filter_map(|pool| {
+                let site = pools.get(pool)?;
+                Some((Arc::clone(pool), Target::new(name, site, metrics)))
+            })
+            .collect();
+        let routes = Routes::new(
+            listener,
+            &targets,
+            before.and_then(|before| before.routes.as_ref()),
+        );
+        let target = listener
+            .pool
+            .as_ref()
+            .and_then(|pool| targets.get(pool).cloned());
+        let by_default = target
+            .as_ref()
+            .is_some_and(|target| target.site.link.http2());
         Self {
             listener: Arc::clone(&listener.name),
             http: listener.http.clone(),
             limits: HeadLimits::from(&listener.http),
             resolver: Resolver::new(&listener.client_address),
+            via: listener.client_address.via,
             connections_per_client: listener.max_connections_per_client,
             requests: Arc::clone(requests),
-            duration: metrics.request_duration(name, pool),
-            unserved: metrics.traffic(name, pool, ""),
-            traffic,
+            duration: metrics.request_duration(name, ""),
+            traffic: metrics.traffic(name, "", ""),
             redirect_https: listener.redirect_https,
+            speaks_http2: by_default || routes.as_ref().is_some_and(Routes::speak_http2),
+            routes,
             target,
         }
     }
 
     /// What keeps the time that a request's server may be silent; `None` = Pingora sees to it.
     pub fn patience(&self) -> Option<Arc<Patience>> {
-        let target = self.target.as_ref()?;
-        target.link.http2().then(Arc::default)
-    }
-
-    /// The counters for requests that ended on a server, or on none.
-    pub fn traffic(&self, slot: Option<Slot>) -> &Traffic {
-        slot.and_then(|slot| self.traffic.get(slot.index()))
-            .and_then(Option::as_ref)
-            .unwrap_or(&self.unserved)
+        self.speaks_http2.then(Arc::default)
     }
 }
 

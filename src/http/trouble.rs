@@ -13,6 +13,12 @@ pub const OURS: ErrorType = ErrorType::Custom("Equipoise");
 /// The error type of a request whose rest isn't read, because the client has its whole answer.
 pub const ANSWERED: ErrorType = ErrorType::Custom("Answered");
 
+/// Pingora's error types for a body whose chunks or trailers break the rules. They aren't public there.
+const BAD_CHUNKS: [ErrorType; 2] = [
+    ErrorType::Custom("InvalidChunk"),
+    ErrorType::Custom("InvalidTrailerEnd"),
+];
+
 /// What an error means.
 pub fn classify(error: &Error, session: &ServerSession) -> Failure {
     match error.esource() {
@@ -69,6 +75,7 @@ fn of_server(error: &Error) -> Failure {
         | ErrorType::InvalidH2
         | ErrorType::H2Downgrade => Failure::ServerInvalid,
         ErrorType::InternalError => Failure::Internal,
+        kind if BAD_CHUNKS.contains(kind) => Failure::ServerInvalid,
         _ => Failure::ServerReset,
     }
 }

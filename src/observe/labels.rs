@@ -82,6 +82,8 @@ labels! {
         Status503 = "503",
         /// The server answered 504.
         Status504 = "504",
+        /// It was not: the pool's budget for retries was used up.
+        BudgetExhausted = "budget_exhausted",
     }
 }
 
@@ -165,6 +167,12 @@ labels! {
         Unsupported = "unsupported",
         /// A limit: header, URI or body size, connections or requests a client.
         Limit = "limit",
+        /// The request came faster than its route's `rate_limit` allows.
+        RateLimited = "rate_limited",
+        /// The route is not for this client: its address, its name or its password.
+        Denied = "denied",
+        /// No route took the request, and the listener has no pool.
+        NoRoute = "no_route",
         /// TCP: nothing was sent in either direction for `tcp.idle_timeout`.
         IdleTimeout = "idle_timeout",
         /// TCP: one direction was closed, and nothing was sent in the other for `tcp.half_close_timeout`.

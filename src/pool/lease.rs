@@ -35,7 +35,41 @@ pub enum BoundRefusal {
     Full,
 }
 
+/// Whether servers are left that a request has not failed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// None that takes new work.
+    None,
+    /// All of them are at their limits.
+    Full,
+    /// One has a place.
+    Free,
+}
+
 impl Pool {
+    /// Whether a server other than `tried` could take a request.
+    pub fn others(&self, tried: &[Slot]) -> Others {
+        let state = self.state.lock();
+        state
+            .members
+            .iter()
+            .flatten()
+            .filter(|server| {
+                !tried.contains(&server.slot())
+                    && Tier::of(server.admission(), server.is_backup()).is_some()
+            })
+            .fold(Others::None, |found, server| {
+                let limit = server.limit();
+                if limit == 0 || state.selector.active(server.slot()) < limit {
+                    Others::Free
+                } else if found == Others::None {
+                    Others::Full
+                } else {
+                    found
+                }
+            })
+    }
+
     /// Picks a server for new work and counts it, in one step. `tried` are the servers that this
     /// request has failed on already.
     ///

@@ -22,13 +22,15 @@ pub mod gate;
 mod lease;
 mod queue;
 mod reconcile;
+mod retry_budget;
 pub mod server;
 pub mod slow_start;
 pub mod tier;
 
 pub use gate::{Admission, Checked, Operator, Resolution};
-pub use lease::{BoundRefusal, Lease, Refusal};
+pub use lease::{BoundRefusal, Lease, Others, Refusal};
 pub use queue::QueueRefusal;
+pub use retry_budget::RetryBudget;
 pub use server::{Endpoint, LastCheck, Server};
 
 /// A set of servers that do the same work, and who of them takes the next request.
@@ -39,6 +41,7 @@ pub struct Pool {
     state: Mutex<State>,
     /// Whether [`Pool::advance_slow_start`] has anything to do.
     ramping: AtomicBool,
+    retry_budget: RetryBudget,
     metrics: PoolMetrics,
     registry: Arc<Metrics>,
 }
@@ -73,6 +76,7 @@ impl Pool {
                 next_waiter: 0,
             }),
             ramping: AtomicBool::new(false),
+            retry_budget: RetryBudget::new(Instant::now()),
             metrics: metrics.pool(&model.name),
             registry: Arc::clone(metrics),
         });
@@ -98,6 +102,11 @@ impl Pool {
     /// The handles of its metrics.
     pub fn metrics(&self) -> &PoolMetrics {
         &self.metrics
+    }
+
+    /// How many of its requests may be sent again.
+    pub fn retry_budget(&self) -> &RetryBudget {
+        &self.retry_budget
     }
 
     /// Requests active on a server.

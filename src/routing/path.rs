@@ -17,6 +17,14 @@ pub struct NormalPath<'a> {
     pub compared: Cow<'a, [u8]>,
 }
 
+impl NormalPath<'_> {
+    /// What of `forwarded` makes the first `taken` bytes of `compared`.
+    pub fn prefix(&self, taken: usize) -> &[u8] {
+        let length = forwarded_length(&self.forwarded, taken);
+        self.forwarded.get(..length).unwrap_or_default()
+    }
+}
+
 /// The normal form of `path`, a request's target without its query. `*` is one already, and nothing is `/`.
 ///
 /// # Errors

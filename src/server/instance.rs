@@ -135,21 +135,18 @@ impl Instance {
         let listeners = config
             .listeners
             .iter()
-            .map(|model| {
-                let target = target(model, &sites);
-                Listening {
-                    name: Arc::clone(&model.name),
-                    protocol: model.protocol,
-                    service: Service::new(model, target, &metrics, &proxy, &shared),
-                    addresses: Mutex::default(),
-                    limits: Limits::new(
-                        Arc::clone(&process),
-                        model.max_connections,
-                        metrics.listener(&model.name),
-                    ),
-                    keepalive: model.tcp_keepalive,
-                    terminator: terminators.remove(&model.name),
-                }
+            .map(|model| Listening {
+                name: Arc::clone(&model.name),
+                protocol: model.protocol,
+                service: Service::new(model, &sites, &metrics, &proxy, &shared),
+                addresses: Mutex::default(),
+                limits: Limits::new(
+                    Arc::clone(&process),
+                    model.max_connections,
+                    metrics.listener(&model.name),
+                ),
+                keepalive: model.tcp_keepalive,
+                terminator: terminators.remove(&model.name),
             })
             .collect();
         Self {
@@ -326,8 +323,7 @@ impl Instance {
         }
         let sites = pool_sites(&state.pools, &state.keys);
         for (listening, model) in self.listeners.iter().zip(&config.listeners) {
-            let target = target(model, &sites);
-            listening.service.reconfigure(model, target, &self.metrics);
+            listening.service.reconfigure(model, &sites, &self.metrics);
             if let (Some(terminator), Some(loaded)) =
                 (&listening.terminator, secured.remove(&listening.name))
                 && let Err(trouble) = terminator.replace(loaded)
@@ -381,14 +377,6 @@ fn pool_sites(pools: &[Running], keys: &Keys) -> HashMap<Arc<str>, Arc<PoolSite>
             )
         })
         .collect()
-}
-
-/// Where a listener sends everything.
-fn target(
-    listener: &model::Listener,
-    sites: &HashMap<Arc<str>, Arc<PoolSite>>,
-) -> Option<Arc<PoolSite>> {
-    sites.get(listener.pool.as_ref()?).cloned()
 }
 
 /// Listeners, process and admin settings are fixed while the process runs.

@@ -1,5 +1,6 @@
 //! What a listener does with the connections it accepts, by its protocol.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,10 +37,10 @@ pub struct Http {
 }
 
 impl Service {
-    /// The service of a listener as configured. `target` is where it sends everything.
+    /// The service of a listener as configured. `pools` are all there are.
     pub fn new(
         model: &model::Listener,
-        target: Option<Arc<PoolSite>>,
+        pools: &HashMap<Arc<str>, Arc<PoolSite>>,
         metrics: &Metrics,
         proxy: &Arc<HttpProxy<Edge>>,
         shared: &Arc<Shared>,
@@ -47,7 +48,7 @@ impl Service {
         match model.protocol {
             Protocol::Http | Protocol::Https => {
                 let requests = Arc::new(AtomicU64::new(0));
-                let site = Site::new(model, target, metrics, &requests);
+                let site = Site::new(model, pools, metrics, &requests, None);
                 Self::Http(Http {
                     listener: Arc::new(HttpListener {
                         site: ArcSwap::from_pointee(site),
@@ -58,7 +59,7 @@ impl Service {
                 })
             }
             Protocol::Tcp | Protocol::Tls => Self::Tcp(Arc::new(tcp::Listener::new(
-                tcp::Site::new(model, target),
+                tcp::Site::new(model, target(model, pools)),
                 Arc::clone(&shared.access_log),
             ))),
         }
@@ -69,15 +70,19 @@ impl Service {
     pub fn reconfigure(
         &self,
         model: &model::Listener,
-        target: Option<Arc<PoolSite>>,
+        pools: &HashMap<Arc<str>, Arc<PoolSite>>,
         metrics: &Metrics,
     ) {
         match self {
             Self::Http(http) => {
-                let site = Site::new(model, target, metrics, &http.requests);
+                let before = http.listener.site.load_full();
+                let site = Site::new(model, pools, metrics, &http.requests, Some(&before));
                 http.listener.site.store(Arc::new(site));
             }
-            Self::Tcp(tcp) => tcp.site.store(Arc::new(tcp::Site::new(model, target))),
+            Self::Tcp(tcp) => {
+                let site = tcp::Site::new(model, target(model, pools));
+                tcp.site.store(Arc::new(site));
+            }
         }
     }
 
@@ -126,7 +131,10 @@ impl Service {
                 .unwrap_or_default()
         };
         match self {
-            Self::Http(http) => name(http.listener.site.load().target.as_ref()),
+            Self::Http(http) => {
+                let site = http.listener.site.load();
+                name(site.target.as_ref().map(|target| &target.site))
+            }
             Self::Tcp(tcp) => name(tcp.site.load().target.as_ref()),
         }
     }
@@ -138,4 +146,12 @@ impl Service {
             Self::Tcp(_) => 0,
         }
     }
+}
+
+/// Where a listener sends everything.
+fn target(
+    listener: &model::Listener,
+    pools: &HashMap<Arc<str>, Arc<PoolSite>>,
+) -> Option<Arc<PoolSite>> {
+    pools.get(listener.pool.as_ref()?).cloned()
 }

@@ -1,5 +1,7 @@
 //! SPEC section 6: who the client is, and what the servers are told.
 
+mod forwarded;
+
 use std::net::IpAddr;
 
 use crate::common::*;

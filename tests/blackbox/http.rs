@@ -5,6 +5,7 @@ mod failures;
 mod framing;
 mod limits;
 mod messages;
+mod routes;
 
 use std::net::SocketAddr;
 

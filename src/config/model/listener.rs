@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use ipnet::IpNet;
 
-use super::route::Route;
+use super::route::{Action, Route};
 use super::tls::Tls;
 
 /// Where clients connect.
@@ -42,6 +42,24 @@ pub struct Listener {
     pub routes: Vec<Route>,
 }
 
+impl Listener {
+    /// The names of all pools that its requests may go to, some of them perhaps several times.
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<str>> {
+        let of_routes = self.routes.iter().flat_map(|route| {
+            let (one, several): (_, &[(Arc<str>, u16)]) = match &route.action {
+                Action::Pool(name) => (Some(name), &[]),
+                Action::Split(shares) => (None, shares),
+                Action::Redirect { .. } | Action::Respond { .. } => (None, &[]),
+            };
+            let mirror = route.mirror.as_ref().map(|mirror| &mirror.pool);
+            one.into_iter()
+                .chain(several.iter().map(|(name, _)| name))
+                .chain(mirror)
+        });
+        self.pool.iter().chain(of_routes)
+    }
+}
+
 /// What a listener speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
@@ -67,6 +85,7 @@ pub struct TcpKeepalive {
 }
 
 /// How the client's address is found and told to the servers.
+#[allow(clippy::struct_excessive_bools)] // One for each header field.
 #[derive(Debug, Clone)]
 pub struct ClientAddress {
     /// Peers whose forwarding headers are believed.

@@ -263,6 +263,7 @@ impl Default for TcpKeepalive {
 }
 
 /// How the client's address is found and told to the servers.
+#[allow(clippy::struct_excessive_bools)] // One for each header field.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientAddress {
@@ -275,7 +276,8 @@ pub struct ClientAddress {
     pub x_real_ip: bool,
     /// Whether servers get X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-Port.
     pub x_forwarded_proto: bool,
-    /// Whether servers get Forwarded (RFC 7239), as `x_forwarded_for` says: appended, replaced, or off.
+    /// Whether servers get Forwarded (RFC 7239): replaced where `x_forwarded_for` is, appended otherwise. A trusted peer's is
+    /// then read too, where there is no X-Forwarded-For.
     pub forwarded: bool,
     /// Whether requests and responses get a Via field.
     pub via: bool,

@@ -210,12 +210,14 @@ impl Conversation<'_> {
                 method,
                 host: None,
                 target,
+                headers: None,
                 received: refusal.received,
                 time: refusal.time,
             },
         );
         let date = httpdate::fmt_http_date(SystemTime::now());
-        let wire = page.to_wire(id.as_str(), &date, without_body);
+        let server = site.http.server_header.as_ref();
+        let wire = page.to_wire(id.as_str(), &date, server, without_body);
         let answer = async {
             stream.write_all(&wire).await?;
             stream.flush().await

@@ -95,6 +95,8 @@ struct Refused<'a> {
     method: Option<&'a [u8]>,
     host: Option<&'a [u8]>,
     target: Option<&'a [u8]>,
+    /// Where they can be told from the rest.
+    headers: Option<&'a HeaderMap>,
     received: Instant,
     time: SystemTime,
 }
@@ -103,7 +105,13 @@ impl Visit {
     /// Records a request that nobody else is to see. Returns what to answer.
     fn refuse(&self, site: &Site, refused: &Refused<'_>) -> (RequestId, ErrorPage) {
         let id = RequestId::random(&mut rand::rng());
-        let page = ErrorPage::new(refused.status, refused.reason, id.as_str(), None);
+        let page = ErrorPage::new(
+            &site.http.error_pages,
+            refused.status,
+            refused.reason,
+            id.as_str(),
+            refused.headers,
+        );
         let (path, query) = super::record::split_target(refused.target.unwrap_or_default());
         let client: IpAddr = self.connection.peer.ip().to_canonical();
         let record = Record {
@@ -119,7 +127,7 @@ impl Visit {
             termination: refused.termination,
             ..Record::new(refused.time, client, client, &site.listener)
         };
-        site.traffic(None).request(refused.status);
+        site.traffic.request(refused.status);
         site.duration.observe(record.duration.as_secs_f64());
         site.requests.fetch_add(1, Ordering::Relaxed);
         self.edge.access_log.write(&record);

@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use super::super::X_REQUEST_ID;
 use super::super::context::Origin;
 use super::super::head::MAX_FIELDS;
+use super::super::identity;
 use super::super::site::Site;
 use super::{Refused, TOO_MANY, Visit, termination_of};
 use crate::config::model;
@@ -363,6 +364,7 @@ impl Driver<'_> {
                 method: Some(request.method.as_str().as_bytes()),
                 host: request::asked_host(request),
                 target: target.map(|target| target.as_str().as_bytes()),
+                headers: Some(&request.headers),
                 received,
                 time,
             },
@@ -379,6 +381,7 @@ impl Driver<'_> {
         if let Some(seconds) = page.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        identity::server(headers, site.http.server_header.as_ref());
         let sent = respond.send_response(response, without_body);
         let sent = sent.and_then(|mut send| {
             if without_body {
@@ -404,6 +407,7 @@ impl Driver<'_> {
                 method: None,
                 host: None,
                 target: None,
+                headers: None,
                 received: since,
                 time: SystemTime::now()
                     .checked_sub(since.elapsed())

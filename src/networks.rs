@@ -1,4 +1,4 @@
-//! The trusted proxies, ready to be asked about one address.
+//! Sets of networks, ready to be asked about one address: trusted proxies, and whoever a route is for.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,14 +6,15 @@ use ipnet::{IpNet, Ipv4Net};
 
 /// Ranges of addresses, first and last; sorted, and none touches another, so that one binary search
 /// tells whether an address is in.
-#[derive(Debug, Clone)]
-pub(super) struct TrustedProxies {
+#[derive(Debug, Clone, Default)]
+pub struct Networks {
     v4: Vec<(Ipv4Addr, Ipv4Addr)>,
     v6: Vec<(Ipv6Addr, Ipv6Addr)>,
 }
 
-impl TrustedProxies {
-    pub(super) fn new(networks: &[IpNet]) -> Self {
+impl Networks {
+    /// The set of these, written as IPv4-mapped IPv6 or not.
+    pub fn new(networks: &[IpNet]) -> Self {
         let networks: Vec<_> = networks.iter().map(canonical).collect();
         let mut ranges = Self {
             v4: Vec::new(),
@@ -30,8 +31,13 @@ impl TrustedProxies {
         ranges
     }
 
-    /// Whether `address`, which is not IPv4-mapped, is a trusted proxy.
-    pub(super) fn contains(&self, address: IpAddr) -> bool {
+    /// Whether there is none in it.
+    pub fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    /// Whether `address`, which is not IPv4-mapped, is in one of them.
+    pub fn contains(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(address) => within(&self.v4, address),
             IpAddr::V6(address) => within(&self.v6, address),
@@ -61,8 +67,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn trusted(networks: &[&str]) -> TrustedProxies {
-        TrustedProxies::new(
+    fn trusted(networks: &[&str]) -> Networks {
+        Networks::new(
             &networks
                 .iter()
                 .map(|text| text.parse().unwrap())
@@ -122,7 +128,7 @@ mod tests {
                 .into_iter()
                 .map(|(base, length)| Ipv4Net::new(base.into(), length).unwrap().into())
                 .collect();
-            let trusted = TrustedProxies::new(&networks);
+            let trusted = Networks::new(&networks);
             // A random address and one at the edge of a network.
             let mut addresses = vec![Ipv4Addr::from(address)];
             if !networks.is_empty()

@@ -1,0 +1,107 @@
+//! What a route makes of a message on its way: of the request to the server, and of the response back.
+
+use http::header;
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use bytes::Bytes;
+
+use super::context::Context;
+use super::{headers, host, record, variables};
+use crate::pool::Lease;
+use crate::routing::Reverse;
+
+/// Makes `request` the one that the route's server is asked. `original` is the client's.
+///
+/// # Errors
+///
+/// None that could happen: all parts have been checked.
+pub fn redirect(
+    original: &RequestHeader,
+    request: &mut RequestHeader,
+    context: &mut Context,
+) -> Result<()> {
+    if let Some(uri) = &context.uri {
+        request.set_raw_path(uri)?;
+    }
+    let Some(route) = &context.route else {
+        return Ok(());
+    };
+    if let Some(host) = &route.rewrite.host {
+        request.insert_header(header::HOST, host)?;
+    }
+    if !route.request_headers.is_empty() {
+        let mut fields = headers::Request(request);
+        variables::edit(&route.request_headers, &mut fields, original, context);
+    }
+    if let Some(mirror) = &route.mirror
+        && context.upstream.attempts == 1
+        && mirror.wants()
+    {
+        let has_body = original.headers.contains_key(header::CONTENT_LENGTH)
+            || original.headers.contains_key(header::TRANSFER_ENCODING);
+        context.copy = Some(mirror.begin(request.clone(), has_body));
+    }
+    Ok(())
+}
+
+/// Has the mirror get what the server gets of the body.
+pub fn copy(context: &mut Context, piece: Option<&Bytes>, end_of_stream: bool) {
+    if let (Some(copy), Some(piece)) = (&mut context.copy, piece) {
+        copy.piece(piece);
+    }
+    if end_of_stream && let Some(copy) = context.copy.take() {
+        copy.end();
+    }
+}
+
+/// Has the server's own names for places mean what the client asked for.
+pub fn map_back(request: &RequestHeader, response: &mut ResponseHeader, context: &Context) {
+    let (Some(route), Some(origin)) = (&context.route, &context.origin) else {
+        return;
+    };
+    if !route.rewrite.is_some() {
+        return;
+    }
+    let (path, _) = record::split_target(host::path_of(request.raw_path()));
+    let normal = origin
+        .site
+        .routes
+        .as_ref()
+        .map(|routes| routes.normal(path));
+    let original_prefix = match &normal {
+        Some(Ok(normal)) => normal.prefix(context.taken),
+        _ => b"",
+    };
+    let server = context
+        .upstream
+        .lease
+        .as_ref()
+        .map(|lease| Lease::server(lease).configured_address().to_string());
+    let rewritten = route
+        .rewrite
+        .host
+        .as_ref()
+        .and_then(|host| host.to_str().ok());
+    Reverse {
+        rewrite: &route.rewrite,
+        original_prefix,
+        https: origin.connection.tls.is_some(),
+        client_authority: host::authority(request.raw_path(), &request.headers).unwrap_or_default(),
+        server_authorities: [
+            rewritten.unwrap_or_default(),
+            server.as_deref().unwrap_or_default(),
+        ],
+    }
+    .map(&mut headers::Response(response));
+}
+
+/// Changes the fields of a response as the route says.
+pub fn edit_response(request: &RequestHeader, response: &mut ResponseHeader, context: &Context) {
+    if let Some(route) = &context.route
+        && !route.response_headers.is_empty()
+    {
+        let mut fields = headers::Response(response);
+        variables::edit(&route.response_headers, &mut fields, request, context);
+    }
+}

@@ -1,0 +1,300 @@
+//! What a server may answer: nothing that two readers could take for two different things is passed on.
+//!
+//! Pingora reads responses leniently: it takes the last of several codings, equal lengths, statuses up to 999 and any
+//! number of interim responses. So each header section is looked at here before anything of it is used. What is
+//! ambiguous is no answer (502, or another try where that is safe); what concerns the connection to the server only is
+//! taken out (RFC 9110 section 7.6.1). Where a body ends is Pingora's to find out; a body that breaks the rules breaks
+//! off for the client too.
+//!
+//! Some of what Pingora puts right can't be seen any more by then, and is written anew without doubt: folded lines are
+//! one line (RFC 9112 section 5.2), lines end in CR LF, no space is before a colon (section 5.1), and of both
+//! Transfer-Encoding and Content-Length only the former is left (section 6.3).
+
+use std::time::SystemTime;
+
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
+    ETAG, EXPIRES, HOST, LOCATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::context::Context;
+use super::failure::Failure;
+use super::headers;
+use super::retry::{fail, judge, prepare_retry};
+use crate::headers::{HeadersMut, list_members};
+use crate::observe::Seldom;
+
+/// Interim responses to one try of a request. Servers that work long send one every now and then; more is a flood.
+const MAX_INTERIM: u32 = 64;
+
+/// Fields of one response. Pingora reads no more than this from HTTP/1.
+const MAX_FIELDS: usize = 256;
+
+/// Bytes of one response's fields.
+const MAX_SIZE: usize = 256 * 1024;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Looks at a response of a server's, interim or final, and takes out what isn't for the client.
+///
+/// # Errors
+///
+/// It can't be passed on. Whether there will be another try is decided.
+pub fn admit(
+    session: &Session,
+    response: &mut ResponseHeader,
+    context: &mut Context,
+) -> Result<()> {
+    let mut found = check(
+        response.version,
+        response.status,
+        &response.headers,
+        wanted_protocols(session, context),
+    );
+    if response.status.is_informational() {
+        context.upstream.interim += 1;
+        if context.upstream.interim > MAX_INTERIM {
+            found = Err("too many interim responses");
+        }
+    }
+    if let Err(fault) = found {
+        tell(context, fault);
+        let verdict = judge(session, context, Failure::ServerInvalid, false);
+        let mut error = fail(context, Failure::ServerInvalid);
+        prepare_retry(context, &mut error, verdict);
+        return Err(error);
+    }
+    let status = response.status;
+    clean(status, &mut headers::Response(response));
+    Ok(())
+}
+
+/// Takes out of a response's trailers what says something about the message or the connection: it is too late for
+/// that (RFC 9110 section 6.5.1).
+pub fn clean_trailers(trailers: &mut HeaderMap) {
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        CONTENT_LENGTH,
+        CONTENT_ENCODING,
+        CONTENT_RANGE,
+        CONTENT_TYPE,
+        CACHE_CONTROL,
+        HOST,
+        LOCATION,
+        SET_COOKIE,
+    ] {
+        trailers.remove(name);
+    }
+}
+
+/// Writes one warning a second at most about servers that break the rules.
+pub fn tell(context: &Context, fault: &str) {
+    static TOLD: Seldom = Seldom::new();
+    if let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease)
+        && TOLD.first_at(SystemTime::now())
+    {
+        let (pool, server) = (&**target.pool.name(), &**lease.server().name());
+        tracing::warn!(pool, server, fault, "a server's answer is not valid HTTP");
+    }
+}
+
+/// The `Upgrade` fields of the request; `None` if its server can't switch protocols, or wasn't asked to.
+fn wanted_protocols<'a>(session: &'a Session, context: &Context) -> Option<&'a HeaderMap> {
+    let to_http2 = context.target().is_none_or(|target| target.link.http2());
+    (session.is_upgrade_req() && !to_http2).then(|| &session.req_header().headers)
+}
+
+/// Whether a response can mean one thing only.
+fn check(
+    version: Version,
+    status: StatusCode,
+    headers: &HeaderMap,
+    wanted: Option<&HeaderMap>,
+) -> Result<(), &'static str> {
+    if !matches!(
+        version,
+        Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2
+    ) {
+        return Err("unknown HTTP version");
+    }
+    if status.as_u16() > 599 {
+        return Err("status beyond 599");
+    }
+    if headers.len() > MAX_FIELDS {
+        return Err("too many fields");
+    }
+    let mut size = 0;
+    for (name, value) in headers {
+        size += name.as_str().len() + value.len();
+        if size > MAX_SIZE {
+            return Err("header section too large");
+        }
+    }
+    let length = length(headers)?;
+    let chunked = is_chunked(version, headers)?;
+    if length.is_some() && chunked {
+        return Err("both Content-Length and Transfer-Encoding");
+    }
+    if status.is_informational() && (chunked || length.is_some_and(|length| length > 0)) {
+        return Err("interim response with a body");
+    }
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        switches_as_asked(version, headers, wanted)?;
+    }
+    Ok(())
+}
+
+/// The length that a response says it has (RFC 9112 section 6.3).
+fn length(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
+    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(line) = lines.next() else {
+        return Ok(None);
+    };
+    if lines.next().is_some() {
+        return Err("more than one Content-Length");
+    }
+    let digits = line.as_bytes();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err("malformed Content-Length");
+    }
+    let length = std::str::from_utf8(digits)
+        .ok()
+        .and_then(|digits| digits.parse().ok())
+        // Pingora counts in signed numbers here and there.
+        .filter(|length| *length <= u64::MAX / 2);
+    match length {
+        Some(length) => Ok(Some(length)),
+        None => Err("malformed Content-Length"),
+    }
+}
+
+/// Whether a response comes in chunks. Nothing else is a transfer coding here (RFC 9112 section 6.1).
+fn is_chunked(version: Version, headers: &HeaderMap) -> Result<bool, &'static str> {
+    let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(line) = lines.next() else {
+        return Ok(false);
+    };
+    if lines.next().is_some() || !line.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Err("a transfer coding other than chunked");
+    }
+    if version != Version::HTTP_11 {
+        return Err("Transfer-Encoding in another version than HTTP/1.1");
+    }
+    Ok(true)
+}
+
+/// Whether a 101 switches to a protocol that was asked for (RFC 9110 section 7.8).
+fn switches_as_asked(
+    version: Version,
+    headers: &HeaderMap,
+    wanted: Option<&HeaderMap>,
+) -> Result<(), &'static str> {
+    let Some(wanted) = wanted else {
+        return Err("101 that nobody asked for");
+    };
+    if version != Version::HTTP_11 {
+        return Err("101 in another version than HTTP/1.1");
+    }
+    let mut protocols = members(headers, &UPGRADE).peekable();
+    if protocols.peek().is_none() {
+        return Err("101 without Upgrade");
+    }
+    if protocols.all(|protocol| {
+        members(wanted, &UPGRADE).any(|wanted| wanted.eq_ignore_ascii_case(protocol))
+    }) {
+        Ok(())
+    } else {
+        Err("101 to a protocol that was not asked for")
+    }
+}
+
+/// Takes out what concerns the connection to the server only.
+fn clean(status: StatusCode, response: &mut impl HeadersMut) {
+    let named: Vec<HeaderName> = members(response.headers(), &CONNECTION)
+        .filter(|name| !is_plain(name))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .filter(|name| !is_end_to_end(name))
+        .collect();
+    let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+    // Which protocols a server insists on is for the client to know (RFC 9110 section 15.5.22).
+    let keeps_upgrade = switches || status == StatusCode::UPGRADE_REQUIRED;
+    for name in &named {
+        if *name != UPGRADE {
+            response.remove(name);
+        }
+    }
+    let present = |name: &HeaderName| response.headers().contains_key(name);
+    let gone = [
+        (CONNECTION, true),
+        (KEEP_ALIVE, true),
+        (PROXY_CONNECTION, true),
+        (TE, true),
+        (UPGRADE, !keeps_upgrade),
+        // Neither has a body, whatever is said of it (RFC 9110 sections 8.6 and 15.4.5).
+        (
+            CONTENT_LENGTH,
+            status == StatusCode::NO_CONTENT || status.is_informational(),
+        ),
+        (
+            TRANSFER_ENCODING,
+            matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED),
+        ),
+    ]
+    .map(|(name, goes)| (goes && present(&name)).then_some(name));
+    for name in gone.iter().flatten() {
+        response.remove(name);
+    }
+    if switches {
+        response.set(CONNECTION, HeaderValue::from_static("Upgrade"));
+    }
+    let coding = response.headers().get(TRANSFER_ENCODING);
+    if coding.is_some_and(|coding| coding.as_bytes() != b"chunked") {
+        // As everybody spells it: not every reader knows that case doesn't matter.
+        response.set(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|line| list_members(line.as_bytes()))
+}
+
+/// What nearly every `Connection` says, and what goes anyway.
+fn is_plain(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"close") || option.eq_ignore_ascii_case(b"keep-alive")
+}
+
+/// Fields that a `Connection` can't mean (RFC 9110 section 7.6.1): without them the response would be another one.
+fn is_end_to_end(name: &HeaderName) -> bool {
+    [
+        CACHE_CONTROL,
+        CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        CONTENT_RANGE,
+        CONTENT_TYPE,
+        DATE,
+        ETAG,
+        EXPIRES,
+        LOCATION,
+        SET_COOKIE,
+        TRANSFER_ENCODING,
+        VARY,
+    ]
+    .contains(name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! The `${variables}` of routes, from a request.
+
+use std::borrow::Cow;
+
+use http::HeaderValue;
+use pingora::http::RequestHeader;
+
+use super::context::Context;
+use super::{host, record};
+use crate::config::model::{HeaderEdits, Template};
+use crate::headers::HeadersMut;
+use crate::routing::{Values, apply, normalize};
+
+/// The place that `template` gives for a request; `None` if it would be too long, or the path has no normal form: raw, it
+/// could mean another place to whoever is there.
+pub fn location(
+    template: &Template,
+    request: &RequestHeader,
+    context: &Context,
+) -> Option<HeaderValue> {
+    let (path, _) = record::split_target(host::path_of(request.raw_path()));
+    normalize(path, false).ok()?;
+    with_values(request, context, |values| {
+        crate::routing::location(template, values)
+    })
+    .flatten()
+}
+
+/// Changes a message's fields as its route says. `request` is the client's request, as it came.
+pub fn edit(
+    edits: &HeaderEdits,
+    message: &mut impl HeadersMut,
+    request: &RequestHeader,
+    context: &Context,
+) {
+    with_values(request, context, |values| apply(edits, message, values));
+}
+
+fn with_values<T>(
+    request: &RequestHeader,
+    context: &Context,
+    then: impl FnOnce(&Values<'_>) -> T,
+) -> Option<T> {
+    let (origin, route) = (context.origin.as_ref()?, context.route.as_ref()?);
+    let (path, query) = record::split_target(host::path_of(request.raw_path()));
+    let path = match normalize(path, false) {
+        Ok(normal) => normal.forwarded,
+        // Of a listener that doesn't look at paths.
+        Err(_) => Cow::Borrowed(path),
+    };
+    let tls = origin.connection.tls.as_ref();
+    let peer = origin.connection.peer.ip().to_canonical();
+    Some(then(&Values {
+        https: tls.is_some(),
+        host: host::authority(request.raw_path(), &request.headers).map_or("", host::without_port),
+        port: origin.connection.local.port(),
+        path: &path,
+        query,
+        method: &request.method,
+        client: context.client.map_or(peer, |client| client.address),
+        peer,
+        request_id: context
+            .request_id
+            .as_ref()
+            .map_or("", super::RequestId::as_str),
+        listener: &origin.site.listener,
+        route: &route.name,
+        tls_version: tls.map(|tls| tls.version),
+        tls_cipher: tls.map(|tls| tls.cipher),
+        sni: tls.and_then(|tls| tls.sni.as_deref()),
+        headers: &request.headers,
+    }))
+}
