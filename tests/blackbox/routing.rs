@@ -21,7 +21,10 @@ pub fn yaml(listener: &str, servers: &[(&str, String)]) -> String {
     for line in listener.lines() {
         let _ = writeln!(yaml, "    {line}");
     }
-    yaml.push_str(if servers.is_empty() { "" } else { "pools:\n" });
+    yaml.push_str("pools:\n");
+    // A pool there must be; nothing goes to it.
+    let unused = [("unused", "127.0.0.1:1".to_owned())];
+    let servers = if servers.is_empty() { &unused } else { servers };
     for (name, address) in servers {
         let _ = writeln!(
             yaml,
