@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use equipoise::config::model::{
-    CookieAttributes, CookieInsert, CookieRewrite, Learn, OnUnavailable, Persistence, Route,
-    RouteCookie, SameSite, Secure, Store, Table, Token,
+    CookieAttributes, CookieInsert, CookieRewrite, Learn, OnUnavailable, Persistence, RouteCookie,
+    RoutePersistence, SameSite, Secure, Store, Table, Token,
 };
 use equipoise::persistence::{Affinity, Answered, Keyring, Member, RequestView, UnixTime};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -55,7 +55,7 @@ impl Pools {
             rewrite: affinity(&Persistence::CookieRewrite(rewrite(Token::Signed))),
             prefix: affinity(&Persistence::CookiePrefix(rewrite(Token::Signed))),
             prefix_by_name: affinity(&Persistence::CookiePrefix(rewrite(Token::Name))),
-            route: affinity(&Persistence::Route(Route {
+            route: affinity(&Persistence::Route(RoutePersistence {
                 cookie: "ID".into(),
                 separator: ".".to_owned(),
                 path_parameter: Some("id".into()),

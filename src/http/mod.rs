@@ -42,7 +42,7 @@ mod context;
 mod departure;
 mod error_page;
 mod failure;
-mod head;
+pub mod head;
 mod headers;
 mod host;
 mod identity;

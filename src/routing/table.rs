@@ -209,8 +209,7 @@ impl Conditions {
     /// Whether all of it is so; what costs least is looked at first.
     fn hold(&self, asked: &Asked<'_>) -> bool {
         (self.methods.is_empty() || self.methods.contains(asked.method))
-            && (self.clients.is_empty()
-                || self.clients.contains(asked.client))
+            && (self.clients.is_empty() || self.clients.contains(asked.client))
             && self.headers.iter().all(|(name, pattern)| {
                 let mut lines = asked.headers.get_all(name).iter();
                 lines.any(|line| fits(pattern, line.as_bytes()))
