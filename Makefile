@@ -9,7 +9,7 @@ TEST_THREADS ?= 6
 HAVE_NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 .DEFAULT_GOAL := build
-.PHONY: help build demo test test-release lint fmt unit blackbox bench bench-proxy bench-tls fuzz docs setup setup-build clean
+.PHONY: help build demo test test-release lint fmt unit blackbox bench bench-proxy bench-tls bench-memory fuzz docs setup setup-build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ bench-proxy: build ## The whole proxy beside nginx and HAProxy, as ratios (bench
 
 bench-tls: build ## Handshakes, new and resumed, beside nginx and HAProxy, as ratios (bench/tls)
 	bench/tls
+
+bench-memory: build ## Memory a connection costs, idle and busy, beside nginx and HAProxy (bench/memory)
+	bench/memory
 
 fuzz: ## Fuzz every parser of foreign bytes for a minute each, guided by coverage (needs a nightly toolchain and cargo-fuzz)
 	@for target in $$(ls fuzz/seeds); do \

@@ -86,6 +86,22 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
+/// Whether servers that hand fields on as CGI's variables (RFC 3875 section 4.1.18), and what descends from CGI (WSGI, PHP,
+/// Rack), can take `name` for `known`, which is in lower case: there every character but letters and digits is `_`.
+pub fn is_known_as(name: &[u8], known: &[u8]) -> bool {
+    let same = |(byte, known): (&u8, &u8)| {
+        byte.eq_ignore_ascii_case(known)
+            || !(byte.is_ascii_alphanumeric() || known.is_ascii_alphanumeric())
+    };
+    name.len() == known.len() && name.iter().zip(known).all(same)
+}
+
+/// Whether a name has a character that CGI can't tell from a hyphen.
+pub fn is_ambiguous(name: &HeaderName) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !name.as_str().bytes().all(plain)
+}
+
 /// What is between the quotes if `text` is enclosed in a pair of them, else `text` itself.
 pub fn unquote(text: &[u8]) -> &[u8] {
     match text {
@@ -124,6 +140,18 @@ mod tests {
         assert_eq!(unquote(b"\"a"), b"\"a");
         assert_eq!(unquote(b"\""), b"\"");
         assert_eq!(unquote(b"\"\""), b"");
+    }
+
+    #[test]
+    fn all_but_letters_and_digits_is_one_to_cgi() {
+        for name in ["x-real-ip", "X_REAL_IP", "x.real~Ip"] {
+            assert!(is_known_as(name.as_bytes(), b"x-real-ip"), "{name}");
+        }
+        for name in ["xrealip", "x-real-ip2", "x--real-ip", "x-real_i-"] {
+            assert!(!is_known_as(name.as_bytes(), b"x-real-ip"), "{name}");
+        }
+        assert!(is_ambiguous(&HeaderName::from_static("x_a")));
+        assert!(!is_ambiguous(&HeaderName::from_static("x-a1")));
     }
 
     #[test]

@@ -44,4 +44,5 @@ pub mod routing;
 pub mod server;
 pub mod tcp;
 pub mod tls;
+pub mod tunnel;
 pub mod upstream;

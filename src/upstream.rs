@@ -13,6 +13,7 @@ use pingora::upstreams::peer::{HttpPeer, PeerOptions, Scheme, Tracer, Tracing};
 
 use crate::config::model;
 use crate::pool::{Endpoint, Server};
+use crate::tunnel::Tunnel;
 
 mod dial;
 mod files;
@@ -24,7 +25,7 @@ mod report;
 mod secure;
 mod trouble;
 
-pub use dial::{Dialer, TLS_FAILED, connect};
+pub use dial::{Dialer, TLS_FAILED, Upgrade, connect};
 pub use files::Unusable;
 pub use inspect::admit;
 pub use link::Link;
@@ -46,16 +47,19 @@ const STREAM_WINDOW: u32 = 512 << 10;
 /// connection.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 128;
 
+/// How long the client of a tunnel may be silent when the server has finished its side, at most.
+const HALF_CLOSED: Duration = Duration::from_secs(60);
+
 /// A peer for one try of a request, and whether its connection may be kept (HTTP/1 only). `None` when there is nowhere
 /// to connect to: the server's name does not resolve, or it is a Unix socket whose path is too long to be one. The idle
 /// connections of tries after a stale connection are kept apart from those that have just proved stale: `fresh` numbers
-/// such tries, 0 is the ordinary one. `upgrade` says that the request may switch protocols.
+/// such tries, 0 is the ordinary one. `upgrade` is for a request that may switch protocols.
 pub fn for_request(
     server: &Arc<Server>,
     settings: &model::Pool,
     link: &Arc<Link>,
     fresh: u32,
-    upgrade: bool,
+    upgrade: Option<Arc<Tunnel>>,
 ) -> Option<(Box<HttpPeer>, Option<Arc<Keeping>>)> {
     let timeouts = &settings.timeouts;
     let endpoint = server.endpoint()?;
@@ -68,13 +72,18 @@ pub fn for_request(
     options.read_timeout = (!link.http2()).then_some(timeouts.receive);
     options.write_timeout = Some(timeouts.send);
     options.idle_timeout = Some(timeouts.idle);
-    if upgrade {
+    let may_be_kept = upgrade.is_none();
+    if let Some(tunnel) = upgrade {
         peer.group_key = UPGRADES;
         options.idle_timeout = Some(Duration::ZERO);
         options.custom_l4 = Some(Arc::new(Dialer {
             name: link.name(server),
             link: Arc::clone(link),
-            patient: true,
+            // Ended here before it looks like a server that is silent.
+            upgrade: Some(Upgrade {
+                tunnel,
+                quiet: (timeouts.receive * 3 / 4).min(HALF_CLOSED),
+            }),
         }));
     } else if let Some(secure) = link.secure() {
         let name = link.name(server);
@@ -93,10 +102,10 @@ pub fn for_request(
     }
     let keeping = Arc::new(Keeping {
         server: Arc::clone(server),
-        limit: if upgrade {
-            0
-        } else {
+        limit: if may_be_kept {
             settings.keepalive.connections
+        } else {
+            0
         },
         kept: AtomicBool::new(false),
     });
@@ -137,7 +146,7 @@ pub fn for_check(address: PingoraAddr, server: &Server, link: &Arc<Link>) -> Htt
         peer.options.custom_l4 = Some(Arc::new(Dialer {
             link: Arc::clone(link),
             name: link.name(server),
-            patient: false,
+            upgrade: None,
         }));
     }
     peer

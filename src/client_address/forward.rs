@@ -1,8 +1,8 @@
 //! The forwarding headers that a server gets.
 //!
 //! From an untrusted peer every `X-Forwarded-*`, `Forwarded` and `X-Real-IP` is thrown away first, also
-//! where nothing is written in its place. `_` counts as `-` there, and names with `_` go whoever
-//! sent them: CGI and what descends from it make `HTTP_X_FORWARDED_FOR` of both spellings, and no proxy
+//! where nothing is written in its place. `_` counts as `-` there, as do other signs, and such names go whoever
+//! sent them: CGI and what descends from it make `HTTP_X_FORWARDED_FOR` of all spellings, and no proxy
 //! writes the one with `_`.
 
 use std::io::{Cursor, Write as _};
@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::forwarded::Element;
 use super::{Forwarding, Resolver, X_FORWARDED_FOR, entry};
 use crate::config::model::XForwardedFor;
-use crate::headers::{HeadersMut, list_members, trim};
+use crate::headers::{HeadersMut, is_ambiguous, is_known_as, list_members, trim};
 
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -92,8 +92,7 @@ fn protocol(https: bool) -> &'static str {
 /// Takes out the forwarding headers that are not believed.
 fn discard(request: &mut impl HeadersMut, trusted_peer: bool) {
     let forged = |name: &&HeaderName| {
-        let name = name.as_str();
-        is_forwarding(name) && (!trusted_peer || name.contains('_'))
+        is_forwarding(name.as_str().as_bytes()) && (!trusted_peer || is_ambiguous(name))
     };
     let names: Vec<HeaderName> = request.headers().keys().filter(forged).cloned().collect();
     for name in names {
@@ -101,18 +100,13 @@ fn discard(request: &mut impl HeadersMut, trusted_peer: bool) {
     }
 }
 
-fn is_forwarding(name: &str) -> bool {
-    like(name, "forwarded")
-        || like(name, "x-real-ip")
+fn is_forwarding(name: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"x-forwarded-";
+    is_known_as(name, b"forwarded")
+        || is_known_as(name, b"x-real-ip")
         || name
-            .get(.."x-forwarded-".len())
-            .is_some_and(|start| like(start, "x-forwarded-"))
-}
-
-/// Whether `name`, which is in lower case, is `wanted` if `_` counts as `-`.
-fn like(name: &str, wanted: &str) -> bool {
-    let same = |(byte, wanted)| byte == wanted || (byte == b'_' && wanted == b'-');
-    name.len() == wanted.len() && name.bytes().zip(wanted.bytes()).all(same)
+            .get(..PREFIX.len())
+            .is_some_and(|start| is_known_as(start, PREFIX))
 }
 
 /// All lines of `X-Forwarded-For` as one, and `peer` at its end.

@@ -63,7 +63,7 @@ impl Element<'_> {
         };
         let mut list = [before, from.as_bytes()].concat();
         if let Some(host) = self.host.filter(|host| is_host(host)) {
-            let quote: &[u8] = if host.iter().all(is_token) {
+            let quote: &[u8] = if host.iter().all(|byte| is_token(*byte)) {
                 b""
             } else {
                 b"\""
@@ -84,14 +84,16 @@ fn named(request: &HeaderMap) -> Option<Vec<Option<&[u8]>>> {
     let mut all = Vec::new();
     for line in request.get_all(FORWARDED) {
         for element in list_members(line.as_bytes()) {
-            all.push(of_element(element)?);
+            all.push(of_element(element).ok()?);
         }
     }
     Some(all)
 }
 
-/// What an element says for `for`, if it says that. `None`: malformed.
-fn of_element(mut rest: &[u8]) -> Option<Option<&[u8]>> {
+struct Malformed;
+
+/// What an element says for `for`, if it says that.
+fn of_element(mut rest: &[u8]) -> Result<Option<&[u8]>, Malformed> {
     let mut from = None;
     loop {
         rest = trim(rest);
@@ -100,20 +102,23 @@ fn of_element(mut rest: &[u8]) -> Option<Option<&[u8]>> {
             continue;
         }
         if rest.is_empty() {
-            return Some(from);
+            return Ok(from);
         }
-        let length = rest.iter().position(|byte| !is_token(byte))?;
+        let length = rest
+            .iter()
+            .position(|byte| !is_token(*byte))
+            .ok_or(Malformed)?;
         let (name, after) = rest.split_at(length);
-        let (b'=', after) = after.split_first()? else {
-            return None;
+        let [b'=', after @ ..] = after else {
+            return Err(Malformed);
         };
-        let (value, after) = after.split_at(value_length(after)?);
+        let (value, after) = after.split_at(value_length(after).ok_or(Malformed)?);
         if name.eq_ignore_ascii_case(b"for") && from.replace(value).is_some() {
-            return None;
+            return Err(Malformed);
         }
         rest = trim(after);
         if name.is_empty() || !(rest.is_empty() || rest.starts_with(b";")) {
-            return None;
+            return Err(Malformed);
         }
     }
 }
@@ -121,7 +126,7 @@ fn of_element(mut rest: &[u8]) -> Option<Option<&[u8]>> {
 /// How long the token or quoted string is that `text` begins with (RFC 9110 sections 5.6.2, 5.6.4).
 fn value_length(text: &[u8]) -> Option<usize> {
     let [b'"', quoted @ ..] = text else {
-        let length = text.iter().take_while(|byte| is_token(byte)).count();
+        let length = text.iter().take_while(|byte| is_token(**byte)).count();
         return (length > 0).then_some(length);
     };
     let mut escaped = false;
@@ -139,8 +144,8 @@ fn value_length(text: &[u8]) -> Option<usize> {
     Some(closing + 2)
 }
 
-fn is_token(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Whether it can be between quotes as it is.

@@ -155,6 +155,9 @@ fn settle_body(session: &mut Session) {
         return;
     }
     if is_coming {
+        session
+            .as_downstream_mut()
+            .set_close_on_response_before_downstream_finish(false);
         session.set_read_timeout(Some(LATE_BODY));
     } else {
         session.set_keepalive(None);

@@ -16,14 +16,13 @@ use super::failure::Failure;
 use super::request_id::RequestId;
 use super::retry::fail;
 use super::routes::{Action, Route, Routes};
+use super::settle::settle;
 use super::site::Site;
 use super::target::Target;
 use super::{
-    Shared, X_REQUEST_ID, acme, compression, headers, host, options, record, redirect, unchunked,
-    variables,
+    Shared, X_REQUEST_ID, acme, compression, host, options, record, redirect, unchunked, variables,
 };
 use crate::dispatch::Binding;
-use crate::headers::replace_lines;
 use crate::persistence::RequestView;
 use crate::routing::{Asked, Verdict, rewritten};
 
@@ -45,6 +44,7 @@ pub async fn receive(
     let Some(origin) = &context.origin else {
         return Err(fail(context, Failure::Internal));
     };
+    settle(session.req_header_mut());
     let (site, time) = (Arc::clone(&origin.site), origin.time);
     compression::prepare(session, site.http.compression.as_ref());
     let request = session.req_header();
@@ -116,8 +116,7 @@ struct Way {
 /// The route that takes the request, and what its server is asked for.
 fn find(routes: &Routes, session: &Session, client: IpAddr) -> Result<Way, Failure> {
     let request = session.req_header();
-    let target = host::path_of(request.raw_path());
-    let (path, query) = record::split_target(target);
+    let (path, query) = record::split_target(request.raw_path());
     // The asterisk is for the server as a whole, and no path (RFC 9110 section 9.3.7).
     let normal = if routes.normalizes() && path != b"*" {
         Some(routes.normal(path).map_err(Failure::BadPath)?)
@@ -142,10 +141,7 @@ fn find(routes: &Routes, session: &Session, client: IpAddr) -> Result<Way, Failu
         (Some(normal), Some(rewrite)) => {
             Some(rewritten(rewrite, normal, taken, query).ok_or(Failure::BadRequest)?)
         }
-        // Changed, or after a scheme and a host, which servers don't get.
-        (Some(normal), None)
-            if *normal.forwarded != *path || target.len() != request.raw_path().len() =>
-        {
+        (Some(normal), None) if *normal.forwarded != *path => {
             let mut uri = normal.forwarded.to_vec();
             if let Some(query) = query {
                 uri.push(b'?');
@@ -286,10 +282,6 @@ fn prepare(session: &mut Session, context: &mut Context) -> Result<()> {
     let request = &session.req_header().headers;
     if to_http2 && options::wants_websocket(request) {
         return Err(fail(context, Failure::NoUpgrade));
-    }
-    if let Some(lines) = options::without_protected(request) {
-        let mut request = headers::Request(session.req_header_mut());
-        replace_lines(&mut request, &header::CONNECTION, lines);
     }
     Ok(())
 }

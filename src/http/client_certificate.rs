@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 
-use crate::headers::HeadersMut;
+use crate::headers::{HeadersMut, is_known_as};
 use crate::tls::Established;
 
 const SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
@@ -10,8 +10,7 @@ const SERIAL: HeaderName = HeaderName::from_static("x-client-cert-serial");
 const FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerprint");
 const VERIFY: HeaderName = HeaderName::from_static("x-client-cert-verify");
 
-/// In small letters, `_` for `-`: to CGI and its like both are the same.
-const PREFIX: &[u8] = b"x_client_cert_";
+const PREFIX: &[u8] = b"x-client-cert-";
 
 /// Drops what the client claims, and states what TLS knows.
 pub fn forward(request: &mut impl HeadersMut, tls: Option<&Established>) {
@@ -40,12 +39,8 @@ pub fn forward(request: &mut impl HeadersMut, tls: Option<&Established>) {
 }
 
 fn is_ours(name: &HeaderName) -> bool {
-    let name = name.as_str().as_bytes();
-    name.len() >= PREFIX.len()
-        && name
-            .iter()
-            .zip(PREFIX)
-            .all(|(byte, wanted)| byte == wanted || (*byte == b'-' && *wanted == b'_'))
+    let start = name.as_str().as_bytes().get(..PREFIX.len());
+    start.is_some_and(|start| is_known_as(start, PREFIX))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::dispatch::Binding;
 use crate::dispatch::PoolSite;
 use crate::listen::Patience;
 use crate::pool::Lease;
+use crate::tunnel::Tunnel;
 use crate::upstream::Keeping;
 
 /// Where a request comes from and when: known before its first hook.
@@ -61,6 +62,8 @@ pub struct Context {
     pub response_ended: bool,
     /// What goes to the mirror of it.
     pub copy: Option<Copy>,
+    /// Whether the mirror has been asked if it wants one.
+    pub mirrored: bool,
     /// When there may be a place for the client's next request.
     pub retry_after: Option<Duration>,
     /// What went wrong, if something has.
@@ -88,6 +91,8 @@ pub struct Upstream {
     pub interim: u32,
     /// Whether the connection of this try may be kept; `None` once one that was kept serves it.
     pub keeping: Option<Arc<Keeping>>,
+    /// What the connections of this try are to know of each other if it switches protocols.
+    pub tunnel: Option<Arc<Tunnel>>,
     /// When this try began.
     pub begun: Option<Instant>,
     /// From there to the first byte of the response.
@@ -103,6 +108,15 @@ impl Context {
     /// Where the request goes.
     pub fn target(&self) -> Option<&Arc<PoolSite>> {
         self.target.as_ref().map(|target| &target.site)
+    }
+
+    /// How long connecting may take.
+    pub fn connect_timeout(&self) -> Option<Duration> {
+        let of_route = self
+            .route
+            .as_ref()
+            .and_then(|route| route.connect_timeout());
+        of_route.or_else(|| Some(self.target()?.pool.settings().timeouts.connect))
     }
 
     /// How long the server may be silent, if that is ours to see to.

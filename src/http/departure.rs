@@ -34,21 +34,34 @@ pub fn redirect(
         let mut fields = headers::Request(request);
         variables::edit(&route.request_headers, &mut fields, original, context);
     }
-    if let Some(mirror) = &route.mirror
-        && context.upstream.attempts == 1
-        && mirror.wants()
-    {
-        let has_body = original.headers.contains_key(header::CONTENT_LENGTH)
-            || original.headers.contains_key(header::TRANSFER_ENCODING);
-        context.copy = Some(mirror.begin(request.clone(), has_body));
-    }
     Ok(())
 }
 
-/// Has the mirror get what the server gets of the body.
-pub fn copy(context: &mut Context, piece: Option<&Bytes>, end_of_stream: bool) {
+/// Begins the copy of a request that is about to be sent, if there is to be one. Once, however often it is tried.
+pub fn mirror(
+    original: &RequestHeader,
+    has_body: bool,
+    request: &RequestHeader,
+    context: &mut Context,
+) {
+    if let Some(mirror) = context
+        .route
+        .as_ref()
+        .and_then(|route| route.mirror.as_ref())
+        && !context.mirrored
+        && !original.headers.contains_key(header::UPGRADE)
+    {
+        context.mirrored = true;
+        if mirror.wants() {
+            context.copy = Some(mirror.begin(request.clone(), has_body));
+        }
+    }
+}
+
+/// Has the mirror get what the server gets of the body, from byte `at` on.
+pub fn copy(context: &mut Context, at: u64, piece: Option<&Bytes>, end_of_stream: bool) {
     if let (Some(copy), Some(piece)) = (&mut context.copy, piece) {
-        copy.piece(piece);
+        copy.piece(at, piece);
     }
     if end_of_stream && let Some(copy) = context.copy.take() {
         copy.end();
@@ -63,7 +76,7 @@ pub fn map_back(request: &RequestHeader, response: &mut ResponseHeader, context:
     if !route.rewrite.is_some() {
         return;
     }
-    let (path, _) = record::split_target(host::path_of(request.raw_path()));
+    let (path, _) = record::split_target(request.raw_path());
     let normal = origin
         .site
         .routes

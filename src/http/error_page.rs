@@ -173,9 +173,9 @@ mod tests {
 
     use super::*;
 
-    fn of(configured: &[model::ErrorPage], request: Option<HeaderMap>) -> ErrorPage {
+    fn of(configured: &[model::ErrorPage], request: Option<&HeaderMap>) -> ErrorPage {
         let detail = "no server is available";
-        ErrorPage::new(configured, 503, detail, "abc", request.as_ref())
+        ErrorPage::new(configured, 503, detail, "abc", request)
     }
 
     fn configured(content_type: &'static str, body: &'static str) -> [model::ErrorPage; 1] {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn page(accept: Option<&str>) -> ErrorPage {
-        of(&[], Some(request(accept)))
+        of(&[], Some(&request(accept)))
     }
 
     fn request(accept: Option<&str>) -> HeaderMap {
@@ -244,13 +244,13 @@ mod tests {
     fn a_configured_page_is_for_those_who_do_not_ask_for_json() {
         let html = configured("text/html; charset=utf-8", "sorry");
         for accept in [None, Some("text/html"), Some("*/*"), Some("image/png")] {
-            assert_eq!(of(&html, Some(request(accept))).body, "sorry");
+            assert_eq!(of(&html, Some(&request(accept))).body, "sorry");
         }
         assert_eq!(of(&html, None).retry_after, Some(5));
-        let json = Some(request(Some("application/json")));
-        assert_eq!(of(&html, json.clone()).content_type, JSON);
+        let json = request(Some("application/json"));
+        assert_eq!(of(&html, Some(&json)).content_type, JSON);
         let own = configured(JSON, "{}");
-        assert_eq!(of(&own, json).body, "{}");
+        assert_eq!(of(&own, Some(&json)).body, "{}");
         assert_eq!(of(&own, None).content_type, JSON);
         let other = ErrorPage::new(&html, 502, "x", "abc", None);
         assert!(

@@ -3,15 +3,23 @@
 //! What is ambiguous is refused here, on the bytes as they came, so that nothing behind can read it
 //! otherwise than we do: bare CR or LF, white space where a request line or field name has none, folded
 //! lines, two lengths, a length and a coding, two hosts (RFC 9112 sections 2.2, 3, 5, 6; RFC 9110
-//! section 7.2). Nothing is changed; a request that passes is forwarded as it is.
+//! section 7.2), and names that CGI and its like take for those of framing. Of a chunked body, what has come with the
+//! header is looked at too. Nothing is changed here.
 
 use std::ops::Range;
 
+use super::authority::{absolute_authority, is_authority, is_target};
 use crate::config::model;
-use crate::listen::framing::Framing;
+use crate::headers::is_known_as;
+pub use crate::listen::framing::is_tchar;
+use crate::listen::framing::{Framing, Message};
 
 /// More fields than this are refused; Pingora's own limit is 256.
 pub(super) const MAX_FIELDS: usize = 200;
+/// More options of `Connection` than this are refused.
+const MAX_OPTIONS: usize = 100;
+/// Longer methods are refused.
+const MAX_METHOD: usize = 32;
 /// Empty lines before a request line that are overlooked (RFC 9112 section 2.2).
 const MAX_LEADING_LINES: usize = 4;
 
@@ -104,11 +112,26 @@ pub fn inspect(
     check_target(method, target, &fields).map_err(|(status, reason)| with_line(status, reason))?;
     check_host(version, &fields).map_err(|reason| with_line(400, reason))?;
     let framing = framing(version, &fields).map_err(|reason| with_line(400, reason))?;
+    if method == b"TRACE" && framing != Framing::None {
+        // RFC 9110 section 9.3.8.
+        return Err(with_line(400, "a TRACE with a body"));
+    }
+    if fields.expectations > 0 && !(fields.expectations == 1 && is_expectation(fields.expectation))
+    {
+        return Err(with_line(417, UNKNOWN_EXPECTATION));
+    }
     if let Framing::Length(length) = framing
         && limits.body > 0
         && length > limits.body
     {
         return Err(with_line(413, "the body is larger than max_body_size"));
+    }
+    if framing == Framing::Chunked {
+        // As far as it has come already: then nothing of the request is forwarded.
+        let body = message.get(length..).unwrap_or_default();
+        Message::new(0, framing)
+            .take(body)
+            .map_err(|_| with_line(400, "malformed chunked body"))?;
     }
     Ok(Some(Head {
         leading,
@@ -123,6 +146,12 @@ enum Version {
     V10,
     V11,
 }
+
+/// The answer to an `Expect` that is none of ours, with status 417.
+pub(super) const UNKNOWN_EXPECTATION: &str = "an expectation other than 100-continue";
+/// The answer to a field that CGI takes for one of framing.
+pub(super) const LIKE_FRAMING: &str =
+    "a field whose name can be taken for Content-Length or Transfer-Encoding";
 
 const MALFORMED_LINE: &str = "malformed line: a bare CR or LF, or a control character";
 const MALFORMED_REQUEST_LINE: &str = "malformed request line";
@@ -162,7 +191,7 @@ fn end_of_head(message: &[u8], scanned: usize) -> Option<usize> {
 }
 
 /// What a request line has besides the target: the longest method, two spaces, the version, CR.
-const AROUND_TARGET: usize = 32 + 2 + 9;
+const AROUND_TARGET: usize = MAX_METHOD + 2 + 9;
 
 fn too_long(message: &[u8], limits: &HeadLimits) -> Option<Refusal> {
     let line_end = message.iter().position(|byte| *byte == b'\n');
@@ -229,11 +258,7 @@ fn request_line(line: &[u8], at: usize) -> Result<(RequestLine, Version), Refusa
         method: at..at + method.len(),
         target: at + method.len() + 1..at + method.len() + 1 + target.len(),
     };
-    let well_formed = !method.is_empty()
-        && method.len() <= 32
-        && method.iter().all(|byte| is_tchar(*byte))
-        && !target.is_empty()
-        && !target.contains(&b'\t');
+    let well_formed = is_method(method) && !target.is_empty() && !target.contains(&b'\t');
     if !well_formed {
         return Err(refuse(400, MALFORMED_REQUEST_LINE, Some(places)));
     }
@@ -250,7 +275,43 @@ fn request_line(line: &[u8], at: usize) -> Result<(RequestLine, Version), Refusa
     Ok((places, version))
 }
 
-/// What of the fields decides about framing and authority.
+/// A method: upper-case, digits, `-` and `_`, as nginx has it. Methods are case-sensitive (RFC 9110 section 9.1), but not
+/// all servers know: to one `head` is HEAD and the response has no body, to us it isn't.
+pub(super) fn is_method(method: &[u8]) -> bool {
+    !method.is_empty()
+        && method.len() <= MAX_METHOD
+        && method
+            .iter()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"-_".contains(byte))
+}
+
+/// The one expectation there is (RFC 9110 section 10.1.1).
+pub(super) fn is_expectation(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"100-continue")
+}
+
+/// A length that everybody reads alike: digits, no zero before others, and no more than fits into 63 bits.
+pub(super) fn content_length(digits: &[u8]) -> Option<u64> {
+    let plain = match digits {
+        [b'0'] => true,
+        [b'1'..=b'9', rest @ ..] => digits.len() <= 19 && rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    let length = digits.iter().filter(|_| plain).fold(0_u64, |sum, digit| {
+        sum * 10 + u64::from(digit.wrapping_sub(b'0'))
+    });
+    (plain && i64::try_from(length).is_ok()).then_some(length)
+}
+
+/// Whether servers that know fields as CGI does can take that name for one that decides where a body ends, which it isn't.
+pub(super) fn is_like_framing(name: &[u8]) -> bool {
+    const FRAMING: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
+    FRAMING
+        .iter()
+        .any(|known| is_known_as(name, known) && !name.eq_ignore_ascii_case(known))
+}
+
+/// What of the fields decides about framing and authority, and what else is looked at before all.
 #[derive(Default)]
 struct Fields<'a> {
     hosts: usize,
@@ -259,6 +320,9 @@ struct Fields<'a> {
     length: &'a [u8],
     codings: usize,
     coding: &'a [u8],
+    expectations: usize,
+    expectation: &'a [u8],
+    options: usize,
 }
 
 impl<'a> Fields<'a> {
@@ -283,23 +347,46 @@ impl<'a> Fields<'a> {
                     "malformed header name (or a folded line, or a space before the colon)",
                 ));
             }
-            fields.note(name, trim(value.get(1..).unwrap_or_default()));
+            fields
+                .note(name, trim(value.get(1..).unwrap_or_default()))
+                .map_err(|reason| (400, reason))?;
         }
         Ok(fields)
     }
 
-    fn note(&mut self, name: &[u8], value: &'a [u8]) {
+    fn note(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), &'static str> {
         let (count, place) = if name.eq_ignore_ascii_case(b"host") {
             (&mut self.hosts, &mut self.host)
         } else if name.eq_ignore_ascii_case(b"content-length") {
             (&mut self.lengths, &mut self.length)
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             (&mut self.codings, &mut self.coding)
+        } else if name.eq_ignore_ascii_case(b"expect") {
+            (&mut self.expectations, &mut self.expectation)
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            return self.note_options(value);
+        } else if is_like_framing(name) {
+            return Err(LIKE_FRAMING);
         } else {
-            return;
+            return Ok(());
         };
         *count += 1;
         *place = value;
+        Ok(())
+    }
+
+    /// Options of a connection are names (RFC 9110 section 7.6.1), and few.
+    fn note_options(&mut self, value: &[u8]) -> Result<(), &'static str> {
+        for option in value.split(|byte| *byte == b',').map(trim) {
+            self.options += usize::from(!option.is_empty());
+            if !option.iter().all(|byte| is_tchar(*byte)) {
+                return Err("malformed Connection field");
+            }
+        }
+        if self.options > MAX_OPTIONS {
+            return Err("too many names in the Connection field");
+        }
+        Ok(())
     }
 }
 
@@ -323,38 +410,13 @@ fn check_target(
         b"*" if method == b"OPTIONS" => Ok(()),
         _ => {
             let authority = absolute_authority(target).ok_or((400, MALFORMED_REQUEST_LINE))?;
-            // A proxy would have to rewrite Host; two authorities that differ are an attempt.
-            if fields.hosts == 1 && !fields.host.eq_ignore_ascii_case(authority) {
+            // Two authorities that differ are an attempt. Pingora wants them to be the same to the letter.
+            if fields.hosts == 1 && fields.host != authority {
                 return Err((400, "the target's host and the Host field differ"));
             }
             Ok(())
         }
     }
-}
-
-/// Whether a target has only characters that one may have (RFC 3986), or at least those that everybody
-/// behind reads alike: what else there is, like `"`, `<` or a raw byte, is encoded by some and refused
-/// by others. A fragment is never sent (RFC 9110 section 4.2.5).
-pub(super) fn is_target(target: &[u8]) -> bool {
-    let plain =
-        |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%[]".contains(byte);
-    target.iter().all(plain) || (!target.contains(&b'#') && http::Uri::try_from(target).is_ok())
-}
-
-/// The authority of a target in absolute form (RFC 9112 section 3.2.2); `None` for the other forms.
-pub(super) fn absolute_authority(target: &[u8]) -> Option<&[u8]> {
-    let at = target.iter().position(|byte| *byte == b':')?;
-    let (scheme, rest) = target.split_at(at);
-    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
-        return None;
-    }
-    let rest = rest.strip_prefix(b"://")?;
-    let end = rest
-        .iter()
-        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
-        .unwrap_or(rest.len());
-    let authority = rest.get(..end)?;
-    is_authority(authority).then_some(authority)
 }
 
 fn check_host(version: Version, fields: &Fields<'_>) -> Result<(), &'static str> {
@@ -367,48 +429,12 @@ fn check_host(version: Version, fields: &Fields<'_>) -> Result<(), &'static str>
     }
 }
 
-/// Host and port, without user information (RFC 9110 section 4.2.4 deprecates it).
-pub(super) fn is_authority(text: &[u8]) -> bool {
-    !text.is_empty()
-        && text.iter().all(|byte| {
-            byte.is_ascii_alphanumeric()
-                || matches!(
-                    byte,
-                    b'.' | b'-'
-                        | b'_'
-                        | b'~'
-                        | b':'
-                        | b'['
-                        | b']'
-                        | b'%'
-                        | b'!'
-                        | b'$'
-                        | b'&'
-                        | b'\''
-                        | b'('
-                        | b')'
-                        | b'*'
-                        | b'+'
-                        | b','
-                        | b';'
-                        | b'='
-                )
-        })
-}
-
 fn framing(version: Version, fields: &Fields<'_>) -> Result<Framing, &'static str> {
     match (fields.codings, fields.lengths) {
         (0, 0) => Ok(Framing::None),
-        (0, 1) => {
-            let digits = fields.length;
-            if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
-                return Err("malformed Content-Length");
-            }
-            let length = digits
-                .iter()
-                .fold(0u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-            Ok(Framing::Length(length))
-        }
+        (0, 1) => content_length(fields.length)
+            .map(Framing::Length)
+            .ok_or("malformed Content-Length"),
         (0, _) => Err("more than one Content-Length"),
         (_, 1..) => Err("both Content-Length and Transfer-Encoding"),
         (1, 0) if version == Version::V10 => Err("Transfer-Encoding in HTTP/1.0"),
@@ -416,11 +442,6 @@ fn framing(version: Version, fields: &Fields<'_>) -> Result<Framing, &'static st
         (1, 0) => Err("a Transfer-Encoding other than chunked"),
         (_, 0) => Err("more than one Transfer-Encoding"),
     }
-}
-
-/// `tchar` of RFC 9110 section 5.6.2.
-pub fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn trim(mut text: &[u8]) -> &[u8] {

@@ -1,9 +1,19 @@
 //! Pingora's header types as [`HeadersMut`], so that the decisions don't know them.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::headers::HeadersMut;
+
+/// Whether a response ends with its header (RFC 9110 section 6.4.1).
+pub fn ends_with_header(method: &Method, status: StatusCode, headers: &HeaderMap) -> bool {
+    *method == Method::HEAD
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || headers
+            .get(CONTENT_LENGTH)
+            .is_some_and(|length| length.as_bytes() == b"0")
+}
 
 /// A request's header on its way to a server.
 pub struct Request<'a>(pub &'a mut RequestHeader);

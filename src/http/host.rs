@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
-use super::head::absolute_authority;
+use super::authority::absolute_authority;
 use crate::config::model::ServerAddress;
 
 /// Host and port as the client wrote them: of the target, if it names one (RFC 9112 section 3.2.2), else of the Host
@@ -11,18 +11,6 @@ pub fn authority<'a>(target: &'a [u8], headers: &'a HeaderMap) -> Option<&'a str
     match absolute_authority(target) {
         Some(authority) => str::from_utf8(authority).ok(),
         None => headers.get(header::HOST)?.to_str().ok(),
-    }
-}
-
-/// Path and query: all of a target but for the scheme and authority that it may begin with (RFC 9112 section 3.2.2).
-pub fn path_of(target: &[u8]) -> &[u8] {
-    let Some(authority) = absolute_authority(target) else {
-        return target;
-    };
-    let start = target.windows(3).position(|window| window == b"://");
-    match start.and_then(|start| target.get(start + 3 + authority.len()..)) {
-        Some([]) | None => b"/",
-        Some(rest) => rest,
     }
 }
 
@@ -68,20 +56,6 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(without_port(authority), host);
-        }
-    }
-
-    #[test]
-    fn a_path_is_what_follows_the_authority() {
-        for (target, path) in [
-            ("/a?b", "/a?b"),
-            ("http://a.example/x?y", "/x?y"),
-            ("https://a.example:1", "/"),
-            ("http://a.example?y", "?y"),
-            ("*", "*"),
-            ("/http://a.example/", "/http://a.example/"),
-        ] {
-            assert_eq!(path_of(target.as_bytes()), path.as_bytes(), "{target}");
         }
     }
 

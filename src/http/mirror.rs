@@ -44,6 +44,8 @@ pub struct Mirror {
 pub struct Copy {
     /// `None`: there is no copy, or not any more.
     way: Option<Way>,
+    /// Bytes of the body so far.
+    copied: u64,
 }
 
 struct Way {
@@ -91,6 +93,11 @@ impl Mirror {
             self.tell("too many copies are under way: some requests are not copied");
             return Copy::default();
         };
+        let empty = head
+            .headers
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|length| length == "0");
+        let has_body = has_body && !empty;
         let whole = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = mpsc::channel(if has_body { PIECES } else { 1 });
         let delivery = Delivery {
@@ -112,6 +119,7 @@ impl Mirror {
                 pieces: sender,
                 whole,
             }),
+            copied: 0,
         }
     }
 
@@ -125,26 +133,20 @@ impl Mirror {
 }
 
 impl Copy {
-    /// The next part of the body. It is not waited for.
-    pub fn piece(&mut self, bytes: &Bytes) {
-        let Some(way) = self.way.as_mut().filter(|_| !bytes.is_empty()) else {
+    /// A part of the body, which begins at byte `at` of it. It is not waited for. What is repeated, because the original
+    /// is tried again, goes along once.
+    pub fn piece(&mut self, at: u64, bytes: &Bytes) {
+        let Some(way) = &self.way else { return };
+        let known = usize::try_from(self.copied.saturating_sub(at)).unwrap_or(usize::MAX);
+        if known >= bytes.len() {
             return;
-        };
+        }
         if way.pieces.is_closed() {
             // The shadow has answered early, or has failed.
             self.way = None;
-            return;
-        }
-        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let room = Arc::clone(&way.mirror.room).try_acquire_many_owned(size);
-        let sent = room.is_ok_and(|room| {
-            let piece = Piece {
-                bytes: bytes.clone(),
-                _room: room,
-            };
-            way.pieces.try_send(piece).is_ok()
-        });
-        if !sent {
+        } else if way.pass_on(bytes.slice(known..)) {
+            self.copied = at + bytes.len() as u64;
+        } else {
             way.mirror
                 .tell("the pool can't keep up with a body: its copy is given up");
             self.way = None;
@@ -157,6 +159,18 @@ impl Copy {
             // The task looks once the queue is closed, which is when this is dropped.
             way.whole.store(true, Ordering::Release);
         }
+    }
+}
+
+impl Way {
+    /// False: there is no room.
+    fn pass_on(&self, bytes: Bytes) -> bool {
+        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.mirror.room).try_acquire_many_owned(size) else {
+            return false;
+        };
+        let piece = Piece { bytes, _room: room };
+        self.pieces.try_send(piece).is_ok()
     }
 }
 

@@ -34,6 +34,7 @@ use crate::upstream::Trouble;
 mod acme;
 mod answer;
 mod arrival;
+mod authority;
 mod backoff;
 mod client_certificate;
 mod compression;
@@ -54,6 +55,7 @@ mod request_id;
 mod response_guard;
 mod retry;
 mod routes;
+mod settle;
 mod site;
 mod target;
 mod trouble;
@@ -148,10 +150,9 @@ impl ProxyHttp for Edge {
             };
             match chosen {
                 Ok((lease, by)) => {
-                    let by = if way.attempts > 0 {
-                        PickedBy::Retry
-                    } else {
-                        by
+                    let by = match by {
+                        PickedBy::Balance if way.attempts > 0 => PickedBy::Retry,
+                        by => by,
                     };
                     lease.server().metrics().picks.inc(by);
                     way.lease = Some(lease);
@@ -178,7 +179,8 @@ impl ProxyHttp for Edge {
         let settings = target.pool.settings();
         let link = &target.link;
         // To HTTP/2 it is an ordinary request (RFC 9110 section 7.8), or was refused.
-        let upgrade = session.is_upgrade_req() && !link.http2();
+        way.tunnel = (session.is_upgrade_req() && !link.http2()).then(Arc::default);
+        let upgrade = way.tunnel.clone();
         let peer = way.lease.as_ref().and_then(|lease| {
             upstream::for_request(lease.server(), &settings, link, fresh, upgrade)
         });
@@ -249,7 +251,6 @@ impl ProxyHttp for Edge {
         let site = &origin.site;
         let tls = origin.connection.tls.as_ref();
         if !request.headers.contains_key(header::HOST)
-            && head::absolute_authority(request.raw_path()).is_none()
             && let Some(lease) = &context.upstream.lease
         {
             let host = host::of_server(lease.server().configured_address());
@@ -289,6 +290,15 @@ impl ProxyHttp for Edge {
             request.insert_header("X-Request-Id", id.value())?;
         }
         departure::redirect(session.req_header(), request, context)?;
+        let has_body = !session.as_downstream_mut().is_body_empty();
+        departure::mirror(session.req_header(), has_body, request, context);
+        if context.upstream.tunnel.is_some()
+            && let Some(protocols) = options::other_protocols(&session.req_header().headers)
+        {
+            // Pingora passes WebSocket on and no other.
+            request.insert_header(header::CONNECTION, "Upgrade")?;
+            request.insert_header(header::UPGRADE, protocols)?;
+        }
         if let Some(keeping) = &context.upstream.keeping
             && !keeping.is_kept()
             && !session.is_upgrade_req()
@@ -301,21 +311,33 @@ impl ProxyHttp for Edge {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         context: &mut Context,
     ) -> Result<()> {
+        let to_http2 = context.target().is_some_and(|target| target.link.http2());
+        if !to_http2
+            && !session.was_upgraded()
+            && (context.response_ended || trouble::has_bodiless_answer(session))
+        {
+            // Answered before its end. A server that has forgotten the request would take the rest for another one.
+            if end_of_stream {
+                return Err(trouble::answered());
+            }
+            *body = Some(Bytes::new());
+            return Ok(());
+        }
         if end_of_stream {
             wait_for_server(context);
         }
-        departure::copy(context, body.as_ref(), end_of_stream);
-        let Some(body) = body else { return Ok(()) };
-        context.body_bytes += body.len() as u64;
+        let at = context.body_bytes;
+        context.body_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
         let limit = context.site().map_or(0, |site| site.http.max_body_size);
         if limit > 0 && context.body_bytes > limit {
             return Err(fail(context, Failure::BodyTooLarge));
         }
+        departure::copy(context, at, body.as_ref(), end_of_stream);
         Ok(())
     }
 
@@ -382,12 +404,24 @@ impl ProxyHttp for Edge {
     ) -> Result<()> {
         if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
             if let Some(stream) = trouble::client_stream(session.as_downstream()) {
-                stream.become_tunnel();
+                stream.become_tunnel(context.upstream.tunnel.clone());
             }
             // A tunnel may be silent for as long as `timeouts.receive` says; `body_timeout` is for bodies.
             session.set_read_timeout(None);
         } else if response.status.is_informational() {
             return Ok(());
+        }
+        if !response.status.is_informational()
+            && headers::ends_with_header(
+                &session.req_header().method,
+                response.status,
+                &response.headers,
+            )
+            && !session.as_downstream_mut().is_body_done()
+        {
+            // Answered early, and there is no body to find that out by: see `response_body_filter`.
+            context.response_ended = true;
+            session.set_read_timeout(Some(LATE_BODY));
         }
         if let (Some(origin), Some(lease)) = (&context.origin, &context.upstream.lease)
             && let Some(target) = context.target.as_ref().map(|target| &target.site)
@@ -401,6 +435,10 @@ impl ProxyHttp for Edge {
                 origin.connection.tls.is_some(),
             );
         }
+        if let Some(site) = context.site() {
+            let server = site.http.server_header.as_ref();
+            identity::server(&mut headers::Response(response), server);
+        }
         departure::edit_response(session.req_header(), response, context);
         if session.req_header().version == Version::HTTP_10 {
             // HTTP/1.0 knows no chunks: such a response ends with its connection.
@@ -408,10 +446,6 @@ impl ProxyHttp for Edge {
             if chunked || !response.headers.contains_key(header::CONTENT_LENGTH) {
                 session.set_keepalive(None);
             }
-        }
-        if let Some(site) = context.site() {
-            let server = site.http.server_header.as_ref();
-            identity::server(&mut headers::Response(response), server);
         }
         if self.shared.drain.has_begun() {
             session.set_keepalive(None);

@@ -1,30 +1,43 @@
-//! `Connection` options of a request (RFC 9110 section 7.6.1).
+//! `Connection` options of a request (RFC 9110 section 7.6.1), and what `Upgrade` comes to.
 //!
 //! A client may name fields there that concern this hop only, and a proxy drops them. Fields that the
 //! servers rely on are not a client's to name: who could have `X-Forwarded-For` or `Authorization`
 //! dropped on the way could pass for somebody else.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// The `Connection` field without the names that aren't the client's to name. `None`: it is fine as it is.
-pub fn without_protected(request: &HeaderMap) -> Option<Vec<HeaderValue>> {
-    let lines = request.get_all(header::CONNECTION);
-    if lines
-        .iter()
-        .all(|line| options(line).all(|option| is_plain(option) || !is_protected(option)))
-    {
-        return None;
+use crate::headers::HeadersMut;
+
+/// Drops what concerns the client's hop alone: the fields that `Connection` names, as far as they are a client's to name,
+/// and both that field and `Upgrade`, unless they ask for a WebSocket, or another protocol that a tunnel will do for, and
+/// may (`may_upgrade`). To h2c, say, a server would speak past us (RFC 9110 section 7.8).
+pub fn settle(request: &mut impl HeadersMut, may_upgrade: bool) {
+    let headers = request.headers();
+    let upgrade = headers.contains_key(header::UPGRADE);
+    if !upgrade && !headers.contains_key(header::CONNECTION) {
+        return;
     }
-    Some(
-        lines
-            .iter()
-            .filter_map(|line| {
-                let kept: Vec<&[u8]> = options(line).filter(|o| !is_protected(o)).collect();
-                HeaderValue::from_bytes(&kept.join(&b", "[..])).ok()
-            })
-            .filter(|line| !line.is_empty())
-            .collect(),
-    )
+    let asks = |option: &[u8]| option.eq_ignore_ascii_case(b"upgrade");
+    let asks_to = may_upgrade && connection_options(headers).any(asks);
+    let is_websocket = asks_to && wants_websocket(headers);
+    let other = other_protocols(headers).filter(|_| asks_to).cloned();
+    let named: Vec<HeaderName> = connection_options(headers)
+        .filter(|option| !is_plain(option) && !asks(option) && !is_protected(option))
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+        .collect();
+    for name in &named {
+        request.remove(name);
+    }
+    if is_websocket {
+        request.set(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        request.set(header::UPGRADE, HeaderValue::from_static("websocket"));
+    } else if let Some(protocols) = other {
+        request.set(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        request.set(header::UPGRADE, protocols);
+    } else {
+        request.remove(&header::CONNECTION);
+        request.remove(&header::UPGRADE);
+    }
 }
 
 /// Whether the request asks for a WebSocket (RFC 6455 section 4.2.1).
@@ -34,6 +47,46 @@ pub fn wants_websocket(request: &HeaderMap) -> bool {
         .iter()
         .flat_map(options)
         .any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+}
+
+/// The protocols besides WebSocket that the request asks to switch to, if a tunnel will do for them: they are asked for in
+/// `Connection`, too, and there is no body before the switch. None of those that HTTP itself continues in: behind `h2c`
+/// whole requests would pass unseen, and TLS isn't ours to begin in the middle (RFC 9110 section 7.8).
+pub fn other_protocols(request: &HeaderMap) -> Option<&HeaderValue> {
+    let mut lines = request.get_all(header::UPGRADE).iter();
+    let (line, None) = (lines.next()?, lines.next()) else {
+        return None;
+    };
+    let is_asked_for = request
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(options)
+        .any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+    let has_body = request.contains_key(header::TRANSFER_ENCODING)
+        || request
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|length| length.as_bytes() != b"0");
+    let is_http = |protocol: &[u8]| {
+        let name = protocol.split(|byte| *byte == b'/').next();
+        let name = name.unwrap_or_default().trim_ascii();
+        [
+            &b"h2c"[..],
+            b"h2",
+            b"h3",
+            b"http",
+            b"https",
+            b"tls",
+            b"websocket",
+        ]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+    };
+    (is_asked_for && !has_body && !options(line).any(is_http)).then_some(line)
+}
+
+fn connection_options(request: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = request.get_all(header::CONNECTION).iter();
+    lines.flat_map(options)
 }
 
 fn options(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
@@ -49,7 +102,7 @@ fn is_plain(option: &[u8]) -> bool {
 }
 
 fn is_protected(option: &[u8]) -> bool {
-    const PROTECTED: [&[u8]; 12] = [
+    const PROTECTED: [&[u8]; 19] = [
         b"host",
         b"cookie",
         b"authorization",
@@ -60,6 +113,14 @@ fn is_protected(option: &[u8]) -> bool {
         b"via",
         b"x-real-ip",
         b"x-request-id",
+        b"expect",
+        // Of one hop, whether named or not: Pingora sees to them, and gRPC asks for `TE` once more.
+        b"te",
+        b"trailer",
+        b"keep-alive",
+        b"transfer-encoding",
+        b"proxy-authorization",
+        b"proxy-connection",
         b"traceparent",
         b"tracestate",
     ];
@@ -76,36 +137,137 @@ fn is_protected(option: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn cleaned(lines: &[&str]) -> Option<Vec<String>> {
+    fn settled(fields: &[(&'static str, &'static str)], may_upgrade: bool) -> Vec<String> {
         let mut request = HeaderMap::new();
-        for line in lines {
-            request.append(header::CONNECTION, HeaderValue::from_str(line).unwrap());
+        for (name, value) in fields {
+            let value = HeaderValue::from_static(value);
+            request.append(HeaderName::from_static(name), value);
         }
-        without_protected(&request).map(|lines| {
-            lines
-                .iter()
-                .map(|line| line.to_str().unwrap().to_owned())
-                .collect()
-        })
+        settle(&mut request, may_upgrade);
+        let mut lines: Vec<_> = request
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        lines.sort();
+        lines
     }
 
     #[test]
-    fn ordinary_options_are_left_alone() {
-        assert_eq!(cleaned(&[]), None);
-        assert_eq!(cleaned(&["keep-alive"]), None);
-        assert_eq!(cleaned(&["Upgrade, X-Mine"]), None);
+    fn other_protocols_are_those_that_a_tunnel_will_do_for() {
+        let asks = |fields: &[(&str, &str)]| {
+            let mut request = HeaderMap::new();
+            for (name, value) in fields {
+                let name = header::HeaderName::from_bytes(name.as_bytes()).unwrap();
+                request.append(name, HeaderValue::from_str(value).unwrap());
+            }
+            other_protocols(&request).is_some()
+        };
+        let connection = ("connection", "keep-alive, Upgrade");
+        assert!(asks(&[connection, ("upgrade", "irc/6.9, x")]));
+        assert!(asks(&[
+            connection,
+            ("upgrade", "SPDY/3.1"),
+            ("content-length", "0")
+        ]));
+        assert!(!asks(&[connection]));
+        assert!(!asks(&[("upgrade", "irc")]));
+        for protocol in [
+            "h2c",
+            "x, H2C",
+            "HTTP/2.0",
+            "TLS/1.0",
+            "websocket",
+            "irc,websocket",
+        ] {
+            assert!(!asks(&[connection, ("upgrade", protocol)]), "{protocol}");
+        }
+        assert!(!asks(&[connection, ("upgrade", "irc"), ("upgrade", "h2c")]));
+        assert!(!asks(&[
+            connection,
+            ("upgrade", "irc"),
+            ("content-length", "1")
+        ]));
+        assert!(!asks(&[
+            connection,
+            ("upgrade", "irc"),
+            ("transfer-encoding", "chunked")
+        ]));
+    }
+
+    #[test]
+    fn named_fields_are_dropped_with_what_names_them() {
+        let none: [&str; 0] = [];
+        assert_eq!(settled(&[("x", "y")], true), ["x: y"]);
+        assert_eq!(settled(&[("connection", "keep-alive")], true), none);
+        assert_eq!(
+            settled(
+                &[
+                    ("connection", "X-Mine, close"),
+                    ("connection", "z"),
+                    ("x-mine", "1"),
+                    ("x-mine", "2"),
+                    ("z", "3"),
+                    ("a", "b")
+                ],
+                true
+            ),
+            ["a: b"]
+        );
     }
 
     #[test]
     fn what_servers_rely_on_is_not_the_clients_to_name() {
+        for name in [
+            "x-forwarded-for",
+            "x-forwarded-anything",
+            "host",
+            "cookie",
+            "authorization",
+            "content-length",
+            "transfer-encoding",
+            "te",
+        ] {
+            let fields = [("connection", name), (name, "v")];
+            assert_eq!(settled(&fields, true), [format!("{name}: v")]);
+        }
         assert_eq!(
-            cleaned(&["X-Forwarded-For, keep-alive, X-Mine"]),
-            Some(vec!["keep-alive, X-Mine".to_owned()])
+            settled(
+                &[("connection", "COOKIE, X"), ("cookie", "v"), ("x", "y")],
+                true
+            ),
+            ["cookie: v"]
         );
+    }
+
+    #[test]
+    fn an_upgrade_is_to_websocket_or_what_a_tunnel_will_do_for() {
+        let websocket = ["connection: Upgrade", "upgrade: websocket"];
+        for (connection, upgrade) in [
+            ("Upgrade", "websocket"),
+            ("keep-alive, upgrade", "WebSocket"),
+            ("UPGRADE", "h2c, websocket"),
+        ] {
+            let fields = [("connection", connection), ("upgrade", upgrade)];
+            assert_eq!(settled(&fields, true), websocket);
+            assert!(settled(&fields, false).is_empty());
+        }
+        for (connection, upgrade) in [
+            ("Upgrade", "h2c"),
+            ("Upgrade", "TLS/1.0"),
+            ("Upgrade", ""),
+            ("keep-alive", "websocket"),
+            ("upgrades", "websocket"),
+        ] {
+            let fields = [("connection", connection), ("upgrade", upgrade)];
+            assert!(settled(&fields, true).is_empty(), "{fields:?}");
+        }
+        let other = [("connection", "Upgrade"), ("upgrade", "irc/6.9")];
         assert_eq!(
-            cleaned(&["host", "COOKIE, close"]),
-            Some(vec!["close".to_owned()])
+            settled(&other, true),
+            ["connection: Upgrade", "upgrade: irc/6.9"]
         );
-        assert_eq!(cleaned(&["authorization"]), Some(vec![]));
+        assert!(settled(&other, false).is_empty());
+        assert!(settled(&[("upgrade", "websocket")], true).is_empty());
+        assert!(settled(&[("connection", "upgrade")], true).is_empty());
     }
 }

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use super::head::absolute_authority;
+use super::authority::absolute_authority;
 use super::host::{authority, without_port};
 
 /// Where a request is sent on to; `None` if it says no host that could be asked.

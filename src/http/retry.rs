@@ -11,16 +11,10 @@ use super::context::Context;
 use super::failure::{self, Attempt, Failure, Verdict};
 use super::trouble;
 use crate::balance::Slot;
-use crate::config::model::Retries;
 use crate::dispatch;
 use crate::dispatch::PoolSite;
 use crate::observe::{RetryReason, Seldom};
 use crate::pool::Others;
-
-/// How many retries a hundred requests allow for.
-fn budget_percent(_retries: &Retries) -> u32 {
-    20
-}
 
 /// Notes what went wrong. The error only carries it through Pingora.
 #[allow(clippy::unnecessary_box_returns)] // Pingora's errors are boxed.
@@ -39,7 +33,7 @@ pub fn note_try(context: &mut Context) {
     if upstream.attempts == 1
         && let Some(target) = context.target()
     {
-        let percent = budget_percent(&target.pool.settings().retries);
+        let percent = target.pool.settings().retries.budget_percent;
         target.pool.retry_budget().deposit(percent, Instant::now());
     }
 }
@@ -100,7 +94,7 @@ fn elsewhere(target: &PoolSite, context: &Context, failure: Failure, verdict: Ve
         (Others::Full | Others::None, Failure::ServerStatus(_)) => Verdict::GiveUp,
         (Others::Free | Others::Full, _) => verdict,
         (Others::None, Failure::Connect) => {
-            let limit = target.pool.settings().timeouts.connect;
+            let limit = context.connect_timeout().unwrap_or_default();
             let pause = upstream
                 .backoff
                 .pause(Instant::now(), limit, rand::random());

@@ -233,6 +233,11 @@ impl Route {
         }
     }
 
+    /// How long connecting may take, if the route says so.
+    pub fn connect_timeout(&self) -> Option<std::time::Duration> {
+        self.timeouts.connect
+    }
+
     /// How long a server may be silent, if the route says so.
     pub fn receive_timeout(&self) -> Option<std::time::Duration> {
         self.timeouts.receive

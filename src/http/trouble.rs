@@ -1,7 +1,9 @@
 //! Pingora's errors as [`Failure`]s.
 
+use http::{Method, header};
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType};
+use pingora_proxy::Session;
 
 use super::failure::Failure;
 use crate::listen::ClientStream;
@@ -18,6 +20,27 @@ const BAD_CHUNKS: [ErrorType; 2] = [
     ErrorType::Custom("InvalidChunk"),
     ErrorType::Custom("InvalidTrailerEnd"),
 ];
+
+/// The error of a request whose rest isn't wanted.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
+pub fn answered() -> Box<Error> {
+    Error::explain(ANSWERED, "the rest of the request is not wanted").into_down()
+}
+
+/// Whether the client has been sent a final response that ends with its header (RFC 9112 section 6.3).
+pub fn has_bodiless_answer(session: &Session) -> bool {
+    session.response_written().is_some_and(|response| {
+        let length = response.headers.get(header::CONTENT_LENGTH);
+        match response.status.as_u16() {
+            ..200 => false,
+            204 | 304 => true,
+            _ => {
+                session.req_header().method == Method::HEAD
+                    || length.is_some_and(|length| length == "0")
+            }
+        }
+    })
+}
 
 /// What an error means.
 pub fn classify(error: &Error, session: &ServerSession) -> Failure {
@@ -83,6 +106,9 @@ fn of_server(error: &Error) -> Failure {
 fn of_client(error: &ErrorType, session: &ServerSession) -> Failure {
     if client_stream(session).is_some_and(ClientStream::is_malformed) {
         return Failure::BadRequest;
+    }
+    if client_stream(session).is_some_and(ClientStream::is_too_slow) {
+        return Failure::ClientTimeout;
     }
     match error {
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::ClientTimeout,

@@ -18,7 +18,7 @@ pub fn location(
     request: &RequestHeader,
     context: &Context,
 ) -> Option<HeaderValue> {
-    let (path, _) = record::split_target(host::path_of(request.raw_path()));
+    let (path, _) = record::split_target(request.raw_path());
     normalize(path, false).ok()?;
     with_values(request, context, |values| {
         crate::routing::location(template, values)
@@ -42,7 +42,7 @@ fn with_values<T>(
     then: impl FnOnce(&Values<'_>) -> T,
 ) -> Option<T> {
     let (origin, route) = (context.origin.as_ref()?, context.route.as_ref()?);
-    let (path, query) = record::split_target(host::path_of(request.raw_path()));
+    let (path, query) = record::split_target(request.raw_path());
     let path = match normalize(path, false) {
         Ok(normal) => normal.forwarded,
         // Of a listener that doesn't look at paths.

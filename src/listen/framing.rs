@@ -86,15 +86,22 @@ impl Message {
     }
 }
 
+/// `tchar` of RFC 9110 section 5.6.2.
+pub fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// Follows chunked coding (RFC 9112 section 7.1) without decoding it, strictly: a size of 1 to 16 hex
-/// digits, extensions of printable characters, CRLF and nothing else at the end of a line.
+/// digits, extensions of printable characters, trailers that are fields, CRLF and nothing else at the end of a line.
 #[derive(Debug)]
 struct Chunks {
     state: State,
     /// Of the chunk: its size while that is read, then what is left of its data.
     left: u64,
-    /// Digits of the size, or bytes of the line, read so far.
+    /// Digits of the size, or bytes of the trailers, read so far.
     count: usize,
+    /// Bytes of extensions that the data doesn't justify.
+    excess: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,15 +114,21 @@ enum State {
     DataLf,
     /// At the start of a trailer line.
     Trailer,
-    TrailerLine,
+    TrailerName,
+    TrailerValue,
     TrailerLf,
     /// After the CR of the empty line.
     EndLf,
     Done,
 }
 
-/// A chunk extension or the trailer section may be this long. They are of no use to anybody here.
-const MAX_LINE: usize = 8 * 1024;
+/// The trailer section may be this long, and so may be the chunk extensions beyond what is usual for the data that they
+/// come with. They are of no use to anybody here (RFC 9112 section 7.1.1 wants them limited).
+const MAX_EXCESS: usize = 8 * 1024;
+/// An extension of that length is nothing unusual, however small the chunk.
+const USUAL_EXTENSION: u64 = 16;
+/// Larger chunks don't exist; there are servers that count in 32, 53 or 63 bits.
+const MAX_SIZE_BITS: u32 = 48;
 
 impl Default for Chunks {
     fn default() -> Self {
@@ -123,6 +136,7 @@ impl Default for Chunks {
             state: State::Size,
             left: 0,
             count: 0,
+            excess: 0,
         }
     }
 }
@@ -150,24 +164,25 @@ impl Chunks {
     fn step(&mut self, byte: u8) -> Result<(), Malformed> {
         self.state = match (self.state, byte) {
             (State::Size, b'\r') if self.count > 0 => State::SizeLf,
-            (State::Size, b';') if self.count > 0 => {
-                self.count = 0;
-                State::Extension
-            }
+            (State::Size, b';') if self.count > 0 => State::Extension,
             (State::Size, _) => {
                 let digit = char::from(byte).to_digit(16).ok_or(Malformed)?;
                 self.count += 1;
-                if self.count > 16 {
+                self.left = self.left << 4 | u64::from(digit);
+                if self.count > 16 || self.left >> MAX_SIZE_BITS != 0 {
                     return Err(Malformed);
                 }
-                self.left = self.left << 4 | u64::from(digit);
                 State::Size
             }
             (State::Extension, b'\r') => State::SizeLf,
             (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
-                self.within_line(State::Extension)?
+                bounded(&mut self.excess)?;
+                State::Extension
             }
             (State::SizeLf, b'\n') => {
+                let usual = self.left.saturating_add(USUAL_EXTENSION);
+                let usual = usize::try_from(usual).unwrap_or(usize::MAX);
+                self.excess = self.excess.saturating_sub(usual);
                 self.count = 0;
                 if self.left == 0 {
                     State::Trailer
@@ -178,13 +193,15 @@ impl Chunks {
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size,
             (State::Trailer, b'\r') => State::EndLf,
-            // A trailer line begins with a name, never with white space (obs-fold) or a colon.
-            (State::Trailer, b'!'..=b'~') if byte != b':' => {
-                self.within_line(State::TrailerLine)?
+            (State::Trailer | State::TrailerName, _) if is_tchar(byte) => {
+                bounded(&mut self.count)?;
+                State::TrailerName
             }
-            (State::TrailerLine, b'\r') => State::TrailerLf,
-            (State::TrailerLine, b'\t' | b' '..=b'~' | 0x80..) => {
-                self.within_line(State::TrailerLine)?
+            (State::TrailerName, b':') => State::TrailerValue,
+            (State::TrailerValue, b'\r') => State::TrailerLf,
+            (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => {
+                bounded(&mut self.count)?;
+                State::TrailerValue
             }
             (State::TrailerLf, b'\n') => State::Trailer,
             (State::EndLf, b'\n') => State::Done,
@@ -192,14 +209,14 @@ impl Chunks {
         };
         Ok(())
     }
+}
 
-    fn within_line(&mut self, state: State) -> Result<State, Malformed> {
-        self.count += 1;
-        if self.count > MAX_LINE {
-            return Err(Malformed);
-        }
-        Ok(state)
+fn bounded(count: &mut usize) -> Result<(), Malformed> {
+    *count += 1;
+    if *count > MAX_EXCESS {
+        return Err(Malformed);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -253,6 +270,10 @@ mod tests {
             b"0\r\n T: v\r\n\r\n",
             b"0\r\nT: v\n\r\n",
             b"0\r\n: v\r\n\r\n",
+            b"0\r\nT : v\r\n\r\n",
+            b"0\r\nGET / HTTP/1.1\r\n\r\n",
+            b"0\r\nT\r\n\r\n",
+            b"1000000000000\r\n",
         ] {
             assert_eq!(
                 chunked(body),
@@ -273,6 +294,18 @@ mod tests {
             body.extend_from_slice(b"T: v..\r\n");
         }
         assert_eq!(chunked(&body), Err(Malformed));
+    }
+
+    #[test]
+    fn extensions_are_in_proportion_to_the_data() {
+        let body = |extension: usize, data: usize| {
+            let extension = "x".repeat(extension);
+            let chunk = format!("{data:x};{extension}\r\n{}\r\n", "y".repeat(data));
+            chunked(chunk.repeat(1000).as_bytes()).is_ok()
+        };
+        assert!(body(16, 1));
+        assert!(body(100, 100));
+        assert!(!body(40, 1));
     }
 
     proptest! {

@@ -12,14 +12,17 @@ use crate::config::model;
 
 mod drain;
 pub mod framing;
+mod gather;
 pub mod limits;
 mod patience;
+mod receive_rate;
 mod stream;
 mod transport;
 
 pub use drain::Drain;
 pub use limits::{Admitted, Limits};
 pub use patience::{Patience, Wait};
+pub use receive_rate::ReceiveRate;
 pub use stream::ClientStream;
 pub use transport::Transport;
 

@@ -7,9 +7,9 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -19,16 +19,16 @@ use pingora::protocols::{
     TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest,
 };
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::framing::{Framing, Message};
+use super::gather::Gather;
 use super::limits::Admitted;
 use super::patience::{Patience, Wait};
+use super::receive_rate::ReceiveRate;
 use super::transport::Transport;
+use crate::tunnel::{Beginning, Tunnel};
 
-/// Small writes are gathered up to this many bytes: a response's header and a small body are one
-/// system call.
-const WRITE_BUFFER: usize = 16 * 1024;
 /// Bytes asked of the socket at once for a header.
 const HEAD_READ: usize = 8 * 1024;
 /// How long a closed connection is still drained, so that a late byte from the client doesn't reset
@@ -37,18 +37,26 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// A client's connection.
 pub struct ClientStream {
-    io: Option<BufWriter<Transport>>,
+    io: Option<Gather<Transport>>,
     /// Bytes read from the socket and not yet given away.
     inbox: BytesMut,
     message: Message,
-    /// After `101 Switching Protocols` bytes go through as they come.
-    tunnel: AtomicBool,
+    /// After `101 Switching Protocols` bytes go through as they come. With what the other end of the tunnel has to know,
+    /// if there is one.
+    tunnel: OnceLock<Option<Arc<Tunnel>>>,
+    /// Where in what is written the tunnel begins.
+    beginning: Beginning,
+    /// What the server sends has come to its end, and the client has been told.
+    told_end: bool,
     /// The response broke off, and nothing but a reset tells the client.
     reset: AtomicBool,
     /// How long the server may be silent, and the wait for that; `None` = somebody else sees to it.
     patience: Option<(Arc<Patience>, Wait)>,
+    /// How fast the body has to arrive; `None` = as it likes.
+    rate: Option<ReceiveRate>,
     saw_eof: bool,
-    malformed: bool,
+    /// What is wrong with the current message's body.
+    fault: Option<Fault>,
     bytes_in: u64,
     bytes_out: u64,
     digest: Arc<SocketDigest>,
@@ -56,19 +64,29 @@ pub struct ClientStream {
     admitted: Option<Admitted>,
 }
 
+/// Why a body isn't read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Malformed,
+    TooSlow,
+}
+
 impl ClientStream {
     /// Wraps an accepted connection.
     pub fn new(transport: Transport, admitted: Admitted) -> Self {
         let digest = SocketDigest::from_raw_fd(transport.socket().as_raw_fd());
         Self {
-            io: Some(BufWriter::with_capacity(WRITE_BUFFER, transport)),
+            io: Some(Gather::new(transport)),
             inbox: BytesMut::new(),
             message: Message::none(),
-            tunnel: AtomicBool::new(false),
+            tunnel: OnceLock::new(),
+            beginning: Beginning::default(),
+            told_end: false,
             reset: AtomicBool::new(false),
             patience: None,
+            rate: None,
             saw_eof: false,
-            malformed: false,
+            fault: None,
             bytes_in: 0,
             bytes_out: 0,
             digest: Arc::new(digest),
@@ -98,8 +116,11 @@ impl ClientStream {
             return Ok(());
         }
         self.inbox = BytesMut::new();
-        match &self.io {
-            Some(io) => io.get_ref().readable().await,
+        match &mut self.io {
+            Some(io) => {
+                io.rest();
+                io.stream().readable().await
+            }
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -112,7 +133,7 @@ impl ClientStream {
     pub async fn fill(&mut self) -> io::Result<usize> {
         let io = self.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         self.inbox.reserve(HEAD_READ);
-        let count = io.get_mut().read_buf(&mut self.inbox).await?;
+        let count = io.stream_mut().read_buf(&mut self.inbox).await?;
         self.saw_eof |= count == 0;
         self.note_in(count);
         Ok(count)
@@ -128,19 +149,34 @@ impl ClientStream {
         self.patience = patience.map(|patience| (patience, Wait::default()));
     }
 
+    /// The current message's body has to arrive at so many bytes a second; 0 = as it likes.
+    pub fn set_receive_rate(&mut self, least: u64) {
+        self.rate = ReceiveRate::new(least);
+    }
+
     /// Whether the current message has been read to its end and the connection can carry another.
     pub fn is_between_messages(&self) -> bool {
-        self.message.is_done() && !self.malformed && !self.is_tunnel()
+        self.message.is_done() && self.fault.is_none() && !self.is_tunnel()
     }
 
     /// Whether the current message's body broke the rules of its framing.
     pub fn is_malformed(&self) -> bool {
-        self.malformed
+        self.fault == Some(Fault::Malformed)
+    }
+
+    /// Whether the current message's body came too slowly to be waited for.
+    pub fn is_too_slow(&self) -> bool {
+        self.fault == Some(Fault::TooSlow)
     }
 
     /// From now on bytes go through as they come: the connection was upgraded.
-    pub fn become_tunnel(&self) {
-        self.tunnel.store(true, Ordering::Release);
+    pub fn become_tunnel(&self, tunnel: Option<Arc<Tunnel>>) {
+        if let Some(tunnel) = &tunnel {
+            tunnel.client().begin();
+            tunnel.server().begin();
+        }
+        // It becomes one once.
+        drop(self.tunnel.set(tunnel));
     }
 
     /// The connection is to end in a reset: its response broke off where a plain end would look complete.
@@ -149,7 +185,7 @@ impl ClientStream {
     }
 
     fn is_tunnel(&self) -> bool {
-        self.tunnel.load(Ordering::Acquire)
+        self.tunnel.get().is_some()
     }
 
     fn note_in(&mut self, count: usize) {
@@ -174,13 +210,13 @@ impl ClientStream {
             most = most.min(self.message.head_left());
         }
         let offered = self.inbox.get(..most).unwrap_or_default();
-        let count = if self.tunnel.load(Ordering::Acquire) {
+        let count = if self.is_tunnel() {
             most
         } else {
             match self.message.take(offered) {
                 Ok(count) => count,
                 Err(malformed) => {
-                    self.malformed = true;
+                    self.fault = Some(Fault::Malformed);
                     return Err(io::Error::new(io::ErrorKind::InvalidData, malformed));
                 }
             }
@@ -196,7 +232,7 @@ impl ClientStream {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         let before = buf.filled().len();
-        match Pin::new(io.get_mut()).poll_read(cx, buf) {
+        match Pin::new(io.stream_mut()).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {}
             other => return other,
         }
@@ -215,18 +251,72 @@ impl ClientStream {
                 Poll::Ready(Ok(()))
             }
             Err(malformed) => {
-                self.malformed = true;
+                self.fault = Some(Fault::Malformed);
                 buf.set_filled(before);
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, malformed)))
             }
         }
     }
 
+    fn poll_more(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.inbox.is_empty() {
+            self.poll_socket(cx, buf)
+        } else {
+            Poll::Ready(self.give_pending(buf))
+        }
+    }
+
+    /// More for the other end of the tunnel. Its end isn't shown to Pingora, which would end the other direction.
+    fn poll_tunnel(
+        &mut self,
+        tunnel: &Tunnel,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.told_end && tunnel.server().is_delivered() {
+            // A client that has gone is found out by reading.
+            self.told_end = match self.io.as_mut() {
+                Some(io) => Pin::new(io).poll_shutdown(cx).is_ready(),
+                None => true,
+            };
+        }
+        if !self.saw_eof {
+            let (before, room) = (buf.filled().len(), buf.remaining());
+            ready!(self.poll_more(cx, buf))?;
+            let count = buf.filled().len() - before;
+            tunnel.client().note_read(count);
+            if count > 0 || room == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            tunnel.client().end();
+            // Whoever writes to the server is in this task, and looks again.
+            cx.waker().wake_by_ref();
+        }
+        // The other end shows it, after all that the server said.
+        Poll::Pending
+    }
+
+    /// More of the message's body, at the pace that it has to keep.
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = self.poll_more(cx, buf);
+        if let Some(rate) = &mut self.rate {
+            if polled.is_ready() {
+                rate.note(buf.filled().len() - before);
+            } else if rate.poll_too_slow(cx).is_ready() {
+                self.fault = Some(Fault::TooSlow);
+                let slow = "the request's body comes too slowly";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, slow)));
+            }
+        }
+        polled
+    }
+
     /// Nothing is going on: what was gathered to be sent need not wait for more. A slow server's
     /// response reaches the client as it comes.
     fn flush_meanwhile(&mut self, cx: &mut Context<'_>) {
         if let Some(io) = self.io.as_mut()
-            && !io.buffer().is_empty()
+            && !io.is_empty()
         {
             // Whoever writes next meets the error, if there is one.
             let _ = Pin::new(io).poll_flush(cx).is_ready();
@@ -257,7 +347,7 @@ impl ClientStream {
             };
             let mut ahead = [0u8; 2048];
             let mut buf = ReadBuf::new(&mut ahead);
-            match Pin::new(io.get_mut()).poll_read(cx, &mut buf) {
+            match Pin::new(io.stream_mut()).poll_read(cx, &mut buf) {
                 Poll::Ready(Ok(())) => {}
                 other => return other,
             }
@@ -281,15 +371,20 @@ impl AsyncRead for ClientStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let polled = if !this.is_tunnel() && this.message.is_done() {
+        let polled = if let Some(tunnel) = this.tunnel.get() {
+            match tunnel.clone() {
+                Some(tunnel) => this.poll_tunnel(&tunnel, cx, buf),
+                None => this.poll_more(cx, buf),
+            }
+        } else if this.message.is_done() {
             match this.poll_gone(cx) {
                 Poll::Pending => this.poll_patience(cx),
                 gone @ Poll::Ready(_) => gone,
             }
-        } else if this.inbox.is_empty() {
-            this.poll_socket(cx, buf)
+        } else if this.message.head_left() > 0 {
+            this.poll_more(cx, buf)
         } else {
-            Poll::Ready(this.give_pending(buf))
+            this.poll_body(cx, buf)
         };
         if polled.is_pending() {
             this.flush_meanwhile(cx);
@@ -311,6 +406,11 @@ impl AsyncWrite for ClientStream {
         if let Poll::Ready(Ok(count)) = &written {
             let count = *count;
             self.note_out(count);
+            if let Some(Some(tunnel)) = self.tunnel.get() {
+                let tunnel = Arc::clone(tunnel);
+                let written = buf.get(..count).unwrap_or_default();
+                tunnel.server().note_passed(self.beginning.take(written));
+            }
         }
         written
     }
@@ -337,7 +437,7 @@ impl Drop for ClientStream {
         };
         if self.reset.load(Ordering::Acquire) {
             // With no time to linger, close(2) resets (socket(7)). If it can't be set, all is lost anyway.
-            drop(SockRef::from(io.get_ref().socket()).set_linger(Some(Duration::ZERO)));
+            drop(SockRef::from(io.stream().socket()).set_linger(Some(Duration::ZERO)));
             return;
         }
         if self.saw_eof {
@@ -351,7 +451,7 @@ impl Drop for ClientStream {
             let _admitted = admitted;
             // A client that doesn't take the rest goes without.
             drop(tokio::time::timeout(LINGER, io.flush()).await);
-            io.into_inner().close_gently(LINGER).await;
+            io.into_stream().close_gently(LINGER).await;
         });
     }
 }
@@ -376,7 +476,7 @@ impl UniqueID for ClientStream {
     fn id(&self) -> UniqueIDType {
         self.io
             .as_ref()
-            .map_or(-1, |io| io.get_ref().socket().as_raw_fd())
+            .map_or(-1, |io| io.stream().socket().as_raw_fd())
     }
 }
 

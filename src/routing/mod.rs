@@ -2,20 +2,20 @@
 //!
 //! - [`path`]: the one form that paths are compared and passed on in.
 //! - [`table`]: all routes of a listener, compiled; the first that fits.
-//! - [`rate_limit`] and [`password`]: who has to wait, and who may.
 //! - [`template`]: text with variables of the request, and the header fields that are made of it.
 //! - [`rewrite`]: what a server is asked for instead, and [`reverse`]: what its answer says of it, mapped back.
 //! - [`split`]: whose turn it is among several pools.
+//! - [`rate_limit`] and [`password`]: who has to wait, and who may.
 
-mod password;
-mod path;
-mod rate_limit;
+pub mod password;
+pub mod path;
+pub mod rate_limit;
 mod recent;
-mod reverse;
-mod rewrite;
-mod split;
-mod table;
-mod template;
+pub mod reverse;
+pub mod rewrite;
+pub mod split;
+pub mod table;
+pub mod template;
 
 pub use password::{Passwords, Verdict};
 pub use path::{NormalPath, normalize};

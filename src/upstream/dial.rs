@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::connectors::L4Connect;
@@ -19,6 +20,7 @@ use super::link::Link;
 use super::name::ServerName;
 use super::patient::Patient;
 use crate::pool::Endpoint;
+use crate::tunnel::Tunnel;
 
 /// A handshake of ours failed; the error's context says why, in words.
 pub const TLS_FAILED: ErrorType = ErrorType::Custom("UpstreamTls");
@@ -31,7 +33,16 @@ pub struct Dialer {
     /// What it is asked for over TLS.
     pub name: Option<ServerName>,
     /// The connection is for a request that may switch protocols.
-    pub patient: bool,
+    pub upgrade: Option<Upgrade>,
+}
+
+/// What a connection for a request has to know that may switch protocols.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// What becomes of it then.
+    pub tunnel: Arc<Tunnel>,
+    /// How long the client may be silent when the server has finished.
+    pub quiet: Duration,
 }
 
 #[async_trait]
@@ -60,10 +71,11 @@ impl L4Connect for Dialer {
                 }
             }
         };
-        let socket: Box<dyn VirtualSocket> = if self.patient {
-            Box::new(Patient::new(stream))
-        } else {
-            Box::new(stream)
+        let socket: Box<dyn VirtualSocket> = match &self.upgrade {
+            Some(Upgrade { tunnel, quiet }) => {
+                Box::new(Patient::new(stream, Arc::clone(tunnel), *quiet))
+            }
+            None => Box::new(stream),
         };
         Ok(VirtualSocketStream::new(socket).into())
     }

@@ -236,3 +236,64 @@ fn a_refused_request_has_an_id_on_its_page_and_in_the_log() {
         lb.wait_logged(|line| line["request_id"] == id && line["status"] == response.status);
     }
 }
+
+/// Requests that routes refuse, each with a page of its own.
+const ROUTES: &str = "routes:
+  - {match: {path_prefix: /denied}, deny: [0.0.0.0/0]}
+  - {match: {path_prefix: /often}, rate_limit: {rate: 1/h, burst: 1}}
+  - {match: {path_prefix: /secret}, basic_auth: {htpasswd_file: @DIR@/htpasswd}}
+  - {match: {path_prefix: /here}, respond: {status: 200, body: here}, response_headers: {set: {Server: route}}}
+  - {match: {path_prefix: /there}, response_headers: {set: {Server: route}}}
+http:
+  server_header: edge
+  error_pages: {401: @DIR@/page, 403: @DIR@/page, 405: @DIR@/page, 429: @DIR@/page}";
+
+#[test]
+fn what_routes_refuse_has_its_page_and_its_word_in_the_log() {
+    let dir = TempDir::new("pages");
+    dir.write("page", "sorry ${status} ${request_id}");
+    dir.write(
+        "htpasswd",
+        "user:$2y$04$CBYZ4oM1cBcnJVtrDKBTLeXBHNy8M3JTvFZLYWBLzAKdkQR3I8Yli\n",
+    );
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin]).listener(ROUTES).start_in(dir);
+    let h2 = H2::connect(lb.web());
+    assert_eq!(lb.get("/often", &[]).status, 200);
+    for (path, method, status, word) in [
+        ("/denied", "GET", 403, "denied"),
+        ("/often", "GET", 429, "rate_limited"),
+        ("/secret", "GET", 401, "denied"),
+        ("/", "TRACE", 405, "unsupported"),
+    ] {
+        let one = lb.client().request(method, path, &[], b"").unwrap();
+        let two = h2.request(method, path, &[], b"").unwrap();
+        for response in [one, two] {
+            let id = response.header("x-request-id").unwrap();
+            assert_eq!(response.status, status, "{path}");
+            assert_eq!(response.text(), format!("sorry {status} {id}"), "{path}");
+            assert_eq!(response.headers_of("server"), ["edge"], "{path}");
+            let line = lb.wait_logged(|line| line["request_id"] == id);
+            assert_eq!(
+                (&line["status"], &line["termination"]),
+                (&status.into(), &word.into()),
+                "{line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_routes_own_server_field_comes_before_the_listeners() {
+    let dir = TempDir::new("pages");
+    dir.write("page", "");
+    dir.write(
+        "htpasswd",
+        "user:$2y$04$CBYZ4oM1cBcnJVtrDKBTLeXBHNy8M3JTvFZLYWBLzAKdkQR3I8Yli\n",
+    );
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin]).listener(ROUTES).start_in(dir);
+    for (path, expected) in [("/here", "route"), ("/there", "route"), ("/", "edge")] {
+        assert_eq!(lb.get(path, &[]).headers_of("server"), [expected], "{path}");
+    }
+}

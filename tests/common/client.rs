@@ -128,6 +128,11 @@ impl Client {
         self.socket().local_addr().unwrap()
     }
 
+    /// Another handle to send on, while this one reads. Without TLS.
+    pub fn sender(&self) -> TcpStream {
+        self.socket().try_clone().unwrap()
+    }
+
     pub fn set_timeout(&self, timeout: Duration) {
         self.socket().set_read_timeout(Some(timeout)).unwrap();
     }
@@ -309,6 +314,14 @@ impl Client {
     /// Sends our end (FIN), and can still read.
     pub fn finish(&self) {
         let _ = self.socket().shutdown(Shutdown::Write);
+    }
+
+    /// As [`Self::finish`], in TLS's words (close_notify); can still read.
+    pub fn finish_tls(&mut self) {
+        match &mut self.stream {
+            Wire::Tls(stream) => drop(stream.shutdown().unwrap()),
+            Wire::Plain(_) => panic!("this connection has no TLS"),
+        }
     }
 
     /// Goes away like a crash: RST.

@@ -131,6 +131,20 @@ impl H2 {
             .expect("it took for ever")
     }
 
+    /// Has this client's runtime do something meanwhile.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.runtime.spawn(future)
+    }
+
+    /// Waits for what was [spawned](Self::spawn), however long it takes.
+    #[track_caller]
+    pub fn wait<T>(&self, spawned: JoinHandle<T>) -> T {
+        self.runtime.block_on(spawned).unwrap()
+    }
+
     /// How the connection ends. Waits for that.
     #[track_caller]
     pub fn wait_end(self) -> Result<(), h2::Error> {

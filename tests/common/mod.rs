@@ -16,6 +16,7 @@ pub mod origin;
 pub mod peers;
 pub mod pki;
 pub mod secure_origin;
+pub mod served;
 pub mod setup;
 pub mod temp;
 pub mod tls;

@@ -1,7 +1,7 @@
 //! The encoders behind one door: a piece in, what there is of the coded body out.
 //!
 //! Levels and windows are those of servers that compress while somebody waits: near the ratio of the higher levels at a
-//! fraction of their time, and at most about two MiB of memory a response. Windows stay within what every decoder
+//! fraction of their time, and at most about two and a half MiB of memory a response. Windows stay within what every decoder
 //! takes: 8 MiB for zstd (RFC 9659), 16 MiB for Brotli.
 
 use std::io;
@@ -21,12 +21,17 @@ use crate::config::model::Coding;
 const GZIP_LEVEL: u32 = 5;
 /// The largest that gzip has: 32 KiB.
 const GZIP_WINDOW: u8 = 15;
-const BROTLI_QUALITY: u32 = 5;
+const BROTLI_QUALITY: u32 = 4;
 const ZSTD_LEVEL: i32 = 3;
 /// 512 KiB, as a power of two.
-const WINDOW: u32 = 19;
-/// The smallest window that Brotli's quality 5 works well with.
-const BROTLI_SMALLEST: u32 = 17;
+const ZSTD_WINDOW: u32 = 19;
+/// 256 KiB, the same.
+const BROTLI_WINDOW: u32 = 18;
+/// 64 KiB: no response needs less than its encoder has anyway.
+const BROTLI_SMALLEST: u32 = 16;
+/// Bytes that Brotli may collect. It would go on for the length of its window and more, and hold all that it made of
+/// them: three times the memory for hardly a byte less.
+const BROTLI_COLLECTS: usize = 64 * 1024;
 /// Bytes of output there is room for at least when an encoder is asked.
 const ROOM: usize = 4096;
 
@@ -56,7 +61,7 @@ impl Encoder {
             Coding::Br => Kind::Brotli(Box::new(Brotli::new(length))),
             Coding::Zstd => {
                 let mut zstd = Zstd::new(ZSTD_LEVEL)?;
-                zstd.set_parameter(CParameter::WindowLog(WINDOW))?;
+                zstd.set_parameter(CParameter::WindowLog(ZSTD_WINDOW))?;
                 if length.is_some() {
                     // Also makes it no larger than the body needs.
                     zstd.set_pledged_src_size(length)?;
@@ -168,7 +173,11 @@ fn encode_zstd(zstd: &mut Zstd<'_>, piece: &[u8], then: Then, out: &mut Vec<u8>)
 
 /// Brotli's own writer would go on compressing when it is dropped, for a client that has gone; so this drives its
 /// state by hand.
-struct Brotli(BrotliEncoderStateStruct<StandardAlloc>);
+struct Brotli {
+    state: BrotliEncoderStateStruct<StandardAlloc>,
+    /// Bytes since what went in has come out.
+    collected: usize,
+}
 
 impl Brotli {
     fn new(length: Option<u64>) -> Self {
@@ -177,14 +186,24 @@ impl Brotli {
             BrotliEncoderSetParameter(&mut state, parameter, value);
         };
         // A body that fits into a smaller window needs no larger one.
-        let needed = length.map_or(WINDOW, |length| u64::BITS - length.leading_zeros());
-        let window = needed.clamp(BROTLI_SMALLEST, WINDOW);
+        let needed = length.map_or(BROTLI_WINDOW, |length| u64::BITS - length.leading_zeros());
+        let window = needed.clamp(BROTLI_SMALLEST, BROTLI_WINDOW);
         set(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, BROTLI_QUALITY);
         set(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, window);
-        Self(state)
+        Self {
+            state,
+            collected: 0,
+        }
     }
 
-    fn encode(&mut self, piece: &[u8], then: Then, out: &mut Vec<u8>) -> io::Result<()> {
+    fn encode(&mut self, piece: &[u8], mut then: Then, out: &mut Vec<u8>) -> io::Result<()> {
+        self.collected = self.collected.saturating_add(piece.len());
+        if then == Then::GoOn && self.collected >= BROTLI_COLLECTS {
+            then = Then::Flush;
+        }
+        if then == Then::Flush {
+            self.collected = 0;
+        }
         let operation = || match then {
             Then::GoOn => BrotliEncoderOperation::BROTLI_OPERATION_PROCESS,
             Then::Flush => BrotliEncoderOperation::BROTLI_OPERATION_FLUSH,
@@ -198,7 +217,7 @@ impl Brotli {
             let (mut room, mut end) = (ROOM, begin);
             let took = taken;
             let fine = BrotliEncoderCompressStream(
-                &mut self.0,
+                &mut self.state,
                 operation(),
                 &mut to_take,
                 piece,
@@ -213,10 +232,10 @@ impl Brotli {
             if fine == 0 {
                 return Err(stuck("brotli failed"));
             }
-            let has_more = BrotliEncoderHasMoreOutput(&self.0) != 0;
+            let has_more = BrotliEncoderHasMoreOutput(&self.state) != 0;
             let done = match then {
                 Then::GoOn | Then::Flush => to_take == 0 && !has_more,
-                Then::Finish => BrotliEncoderIsFinished(&self.0) != 0,
+                Then::Finish => BrotliEncoderIsFinished(&self.state) != 0,
             };
             if done {
                 return Ok(());
@@ -230,7 +249,7 @@ impl Brotli {
 
 impl Drop for Brotli {
     fn drop(&mut self) {
-        BrotliEncoderDestroyInstance(&mut self.0);
+        BrotliEncoderDestroyInstance(&mut self.state);
     }
 }
 

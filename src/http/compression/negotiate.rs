@@ -57,7 +57,7 @@ impl Wishes {
                 &mut self.gzip
             }
             name if name.eq_ignore_ascii_case(b"identity") => &mut self.identity,
-            name if !name.is_empty() && name.iter().all(is_token) => return Some(()),
+            name if !name.is_empty() && name.iter().all(|byte| is_token(*byte)) => return Some(()),
             _ => return None,
         };
         // Who says both yes and no is taken by the no.
@@ -103,8 +103,8 @@ fn quality(weight: &[u8]) -> Option<u16> {
     (thousandths <= 1000).then_some(thousandths)
 }
 
-fn is_token(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

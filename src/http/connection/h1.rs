@@ -178,6 +178,7 @@ impl Conversation<'_> {
         let patience = site.patience();
         stream.set_patience(patience.clone());
         let http = &site.http;
+        stream.set_receive_rate(http.min_receive_rate);
         let last = http.keepalive_requests > 0 && self.served >= http.keepalive_requests;
         let (body_timeout, send_timeout) = (http.body_timeout, http.send_timeout);
         let mut session = ServerSession::new_http1(stream);

@@ -79,7 +79,7 @@ impl Delivery {
     async fn send(&mut self, lease: &Lease, settings: &model::Pool, fresh: u32) -> Outcome {
         let server = lease.server();
         let link = &self.target.link;
-        let Some((peer, keeping)) = upstream::for_request(server, settings, link, fresh, false)
+        let Some((peer, keeping)) = upstream::for_request(server, settings, link, fresh, None)
         else {
             return Outcome::Failed;
         };

@@ -123,3 +123,18 @@ fn a_server_that_refuses_costs_nothing_of_the_budget() {
     assert_eq!(good.served(), 400);
     assert_eq!(retried(&lb), 200.0);
 }
+
+#[test]
+fn the_budget_is_as_configured() {
+    for (percent, most) in [(0u32, 0u32), (50, 500)] {
+        let servers = [sick(), sick()];
+        let pool = format!("retries: {{attempts: 2, budget: {percent}%}}");
+        let lb = two([&servers[0], &servers[1]], &pool);
+        let begun = Instant::now();
+        send(&lb, "GET", 1000);
+        let free = 10 * (begun.elapsed().as_secs() as u32 / 10 + 1);
+        let retried = retried(&lb);
+        let (least, most) = (f64::from(most), f64::from(most + free));
+        assert!((least..=most).contains(&retried), "{percent} %: {retried}");
+    }
+}

@@ -387,3 +387,44 @@ fn responses_of_http2_servers_are_compressed_too() {
         assert_eq!(response.body, b"");
     }
 }
+
+#[test]
+fn a_page_of_our_own_is_treated_like_a_servers() {
+    let dir = TempDir::new("pages");
+    dir.write("down.html", &String::from_utf8(text(5000)).unwrap());
+    let origin = Origin::stopped("a");
+    let lb = Setup::of([&origin])
+        .listener("http: {error_pages: {502: @DIR@/down.html}, compression: {enabled: true}}")
+        .start_in(dir);
+    for (accept, coding) in [("gzip", Some("gzip")), ("", None)] {
+        let one = lb.get("/", &[("Accept-Encoding", accept)]);
+        let two = H2::connect(lb.web())
+            .get("/", &[("accept-encoding", accept)])
+            .unwrap();
+        for response in [one, two] {
+            assert_eq!(response.status, 502);
+            assert_eq!(response.header("content-encoding"), coding);
+            let body = coding.map_or(response.body.clone(), |it| decoded(it, &response.body));
+            assert_eq!(body, text(5000), "{accept}");
+        }
+    }
+}
+
+#[test]
+fn a_websocket_is_no_response_to_compress() {
+    let origin = Origin::with("a", |_| {
+        Answer::Raw(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+              Content-Type: text/plain\r\n\r\nhello"
+                .to_vec(),
+        )
+    });
+    let lb = compressing(&origin, ", types: [text/*]");
+    let mut client = lb.client();
+    let upgrade = [ALL, ("Connection", "Upgrade"), ("Upgrade", "websocket")];
+    client.send_request("GET", "/", &upgrade, b"").unwrap();
+    let head = client.read_head().unwrap();
+    assert_eq!(head.status, 101);
+    assert_eq!(head.header("content-encoding"), None);
+    assert_eq!(client.take(5).unwrap(), b"hello");
+}

@@ -32,6 +32,8 @@ pub struct Line {
     watched: Mutex<Watched>,
     /// Requests under way.
     active: AtomicUsize,
+    /// Bodies that wait for their servers to take more, and may fill the connection's window.
+    held: AtomicU32,
     /// Milliseconds from `begun` to the end of the last request.
     idle_since: AtomicU64,
     finished: AtomicU32,
@@ -57,6 +59,7 @@ impl Line {
                 stalled_since: None,
             }),
             active: AtomicUsize::new(0),
+            held: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             finished: AtomicU32::new(0),
             sent: AtomicU32::new(0),
@@ -88,6 +91,17 @@ impl Line {
     pub fn enter(self: &Arc<Self>) -> Presence {
         self.active.fetch_add(1, Ordering::AcqRel);
         Presence(Arc::clone(self))
+    }
+
+    /// A body's server is to take what has come before more is asked for.
+    pub fn hold(self: &Arc<Self>) -> Holding {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        Holding(Arc::clone(self))
+    }
+
+    /// Bodies that wait for their servers.
+    pub fn held(&self) -> u32 {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// So many bytes go to the client.
@@ -127,6 +141,15 @@ impl Drop for Presence {
     }
 }
 
+/// A body that waits for its server; it counts until this is dropped.
+pub struct Holding(Arc<Line>);
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The bytes of a connection, weighed as they come and gathered as they go.
 pub struct Wire {
     stream: Box<ClientStream>,
@@ -139,7 +162,7 @@ pub struct Wire {
 impl Wire {
     /// From here on the stream's bytes are HTTP/2's.
     pub fn new(stream: Box<ClientStream>, line: Arc<Line>) -> Self {
-        stream.become_tunnel();
+        stream.become_tunnel(None);
         Self {
             stream,
             line,

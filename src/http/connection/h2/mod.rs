@@ -51,6 +51,8 @@ const PROTOCOL: &str = "HTTP/2.0";
 const STREAM_WINDOW: u32 = 1024 * 1024;
 /// The same over all bodies of a connection: with servers that take nothing, this is what it costs us at most.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// With so many bodies that wait for their servers, the rest of a connection's may wait for its window.
+const BODIES_IN_WINDOW: u32 = CONNECTION_WINDOW / STREAM_WINDOW;
 /// Bytes of one response that wait for the connection to take them; the rest waits at the server.
 const SEND_BUFFER: usize = 128 * 1024;
 /// Streams that `h2` itself resets because of what a client sends on them, over the life of a connection. More than
@@ -256,10 +258,12 @@ impl Driver<'_> {
         let idle_since = self.line.idle_since().unwrap_or(now).max(self.busy);
         let idle_since = idle_since.max(self.closing.unwrap_or(idle_since));
         let mut next = (idle_since + patience, Event::Idle);
-        if let Some(since) = self.line.block_since()
-            && since + http.header_timeout < next.0
-        {
-            next = (since + http.header_timeout, Event::SlowHeader(since));
+        if let Some(since) = self.line.block_since() {
+            let until = since + http.header_timeout;
+            // Who sends a header isn't idle.
+            if self.closing.is_none() || until < next.0 {
+                next = (until, Event::SlowHeader(since));
+            }
         }
         if let Some(since) = self.line.stalled_since()
             && since + http.send_timeout < next.0
@@ -316,6 +320,7 @@ impl Driver<'_> {
         let mut exchange = Exchange::new(RequestHeader::from(parts), body, respond, &self.line);
         exchange.set_timeouts(site.http.body_timeout, site.http.send_timeout);
         exchange.set_patience(patience);
+        exchange.set_receive_rate(site.http.min_receive_rate);
         let session = ServerSession::new_custom(Box::new(exchange));
         let (proxy, drain) = (Arc::clone(&self.visit.proxy), drain.clone());
         self.streams.spawn(async move {

@@ -5,10 +5,12 @@
 //! by the same rules and limits as in [`head`]. Then `:authority` becomes the one Host field, `:path` the target, and
 //! the crumbs of Cookie one field again (section 8.2.3): from here on the request is an HTTP/1 one but for its version.
 
-use http::header::{CONTENT_LENGTH, COOKIE, HOST};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::{HeaderMap, HeaderValue, Method, Uri, request};
 
-use super::super::super::head::{self, HeadLimits, MAX_FIELDS};
+use super::super::super::authority;
+use super::super::super::head;
+use super::super::super::head::{HeadLimits, MAX_FIELDS};
 
 /// Why a request is refused: the status to answer and the reason in words.
 pub type Refusal = (u16, &'static str);
@@ -17,7 +19,6 @@ pub type Refusal = (u16, &'static str);
 const AROUND_FIELD: usize = ": \r\n".len();
 /// What a request line has besides method and target.
 const AROUND_TARGET: usize = " ".len() + " HTTP/1.1\r\n".len() + "\r\n".len();
-const MAX_METHOD: usize = 32;
 
 /// Makes one message of a request.
 ///
@@ -35,8 +36,20 @@ pub fn settle(
     check_target(request)?;
     let host = host(request)?;
     check_length(&request.headers, limits)?;
+    check_expectation(&request.headers)?;
     let crumbs = crumbs(&request.headers)?;
 
+    if bodiless {
+        // Nothing is to be continued.
+        request.headers.remove(EXPECT);
+    } else if request
+        .headers
+        .get(CONTENT_LENGTH)
+        .is_some_and(|length| length == "0")
+    {
+        // Whether that is true its frames have yet to show, and the server is not to take it for whole before.
+        request.headers.remove(CONTENT_LENGTH);
+    }
     if bodiless && takes_content(&request.method) && !request.headers.contains_key(CONTENT_LENGTH) {
         // HTTP/2 says so by its frames. In HTTP/1 there are servers that answer 411 to a POST that doesn't say how
         // long it is (RFC 9110 section 8.6).
@@ -88,6 +101,9 @@ fn check_size(request: &request::Parts, limits: &HeadLimits) -> Result<(), Refus
         if !name.as_str().bytes().all(head::is_tchar) {
             return Err((400, "a field name with a character that names don't have"));
         }
+        if head::is_like_framing(name.as_str().as_bytes()) {
+            return Err((400, head::LIKE_FRAMING));
+        }
         if starts_or_ends_in_space(value) {
             return Err((400, "a field value begins or ends with white space"));
         }
@@ -113,7 +129,7 @@ fn check_target(request: &request::Parts) -> Result<(), Refusal> {
     if request.method == Method::CONNECT {
         return Err((405, "CONNECT is not served here"));
     }
-    if request.method.as_str().len() > MAX_METHOD {
+    if !head::is_method(request.method.as_str().as_bytes()) {
         return Err((400, "malformed method"));
     }
     if let Some(scheme) = request.uri.scheme_str()
@@ -126,7 +142,9 @@ fn check_target(request: &request::Parts) -> Result<(), Refusal> {
     match target.as_bytes() {
         // Not even those characters that HTTP/1 gets away with in practice: HTTP/2's clients encode.
         [b'/', ..]
-            if target.is_ascii() && !has_control(target) && head::is_target(target.as_bytes()) =>
+            if target.is_ascii()
+                && !has_control(target)
+                && authority::is_target(target.as_bytes()) =>
         {
             Ok(())
         }
@@ -150,7 +168,7 @@ fn host(request: &request::Parts) -> Result<Option<HeaderValue>, Refusal> {
     if more.is_some() {
         return Err((400, "more than one Host field"));
     }
-    if host.is_some_and(|host| !head::is_authority(host.as_bytes())) {
+    if host.is_some_and(|host| !authority::is_authority(host.as_bytes())) {
         return Err((400, "malformed Host field"));
     }
     let Some(authority) = request.uri.authority() else {
@@ -159,7 +177,7 @@ fn host(request: &request::Parts) -> Result<Option<HeaderValue>, Refusal> {
             .ok_or((400, "neither :authority nor Host"));
     };
     let authority = authority.as_str();
-    if !head::is_authority(authority.as_bytes()) {
+    if !authority::is_authority(authority.as_bytes()) {
         return Err((400, "malformed :authority"));
     }
     match host {
@@ -180,17 +198,22 @@ fn check_length(headers: &HeaderMap, limits: &HeadLimits) -> Result<(), Refusal>
     if more.is_some() {
         return Err((400, "more than one Content-Length"));
     }
-    let digits = length.as_bytes();
-    if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
+    let Some(length) = head::content_length(length.as_bytes()) else {
         return Err((400, "malformed Content-Length"));
-    }
-    let length = digits
-        .iter()
-        .fold(0u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    };
     if limits.body > 0 && length > limits.body {
         return Err((413, "the body is larger than max_body_size"));
     }
     Ok(())
+}
+
+fn check_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut expectations = headers.get_all(EXPECT).iter();
+    match (expectations.next(), expectations.next()) {
+        (None, _) => Ok(()),
+        (Some(one), None) if head::is_expectation(one.as_bytes()) => Ok(()),
+        _ => Err((417, head::UNKNOWN_EXPECTATION)),
+    }
 }
 
 /// Whether content is what requests of that method are for.

@@ -17,7 +17,7 @@ use futures_core::Stream;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, SET_COOKIE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode, response};
+use http::{HeaderMap, HeaderName, Response, StatusCode, response};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::HttpTask;
@@ -29,10 +29,12 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 use tokio::time::timeout;
 
+use super::super::super::headers::ends_with_header;
 use super::super::super::trouble;
-use super::line::{Line, Presence};
+use super::BODIES_IN_WINDOW;
+use super::line::{Holding, Line, Presence};
 use super::linger::linger;
-use crate::listen::{Patience, Wait};
+use crate::listen::{Patience, ReceiveRate, Wait};
 
 /// Bytes of a request's body that are kept for another try, as with HTTP/1.
 const KEPT_FOR_RETRY: usize = 64 * 1024;
@@ -47,6 +49,10 @@ pub struct Exchange {
     /// The whole body has been read.
     body_ended: bool,
     body_read: usize,
+    /// How fast the body has to arrive; `None` = as it likes.
+    rate: Option<ReceiveRate>,
+    /// A piece of the body is with its server, and more may have come.
+    holding: Option<Holding>,
     kept: Option<FixedBuffer>,
     respond: SendResponse<Bytes>,
     send: Option<SendStream<Bytes>>,
@@ -79,6 +85,8 @@ impl Exchange {
             request,
             body: Some(body),
             body_read: 0,
+            rate: None,
+            holding: None,
             kept: None,
             respond,
             send: None,
@@ -106,23 +114,55 @@ impl Exchange {
         self.patience = patience;
     }
 
-    /// The next piece of the body that isn't empty; `None` at its end.
+    /// The body has to arrive at so many bytes a second; 0 = as it likes.
+    pub fn set_receive_rate(&mut self, least: u64) {
+        self.rate = ReceiveRate::new(least);
+    }
+
+    /// The next piece of the body that isn't empty, at the pace that it has to keep; `None` at its end.
     async fn next_piece(&mut self) -> Result<Option<Bytes>> {
+        let next = self.next_piece_at_any_pace().await;
+        if let Some(rate) = &mut self.rate {
+            let piece = next.as_ref().ok().and_then(Option::as_ref);
+            rate.note(piece.map_or(0, Bytes::len));
+            self.holding = (piece.is_some() && !self.body_ended).then(|| self.line.hold());
+        }
+        next
+    }
+
+    /// The next piece of the body that isn't empty; `None` at its end.
+    async fn next_piece_at_any_pace(&mut self) -> Result<Option<Bytes>> {
         if self.body_ended {
             return Ok(None);
         }
         if self.ended {
             // Answered early. The client is told by the reset that this stream ends in, not by reading on.
-            return Err(down(
-                trouble::ANSWERED,
-                "the rest of the request is not wanted",
-            ));
+            return Err(trouble::answered());
         }
         let Some(body) = &mut self.body else {
             return Ok(None);
         };
+        let (rate, holding, line) = (&mut self.rate, &mut self.holding, &self.line);
         loop {
-            let Some(piece) = poll_fn(|cx| body.poll_data(cx)).await else {
+            let next = poll_fn(|cx| {
+                let polled = body.poll_data(cx);
+                let Some(rate) = rate.as_mut().filter(|_| polled.is_pending()) else {
+                    return polled.map(Ok);
+                };
+                *holding = None;
+                if line.held() >= BODIES_IN_WINDOW {
+                    rate.pause();
+                    return Poll::Pending;
+                }
+                rate.poll_too_slow(cx).map(Err)
+            });
+            let Ok(next) = next.await else {
+                return Err(down(
+                    ErrorType::ReadTimedout,
+                    "the request's body comes too slowly",
+                ));
+            };
+            let Some(piece) = next else {
                 // Trailers may follow. HTTP/1 has no place for them that Pingora could write to.
                 self.body_ended = true;
                 return Ok(None);
@@ -179,7 +219,7 @@ impl Exchange {
             return Ok(());
         }
         parts.headers.insert(DATE, date::get_cached_date());
-        let end = end || has_no_body(&self.request.method, status, &parts.headers);
+        let end = end || ends_with_header(&self.request.method, status, &parts.headers);
         let mut written = Response::new(());
         *written.status_mut() = status;
         let send = self
@@ -372,15 +412,6 @@ fn without_hop_by_hop(headers: &mut HeaderMap) {
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
-/// Whether a response ends with its header (RFC 9110 section 6.4.1).
-fn has_no_body(method: &Method, status: StatusCode, headers: &HeaderMap) -> bool {
-    *method == Method::HEAD
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || headers
-            .get(CONTENT_LENGTH)
-            .is_some_and(|length| length.as_bytes() == b"0")
-}
 
 #[async_trait]
 impl Session for Exchange {

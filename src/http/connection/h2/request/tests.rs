@@ -88,9 +88,53 @@ fn a_length_is_one_number() {
     };
     assert_eq!(with(&["100"]), 200);
     assert_eq!(with(&["101"]), 413);
-    for lengths in [&["1", "1"][..], &["1, 1"], &["+1"], &[""], &["0x1"]] {
+    for lengths in [
+        &["1", "1"][..],
+        &["1, 1"],
+        &["+1"],
+        &[""],
+        &["0x1"],
+        &["01"],
+    ] {
         assert_eq!(with(lengths), 400, "{lengths:?}");
     }
+}
+
+#[test]
+fn a_length_of_0_is_believed_when_the_request_has_ended() {
+    let length = |bodiless| {
+        let mut request = parts("POST", "http://a.test/", &[("content-length", "0")]);
+        settle(&mut request, bodiless, &LIMITS).unwrap();
+        request.headers.get(CONTENT_LENGTH).cloned()
+    };
+    assert_eq!(length(true).unwrap(), "0");
+    assert_eq!(length(false), None);
+}
+
+#[test]
+fn names_that_are_framing_to_cgi_and_unknown_expectations_are_refused() {
+    for (name, value, refused) in [
+        ("content_length", "5", 400),
+        ("transfer.encoding", "chunked", 400),
+        ("content_lengths", "5", 200),
+        ("expect", "200-ok", 417),
+        ("expect", "100-Continue", 200),
+    ] {
+        assert_eq!(
+            status("GET", "http://a.test/", &[(name, value)]),
+            refused,
+            "{name}"
+        );
+    }
+    let twice = [("expect", "100-continue"), ("expect", "100-continue")];
+    assert_eq!(status("GET", "http://a.test/", &twice), 417);
+    assert_eq!(status("get", "http://a.test/", &[]), 400);
+    let mut request = parts("GET", "http://a.test/", &[("expect", "100-continue")]);
+    settle(&mut request, true, &LIMITS).unwrap();
+    assert!(
+        !request.headers.contains_key(EXPECT),
+        "nothing is to be continued"
+    );
 }
 
 #[test]

@@ -1,0 +1,185 @@
+//! The forms of a target (RFC 9112 section 3.2) and the authority that a request names.
+
+use std::net::Ipv6Addr;
+
+/// Whether a target has only characters that one may have (RFC 3986), or at least those that everybody
+/// behind reads alike: what else there is, like `"`, `<` or a raw byte, is encoded by some and refused
+/// by others. A fragment is never sent (RFC 9110 section 4.2.5).
+pub fn is_target(target: &[u8]) -> bool {
+    let plain =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%[]".contains(byte);
+    target.iter().all(plain) || (!target.contains(&b'#') && http::Uri::try_from(target).is_ok())
+}
+
+/// The authority of a target in absolute form (RFC 9112 section 3.2.2); `None` for the other forms.
+pub fn absolute_authority(target: &[u8]) -> Option<&[u8]> {
+    absolute(target).map(|(authority, _)| authority)
+}
+
+/// What a server is asked for instead of a target in absolute form, and the authority that it named. Servers must
+/// understand that form, but not all that stands behind them does: some take it for a path. `None`: it is in another form.
+pub fn origin_form<'a>(method: &[u8], target: &'a [u8]) -> Option<(Vec<u8>, &'a [u8])> {
+    let (authority, rest) = absolute(target)?;
+    let path = match rest {
+        // RFC 9112 section 3.2.4.
+        [] if method == b"OPTIONS" => b"*".to_vec(),
+        [b'/', ..] => rest.to_vec(),
+        _ => [b"/", rest].concat(),
+    };
+    Some((path, authority))
+}
+
+/// Authority, and path with query, of a target in absolute form.
+fn absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
+    if target.first() == Some(&b'/') {
+        return None;
+    }
+    let at = target.iter().position(|byte| *byte == b':')?;
+    let (scheme, rest) = target.split_at(at);
+    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
+        return None;
+    }
+    let rest = rest.strip_prefix(b"://")?;
+    let end = rest
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
+        .unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(end)?;
+    is_authority(authority).then_some((authority, path))
+}
+
+/// Host and port (RFC 9110 section 4.2.1), narrower than RFC 3986 has them: a name is made of letters, digits and
+/// `-._~`, without empty labels but for the dot at its end; an address in brackets is one of IPv6 without a zone; a port
+/// is a port. User information is deprecated (section 4.2.4), and what else the grammar allows (`%2e`, `a,b`) is of no
+/// use but to be read in two ways.
+pub fn is_authority(text: &[u8]) -> bool {
+    if let [b'[', rest @ ..] = text {
+        let Some(end) = rest.iter().position(|byte| *byte == b']') else {
+            return false;
+        };
+        let (address, rest) = rest.split_at(end);
+        return is_ipv6(address) && is_port_or_nothing(rest.get(1..).unwrap_or_default());
+    }
+    let end = text.iter().position(|byte| *byte == b':');
+    let (name, port) = text.split_at(end.unwrap_or(text.len()));
+    is_name(name) && is_port_or_nothing(port)
+}
+
+fn is_ipv6(address: &[u8]) -> bool {
+    str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+}
+
+fn is_name(name: &[u8]) -> bool {
+    let mut before = b'.';
+    for byte in name {
+        let known = byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+        if !known || (*byte == b'.' && before == b'.') {
+            return false;
+        }
+        before = *byte;
+    }
+    !name.is_empty()
+}
+
+fn is_port_or_nothing(text: &[u8]) -> bool {
+    match text {
+        [] => true,
+        [b':', digits @ ..] => {
+            let number = |sum: u32, digit: &u8| sum * 10 + u32::from(digit.wrapping_sub(b'0'));
+            digits.len() <= 5
+                && digits.iter().all(u8::is_ascii_digit)
+                && u16::try_from(digits.iter().fold(0, number)).is_ok()
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_absolute_form_has_an_origin_form_and_an_authority() {
+        let of = |method: &str, target: &'static str| {
+            origin_form(method.as_bytes(), target.as_bytes()).map(|(path, authority)| {
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                (text(&path), text(authority))
+            })
+        };
+        let some = |path: &str, authority: &str| Some((path.to_owned(), authority.to_owned()));
+        assert_eq!(of("GET", "http://a/b?c"), some("/b?c", "a"));
+        assert_eq!(of("GET", "HTTPS://a:1"), some("/", "a:1"));
+        assert_eq!(of("GET", "http://a?b"), some("/?b", "a"));
+        assert_eq!(of("OPTIONS", "http://a"), some("*", "a"));
+        assert_eq!(of("OPTIONS", "http://a/"), some("/", "a"));
+        for target in [
+            "/",
+            "/http://a/",
+            "*",
+            "a:80",
+            "ftp://a/",
+            "http:/a",
+            "http://",
+            "http://u@a/",
+        ] {
+            assert_eq!(of("GET", target), None, "{target}");
+        }
+    }
+
+    #[test]
+    fn an_authority_is_a_host_and_perhaps_a_port() {
+        for good in [
+            "a",
+            "a.b",
+            "a.",
+            "A-b_c~d",
+            "1.2.3.4",
+            "a:",
+            "a:0",
+            "a:65535",
+            "[::1]",
+            "[::1]:80",
+            "[::ffff:1.2.3.4]",
+        ] {
+            assert!(is_authority(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "",
+            ":",
+            ":80",
+            ".",
+            ".a",
+            "a..b",
+            "a:65536",
+            "a:x",
+            "a:1:2",
+            "a b",
+            "u@a",
+            "a/",
+            "a,b",
+            "a%2eb",
+            "[",
+            "[]",
+            "[::1",
+            "[::1]a",
+            "[::1%25lo]",
+            "::1",
+            "a:000080",
+            "\u{e4}",
+        ] {
+            assert!(!is_authority(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    proptest! {
+        /// What is an authority here is one to everybody else.
+        #[test]
+        fn every_authority_is_one_for_the_http_crate(text in "[a-z0-9.:\\[\\]%@_~-]{0,12}") {
+            if is_authority(text.as_bytes()) {
+                prop_assert!(text.parse::<http::uri::Authority>().is_ok(), "{}", text);
+            }
+        }
+    }
+}

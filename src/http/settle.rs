@@ -1,0 +1,134 @@
+//! A request as the servers may see it, before anything is decided about it.
+//!
+//! What is ambiguous has been refused by then ([`super::head`]). What is left are fields and forms that mean something to
+//! us alone, or mean one thing to us and another to some servers.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use pingora::http::RequestHeader;
+
+use super::authority;
+use super::headers;
+use super::options;
+use crate::headers::{HeadersMut, is_ambiguous, is_known_as};
+
+/// Makes it the request that is matched, forwarded and logged. Nothing but the target's form can fail, and doesn't: it has
+/// been parsed before.
+pub fn settle(request: &mut RequestHeader) {
+    let origin_form =
+        authority::origin_form(request.method.as_str().as_bytes(), request.raw_path())
+            .map(|(path, authority)| (path, HeaderValue::from_bytes(authority)));
+    if let Some((path, Ok(host))) = origin_form
+        && request.set_raw_path(&path).is_ok()
+    {
+        // The target's host counts, whatever Host says (RFC 9112 section 3.2.2).
+        drop(request.insert_header(header::HOST, host));
+    }
+    let (version, bodiless) = (request.version, is_bodiless(&request.headers));
+    let may_upgrade = version == Version::HTTP_11 && request.method == Method::GET && bodiless;
+    let mut fields = headers::Request(request);
+    options::settle(&mut fields, may_upgrade);
+    if bodiless && version < Version::HTTP_2 && fields.headers().contains_key(header::EXPECT) {
+        // Nothing is to be continued (RFC 9110 section 10.1.1), and servers differ in what they make of it.
+        fields.remove(&header::EXPECT);
+    }
+    drop_impostors(&mut fields);
+}
+
+/// Whether a request of HTTP/1 has no body: it says so (RFC 9112 section 6.3).
+fn is_bodiless(request: &HeaderMap) -> bool {
+    let length = request.get(header::CONTENT_LENGTH);
+    !request.contains_key(header::TRANSFER_ENCODING) && length.is_none_or(|length| length == "0")
+}
+
+/// Drops fields that are nothing to HTTP but something to CGI and what descends from it: `Proxy`, which becomes
+/// `HTTP_PROXY`, the proxy that programs use (CVE-2016-5385), and other spellings of a field that we write. Those of
+/// `X-Forwarded-*` and `X-Client-Cert-*` go where these are written.
+fn drop_impostors(request: &mut impl HeadersMut) {
+    let is_impostor = |name: &&HeaderName| {
+        name.as_str() == "proxy"
+            || (is_ambiguous(name) && is_known_as(name.as_str().as_bytes(), b"x-request-id"))
+    };
+    // Nearly always empty, and then nothing is allocated.
+    let names: Vec<HeaderName> = request
+        .headers()
+        .keys()
+        .filter(is_impostor)
+        .cloned()
+        .collect();
+    for name in &names {
+        request.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(method: &str, target: &str, fields: &[(&'static str, &str)]) -> RequestHeader {
+        let mut request = RequestHeader::build(method, target.as_bytes(), None).unwrap();
+        request.set_version(Version::HTTP_11);
+        for (name, value) in fields {
+            request.append_header(*name, *value).unwrap();
+        }
+        settle(&mut request);
+        request
+    }
+
+    #[test]
+    fn the_targets_host_is_the_host() {
+        let request = settled("GET", "http://a.test/b?c", &[]);
+        assert_eq!(request.raw_path(), b"/b?c");
+        assert_eq!(request.headers[header::HOST], "a.test");
+        let request = settled("GET", "http://a.test", &[("Host", "a.test")]);
+        assert_eq!(request.raw_path(), b"/");
+        assert_eq!(request.headers.get_all(header::HOST).iter().count(), 1);
+        let request = settled("OPTIONS", "http://a.test", &[]);
+        assert_eq!(request.raw_path(), b"*");
+        assert_eq!(settled("GET", "/http://a.test/", &[]).headers.len(), 0);
+    }
+
+    #[test]
+    fn a_websocket_has_no_body() {
+        let asks = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+        let upgrades = |method, more: &[(&'static str, &str)]| {
+            let fields = [&asks[..], more].concat();
+            settled(method, "/", &fields)
+                .headers
+                .contains_key(header::UPGRADE)
+        };
+        assert!(upgrades("GET", &[]));
+        assert!(upgrades("GET", &[("Content-Length", "0")]));
+        assert!(!upgrades("POST", &[]));
+        assert!(!upgrades("GET", &[("Content-Length", "1")]));
+        assert!(!upgrades("GET", &[("Transfer-Encoding", "chunked")]));
+    }
+
+    #[test]
+    fn without_a_body_there_is_nothing_to_expect() {
+        let expects = |fields: &[(&'static str, &str)]| {
+            let fields = [&[("Expect", "100-continue")], fields].concat();
+            settled("POST", "/", &fields)
+                .headers
+                .contains_key(header::EXPECT)
+        };
+        assert!(expects(&[("Content-Length", "1")]));
+        assert!(expects(&[("Transfer-Encoding", "chunked")]));
+        assert!(!expects(&[("Content-Length", "0")]));
+        assert!(!expects(&[]));
+    }
+
+    #[test]
+    fn names_that_cgi_knows_otherwise_are_dropped() {
+        let fields = [
+            ("Proxy", "p"),
+            ("X_Request_Id", "r"),
+            ("x.request-id", "r"),
+            ("X-Request-Id", "ours"),
+            ("api_key", "k"),
+        ];
+        let request = settled("GET", "/", &fields);
+        assert_eq!(request.headers.len(), 2);
+        assert_eq!(request.headers["x-request-id"], "ours");
+        assert_eq!(request.headers["api_key"], "k");
+    }
+}
