@@ -251,7 +251,7 @@ fn parents(host: &[u8], deepest: usize) -> impl Iterator<Item = &[u8]> {
 }
 
 fn labels(name: &[u8]) -> usize {
-    name.iter().filter(|byte| **byte == b'.').count() + 1
+    name.split(|byte| *byte == b'.').count()
 }
 
 #[cfg(test)]

@@ -288,7 +288,7 @@ mod tests {
             message.append(name, HeaderValue::from_static(value));
         }
         of(true, b"/", None, |values| {
-            apply(&edits, &mut message, values)
+            apply(&edits, &mut message, values);
         });
         let lines: Vec<_> = message
             .iter()
