@@ -12,6 +12,7 @@
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
+    clippy::naive_bytecount,
     reason = "a test that panics has done its duty"
 )]
 

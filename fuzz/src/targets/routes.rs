@@ -112,7 +112,7 @@ fn template(text: &str, path: &str) {
     };
     if let Some(value) = location(&template, &values) {
         let place = value.as_bytes();
-        assert!(place.iter().all(|byte| byte.is_ascii_graphic()));
+        assert!(place.iter().all(u8::is_ascii_graphic));
         if place.starts_with(b"//") {
             assert!(text.starts_with("//"), "another host");
         }
