@@ -44,7 +44,10 @@ pub fn mirror(
     request: &RequestHeader,
     context: &mut Context,
 ) {
-    if let Some(mirror) = context.route.as_ref().and_then(|route| route.mirror.as_ref())
+    if let Some(mirror) = context
+        .route
+        .as_ref()
+        .and_then(|route| route.mirror.as_ref())
         && !context.mirrored
         && !original.headers.contains_key(header::UPGRADE)
     {

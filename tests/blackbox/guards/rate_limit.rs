@@ -80,10 +80,7 @@ fn a_client_gets_its_rate_over_http2() {
 #[test]
 fn a_key_in_a_field_gets_its_rate_whoever_sends_it() {
     let origin = Origin::start("a");
-    let lb = start(
-        &origin,
-        "{rate: 600/m, burst: 20, key: 'header:X-Api-Key'}",
-    );
+    let lb = start(&origin, "{rate: 600/m, burst: 20, key: 'header:X-Api-Key'}");
     let mut clients = [lb.client(), lb.client()];
     let h2 = H2::connect(lb.web());
     let mut turn = 0;
