@@ -181,7 +181,7 @@ fn connect_and_trace_are_405_as_in_http_1() {
         .unwrap();
     assert_eq!(client.outcome(1), Outcome::Status(405));
     assert_eq!(origin.served(), 0);
-    // A status that came before would come as a number out of a table that this reader doesn't keep.
+    // On a connection of its own: the second 405 of one would be an index that this client doesn't know.
     let mut client = Frames::connect(lb.web());
     client.headers(3, &set(":method", "TRACE"), true).unwrap();
     let h1 = lb.client().request("TRACE", "/", &[], b"").unwrap();
