@@ -71,8 +71,8 @@ bench-tls: build ## Handshakes, new and resumed, beside nginx and HAProxy, as ra
 bench-memory: build ## Memory a connection costs, idle and busy, beside nginx and HAProxy (bench/memory)
 	bench/memory
 
-fuzz: ## Fuzz the parsers of session cookies and certificates for a minute each (needs a nightly toolchain and cargo-fuzz)
-	@for target in cookie_header set_cookie token certificate; do \
+fuzz: ## Fuzz every parser of foreign bytes for a minute each, guided by coverage (needs a nightly toolchain and cargo-fuzz)
+	@for target in $$(ls fuzz/seeds); do \
 		mkdir -p fuzz/corpus/$$target; \
 		$(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=60 || exit 1; \
 	done

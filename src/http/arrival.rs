@@ -141,7 +141,7 @@ fn find(routes: &Routes, session: &Session, client: IpAddr) -> Result<Way, Failu
         (Some(normal), Some(rewrite)) => {
             Some(rewritten(rewrite, normal, taken, query).ok_or(Failure::BadRequest)?)
         }
-        (Some(normal), None) if *normal.forwarded != *request.raw_path() => {
+        (Some(normal), None) if *normal.forwarded != *path => {
             let mut uri = normal.forwarded.to_vec();
             if let Some(query) = query {
                 uri.push(b'?');
@@ -189,7 +189,7 @@ async fn answer_by(route: &Route, session: &mut Session, context: &mut Context) 
     match &route.action {
         Action::Pool(_) | Action::Split(..) => Ok(false),
         Action::Redirect { status, to } => {
-            let location = variables::expand(to, session.req_header(), context);
+            let location = variables::location(to, session.req_header(), context);
             let Some(location) = location else {
                 return Err(fail(context, Failure::BadRequest));
             };

@@ -43,7 +43,7 @@ mod context;
 mod departure;
 mod error_page;
 mod failure;
-mod head;
+pub mod head;
 mod headers;
 mod host;
 mod identity;

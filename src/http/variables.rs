@@ -11,9 +11,9 @@ use crate::config::model::{HeaderEdits, Template};
 use crate::headers::HeadersMut;
 use crate::routing::{Values, apply, normalize};
 
-/// The place that `template` gives for a request; `None` if it can't be the value of a field, or the path has no normal
-/// form: raw, it could begin with the name of another host.
-pub fn expand(
+/// The place that `template` gives for a request; `None` if it would be too long, or the path has no normal form: raw, it
+/// could mean another place to whoever is there.
+pub fn location(
     template: &Template,
     request: &RequestHeader,
     context: &Context,
@@ -21,7 +21,7 @@ pub fn expand(
     let (path, _) = record::split_target(request.raw_path());
     normalize(path, false).ok()?;
     with_values(request, context, |values| {
-        crate::routing::expand(template, values)
+        crate::routing::location(template, values)
     })
     .flatten()
 }

@@ -24,4 +24,4 @@ pub use reverse::Reverse;
 pub use rewrite::rewritten;
 pub use split::Schedule;
 pub use table::{Asked, Found, Table};
-pub use template::{Values, apply, expand};
+pub use template::{Values, apply, location};

@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, Method};
-use ipnet::IpNet;
 use regex::bytes::Regex;
 
 use crate::config::model::HostPattern;
 use crate::config::model::Match;
 use crate::config::model::PathMatch;
 use crate::config::model::ValuePattern;
+use crate::networks::Networks;
 
 use paths::Paths;
 
@@ -186,7 +186,7 @@ impl Search<'_> {
 #[derive(Debug)]
 struct Conditions {
     methods: Vec<Method>,
-    clients: Vec<IpNet>,
+    clients: Networks,
     path: Option<Regex>,
     headers: Vec<(HeaderName, ValuePattern)>,
     query: Vec<(String, ValuePattern)>,
@@ -196,7 +196,7 @@ impl Conditions {
     fn new(matches: &Match) -> Self {
         Self {
             methods: matches.methods.clone(),
-            clients: matches.clients.clone(),
+            clients: Networks::new(&matches.clients),
             path: match &matches.path {
                 PathMatch::Regex(regex) => Some(regex.clone()),
                 _ => None,
@@ -209,8 +209,7 @@ impl Conditions {
     /// Whether all of it is so; what costs least is looked at first.
     fn hold(&self, asked: &Asked<'_>) -> bool {
         (self.methods.is_empty() || self.methods.contains(asked.method))
-            && (self.clients.is_empty()
-                || self.clients.iter().any(|net| net.contains(&asked.client)))
+            && (self.clients.is_empty() || self.clients.contains(asked.client))
             && self.headers.iter().all(|(name, pattern)| {
                 let mut lines = asked.headers.get_all(name).iter();
                 lines.any(|line| fits(pattern, line.as_bytes()))
@@ -252,7 +251,7 @@ fn parents(host: &[u8], deepest: usize) -> impl Iterator<Item = &[u8]> {
 }
 
 fn labels(name: &[u8]) -> usize {
-    name.iter().filter(|byte| **byte == b'.').count() + 1
+    name.split(|byte| *byte == b'.').count()
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub struct Values<'a> {
 }
 
 /// `template` as the value of a header field; `None` if it would be too long or can't be one.
-pub fn expand(template: &Template, values: &Values<'_>) -> Option<HeaderValue> {
+fn expand(template: &Template, values: &Values<'_>) -> Option<HeaderValue> {
     if let Some(constant) = &template.constant {
         return Some(constant.clone());
     }
@@ -288,7 +288,7 @@ mod tests {
             message.append(name, HeaderValue::from_static(value));
         }
         of(true, b"/", None, |values| {
-            apply(&edits, &mut message, values)
+            apply(&edits, &mut message, values);
         });
         let lines: Vec<_> = message
             .iter()

@@ -48,6 +48,7 @@ mod persistence;
 mod process;
 mod regressions;
 mod reload;
+mod routing;
 mod scenarios;
 mod sessions;
 mod slow;
