@@ -1,13 +1,14 @@
 //! What a route makes of a message on its way: of the request to the server, and of the response back.
 
-use http::header;
+use bytes::Bytes;
+use http::{HeaderName, header};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use bytes::Bytes;
-
 use super::context::Context;
 use super::{headers, host, record, variables};
+use crate::config::model::HeaderEdits;
+use crate::headers::{HeadersMut, is_ambiguous, is_known_as};
 use crate::pool::Lease;
 use crate::routing::Reverse;
 
@@ -32,9 +33,33 @@ pub fn redirect(
     }
     if !route.request_headers.is_empty() {
         let mut fields = headers::Request(request);
+        drop_impostors(&route.request_headers, &mut fields);
         variables::edit(&route.request_headers, &mut fields, original, context);
     }
     Ok(())
+}
+
+/// Drops other spellings of the fields that a route sets or takes out: who set `X_User` could pass for whom the route calls
+/// `X-User`, with servers that hand fields on as CGI does.
+fn drop_impostors(edits: &HeaderEdits, request: &mut impl HeadersMut) {
+    let set = edits.set.iter().map(|(name, _)| name);
+    let edited = || set.clone().chain(&edits.remove);
+    let is_impostor = |name: &&HeaderName| {
+        is_ambiguous(name)
+            && edited().any(|known| {
+                known != *name && is_known_as(name.as_str().as_bytes(), known.as_str().as_bytes())
+            })
+    };
+    // Nearly always empty, and then nothing is allocated.
+    let names: Vec<HeaderName> = request
+        .headers()
+        .keys()
+        .filter(is_impostor)
+        .cloned()
+        .collect();
+    for name in &names {
+        request.remove(name);
+    }
 }
 
 /// Begins the copy of a request that is about to be sent, if there is to be one. Once, however often it is tried.

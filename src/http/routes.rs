@@ -18,7 +18,7 @@ use crate::routing::{Asked, NormalPath, Passwords, RateLimiter, Schedule, Table,
 /// Routes in their order.
 pub struct Routes {
     table: Table,
-    routes: Vec<Arc<Route>>,
+    list: Vec<Arc<Route>>,
     normalizes: bool,
     refuse_encoded_slashes: bool,
 }
@@ -85,7 +85,7 @@ impl Routes {
         let table = Table::new(listener.routes.iter().map(|route| &route.matches));
         let known: HashMap<&str, &Arc<Route>> = before
             .iter()
-            .flat_map(|before| &before.routes)
+            .flat_map(|before| &before.list)
             .map(|route| (&*route.name, route))
             .collect();
         Some(Self {
@@ -96,7 +96,7 @@ impl Routes {
                     .iter()
                     .any(|route| route.rewrite.path.is_some()),
             table,
-            routes: listener
+            list: listener
                 .routes
                 .iter()
                 .filter_map(|model| {
@@ -125,13 +125,13 @@ impl Routes {
     /// The first route that fits, and how much of the compared path its `path` or `path_prefix` took.
     pub fn find(&self, asked: &Asked<'_>) -> Option<(Arc<Route>, usize)> {
         let found = self.table.find(asked)?;
-        let route = self.routes.get(found.route)?;
+        let route = self.list.get(found.route)?;
         Some((Arc::clone(route), found.taken))
     }
 
     /// Whether any request may go to an HTTP/2 server.
     pub fn speak_http2(&self) -> bool {
-        self.routes.iter().any(|route| match &route.action {
+        self.list.iter().any(|route| match &route.action {
             Action::Pool(target) => target.site.link.http2(),
             Action::Split(targets, _) => targets.iter().any(|target| target.site.link.http2()),
             Action::Redirect { .. } | Action::Respond { .. } => false,
