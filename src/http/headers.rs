@@ -53,11 +53,17 @@ impl HeadersMut for Response<'_> {
     }
 
     fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        drop(self.0.insert_header(name, value));
+        drop(match spelling(&name) {
+            Some(spelt) => self.0.insert_header(spelt, value),
+            None => self.0.insert_header(name, value),
+        });
     }
 
     fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        drop(self.0.append_header(name, value));
+        drop(match spelling(&name) {
+            Some(spelt) => self.0.append_header(spelt, value),
+            None => self.0.append_header(name, value),
+        });
     }
 
     fn remove(&mut self, name: &HeaderName) {
@@ -71,6 +77,8 @@ impl HeadersMut for Response<'_> {
 fn spelling(name: &HeaderName) -> Option<&'static str> {
     Some(match name.as_str() {
         "cookie" => "Cookie",
+        "via" => "Via",
+        "vary" => "Vary",
         "forwarded" => "Forwarded",
         "x-forwarded-for" => "X-Forwarded-For",
         "x-forwarded-proto" => "X-Forwarded-Proto",

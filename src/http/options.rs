@@ -7,6 +7,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::headers::HeadersMut;
+use crate::listen::framing::is_tchar;
 
 /// Drops what concerns the client's hop alone: the fields that `Connection` names, as far as they are a client's to name,
 /// and both that field and `Upgrade`, unless they ask for a WebSocket, or another protocol that a tunnel will do for, and
@@ -66,22 +67,30 @@ pub fn other_protocols(request: &HeaderMap) -> Option<&HeaderValue> {
         || request
             .get(header::CONTENT_LENGTH)
             .is_some_and(|length| length.as_bytes() != b"0");
-    let is_http = |protocol: &[u8]| {
-        let name = protocol.split(|byte| *byte == b'/').next();
-        let name = name.unwrap_or_default().trim_ascii();
-        [
-            &b"h2c"[..],
+    let is_another = |protocol: &[u8]| {
+        const HTTP: [&[u8]; 7] = [
+            b"h2c",
             b"h2",
             b"h3",
             b"http",
             b"https",
             b"tls",
             b"websocket",
-        ]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known))
+        ];
+        let mut parts = protocol.splitn(2, |byte| *byte == b'/');
+        let name = parts.next().unwrap_or_default();
+        // A name that isn't one may be taken for one of these.
+        is_token(name)
+            && parts.next().is_none_or(is_token)
+            && !HTTP.iter().any(|known| name.eq_ignore_ascii_case(known))
     };
-    (is_asked_for && !has_body && !options(line).any(is_http)).then_some(line)
+    let mut protocols = options(line).peekable();
+    let is_tunnel = protocols.peek().is_some() && protocols.all(is_another);
+    (is_asked_for && !has_body && is_tunnel).then_some(line)
+}
+
+fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| is_tchar(*byte))
 }
 
 fn connection_options(request: &HeaderMap) -> impl Iterator<Item = &[u8]> {
@@ -255,6 +264,11 @@ mod tests {
             ("Upgrade", "h2c"),
             ("Upgrade", "TLS/1.0"),
             ("Upgrade", ""),
+            ("Upgrade", "h2c;q=1"),
+            ("Upgrade", "h2c x"),
+            ("Upgrade", "\"h2c\""),
+            ("Upgrade", "irc, h2c"),
+            ("Upgrade", "irc/"),
             ("keep-alive", "websocket"),
             ("upgrades", "websocket"),
         ] {

@@ -58,6 +58,13 @@ impl<S: AsyncWrite + Unpin> Gather<S> {
         }
     }
 
+    /// Writes without gathering, after what has been gathered: for who gathers by itself, or flushes each write.
+    pub fn poll_through(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_out(cx))?;
+        self.rest();
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.out.get(self.written..)
             && !rest.is_empty()
@@ -129,6 +136,19 @@ mod tests {
         assert!(gather.out.capacity() > 0);
         gather.rest();
         assert_eq!(gather.out.capacity(), 0);
+    }
+
+    #[tokio::test]
+    async fn writing_through_keeps_the_order_and_no_buffer() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let mut gather = Gather::new(ours);
+        gather.write_all(b"one ").await.unwrap();
+        let written = std::future::poll_fn(|cx| gather.poll_through(cx, b"two")).await;
+        assert_eq!(written.unwrap(), 3);
+        assert_eq!(gather.out.capacity(), 0);
+        let mut come = [0; 7];
+        theirs.read_exact(&mut come).await.unwrap();
+        assert_eq!(&come, b"one two");
     }
 
     proptest! {

@@ -399,10 +399,16 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let is_tunnel = self.is_tunnel();
         let Some(io) = self.io.as_mut() else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
-        let written = Pin::new(io).poll_write(cx, buf);
+        // HTTP/2 gathers its frames, and a tunnel's bytes go as they come.
+        let written = if is_tunnel {
+            io.poll_through(cx, buf)
+        } else {
+            Pin::new(io).poll_write(cx, buf)
+        };
         if let Poll::Ready(Ok(count)) = &written {
             let count = *count;
             self.note_out(count);

@@ -187,8 +187,10 @@ fn converse(shared: &Shared, mut stream: BufReader<SslStream<TcpStream>>) {
             &shared.served
         };
         counter.fetch_add(1, Ordering::SeqCst);
-        if lines.iter().any(|line| line.starts_with("upgrade:")) {
-            let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        if let Some(upgrade) = lines.iter().find(|line| line.starts_with("upgrade:")) {
+            let switch = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n{upgrade}\r\n\r\n"
+            );
             let out = stream.get_mut();
             if out.write_all(switch.as_bytes()).is_err() {
                 return;

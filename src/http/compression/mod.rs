@@ -83,6 +83,7 @@ impl Compressing {
         if self.wish.head {
             // As a GET would be answered (RFC 9110 section 9.3.2).
             response::become_coded(&mut Response(response), coding);
+            response.set_version(Version::HTTP_11);
             return Ok(());
         }
         if end {

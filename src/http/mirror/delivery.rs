@@ -112,14 +112,14 @@ impl Delivery {
                 .observe(begun.elapsed().as_secs_f64());
         }
         let keeps = reused || keeping.is_none_or(|keeping| keeping.is_kept());
+        let version = if link.http2() {
+            Version::HTTP_2
+        } else {
+            Version::HTTP_11
+        };
+        let scheme = if peer.is_tls() { "https" } else { "http" };
         let head = self.head.clone();
-        let Some(head) = prepare(
-            head,
-            link.http2(),
-            peer.is_tls(),
-            self.body.is_some(),
-            keeps,
-        ) else {
+        let Some(head) = prepare(head, version, scheme, self.body.is_some(), keeps) else {
             release(session, &peer).await;
             return Outcome::CutOff;
         };
@@ -170,16 +170,17 @@ async fn exchange(
     settings: &model::Pool,
     begun: Instant,
 ) -> Result<(Outcome, bool)> {
+    let limit = settings.timeouts.send;
     match session {
         HttpSession::H2(http2) => http2.write_request_header(Box::new(head), body.is_none())?,
-        _ => session.write_request_header(Box::new(head)).await?,
+        _ => in_time(limit, session.write_request_header(Box::new(head))).await?,
     }
     if let Some(body) = body
         && let Some(outcome) = upload(session, body, begun).await?
     {
         return Ok((outcome, false));
     }
-    session.finish_request_body().await?;
+    in_time(limit, session.finish_request_body()).await?;
     let mut answered = None;
     let read = timeout(settings.timeouts.receive, async {
         for _ in 0..INTERIM {
@@ -200,6 +201,13 @@ async fn exchange(
         (Ok(Err(error)), None) => Err(error),
         (_, None) => Error::e_explain(ErrorType::ReadTimedout, "no answer to a copy"),
     }
+}
+
+/// For writes in which Pingora waits without a limit until everything has gone.
+async fn in_time<T>(limit: Duration, write: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(limit, write)
+        .await
+        .unwrap_or_else(|_| Error::e_explain(ErrorType::WriteTimedout, "of a copy"))
 }
 
 /// Passes the body on as it comes. Returns how it ended, if that was before the body did.
@@ -251,8 +259,8 @@ fn final_status(session: &HttpSession) -> Result<Option<StatusCode>> {
 /// that version.
 fn prepare(
     mut head: RequestHeader,
-    http2: bool,
-    tls: bool,
+    version: Version,
+    scheme: &str,
     has_body: bool,
     keeps: bool,
 ) -> Option<RequestHeader> {
@@ -273,8 +281,8 @@ fn prepare(
     if !has_body && length.is_some_and(|length| length != "0") {
         head.remove_header(&header::CONTENT_LENGTH);
     }
-    if !http2 {
-        head.set_version(Version::HTTP_11);
+    head.set_version(version);
+    if version != Version::HTTP_2 {
         head.remove_header(&header::TE);
         if has_body && !has_length {
             head.insert_header(header::TRANSFER_ENCODING, "chunked")
@@ -285,7 +293,6 @@ fn prepare(
         }
         return Some(head);
     }
-    head.set_version(Version::HTTP_2);
     if !head.raw_path_is_utf8() {
         return None;
     }
@@ -296,7 +303,7 @@ fn prepare(
     };
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let uri = Uri::builder()
-        .scheme(if tls { "https" } else { "http" })
+        .scheme(scheme)
         .authority(authority)
         .path_and_query(path)
         .build();
@@ -339,25 +346,25 @@ mod tests {
             ("Transfer-Encoding", "chunked"),
             ("X-Mine", "1"),
         ]);
-        let plain = prepare(original.clone(), false, false, true, true).unwrap();
+        let plain = prepare(original.clone(), Version::HTTP_11, "http", true, true).unwrap();
         assert_eq!(
             lines(&plain),
             ["host: a.example", "transfer-encoding: chunked", "x-mine: 1"]
         );
         assert_eq!(plain.version, Version::HTTP_11);
-        let http2 = prepare(original.clone(), true, false, true, true).unwrap();
+        let http2 = prepare(original.clone(), Version::HTTP_2, "http", true, true).unwrap();
         assert_eq!(lines(&http2), ["te: trailers", "x-mine: 1"]);
         assert_eq!(http2.uri, "http://a.example/a?b=c");
-        let secure = prepare(original.clone(), true, true, true, true).unwrap();
+        let secure = prepare(original.clone(), Version::HTTP_2, "https", true, true).unwrap();
         assert_eq!(secure.uri, "https://a.example/a?b=c");
-        let last = prepare(original, false, false, true, false).unwrap();
+        let last = prepare(original, Version::HTTP_11, "http", true, false).unwrap();
         assert!(lines(&last).contains(&"connection: close".to_owned()));
     }
 
     #[test]
     fn the_bodys_length_is_said_as_it_is() {
         let of = |length: &[(&'static str, &str)], has_body| {
-            lines(&prepare(head(length), false, false, has_body, true).unwrap())
+            lines(&prepare(head(length), Version::HTTP_11, "http", has_body, true).unwrap())
         };
         assert_eq!(of(&[("Content-Length", "5")], true), ["content-length: 5"]);
         assert_eq!(of(&[("Content-Length", "0")], false), ["content-length: 0"]);
@@ -369,8 +376,8 @@ mod tests {
     #[test]
     fn what_http2_cant_say_is_not_said() {
         let nameless = head(&[]);
-        assert!(prepare(nameless, true, false, false, true).is_none());
+        assert!(prepare(nameless, Version::HTTP_2, "http", false, true).is_none());
         let odd = head(&[("Host", "a b")]);
-        assert!(prepare(odd, true, false, false, true).is_none());
+        assert!(prepare(odd, Version::HTTP_2, "http", false, true).is_none());
     }
 }

@@ -233,6 +233,35 @@ fn a_flood_of_wrong_passwords_disturbs_nobody() {
 }
 
 #[test]
+fn more_than_can_be_tried_are_told_to_come_again() {
+    let origin = Origin::start("a");
+    let lb = start(&origin, 12, &[("ann", "open")]);
+    let mut clients: Vec<Client> = (0..100)
+        .map(|n| {
+            let mut client = lb.client();
+            let wrong = basic(format!("ann:{n}"));
+            let fields = [("Authorization", &*wrong)];
+            client.send_request("GET", "/staff", &fields, b"").unwrap();
+            client.set_timeout(Duration::from_millis(20));
+            client
+        })
+        .collect();
+    let told = eventually(SOON, || {
+        let mut answers = clients
+            .iter_mut()
+            .filter_map(|client| client.read_response(false).ok());
+        answers.find(|answer| answer.status == 503)
+    });
+    assert!(told.header("retry-after").is_some(), "{told:?}");
+    assert!(!told.has_token("connection", "close"));
+    assert_eq!(lb.get("/open", &[]).status, 200);
+    assert_eq!(
+        lb.wait_logged(|line| line["status"] == 503)["termination"],
+        "limit"
+    );
+}
+
+#[test]
 fn a_changed_file_counts_from_the_reload_on() {
     let origin = Origin::start("a");
     let lb = start(&origin, 4, &[("ann", "old")]);

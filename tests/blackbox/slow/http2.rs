@@ -50,11 +50,11 @@ impl Attack {
         }
     }
 
-    /// Makes it from [`ATTACKERS`] connections, for at most 12 seconds. How each of them was stopped.
+    /// Makes it from [`ATTACKERS`] connections, for at most 25 seconds. How each of them was stopped.
     fn run(&self, to: SocketAddr) -> Vec<Stopped> {
         let runtime = runtime();
         runtime.block_on(async {
-            let until = Instant::now() + Duration::from_secs(12);
+            let until = Instant::now() + Duration::from_secs(25);
             let attackers: Vec<_> = (0..ATTACKERS)
                 .map(|_| tokio::spawn(self.clone().one(to, until)))
                 .collect();

@@ -185,12 +185,12 @@ fn pings_of_either_side_keep_a_quiet_socket_alive() {
     // The server says nothing by itself, so it is its pongs that count; and the other way round.
     let server = server();
     let lb = super::before(&server)
-        .pool("timeouts: {receive: 1s}")
+        .pool("timeouts: {receive: 3s}")
         .start();
     let (to, runtime) = (lb.web(), runtime());
     runtime.block_on(async {
         let mut socket = connect(to).await;
-        for _ in 0..8 {
+        for _ in 0..12 {
             socket.send(Message::Ping(Bytes::new())).await.unwrap();
             assert!(socket.next().await.unwrap().unwrap().is_pong());
             let quiet = tokio::time::timeout(Duration::from_millis(400), socket.next());

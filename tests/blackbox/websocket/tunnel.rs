@@ -172,10 +172,10 @@ fn interim_responses_may_precede_the_switch() {
 #[test]
 fn words_keep_a_tunnel_alive_and_silence_ends_it() {
     let server = tunnelling(echo);
-    let lb = before(&server).pool("timeouts: {receive: 1s}").start();
+    let lb = before(&server).pool("timeouts: {receive: 3s}").start();
     let mut client = switched(&lb);
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(4) {
+    while start.elapsed() < Duration::from_secs(5) {
         client.set_timeout(SOON);
         client.send("ping").unwrap();
         assert_eq!(client.take(4).unwrap(), b"ping");
@@ -187,7 +187,7 @@ fn words_keep_a_tunnel_alive_and_silence_ends_it() {
     client.set_timeout(SOON);
     let silent = Instant::now();
     assert!(client.is_closed_by_peer());
-    assert!(silent.elapsed() < Duration::from_secs(5));
+    assert!(silent.elapsed() < SOON);
     lb.wait_idle();
     let line = lb.wait_logged(|line| line["path"] == "/tunnel");
     assert_eq!(line["status"], 101, "{line}");
