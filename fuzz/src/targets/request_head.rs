@@ -43,7 +43,8 @@ pub fn run(data: &[u8]) {
         match inspect(&data[..end], scanned, &LIMITS) {
             Ok(None) => scanned = end,
             Ok(Some(head)) => {
-                assert_eq!(whole, Ok(Some(head)));
+                // The whole may have the beginning of a body that is refused.
+                assert_eq!(inspect(&data[..end], 0, &LIMITS), Ok(Some(head)));
                 return;
             }
             Err(refusal) => {
