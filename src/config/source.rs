@@ -199,7 +199,10 @@ impl Builder<'_> {
         let value = match interpolate(text, self.env, kept) {
             Ok(text) if is_string => Value::String(text),
             Ok(text) => resolve(text),
-            Err(message) => {
+            Err(mut message) => {
+                if self.is_in_routes() {
+                    message.push_str(&template::hint());
+                }
                 let path = self.path();
                 self.problems.push(self.files.problem(place, path, message));
                 Value::Unset

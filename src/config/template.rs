@@ -145,6 +145,18 @@ pub(super) fn is_variable(name: &str) -> bool {
     name.starts_with("header:") || NAMES.iter().any(|(known, _)| *known == name)
 }
 
+/// What a name could have been where requests have variables, for a message about one that isn't of the environment.
+pub(super) fn hint() -> String {
+    format!(
+        ". Of requests there are {}, header:NAME",
+        names().collect::<Vec<_>>().join(", ")
+    )
+}
+
+fn names() -> impl Iterator<Item = &'static str> + Clone {
+    NAMES.iter().map(|(known, _)| *known)
+}
+
 fn variable(name: &str) -> Result<Variable, String> {
     if let Some((_, variable)) = NAMES.iter().find(|(known, _)| *known == name) {
         return Ok(variable.clone());
@@ -154,14 +166,13 @@ fn variable(name: &str) -> Result<Variable, String> {
             .map(Variable::Header)
             .map_err(|_| format!("`{}` is not the name of a header field", shown(field)));
     }
-    let names = NAMES.iter().map(|(known, _)| *known);
-    let meant = similar(name, names.clone())
+    let meant = similar(name, names())
         .map(|meant| format!("; did you mean `{meant}`?"))
         .unwrap_or_default();
     Err(format!(
         "`{}` is not a variable of requests{meant} There are {} and header:NAME",
         shown(name),
-        names.collect::<Vec<_>>().join(", ")
+        names().collect::<Vec<_>>().join(", ")
     ))
 }
 

@@ -66,6 +66,7 @@ pub fn validate(
         .collect();
 
     let listeners_at = root.key("listeners");
+    let written_listeners = written.key("listeners");
     let mut listeners = Vec::with_capacity(raw.listeners.0.len());
     for ((name, raw), entry) in raw.listeners.0.iter().zip(entries(&listeners_at)) {
         let at = listeners_at.entry(entry);
@@ -74,12 +75,12 @@ pub fn validate(
             name,
             raw,
             &at,
+            &written_listeners.key(name),
             &pool_names,
             &server.state_dir,
             &mut checks,
         ));
     }
-    let written_listeners = written.key("listeners");
     for (at, what) in [(&written_listeners, "listener"), (&written_pools, "pool")] {
         if entries(at).is_empty() {
             checks.note(at, format!("is empty; at least one {what} is needed"));
@@ -235,10 +236,12 @@ fn logging(raw: &raw::Logging, at: &At<'_>, checks: &mut Checks<'_>) -> model::L
     }
 }
 
+/// `at` is in the sound part of the tree, `written` in all of it.
 fn listener(
     name: &str,
     raw: &raw::Listener,
     at: &At<'_>,
+    written: &At<'_>,
     pools: &HashMap<&str, Arc<str>>,
     state_dir: &Path,
     checks: &mut Checks<'_>,
@@ -266,11 +269,10 @@ fn listener(
             checks.note(&at, format!("has a meaning for protocol {protocols} alone"));
         }
     }
-    let pool_at = at.key("pool");
     if raw.pool.is_none()
         && raw.redirect_https.0.is_none()
-        && !at.key("routes").is_written()
-        && !pool_at.is_written()
+        && !written.key("routes").is_written()
+        && !written.key("pool").is_written()
     {
         checks.note(at, "needs pool, the name of where everything goes");
     }

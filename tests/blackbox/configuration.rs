@@ -290,6 +290,25 @@ fn what_is_planned_is_not_supported_yet() {
 }
 
 #[test]
+fn a_mistake_in_a_route_is_the_only_one_told() {
+    let routes = "listeners:\n  web:\n    bind: 127.0.0.1:0\n    routes:\n      \
+                  - {match: {path: x}, respond: {status: 200}}\n\
+                  pools: {app: {servers: [{address: \"127.0.0.1:1\"}]}}\n";
+    assert_eq!(
+        problems(routes),
+        ["lb.yaml:5:24: listeners.web.routes[0].match.path: `x` is not a path; it begins with /"]
+    );
+    // In routes variables are the request's, and it is told which there are.
+    let told = problems(&routes.replace("path: x", "path: \"/${hots}\""));
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].contains("environment variable hots is not set")
+            && told[0].contains("request_id, listener"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_key_of_another_persistence_says_which_it_belongs_to() {
     for (lines, wanted) in [
         (
