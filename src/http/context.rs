@@ -135,6 +135,13 @@ impl Context {
         of_route.or_else(|| Some(self.target()?.pool.settings().timeouts.receive))
     }
 
+    /// The server has the whole request, or has said something: from now on it may be silent for `timeouts.receive`.
+    pub fn wait_for_server(&self) {
+        if let (Some(patience), Some(timeout)) = (self.patience(), self.receive_timeout()) {
+            patience.begin(timeout);
+        }
+    }
+
     /// The client's address, or the peer's as long as the client isn't found.
     pub fn client_address(&self) -> Option<IpAddr> {
         self.client.map(|client| client.address).or_else(|| {

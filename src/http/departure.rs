@@ -1,23 +1,106 @@
-//! What a route makes of a message on its way: of the request to the server, and of the response back.
+//! What becomes of a message on its way: of the request to the server, and of the response back by its route.
 
 use bytes::Bytes;
-use http::{HeaderName, header};
-use pingora::Result;
+use http::{HeaderName, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::{Error, Result};
+use pingora_proxy::Session;
 
 use super::context::Context;
-use super::{headers, host, record, variables};
+use super::{client_certificate, headers, host, identity, options, record, variables};
+use crate::client_address::Forwarding;
 use crate::config::model::HeaderEdits;
 use crate::headers::{HeadersMut, is_ambiguous, is_known_as};
 use crate::pool::Lease;
 use crate::routing::Reverse;
+
+/// Makes `request` the one that goes to the server of this try.
+///
+/// # Errors
+///
+/// The client doesn't take an interim response. Of the fields none could happen: all have been checked.
+pub async fn prepare(
+    session: &mut Session,
+    request: &mut RequestHeader,
+    context: &mut Context,
+) -> Result<()> {
+    if request.version == Version::HTTP_2
+        && request.remove_header(&header::EXPECT).is_some()
+        // Once: another try doesn't find it any more.
+        && session.req_header_mut().remove_header(&header::EXPECT).is_some()
+    {
+        // Pingora drops such a server's interim responses, so the client is told here.
+        let told = session.as_downstream_mut().write_continue_response().await;
+        told.map_err(Error::into_down)?;
+    }
+    let (Some(origin), Some(client)) = (&context.origin, context.client) else {
+        return Ok(());
+    };
+    let site = &origin.site;
+    let tls = origin.connection.tls.as_ref();
+    if !request.headers.contains_key(header::HOST)
+        && let Some(lease) = &context.upstream.lease
+    {
+        let host = host::of_server(lease.server().configured_address());
+        request.insert_header(header::HOST, host)?;
+    }
+    let mut fields = headers::Request(request);
+    client_certificate::forward(&mut fields, tls);
+    let target = context.target();
+    if let Some(affinity) = target.and_then(|target| target.affinity.as_ref()) {
+        affinity.prepare_request(&mut fields);
+    }
+    site.resolver.forward(
+        &mut fields,
+        &Forwarding {
+            peer: origin.connection.peer.ip().to_canonical(),
+            client,
+            https: tls.is_some(),
+            local_port: origin.connection.local.port(),
+        },
+    );
+    if site.via {
+        identity::via(&mut fields, session.req_header().version);
+    }
+    if request.version == Version::HTTP_2 && session.req_header().headers.contains_key(header::TE) {
+        // Pingora has removed it with all that is for one hop only, but gRPC's servers insist on it. From clients
+        // it can't say anything else in HTTP/2 (RFC 9113 section 8.2.2), and in HTTP/1 it may as well.
+        request.insert_header(header::TE, "trailers")?;
+    }
+    if session.as_downstream_mut().is_body_done() {
+        context.wait_for_server();
+    } else if let Some(patience) = context.patience() {
+        patience.rest();
+    }
+    if let Some(id) = &context.request_id {
+        request.insert_header("X-Request-Id", id.value())?;
+    }
+    redirect(session.req_header(), request, context)?;
+    let has_body = !session.as_downstream_mut().is_body_empty();
+    mirror(session.req_header(), has_body, request, context);
+    if context.upstream.tunnel.is_some()
+        && let Some(protocols) = options::other_protocols(&session.req_header().headers)
+    {
+        // Pingora passes WebSocket on and no other.
+        request.insert_header(header::CONNECTION, "Upgrade")?;
+        request.insert_header(header::UPGRADE, protocols)?;
+    }
+    if let Some(keeping) = &context.upstream.keeping
+        && !keeping.is_kept()
+        && !session.is_upgrade_req()
+    {
+        // More than may be kept: this one ends with its response.
+        request.insert_header(header::CONNECTION, "close")?;
+    }
+    Ok(())
+}
 
 /// Makes `request` the one that the route's server is asked. `original` is the client's.
 ///
 /// # Errors
 ///
 /// None that could happen: all parts have been checked.
-pub fn redirect(
+fn redirect(
     original: &RequestHeader,
     request: &mut RequestHeader,
     context: &mut Context,
@@ -63,7 +146,7 @@ fn drop_impostors(edits: &HeaderEdits, request: &mut impl HeadersMut) {
 }
 
 /// Begins the copy of a request that is about to be sent, if there is to be one. Once, however often it is tried.
-pub fn mirror(
+fn mirror(
     original: &RequestHeader,
     has_body: bool,
     request: &RequestHeader,

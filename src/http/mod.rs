@@ -10,7 +10,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,10 +23,7 @@ use pingora::{Error, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::acme::Challenges;
-use crate::client_address::Forwarding;
-use crate::dispatch;
 use crate::listen::{Drain, Patience};
-use crate::observe::PickedBy;
 use crate::observe::access_log::AccessLog;
 use crate::upstream;
 use crate::upstream::Trouble;
@@ -36,6 +33,7 @@ mod answer;
 mod arrival;
 mod authority;
 mod backoff;
+mod choice;
 mod client_certificate;
 mod compression;
 pub mod connection;
@@ -62,11 +60,11 @@ mod trouble;
 mod unchunked;
 mod variables;
 
-use answer::{answer, gone};
+use answer::answer;
 use context::{Context, Origin};
 use failure::{Failure, Verdict};
 use request_id::RequestId;
-use retry::{fail, has_answer, judge, note_try, prepare_retry};
+use retry::{fail, has_answer, judge, prepare_retry};
 pub use site::{HttpListener, Site};
 
 /// How long the rest of a request is still read that was answered before its end.
@@ -128,70 +126,7 @@ impl ProxyHttp for Edge {
         session: &mut Session,
         context: &mut Context,
     ) -> Result<Box<HttpPeer>> {
-        let Some(target) = context.target().cloned() else {
-            return Err(fail(context, Failure::Internal));
-        };
-        let way = &mut context.upstream;
-        if let Some(pause) = way.pause.take() {
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = gone(session) => return Err(fail(context, Failure::ClientGone)),
-            }
-        }
-        // A lease that is still there is for a fresh connection to the same server.
-        if way.lease.is_none() {
-            let chosen = tokio::select! {
-                biased;
-                chosen = dispatch::choose(&target, &mut context.binding, &way.tried) => {
-                    chosen.map_err(Failure::from)
-                }
-                // Nobody is to wait in the queue for a client that has gone.
-                () = gone(session) => Err(Failure::ClientGone),
-            };
-            match chosen {
-                Ok((lease, by)) => {
-                    let by = match by {
-                        PickedBy::Balance if way.attempts > 0 => PickedBy::Retry,
-                        by => by,
-                    };
-                    lease.server().metrics().picks.inc(by);
-                    way.lease = Some(lease);
-                }
-                Err(failure) => {
-                    // With no server left to try, the failure of the last one is the news.
-                    let failure = match (failure, context.failure) {
-                        (Failure::NoServer | Failure::QueueFull, Some(before)) => before,
-                        (now, _) => now,
-                    };
-                    return Err(fail(context, failure));
-                }
-            }
-        }
-        note_try(context);
-        let way = &mut context.upstream;
-        way.begun = Some(Instant::now());
-        way.first_byte = None;
-        // A retry sends what was buffered of the body once more.
-        context.body_bytes = 0;
-        context.response_ended = false;
-        context.failure = None;
-        let fresh = way.stale_retries;
-        let settings = target.pool.settings();
-        let link = &target.link;
-        // To HTTP/2 it is an ordinary request (RFC 9110 section 7.8), or was refused.
-        way.tunnel = (session.is_upgrade_req() && !link.http2()).then(Arc::default);
-        let upgrade = way.tunnel.clone();
-        let peer = way.lease.as_ref().and_then(|lease| {
-            upstream::for_request(lease.server(), &settings, link, fresh, upgrade)
-        });
-        let Some((mut peer, keeping)) = peer else {
-            return Err(fail(context, Failure::Connect));
-        };
-        way.keeping = keeping;
-        if let Some(route) = &context.route {
-            route.limit(&mut peer.options);
-        }
-        Ok(peer)
+        choice::peer(session, context).await
     }
 
     async fn connected_to_upstream(
@@ -236,77 +171,7 @@ impl ProxyHttp for Edge {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
-        if request.version == Version::HTTP_2
-            && request.remove_header(&header::EXPECT).is_some()
-            // Once: another try doesn't find it any more.
-            && session.req_header_mut().remove_header(&header::EXPECT).is_some()
-        {
-            // Pingora drops such a server's interim responses, so the client is told here.
-            let told = session.as_downstream_mut().write_continue_response().await;
-            told.map_err(Error::into_down)?;
-        }
-        let (Some(origin), Some(client)) = (&context.origin, context.client) else {
-            return Ok(());
-        };
-        let site = &origin.site;
-        let tls = origin.connection.tls.as_ref();
-        if !request.headers.contains_key(header::HOST)
-            && let Some(lease) = &context.upstream.lease
-        {
-            let host = host::of_server(lease.server().configured_address());
-            request.insert_header(header::HOST, host)?;
-        }
-        let mut fields = headers::Request(request);
-        client_certificate::forward(&mut fields, tls);
-        let target = context.target();
-        if let Some(affinity) = target.and_then(|target| target.affinity.as_ref()) {
-            affinity.prepare_request(&mut fields);
-        }
-        site.resolver.forward(
-            &mut fields,
-            &Forwarding {
-                peer: origin.connection.peer.ip().to_canonical(),
-                client,
-                https: tls.is_some(),
-                local_port: origin.connection.local.port(),
-            },
-        );
-        if site.via {
-            identity::via(&mut fields, session.req_header().version);
-        }
-        if request.version == Version::HTTP_2
-            && session.req_header().headers.contains_key(header::TE)
-        {
-            // Pingora has removed it with all that is for one hop only, but gRPC's servers insist on it. From clients
-            // it can't say anything else in HTTP/2 (RFC 9113 section 8.2.2), and in HTTP/1 it may as well.
-            request.insert_header(header::TE, "trailers")?;
-        }
-        if session.as_downstream_mut().is_body_done() {
-            wait_for_server(context);
-        } else if let Some(patience) = context.patience() {
-            patience.rest();
-        }
-        if let Some(id) = &context.request_id {
-            request.insert_header("X-Request-Id", id.value())?;
-        }
-        departure::redirect(session.req_header(), request, context)?;
-        let has_body = !session.as_downstream_mut().is_body_empty();
-        departure::mirror(session.req_header(), has_body, request, context);
-        if context.upstream.tunnel.is_some()
-            && let Some(protocols) = options::other_protocols(&session.req_header().headers)
-        {
-            // Pingora passes WebSocket on and no other.
-            request.insert_header(header::CONNECTION, "Upgrade")?;
-            request.insert_header(header::UPGRADE, protocols)?;
-        }
-        if let Some(keeping) = &context.upstream.keeping
-            && !keeping.is_kept()
-            && !session.is_upgrade_req()
-        {
-            // More than may be kept: this one ends with its response.
-            request.insert_header(header::CONNECTION, "close")?;
-        }
-        Ok(())
+        departure::prepare(session, request, context).await
     }
 
     async fn request_body_filter(
@@ -329,7 +194,7 @@ impl ProxyHttp for Edge {
             return Ok(());
         }
         if end_of_stream {
-            wait_for_server(context);
+            context.wait_for_server();
         }
         let at = context.body_bytes;
         context.body_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
@@ -347,7 +212,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
-        wait_for_server(context);
+        context.wait_for_server();
         response_guard::admit(session, response, context)?;
         if response.status.is_informational()
             && response.status != http::StatusCode::SWITCHING_PROTOCOLS
@@ -460,7 +325,7 @@ impl ProxyHttp for Edge {
         end_of_stream: bool,
         context: &mut Context,
     ) -> Result<Option<Duration>> {
-        wait_for_server(context);
+        context.wait_for_server();
         if end_of_stream {
             if let Some(patience) = context.patience() {
                 patience.rest();
@@ -631,12 +496,5 @@ fn explain(context: &Context, error: Option<&Error>) {
             )
         });
         target.link.explain(lease.server(), clue.as_deref());
-    }
-}
-
-/// The server has the whole request, or has said something: from now on it may be silent for `timeouts.receive`.
-fn wait_for_server(context: &Context) {
-    if let (Some(patience), Some(timeout)) = (context.patience(), context.receive_timeout()) {
-        patience.begin(timeout);
     }
 }
