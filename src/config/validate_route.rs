@@ -309,12 +309,6 @@ fn rewrite(route: &raw::Route, at: &At<'_>, checks: &mut Checks<'_>) -> model::R
     if raw.prefix.is_some() && raw.regex.is_some() {
         checks.note(&at.key("prefix"), "has no meaning beside regex");
     }
-    let known = !route.r#match.path.0.is_empty() || !route.r#match.path_prefix.0.is_empty();
-    if raw.prefix.is_some() && !known {
-        let message =
-            "needs match.path_prefix (or match.path), which says what it stands instead of";
-        checks.note(&at.key("prefix"), message);
-    }
     let path = match (&raw.prefix, &raw.regex, &raw.replacement) {
         (Some(prefix), _, _) => Some(model::PathRewrite::Prefix(
             if route.r#match.path.0.is_empty() {

@@ -154,7 +154,7 @@ impl Default for Respond {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rewrite {
-    /// Instead of the beginning of the path that path or path_prefix matched.
+    /// Instead of the beginning of the path that path or path_prefix matched; without them in front of the path.
     pub prefix: Option<PathPattern>,
     /// What is replaced in the path, with replacement.
     pub regex: Option<RouteRegex>,

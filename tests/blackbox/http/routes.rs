@@ -103,3 +103,15 @@ fn what_no_route_takes_and_no_pool_is_404() {
         1.0
     );
 }
+
+#[test]
+fn a_prefix_without_a_path_to_stand_instead_of_is_put_in_front() {
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin])
+        .listener("routes:\n  - match: {method: GET}\n    rewrite: {prefix: /v1}")
+        .start();
+    assert_eq!(lb.get("/x//y?z=%41", &[]).status, 200);
+    assert_eq!(origin.last_request().target, "/v1/x/y?z=%41");
+    origin.script(|_| Answer::ok().header("Location", "/v1/there"));
+    assert_eq!(lb.get("/", &[]).header("location"), Some("/there"));
+}
