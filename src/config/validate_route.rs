@@ -34,11 +34,11 @@ pub(super) fn routes(
     pools: &HashMap<&str, Arc<str>>,
     checks: &mut Checks<'_>,
 ) -> Vec<model::Route> {
-    let at = at.key("routes");
+    let routes_at = at.key("routes");
     let mut names: HashMap<&str, String> = HashMap::new();
     let mut routes = Vec::with_capacity(raw.routes.len());
     for (index, route) in raw.routes.iter().enumerate() {
-        let at = at.item(index);
+        let at = routes_at.item(index);
         if let Some(name) = &route.name {
             let name_at = at.key("name");
             if let Some(first) = names.get(name.0.as_str()) {
@@ -49,6 +49,21 @@ pub(super) fn routes(
                 checks.note(&name_at, message);
             } else {
                 names.insert(&name.0, checks.show(&name_at));
+            }
+            // What the other is called then.
+            let place = name.0.parse::<usize>().ok().filter(|place| *place != index);
+            if let Some(place) = place
+                && raw
+                    .routes
+                    .get(place)
+                    .is_some_and(|other| other.name.is_none())
+                && name.0 == place.to_string()
+            {
+                let message = format!(
+                    "is what the route {} has for a name, which has none but its place; write another, or one there, too",
+                    checks.show(&routes_at.item(place))
+                );
+                checks.note(&name_at, message);
             }
         }
         let default = raw.pool.as_ref().map(|pool| pool.0.as_str());
@@ -126,8 +141,7 @@ fn networks(raw: &[Network]) -> Vec<ipnet::IpNet> {
 fn matches(raw: &raw::Match, at: &At<'_>, checks: &mut Checks<'_>) -> Option<model::Match> {
     for key in ["host", "path", "path_prefix", "method", "client"] {
         let at = at.key(key);
-        if matches!(at.node.map(|node| &node.value), Some(Value::Sequence(items)) if items.is_empty())
-        {
+        if is_empty_list(&at) {
             checks.note(
                 &at,
                 "is empty, so that no request could fit; leave the key away for any",
@@ -175,6 +189,10 @@ fn matches(raw: &raw::Match, at: &At<'_>, checks: &mut Checks<'_>) -> Option<mod
     })
 }
 
+fn is_empty_list(at: &At<'_>) -> bool {
+    matches!(at.node.map(|node| &node.value), Some(Value::Sequence(items)) if items.is_empty())
+}
+
 fn field_name(name: &str, at: &At<'_>, checks: &mut Checks<'_>) -> Option<HeaderName> {
     let parsed = HeaderName::from_str(name).ok();
     if parsed.is_none() {
@@ -200,6 +218,10 @@ fn action(
                 .is_some_and(|node| node.value != Value::Null)
         })
         .count();
+    if is_empty_list(&at.key("split")) {
+        checks.note(&at.key("split"), "is empty; at least one pool is needed");
+        return None;
+    }
     if written > 1 {
         checks.note(at, "has more than one of pool, split, redirect, respond");
         return None;
