@@ -242,6 +242,7 @@ impl ProxyHttp for Edge {
             && session.req_header_mut().remove_header(&header::EXPECT).is_some()
         {
             // Pingora drops such a server's interim responses, so the client is told here.
+            answer::expect_more(session);
             let told = session.as_downstream_mut().write_continue_response().await;
             told.map_err(Error::into_down)?;
         }
@@ -409,7 +410,10 @@ impl ProxyHttp for Edge {
             // A tunnel may be silent for as long as `timeouts.receive` says; `body_timeout` is for bodies.
             session.set_read_timeout(None);
         } else if response.status.is_informational() {
+            answer::expect_more(session);
             return Ok(());
+        } else {
+            answer::expect_no_more(session);
         }
         if !response.status.is_informational()
             && headers::ends_with_header(
