@@ -1,6 +1,9 @@
 //! What a second pair of eyes found of SPEC section 8: connections after interim responses, refusals of what has come in part.
 
 use std::io::{Read, Write};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
 
 use crate::common::*;
 
@@ -150,4 +153,35 @@ fn a_refused_head_has_no_body_whatever_is_wrong_with_it() {
         assert_eq!(head.status, status, "{text}");
         assert_eq!(client.read_to_end().unwrap(), b"", "{text}");
     }
+}
+
+#[test]
+fn a_connection_that_has_sent_nothing_keeps_no_drain_waiting() {
+    let origin = Origin::start("a");
+    let mut lb = Setup::of([&origin])
+        .top("server: {shutdown_timeout: 120s}")
+        .listener("http: {header_timeout: 120s}")
+        .start();
+    let mut silent = lb.client();
+    eventually(SOON, || {
+        lb.status()["listeners"][0]["connections_active"] == 1
+    });
+    lb.signal(Signal::SIGTERM);
+    let exit = lb.wait_exit(SOON);
+    assert_eq!(exit.code(), Some(0), "{}", exit.stderr);
+    assert!(silent.is_closed_by_peer());
+}
+
+#[test]
+fn a_request_begins_with_its_first_byte_and_not_with_its_connection() {
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin]).start();
+    let mut client = lb.client();
+    // As browsers do, which connect before they know what to ask for.
+    holds_for(Duration::from_millis(600), || {
+        lb.status()["listeners"][0]["connections_active"] != 2
+    });
+    client.get("/late", &[]).unwrap();
+    let line = lb.wait_logged(|line| line["path"] == "/late");
+    assert!(line["duration"].as_f64().unwrap() < 0.5, "{line}");
 }
