@@ -86,6 +86,16 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
+/// `tchar` of RFC 9110 section 5.6.2: what names of methods, fields and codings are made of.
+pub fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether `text` is a token (RFC 9110 section 5.6.2): one `tchar` or more.
+pub fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| is_tchar(*byte))
+}
+
 /// Whether servers that hand fields on as CGI's variables (RFC 3875 section 4.1.18), and what descends from CGI (WSGI, PHP,
 /// Rack), can take `name` for `known`, which is in lower case: there every character but letters and digits is `_`.
 pub fn is_known_as(name: &[u8], known: &[u8]) -> bool {

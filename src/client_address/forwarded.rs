@@ -10,7 +10,7 @@ use http::header::FORWARDED;
 use http::{HeaderMap, HeaderValue};
 
 use super::entry;
-use crate::headers::{list_members, trim};
+use crate::headers::{is_tchar, list_members, trim};
 
 /// Addresses, the nearest proxy's first; `None` for an element that names none. Nothing, if the field is malformed.
 pub(super) fn addresses_from_right(
@@ -63,7 +63,7 @@ impl Element<'_> {
         };
         let mut list = [before, from.as_bytes()].concat();
         if let Some(host) = self.host.filter(|host| is_host(host)) {
-            let quote: &[u8] = if host.iter().all(|byte| is_token(*byte)) {
+            let quote: &[u8] = if host.iter().all(|byte| is_tchar(*byte)) {
                 b""
             } else {
                 b"\""
@@ -106,7 +106,7 @@ fn of_element(mut rest: &[u8]) -> Result<Option<&[u8]>, Malformed> {
         }
         let length = rest
             .iter()
-            .position(|byte| !is_token(*byte))
+            .position(|byte| !is_tchar(*byte))
             .ok_or(Malformed)?;
         let (name, after) = rest.split_at(length);
         let [b'=', after @ ..] = after else {
@@ -126,7 +126,7 @@ fn of_element(mut rest: &[u8]) -> Result<Option<&[u8]>, Malformed> {
 /// How long the token or quoted string is that `text` begins with (RFC 9110 sections 5.6.2, 5.6.4).
 fn value_length(text: &[u8]) -> Option<usize> {
     let [b'"', quoted @ ..] = text else {
-        let length = text.iter().take_while(|byte| is_token(**byte)).count();
+        let length = text.iter().take_while(|byte| is_tchar(**byte)).count();
         return (length > 0).then_some(length);
     };
     let mut escaped = false;
@@ -142,10 +142,6 @@ fn value_length(text: &[u8]) -> Option<usize> {
         byte => *byte == b'"',
     })?;
     Some(closing + 2)
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Whether it can be between quotes as it is.

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use http::HeaderValue;
 
+use crate::headers::is_token;
+
 use super::address::host_name;
 use super::problem::{shown, similar};
 use super::scalar::{Scalar, scalar};
@@ -77,7 +79,7 @@ checked_text!(
 checked_text!(
     /// A cookie name: a token of RFC 9110 section 5.6.2, as RFC 6265 section 4.1.1 wants.
     CookieName, "equipoise-cookie-name", |text| {
-        if !text.is_empty() && text.len() <= 128 && text.bytes().all(is_token) {
+        if text.len() <= 128 && is_token(text.as_bytes()) {
             Ok(())
         } else {
             Err(format!(
@@ -416,10 +418,6 @@ pub(super) fn check_name(text: &str) -> Result<(), String> {
 
 fn is_cookie_octet(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn check_filter(text: &str) -> Result<(), String> {

@@ -10,8 +10,7 @@ use std::ops::Range;
 
 use super::authority::{absolute_authority, is_authority, is_target};
 use crate::config::model;
-use crate::headers::is_known_as;
-pub use crate::listen::framing::is_tchar;
+use crate::headers::{is_known_as, is_tchar, is_token, trim};
 use crate::listen::framing::{Framing, Message};
 
 /// More fields than this are refused; Pingora's own limit is 256.
@@ -360,7 +359,7 @@ impl<'a> Fields<'a> {
                 .position(|byte| *byte == b':')
                 .ok_or((400, "a header line without a colon"))?;
             let (name, value) = line.split_at(colon);
-            if name.is_empty() || !name.iter().all(|byte| is_tchar(*byte)) {
+            if !is_token(name) {
                 return Err((
                     400,
                     "malformed header name (or a folded line, or a space before the colon)",
@@ -461,16 +460,6 @@ fn framing(version: Version, fields: &Fields<'_>) -> Result<Framing, &'static st
         (1, 0) => Err("a Transfer-Encoding other than chunked"),
         (_, 0) => Err("more than one Transfer-Encoding"),
     }
-}
-
-fn trim(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = text {
-        text = rest;
-    }
-    while let [rest @ .., b' ' | b'\t'] = text {
-        text = rest;
-    }
-    text
 }
 
 #[cfg(test)]

@@ -6,8 +6,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::headers::HeadersMut;
-use crate::listen::framing::is_tchar;
+use crate::headers::{HeadersMut, is_token};
 
 /// Drops what concerns the client's hop alone: the fields that `Connection` names, as far as they are a client's to name,
 /// and both that field and `Upgrade`, unless they ask for a WebSocket, or another protocol that a tunnel will do for, and
@@ -87,10 +86,6 @@ pub fn other_protocols(request: &HeaderMap) -> Option<&HeaderValue> {
     let mut protocols = options(line).peekable();
     let is_tunnel = protocols.peek().is_some() && protocols.all(is_another);
     (is_asked_for && !has_body && is_tunnel).then_some(line)
-}
-
-fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| is_tchar(*byte))
 }
 
 fn connection_options(request: &HeaderMap) -> impl Iterator<Item = &[u8]> {

@@ -4,6 +4,8 @@
 //! So what it makes of a message can't reach into the next one, which is what request smuggling lives
 //! on, and pipelined requests wait here, in order.
 
+use crate::headers::is_tchar;
+
 /// How a request's body is delimited (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
@@ -84,11 +86,6 @@ impl Message {
         };
         Ok(head + body)
     }
-}
-
-/// `tchar` of RFC 9110 section 5.6.2.
-pub fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Follows chunked coding (RFC 9112 section 7.1) without decoding it, strictly: a size of 1 to 16 hex

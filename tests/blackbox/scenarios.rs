@@ -217,3 +217,54 @@ fn cookie_insert() {
         assert_eq!(lb.get("/", &[("Cookie", &cookie)]).origin(), first.origin());
     }
 }
+
+#[test]
+fn routes() {
+    let origins = origins(5);
+    let conf = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/htpasswd");
+    let yaml = shipped("routes.yaml", &origins)
+        .replace("htpasswd_file: htpasswd", &format!("htpasswd_file: {conf}"));
+    let lb = Equipoise::start(&yaml);
+    wait_up(&lb, 5);
+
+    let moved = lb.get("/cart?a=1", &[("Host", "www.shop.example")]);
+    assert_eq!(moved.status, 301);
+    assert_eq!(
+        moved.header("location"),
+        Some("http://shop.example/cart?a=1")
+    );
+    assert!(lb.get("/robots.txt", &[]).text().contains("Disallow"));
+
+    let demo = ("Authorization", "Basic ZGVtbzpkZW1v");
+    assert_eq!(lb.get("/admin/users", &[]).status, 401);
+    let admin = lb.get("/admin/users", &[demo]);
+    assert_eq!(admin.status, 200);
+    let behind = origins.iter().find(|o| o.name() == admin.origin()).unwrap();
+    assert_eq!(behind.last_request().header("authorization"), None);
+
+    let statuses: Vec<_> = (0..7)
+        .map(|_| lb.client().request("POST", "/login", &[], b"").unwrap())
+        .map(|answer| answer.status)
+        .collect();
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 429, 429]);
+    assert_eq!(lb.get("/login", &[]).status, 200);
+
+    let tester = lb.get("/api/orders", &[("X-Canary", "1")]);
+    assert_eq!(tester.origin(), "server4");
+    assert_eq!(origins[3].last_request().target, "/orders");
+    let of_twenty: Vec<_> = (0..40)
+        .map(|_| lb.get("/api/orders?x=1", &[]).origin().to_owned())
+        .collect();
+    let canaries = of_twenty.iter().filter(|origin| *origin == "server4");
+    assert_eq!(canaries.count(), 2, "{of_twenty:?}");
+    assert_eq!(origins[2].last_request().target, "/orders?x=1");
+
+    let asset = lb.get("/static/app.3f2a.css", &[]);
+    assert_eq!(asset.origin(), "server5");
+    assert_eq!(
+        asset.header("cache-control"),
+        Some("public, max-age=31536000, immutable")
+    );
+    assert!(lb.get("/", &[]).cookie("SERVERID").is_some());
+    lb.wait_idle();
+}

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 
 use crate::config::model::Coding;
-use crate::headers::{list_members, trim};
+use crate::headers::{is_token, list_members, trim};
 
 /// The coding that the client likes best of `ours`, which decide among equals; `None` = none.
 ///
@@ -57,7 +57,7 @@ impl Wishes {
                 &mut self.gzip
             }
             name if name.eq_ignore_ascii_case(b"identity") => &mut self.identity,
-            name if !name.is_empty() && name.iter().all(|byte| is_token(*byte)) => return Some(()),
+            name if is_token(name) => return Some(()),
             _ => return None,
         };
         // Who says both yes and no is taken by the no.
@@ -101,10 +101,6 @@ fn quality(weight: &[u8]) -> Option<u16> {
         worth /= 10;
     }
     (thousandths <= 1000).then_some(thousandths)
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

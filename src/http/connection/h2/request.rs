@@ -8,6 +8,8 @@
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::{HeaderMap, HeaderValue, Method, Uri, request};
 
+use crate::headers::is_token;
+
 use super::super::super::authority;
 use super::super::super::head;
 use super::super::super::head::{HeadLimits, MAX_FIELDS};
@@ -98,7 +100,7 @@ fn check_size(request: &request::Parts, limits: &HeadLimits) -> Result<(), Refus
         values += 1;
         size += name.as_str().len() + value.len() + AROUND_FIELD;
         // The `http` crate takes a quotation mark for one.
-        if !name.as_str().bytes().all(head::is_tchar) {
+        if !is_token(name.as_str().as_bytes()) {
             return Err((400, "a field name with a character that names don't have"));
         }
         if head::is_like_framing(name.as_str().as_bytes()) {

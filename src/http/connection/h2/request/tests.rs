@@ -66,7 +66,7 @@ fn every_field_name_is_one_in_http_1_too() {
             .headers
             .insert(name.clone(), HeaderValue::from_static("v"));
         let taken = settle(&mut request, false, &LIMITS).is_ok();
-        assert_eq!(taken, head::is_tchar(byte), "{name:?}");
+        assert_eq!(taken, crate::headers::is_tchar(byte), "{name:?}");
     }
 }
 
