@@ -270,6 +270,12 @@ fn listener(
             checks.note(&at, format!("has a meaning for protocol {protocols} alone"));
         }
     }
+    if raw.redirect_https.0.is_some() && !raw.routes.is_empty() {
+        checks.note(
+            &at.key("routes"),
+            "are never looked at beside redirect_https, which answers every request; write a last route with redirect instead",
+        );
+    }
     let pool_at = at.key("pool");
     if raw.pool.is_none()
         && raw.redirect_https.0.is_none()

@@ -83,3 +83,25 @@ fn sessions_that_a_split_could_not_tell_apart_are_refused() {
     let text = with(SPLIT, &[("a", lines), ("b", lines)]).replace("127.0.0.1:3", "127.0.0.1:2");
     accepted(&text);
 }
+
+#[test]
+fn no_route_is_looked_at_where_everything_is_sent_on_to_https() {
+    let text = with("    - {match: {path: /a}}", &[]);
+    let to_https = text.replace(
+        "    pool: app\n",
+        "    redirect_https: true\n    pool: app\n",
+    );
+    assert_problem(
+        &[refused(&to_https)
+            .remove(0)
+            .split_once(": ")
+            .unwrap()
+            .1
+            .to_owned()],
+        "listeners.web.routes: are never looked at beside redirect_https",
+    );
+    accepted(&text.replace(
+        "    pool: app\n",
+        "    redirect_https: false\n    pool: app\n",
+    ));
+}

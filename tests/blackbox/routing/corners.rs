@@ -1,5 +1,7 @@
 //! What is at the edges of targets, hosts and paths.
 
+use nix::sys::signal::Signal;
+
 use super::{named, routed, yaml};
 use crate::common::*;
 
@@ -84,4 +86,34 @@ fn a_split_of_pools_whose_sessions_look_alike_is_refused() {
     assert_eq!(exit.status.code(), Some(2));
     let problem = "split[1].pool: a server `s1` is in pool `a`, too";
     assert!(exit.stderr.contains(problem), "{}", exit.stderr);
+}
+
+#[test]
+fn a_reload_gives_nobody_a_turn_twice() {
+    let (a, b, shadow) = (
+        Origin::start("a"),
+        Origin::start("b"),
+        Origin::start("shadow"),
+    );
+    let routes = |more: &str| {
+        let routes = format!(
+            "routes:\n\
+             - {{match: {{path: /split}}, split: [{{pool: a, weight: 1}}, {{pool: b, weight: 1}}]}}\n\
+             - {{match: {{path: /copied}}, pool: a, mirror: {{pool: shadow, ratio: 0.5}}}}\n{more}"
+        );
+        yaml(&routes, &named(&[&a, &b, &shadow]))
+    };
+    let lb = Equipoise::start(&routes(""));
+    let reloads = || lb.metrics().sum("equipoise_config_reloads_total", &[]);
+    let mut seen = Vec::new();
+    for turn in 0..6 {
+        seen.push(lb.get("/split", &[]).origin().to_owned());
+        lb.get("/copied", &[]);
+        let before = reloads();
+        lb.rewrite(&routes(&format!("- {{match: {{path: /{turn}}}}}\n")));
+        lb.signal(Signal::SIGHUP);
+        eventually(SOON, || reloads() > before);
+    }
+    assert_eq!(seen, ["a", "b", "a", "b", "a", "b"]);
+    eventually(SOON, || shadow.served() == 3);
 }
