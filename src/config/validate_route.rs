@@ -95,6 +95,13 @@ fn route(
             }
         }
     }
+    let allow_at = at.key("allow");
+    if is_empty_list(&allow_at) {
+        checks.note(
+            &allow_at,
+            "is empty, so that nobody could come in; leave the key away for everybody, or write respond",
+        );
+    }
     let basic_auth = raw
         .basic_auth
         .as_ref()

@@ -41,6 +41,7 @@ impl Schedule {
     }
 
     /// This one, going on where `before` is if that has the same turns: a reload gives nobody a turn twice.
+    #[must_use]
     pub fn after(self, before: &Self) -> Self {
         if self.turns == before.turns {
             self.had

@@ -34,6 +34,15 @@ fn a_split_of_no_pools_is_no_way_to_the_listeners_pool() {
 }
 
 #[test]
+fn nobody_allowed_is_not_everybody() {
+    assert_problem(
+        &problems("    - {allow: []}", &[]),
+        "listeners.web.routes[0].allow: is empty, so that nobody could come in",
+    );
+    accepted(&with("    - {allow: 10.0.0.0/8, deny: []}", &[]));
+}
+
+#[test]
 fn a_route_is_not_called_by_anothers_place() {
     let named = |name: &str, second: &str| {
         format!(
