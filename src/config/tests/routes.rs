@@ -34,6 +34,32 @@ fn a_split_of_no_pools_is_no_way_to_the_listeners_pool() {
 }
 
 #[test]
+fn a_redirect_to_another_place_names_its_host() {
+    let to = |to: &str| format!("    - {{redirect: {{to: \"{to}\"}}}}");
+    for wrong in [
+        "https://",
+        "https:///a",
+        "http://${uri}",
+        "${scheme}://${path}",
+        "https://?a",
+    ] {
+        assert_problem(
+            &problems(&to(wrong), &[]),
+            "listeners.web.routes[0].redirect.to: has no host where one belongs",
+        );
+    }
+    for sound in [
+        "https://${host}${uri}",
+        "${scheme}://a${uri}",
+        "/a",
+        "${uri}",
+        "//a/b",
+    ] {
+        accepted(&with(&to(sound), &[]));
+    }
+}
+
+#[test]
 fn nobody_allowed_is_not_everybody() {
     assert_problem(
         &problems("    - {allow: []}", &[]),

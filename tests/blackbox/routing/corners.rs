@@ -43,7 +43,7 @@ fn the_asterisk_leads_to_the_root_of_another_host() {
 fn an_address_is_guarded_however_it_is_written() {
     let origin = Origin::start("a");
     let lb = routed(
-        "- {match: {host: '[2001:DB8::1]'}, respond: {status: 403}}\n- {pool: a}\n",
+        "- {match: {host: ['[2001:DB8::1]', 192.0.2.1]}, respond: {status: 403}}\n- {pool: a}\n",
         &[&origin],
     );
     for (host, status) in [
@@ -51,6 +51,8 @@ fn an_address_is_guarded_however_it_is_written() {
         ("[2001:db8:0:0:0:0:0:1]:80", 403),
         ("[2001:0DB8::0.0.0.1]", 403),
         ("[2001:db8::2]", 200),
+        ("192.0.2.1:80", 403),
+        ("192.0.2.2", 200),
     ] {
         assert_eq!(super::status(&lb, "GET", host, "/", &[]), status, "{host}");
     }
