@@ -44,6 +44,9 @@ impl Scalar for HostPattern {
                 )),
             };
         }
+        if let Ok(address) = text.parse::<std::net::Ipv4Addr>() {
+            return Ok(Self::Exact(address.to_string()));
+        }
         if text.contains('/') {
             return Err(format!(
                 "`{}` is more than a host, such as www.example.com",
@@ -484,6 +487,10 @@ mod tests {
             HostPattern::parse("[::1]"),
             Ok(HostPattern::Exact("[::1]".into()))
         );
+        assert_eq!(
+            HostPattern::parse("192.0.2.1"),
+            Ok(HostPattern::Exact("192.0.2.1".into()))
+        );
         assert_eq!(HostPattern::parse("*"), Ok(HostPattern::Any));
         for wrong in [
             "a.example:80",
@@ -493,6 +500,8 @@ mod tests {
             "*.",
             "[1]",
             "a b",
+            "*.192.0.2.1",
+            "192.0.2",
         ] {
             assert!(HostPattern::parse(wrong).is_err(), "{wrong}");
         }

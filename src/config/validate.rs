@@ -273,6 +273,12 @@ fn listener(
             checks.note(&at, format!("has a meaning for protocol {protocols} alone"));
         }
     }
+    if raw.redirect_https.0.is_some() && !raw.routes.is_empty() {
+        checks.note(
+            &at.key("routes"),
+            "are never looked at beside redirect_https, which answers every request; write a last route with redirect instead",
+        );
+    }
     if raw.pool.is_none()
         && raw.redirect_https.0.is_none()
         && !written.key("routes").is_written()

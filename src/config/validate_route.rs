@@ -95,6 +95,13 @@ fn route(
             }
         }
     }
+    let allow_at = at.key("allow");
+    if is_empty_list(&allow_at) {
+        checks.note(
+            &allow_at,
+            "is empty, so that nobody could come in; leave the key away for everybody, or write respond",
+        );
+    }
     let basic_auth = raw
         .basic_auth
         .as_ref()
@@ -275,6 +282,11 @@ fn redirect_to(raw: &raw::Redirect, at: &At<'_>, checks: &mut Checks<'_>) -> mod
             &to_at,
             "must begin with https://, http:// or /, or such a variable",
         );
+    } else if is_hostless(&raw.to.to_string()) {
+        checks.note(
+            &to_at,
+            "has no host where one belongs: https://HOST${uri}, or https://${host}${uri}",
+        );
     }
     if let Some(blank) = raw.to.pieces.iter().find_map(|piece| match piece {
         Piece::Text(text) => text
@@ -291,6 +303,18 @@ fn redirect_to(raw: &raw::Redirect, at: &At<'_>, checks: &mut Checks<'_>) -> mod
         status: raw.status.0.unwrap_or(302),
         to: raw.to.clone(),
     }
+}
+
+/// Whether a URL, or text that becomes one, goes on with the path where its host should be: browsers take the path's first
+/// segment for it.
+fn is_hostless(to: &str) -> bool {
+    let after = ["http", "https", "${scheme}"]
+        .into_iter()
+        .find_map(|scheme| to.strip_prefix(scheme)?.strip_prefix("://"));
+    after.is_some_and(|after| {
+        let not_a_host = ["/", "?", "#", "${path}", "${uri}", "${query}"];
+        after.is_empty() || not_a_host.iter().any(|wrong| after.starts_with(wrong))
+    })
 }
 
 fn split(

@@ -44,9 +44,14 @@ fn mistaken(other: &model::Pool, pool: &model::Pool) -> Option<String> {
     if !said.meets(&theirs) {
         return None;
     }
+    let known: HashMap<&str, &model::ServerAddress> = other
+        .servers
+        .iter()
+        .map(|server| (theirs.of(server), &server.address))
+        .collect();
     let server = pool.servers.iter().find(|server| {
-        let mut others = other.servers.iter();
-        others.any(|other| said.of(server) == theirs.of(other) && server.address != other.address)
+        let of_name = known.get(said.of(server));
+        of_name.is_some_and(|address| **address != server.address)
     })?;
     let name = shown(said.of(server));
     let other = shown(&other.name);

@@ -34,6 +34,41 @@ fn a_split_of_no_pools_is_no_way_to_the_listeners_pool() {
 }
 
 #[test]
+fn a_redirect_to_another_place_names_its_host() {
+    let to = |to: &str| format!("    - {{redirect: {{to: \"{to}\"}}}}");
+    for wrong in [
+        "https://",
+        "https:///a",
+        "http://${uri}",
+        "${scheme}://${path}",
+        "https://?a",
+    ] {
+        assert_problem(
+            &problems(&to(wrong), &[]),
+            "listeners.web.routes[0].redirect.to: has no host where one belongs",
+        );
+    }
+    for sound in [
+        "https://${host}${uri}",
+        "${scheme}://a${uri}",
+        "/a",
+        "${uri}",
+        "//a/b",
+    ] {
+        accepted(&with(&to(sound), &[]));
+    }
+}
+
+#[test]
+fn nobody_allowed_is_not_everybody() {
+    assert_problem(
+        &problems("    - {allow: []}", &[]),
+        "listeners.web.routes[0].allow: is empty, so that nobody could come in",
+    );
+    accepted(&with("    - {allow: 10.0.0.0/8, deny: []}", &[]));
+}
+
+#[test]
 fn a_route_is_not_called_by_anothers_place() {
     let named = |name: &str, second: &str| {
         format!(
@@ -82,4 +117,26 @@ fn sessions_that_a_split_could_not_tell_apart_are_refused() {
     let lines = "type: cookie_insert, token: name";
     let text = with(SPLIT, &[("a", lines), ("b", lines)]).replace("127.0.0.1:3", "127.0.0.1:2");
     accepted(&text);
+}
+
+#[test]
+fn no_route_is_looked_at_where_everything_is_sent_on_to_https() {
+    let text = with("    - {match: {path: /a}}", &[]);
+    let to_https = text.replace(
+        "    pool: app\n",
+        "    redirect_https: true\n    pool: app\n",
+    );
+    assert_problem(
+        &[refused(&to_https)
+            .remove(0)
+            .split_once(": ")
+            .unwrap()
+            .1
+            .to_owned()],
+        "listeners.web.routes: are never looked at beside redirect_https",
+    );
+    accepted(&text.replace(
+        "    pool: app\n",
+        "    redirect_https: false\n    pool: app\n",
+    ));
 }

@@ -1,5 +1,7 @@
 //! What is at the edges of targets, hosts and paths.
 
+use nix::sys::signal::Signal;
+
 use super::{named, routed, yaml};
 use crate::common::*;
 
@@ -41,7 +43,7 @@ fn the_asterisk_leads_to_the_root_of_another_host() {
 fn an_address_is_guarded_however_it_is_written() {
     let origin = Origin::start("a");
     let lb = routed(
-        "- {match: {host: '[2001:DB8::1]'}, respond: {status: 403}}\n- {pool: a}\n",
+        "- {match: {host: ['[2001:DB8::1]', 192.0.2.1]}, respond: {status: 403}}\n- {pool: a}\n",
         &[&origin],
     );
     for (host, status) in [
@@ -49,6 +51,8 @@ fn an_address_is_guarded_however_it_is_written() {
         ("[2001:db8:0:0:0:0:0:1]:80", 403),
         ("[2001:0DB8::0.0.0.1]", 403),
         ("[2001:db8::2]", 200),
+        ("192.0.2.1:80", 403),
+        ("192.0.2.2", 200),
     ] {
         assert_eq!(super::status(&lb, "GET", host, "/", &[]), status, "{host}");
     }
@@ -84,4 +88,34 @@ fn a_split_of_pools_whose_sessions_look_alike_is_refused() {
     assert_eq!(exit.status.code(), Some(2));
     let problem = "split[1].pool: a server `s1` is in pool `a`, too";
     assert!(exit.stderr.contains(problem), "{}", exit.stderr);
+}
+
+#[test]
+fn a_reload_gives_nobody_a_turn_twice() {
+    let (a, b, shadow) = (
+        Origin::start("a"),
+        Origin::start("b"),
+        Origin::start("shadow"),
+    );
+    let routes = |more: &str| {
+        let routes = format!(
+            "routes:\n\
+             - {{match: {{path: /split}}, split: [{{pool: a, weight: 1}}, {{pool: b, weight: 1}}]}}\n\
+             - {{match: {{path: /copied}}, pool: a, mirror: {{pool: shadow, ratio: 0.5}}}}\n{more}"
+        );
+        yaml(&routes, &named(&[&a, &b, &shadow]))
+    };
+    let lb = Equipoise::start(&routes(""));
+    let reloads = || lb.metrics().sum("equipoise_config_reloads_total", &[]);
+    let mut seen = Vec::new();
+    for turn in 0..6 {
+        seen.push(lb.get("/split", &[]).origin().to_owned());
+        lb.get("/copied", &[]);
+        let before = reloads();
+        lb.rewrite(&routes(&format!("- {{match: {{path: /{turn}}}}}\n")));
+        lb.signal(Signal::SIGHUP);
+        eventually(SOON, || reloads() > before);
+    }
+    assert_eq!(seen, ["a", "b", "a", "b", "a", "b"]);
+    eventually(SOON, || shadow.served() == 3);
 }
