@@ -226,3 +226,21 @@ fn what_the_end_of_the_process_cuts_off_has_its_line() {
     assert_eq!(line("/stream")["bytes_out"], 3);
     assert_eq!(line("/over-http2")["protocol"], "HTTP/2.0");
 }
+
+#[test]
+fn trailers_that_do_not_pass_are_not_announced() {
+    let origin = Origin::with("a", |_| {
+        let chunks = "2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n";
+        let head = "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n";
+        Answer::Raw(format!("{head}{chunks}").into_bytes())
+    });
+    let lb = Setup::of([&origin]).start();
+    let response = lb.get("/", &[]);
+    assert_eq!(
+        (response.text().as_str(), response.header("trailer")),
+        ("ok", None)
+    );
+    let http2 = h2::H2::connect(lb.web());
+    let response = http2.get("/", &[]).unwrap();
+    assert_eq!(response.header("trailer"), None);
+}
