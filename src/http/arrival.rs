@@ -19,6 +19,7 @@ use super::routes::{Action, Route, Routes};
 use super::settle::settle;
 use super::site::Site;
 use super::target::Target;
+use super::unfinished::Unfinished;
 use super::{
     Shared, X_REQUEST_ID, acme, compression, host, options, record, redirect, unchunked, variables,
 };
@@ -32,7 +33,7 @@ use crate::routing::{Asked, Verdict, rewritten};
 ///
 /// It can't be served, or the client doesn't take its answer.
 pub async fn receive(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     session: &mut Session,
     context: &mut Context,
 ) -> Result<bool> {
@@ -51,6 +52,7 @@ pub async fn receive(
     let peer = origin.connection.peer.ip().to_canonical();
     let client = site.resolver.client(peer, &request.headers);
     context.client = Some(client);
+    context.unfinished = Unfinished::new(shared, request);
     let server = site.http.server_header.as_ref();
     if acme::answer(&shared.challenges, session, server).await? {
         return Ok(true);

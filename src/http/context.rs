@@ -11,6 +11,7 @@ use super::request_id::RequestId;
 use super::routes::Route;
 use super::site::{Connection, Site};
 use super::target::Target;
+use super::unfinished::Unfinished;
 use crate::balance::Slot;
 use crate::client_address::Client;
 use crate::dispatch::Binding;
@@ -68,6 +69,16 @@ pub struct Context {
     pub retry_after: Option<Duration>,
     /// What went wrong, if something has.
     pub failure: Option<Failure>,
+    /// As long as it has no line in the access log: what the line says if its end isn't seen.
+    pub unfinished: Option<Unfinished>,
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if let Some(unfinished) = self.unfinished.take() {
+            unfinished.write(self);
+        }
+    }
 }
 
 /// The way to a server, try after try.

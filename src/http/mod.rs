@@ -58,6 +58,7 @@ mod site;
 mod target;
 mod trouble;
 mod unchunked;
+mod unfinished;
 mod variables;
 
 use answer::answer;
@@ -308,6 +309,9 @@ impl ProxyHttp for Edge {
             identity::server(&mut headers::Response(response), server);
         }
         departure::edit_response(session.req_header(), response, context);
+        if let Some(unfinished) = &mut context.unfinished {
+            unfinished.note_response(response.status);
+        }
         if session.req_header().version == Version::HTTP_10 {
             // HTTP/1.0 knows no chunks: such a response ends with its connection.
             let chunked = response.remove_header(&header::TRANSFER_ENCODING).is_some();
@@ -324,10 +328,13 @@ impl ProxyHttp for Edge {
     fn response_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         end_of_stream: bool,
         context: &mut Context,
     ) -> Result<Option<Duration>> {
+        if let Some(unfinished) = &mut context.unfinished {
+            unfinished.note_body(body.as_ref());
+        }
         context.wait_for_server();
         if end_of_stream {
             if let Some(patience) = context.patience() {

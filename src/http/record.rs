@@ -18,7 +18,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const CLIENT_GONE: u16 = 499;
 
 /// Records a request that has ended.
-pub fn finish(shared: &Shared, session: &ServerSession, context: &Context) {
+pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
+    context.unfinished = None;
     let (Some(origin), Some(client)) = (&context.origin, context.client_address()) else {
         return;
     };
@@ -108,7 +109,8 @@ pub fn split_target(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-fn protocol(version: Version) -> Option<&'static str> {
+/// A version as the log writes it.
+pub fn protocol(version: Version) -> Option<&'static str> {
     match version {
         Version::HTTP_10 => Some("HTTP/1.0"),
         Version::HTTP_11 => Some("HTTP/1.1"),

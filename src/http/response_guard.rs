@@ -70,6 +70,12 @@ pub fn admit(
         return Err(error);
     }
     let status = response.status;
+    let trailers_pass =
+        response.version == Version::HTTP_2 && session.req_header().version == Version::HTTP_2;
+    if !trailers_pass && response.headers.contains_key(TRAILER) {
+        // Nobody is to wait for what doesn't come.
+        response.remove_header(&TRAILER);
+    }
     clean(status, &mut headers::Response(response));
     Ok(())
 }

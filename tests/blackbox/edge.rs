@@ -185,3 +185,62 @@ fn a_request_begins_with_its_first_byte_and_not_with_its_connection() {
     let line = lb.wait_logged(|line| line["path"] == "/late");
     assert!(line["duration"].as_f64().unwrap() < 0.5, "{line}");
 }
+
+#[test]
+fn what_the_end_of_the_process_cuts_off_has_its_line() {
+    let origin = Origin::with("a", |request| match request.target.as_str() {
+        "/stream" => Answer::body(Body::HeldChunks(vec![b"one".to_vec(), b"two".to_vec()])),
+        _ => Answer::Never,
+    });
+    let mut lb = Setup::of([&origin])
+        .top("server: {shutdown_timeout: 300ms}")
+        .start();
+    let mut waiting = lb.client();
+    waiting
+        .send_request("GET", "/waiting?a=b", &[], b"")
+        .unwrap();
+    let mut stream = lb.client();
+    stream.send_request("GET", "/stream", &[], b"").unwrap();
+    assert_eq!(stream.read_head().unwrap().status, 200);
+    assert_eq!(stream.read_chunk().unwrap(), b"one");
+    let http2 = h2::H2::connect(lb.web());
+    let _open = http2.open("GET", "/over-http2", &[], true).unwrap();
+    eventually(SOON, || origin.served() == 3);
+    lb.signal(Signal::SIGTERM);
+    lb.wait_exit(SOON);
+    let log = lb.access_log();
+    let line = |path: &str| {
+        let lines: Vec<_> = log.iter().filter(|line| line["path"] == path).collect();
+        assert_eq!(lines.len(), 1, "{path}: {log:?}");
+        lines[0].clone()
+    };
+    for path in ["/waiting", "/stream", "/over-http2"] {
+        let line = line(path);
+        assert_eq!(line["termination"], "shutdown", "{line}");
+        assert_eq!(line["method"], "GET", "{line}");
+        assert_eq!(line["server"], "a", "{line}");
+    }
+    assert_eq!(line("/waiting")["query"], "a=b");
+    assert_eq!(line("/waiting").get("status"), None);
+    assert_eq!(line("/stream")["status"], 200);
+    assert_eq!(line("/stream")["bytes_out"], 3);
+    assert_eq!(line("/over-http2")["protocol"], "HTTP/2.0");
+}
+
+#[test]
+fn trailers_that_do_not_pass_are_not_announced() {
+    let origin = Origin::with("a", |_| {
+        let chunks = "2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n";
+        let head = "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n";
+        Answer::Raw(format!("{head}{chunks}").into_bytes())
+    });
+    let lb = Setup::of([&origin]).start();
+    let response = lb.get("/", &[]);
+    assert_eq!(
+        (response.text().as_str(), response.header("trailer")),
+        ("ok", None)
+    );
+    let http2 = h2::H2::connect(lb.web());
+    let response = http2.get("/", &[]).unwrap();
+    assert_eq!(response.header("trailer"), None);
+}

@@ -1,0 +1,102 @@
+//! The line in the access log of a request that is cut off by the end of the process.
+//!
+//! Nobody is asked about such a request any more: its task is dropped, session and all. So its context keeps the little
+//! that makes a line of use, by reference count, and writes it when it is dropped.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
+use pingora::http::RequestHeader;
+
+use super::Shared;
+use super::context::Context;
+use super::record::{protocol, split_target};
+use crate::observe::Termination;
+use crate::observe::access_log::Record;
+use crate::pool::Lease;
+
+/// What is known of a request that has no line yet.
+pub struct Unfinished {
+    shared: Arc<Shared>,
+    method: Method,
+    uri: Uri,
+    host: Option<HeaderValue>,
+    version: Version,
+    status: Option<StatusCode>,
+    bytes_out: u64,
+}
+
+impl Unfinished {
+    /// Of a request that has come in; `None` if nothing is logged.
+    pub fn new(shared: &Arc<Shared>, request: &RequestHeader) -> Option<Self> {
+        shared.access_log.enabled().then(|| Self {
+            shared: Arc::clone(shared),
+            method: request.method.clone(),
+            uri: request.uri.clone(),
+            host: request.headers.get(header::HOST).cloned(),
+            version: request.version,
+            status: None,
+            bytes_out: 0,
+        })
+    }
+
+    /// The client is sent a response.
+    pub fn note_response(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// The client is sent a part of its body.
+    pub fn note_body(&mut self, part: Option<&Bytes>) {
+        self.bytes_out += part.map_or(0, Bytes::len) as u64;
+    }
+
+    /// Writes the line of the request whose context this is.
+    pub fn write(&self, context: &Context) {
+        let (Some(origin), Some(client)) = (&context.origin, context.client_address()) else {
+            return;
+        };
+        let server = context.upstream.lease.as_ref().map(Lease::server);
+        let address = server.and_then(|server| server.address_text());
+        let target = self
+            .uri
+            .path_and_query()
+            .map_or("", |target| target.as_str());
+        let (path, query) = split_target(target.as_bytes());
+        let tls = origin.connection.tls.as_ref();
+        let is_stopping = self.shared.drain.has_begun();
+        self.shared.access_log.write(&Record {
+            method: Some(self.method.as_str().as_bytes()),
+            host: self.host.as_ref().map(HeaderValue::as_bytes),
+            path: Some(path),
+            query,
+            protocol: protocol(self.version),
+            status: self.status.map(|status| status.as_u16()),
+            bytes_in: context.body_bytes,
+            bytes_out: self.bytes_out,
+            duration: origin.received.elapsed(),
+            upstream_duration: context.upstream.first_byte,
+            route: context.route.as_ref().map(|route| &*route.name),
+            pool: context.target().map(|target| &**target.pool.name()),
+            server: server.map(|server| &**server.name()),
+            server_address: address.as_deref().map(|address| &**address),
+            attempts: context.upstream.attempts,
+            persistence: context.binding.result,
+            request_id: context.request_id.as_ref().map(super::RequestId::as_str),
+            tls_version: tls.map(|tls| tls.version),
+            tls_cipher: tls.map(|tls| tls.cipher),
+            sni: tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
+            termination: if is_stopping {
+                Termination::Shutdown
+            } else {
+                Termination::Internal
+            },
+            ..Record::new(
+                origin.time,
+                client,
+                origin.connection.peer.ip().to_canonical(),
+                &origin.site.listener,
+            )
+        });
+    }
+}
