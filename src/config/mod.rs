@@ -32,6 +32,7 @@ mod validate_http;
 mod validate_persistence;
 mod validate_pool;
 mod validate_route;
+mod validate_split;
 mod validate_tls;
 
 use std::path::Path;

@@ -37,12 +37,33 @@ impl Scalar for HostPattern {
                 .strip_prefix('[')
                 .and_then(|text| text.strip_suffix(']'));
             return match address.map(str::parse::<std::net::Ipv6Addr>) {
-                Some(Ok(_)) => Ok(Self::Exact(text.to_ascii_lowercase())),
+                Some(Ok(address)) => Ok(Self::Exact(format!("[{address}]"))),
                 _ => Err(format!(
                     "`{}` is not an IPv6 address in brackets",
                     shown(text)
                 )),
             };
+        }
+        if let Ok(address) = text.parse::<std::net::Ipv4Addr>() {
+            return Ok(Self::Exact(address.to_string()));
+        }
+        if text.contains('/') {
+            return Err(format!(
+                "`{}` is more than a host, such as www.example.com",
+                shown(text)
+            ));
+        }
+        if text.parse::<std::net::Ipv6Addr>().is_ok() {
+            return Err(format!(
+                "`{0}`: an IPv6 address is written in brackets, as \"[{0}]\"",
+                shown(text)
+            ));
+        }
+        if !text.is_ascii() {
+            return Err(format!(
+                "`{}` has letters beyond ASCII; write it as clients send it, as in xn--bcher-kva.example",
+                shown(text)
+            ));
         }
         if text.contains(':') {
             return Err(format!(
@@ -106,6 +127,13 @@ impl Scalar for PathPattern {
                 shown(text)
             ));
         }
+        if text.contains('*') {
+            return Err(format!(
+                "`{}` has a `*`, which stands for nothing but itself; a path_prefix takes all below it, path_regex is for \
+                 patterns, and a path that has one is written with %2A",
+                shown(text)
+            ));
+        }
         if path.contains(';') {
             return Err(format!(
                 "`{}` has a `;`; parameters of a path are no part of what is compared",
@@ -135,7 +163,7 @@ impl Scalar for PathPattern {
 impl fmt::Display for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What is read back must give the same.
-        f.write_str(&self.0.replace('%', "%25"))
+        f.write_str(&self.0.replace('%', "%25").replace('*', "%2A"))
     }
 }
 
@@ -242,13 +270,11 @@ impl Scalar for MethodName {
 
     fn parse(text: &str) -> Result<Self, String> {
         let upper = text.to_ascii_uppercase();
-        if text != upper
-            && ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
-                .contains(&upper.as_str())
-        {
+        if text != upper && http::Method::from_str(text).is_ok() {
             return Err(format!(
-                "`{}` is to be written {upper}; methods know upper and lower case",
-                shown(text)
+                "`{}` is to be written {}; methods know upper and lower case, and others are not served",
+                shown(text),
+                shown(&upper)
             ));
         }
         http::Method::from_str(text)
@@ -461,6 +487,10 @@ mod tests {
             HostPattern::parse("[::1]"),
             Ok(HostPattern::Exact("[::1]".into()))
         );
+        assert_eq!(
+            HostPattern::parse("192.0.2.1"),
+            Ok(HostPattern::Exact("192.0.2.1".into()))
+        );
         assert_eq!(HostPattern::parse("*"), Ok(HostPattern::Any));
         for wrong in [
             "a.example:80",
@@ -470,8 +500,24 @@ mod tests {
             "*.",
             "[1]",
             "a b",
+            "*.192.0.2.1",
+            "192.0.2",
         ] {
             assert!(HostPattern::parse(wrong).is_err(), "{wrong}");
+        }
+        let long = HostPattern::parse("[2001:DB8:0:0::1]");
+        assert_eq!(long, Ok(HostPattern::Exact("[2001:db8::1]".into())));
+        for (wrong, part) in [
+            ("http://a.example", "more than a host"),
+            ("a.example/x", "more than a host"),
+            ("2001:db8::1", "in brackets"),
+            ("bücher.example", "beyond ASCII"),
+            ("a.example:80", "has a port"),
+        ] {
+            assert!(
+                HostPattern::parse(wrong).is_err_and(|why| why.contains(part)),
+                "{wrong}"
+            );
         }
     }
 
@@ -483,6 +529,7 @@ mod tests {
             ("/ä", "/ä"),
             ("/a/", "/a/"),
             ("/100%25", "/100%"),
+            ("/%2a", "/*"),
         ] {
             assert_eq!(PathPattern::parse(text), Ok(PathPattern(path.into())));
             let again = round::<PathPattern>(text).unwrap();
@@ -490,7 +537,7 @@ mod tests {
         }
         for wrong in [
             "a", "", "/a//b", "/a/../b", "/%", "/%zz", "/%ff", "/a?b", "/a;b", "/%00", "/./a",
-            "/a/..",
+            "/a/..", "/a/*",
         ] {
             assert!(PathPattern::parse(wrong).is_err(), "{wrong}");
         }
@@ -521,6 +568,7 @@ mod tests {
         }
         assert!(ValuePattern::parse("~(").is_err());
         assert!(MethodName::parse("get").is_err_and(|why| why.contains("GET")));
+        assert!(MethodName::parse("PropFind").is_err_and(|why| why.contains("PROPFIND")));
         assert!(MethodName::parse("PROPFIND").is_ok() && MethodName::parse("a b").is_err());
     }
 }

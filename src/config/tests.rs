@@ -13,6 +13,7 @@ use super::model::{
 use super::*;
 
 mod persistence;
+mod routes;
 
 const MINIMAL: &str = "
 listeners:

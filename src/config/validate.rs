@@ -17,6 +17,7 @@ use super::units::{Size, Span};
 use super::validate_http::http;
 use super::validate_pool::pool;
 use super::validate_route::routes;
+use super::validate_split::tell_apart;
 use super::validate_tls::tls;
 
 /// Where state is kept when neither the file nor systemd names a directory.
@@ -67,10 +68,13 @@ pub fn validate(
 
     let listeners_at = root.key("listeners");
     let written_listeners = written.key("listeners");
+    let by_name = pools.iter().map(|pool: &model::Pool| (&*pool.name, pool));
+    let by_name = by_name.collect();
     let mut listeners = Vec::with_capacity(raw.listeners.0.len());
     for ((name, raw), entry) in raw.listeners.0.iter().zip(entries(&listeners_at)) {
         let at = listeners_at.entry(entry);
         checks.name(name, entry, &at);
+        tell_apart(raw, &at, &by_name, &mut checks);
         listeners.push(listener(
             name,
             raw,
@@ -268,6 +272,12 @@ fn listener(
         {
             checks.note(&at, format!("has a meaning for protocol {protocols} alone"));
         }
+    }
+    if raw.redirect_https.0.is_some() && !raw.routes.is_empty() {
+        checks.note(
+            &at.key("routes"),
+            "are never looked at beside redirect_https, which answers every request; write a last route with redirect instead",
+        );
     }
     if raw.pool.is_none()
         && raw.redirect_https.0.is_none()

@@ -34,11 +34,11 @@ pub(super) fn routes(
     pools: &HashMap<&str, Arc<str>>,
     checks: &mut Checks<'_>,
 ) -> Vec<model::Route> {
-    let at = at.key("routes");
+    let routes_at = at.key("routes");
     let mut names: HashMap<&str, String> = HashMap::new();
     let mut routes = Vec::with_capacity(raw.routes.len());
     for (index, route) in raw.routes.iter().enumerate() {
-        let at = at.item(index);
+        let at = routes_at.item(index);
         if let Some(name) = &route.name {
             let name_at = at.key("name");
             if let Some(first) = names.get(name.0.as_str()) {
@@ -49,6 +49,21 @@ pub(super) fn routes(
                 checks.note(&name_at, message);
             } else {
                 names.insert(&name.0, checks.show(&name_at));
+            }
+            // What the other is called then.
+            let place = name.0.parse::<usize>().ok().filter(|place| *place != index);
+            if let Some(place) = place
+                && raw
+                    .routes
+                    .get(place)
+                    .is_some_and(|other| other.name.is_none())
+                && name.0 == place.to_string()
+            {
+                let message = format!(
+                    "is what the route {} has for a name, which has none but its place; write another, or one there, too",
+                    checks.show(&routes_at.item(place))
+                );
+                checks.note(&name_at, message);
             }
         }
         let default = raw.pool.as_ref().map(|pool| pool.0.as_str());
@@ -79,6 +94,13 @@ fn route(
                 checks.note(&at, "has no meaning here: these requests go to no server");
             }
         }
+    }
+    let allow_at = at.key("allow");
+    if is_empty_list(&allow_at) {
+        checks.note(
+            &allow_at,
+            "is empty, so that nobody could come in; leave the key away for everybody, or write respond",
+        );
     }
     let basic_auth = raw
         .basic_auth
@@ -126,8 +148,7 @@ fn networks(raw: &[Network]) -> Vec<ipnet::IpNet> {
 fn matches(raw: &raw::Match, at: &At<'_>, checks: &mut Checks<'_>) -> Option<model::Match> {
     for key in ["host", "path", "path_prefix", "method", "client"] {
         let at = at.key(key);
-        if matches!(at.node.map(|node| &node.value), Some(Value::Sequence(items)) if items.is_empty())
-        {
+        if is_empty_list(&at) {
             checks.note(
                 &at,
                 "is empty, so that no request could fit; leave the key away for any",
@@ -175,6 +196,10 @@ fn matches(raw: &raw::Match, at: &At<'_>, checks: &mut Checks<'_>) -> Option<mod
     })
 }
 
+fn is_empty_list(at: &At<'_>) -> bool {
+    matches!(at.node.map(|node| &node.value), Some(Value::Sequence(items)) if items.is_empty())
+}
+
 fn field_name(name: &str, at: &At<'_>, checks: &mut Checks<'_>) -> Option<HeaderName> {
     let parsed = HeaderName::from_str(name).ok();
     if parsed.is_none() {
@@ -200,6 +225,10 @@ fn action(
                 .is_some_and(|node| node.value != Value::Null)
         })
         .count();
+    if is_empty_list(&at.key("split")) {
+        checks.note(&at.key("split"), "is empty; at least one pool is needed");
+        return None;
+    }
     if written > 1 {
         checks.note(at, "has more than one of pool, split, redirect, respond");
         return None;
@@ -253,6 +282,11 @@ fn redirect_to(raw: &raw::Redirect, at: &At<'_>, checks: &mut Checks<'_>) -> mod
             &to_at,
             "must begin with https://, http:// or /, or such a variable",
         );
+    } else if is_hostless(&raw.to.to_string()) {
+        checks.note(
+            &to_at,
+            "has no host where one belongs: https://HOST${uri}, or https://${host}${uri}",
+        );
     }
     if let Some(blank) = raw.to.pieces.iter().find_map(|piece| match piece {
         Piece::Text(text) => text
@@ -269,6 +303,18 @@ fn redirect_to(raw: &raw::Redirect, at: &At<'_>, checks: &mut Checks<'_>) -> mod
         status: raw.status.0.unwrap_or(302),
         to: raw.to.clone(),
     }
+}
+
+/// Whether a URL, or text that becomes one, goes on with the path where its host should be: browsers take the path's first
+/// segment for it.
+fn is_hostless(to: &str) -> bool {
+    let after = ["http", "https", "${scheme}"]
+        .into_iter()
+        .find_map(|scheme| to.strip_prefix(scheme)?.strip_prefix("://"));
+    after.is_some_and(|after| {
+        let not_a_host = ["/", "?", "#", "${path}", "${uri}", "${query}"];
+        after.is_empty() || not_a_host.iter().any(|wrong| after.starts_with(wrong))
+    })
 }
 
 fn split(

@@ -142,6 +142,21 @@ async fn send(
     Ok(())
 }
 
+/// An interim response is next, which says nothing about the connection: Pingora would close one whose request isn't
+/// complete at any response, and it is `100 Continue` that requests are completed after.
+pub fn expect_more(session: &mut Session) {
+    session
+        .as_downstream_mut()
+        .set_close_on_response_before_downstream_finish(false);
+}
+
+/// The final response is next.
+pub fn expect_no_more(session: &mut Session) {
+    session
+        .as_downstream_mut()
+        .set_close_on_response_before_downstream_finish(true);
+}
+
 /// A request's body that nobody is going to read: a small one is read over, so that the connection serves the next
 /// request; a large one, or one that the client may not even begin to send, isn't waited for.
 fn settle_body(session: &mut Session) {

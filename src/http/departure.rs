@@ -7,7 +7,7 @@ use pingora::{Error, Result};
 use pingora_proxy::Session;
 
 use super::context::Context;
-use super::{client_certificate, headers, host, identity, options, record, variables};
+use super::{answer, client_certificate, headers, host, identity, options, record, variables};
 use crate::client_address::Forwarding;
 use crate::config::model::HeaderEdits;
 use crate::headers::{HeadersMut, is_ambiguous, is_known_as};
@@ -30,6 +30,7 @@ pub async fn prepare(
         && session.req_header_mut().remove_header(&header::EXPECT).is_some()
     {
         // Pingora drops such a server's interim responses, so the client is told here.
+        answer::expect_more(session);
         let told = session.as_downstream_mut().write_continue_response().await;
         told.map_err(Error::into_down)?;
     }

@@ -89,13 +89,13 @@ pub fn inspect(
     let message = received.get(leading..).unwrap_or_default();
     let Some(length) = end_of_head(message, scanned.saturating_sub(leading)) else {
         return match too_long(message, limits) {
-            Some(refusal) => Err(refusal),
+            Some((status, reason)) => Err(refuse(status, reason, line_so_far(received))),
             None => Ok(None),
         };
     };
     let head = message.get(..length).unwrap_or_default();
-    if let Some(refusal) = too_long(head, limits) {
-        return Err(refusal);
+    if let Some((status, reason)) = too_long(head, limits) {
+        return Err(refuse(status, reason, line_so_far(received)));
     }
     let mut lines = Lines { rest: head, at: 0 };
     let first = lines.next().unwrap_or(Err(MALFORMED_LINE));
@@ -192,25 +192,44 @@ fn end_of_head(message: &[u8], scanned: usize) -> Option<usize> {
 /// What a request line has besides the target: the longest method, two spaces, the version, CR.
 const AROUND_TARGET: usize = MAX_METHOD + 2 + 9;
 
-fn too_long(message: &[u8], limits: &HeadLimits) -> Option<Refusal> {
-    let line_end = message.iter().position(|byte| *byte == b'\n');
-    let first = message.get(..line_end.unwrap_or(message.len()))?;
+fn too_long(message: &[u8], limits: &HeadLimits) -> Option<(u16, &'static str)> {
+    const URI: (u16, &str) = (414, "the URI is longer than max_uri_length");
+    let first = first_line(message);
     if first.len() > limits.uri.saturating_add(AROUND_TARGET) {
-        return Some(refuse(414, "the URI is longer than max_uri_length", None));
+        return Some(URI);
     }
     if message.len() > limits.header {
-        return Some(refuse(
-            431,
-            "the header is larger than max_header_size",
-            None,
-        ));
+        return Some((431, "the header is larger than max_header_size"));
     }
-    if let Some(target) = first.split(|byte| *byte == b' ').nth(1)
-        && target.len() > limits.uri
-    {
-        return Some(refuse(414, "the URI is longer than max_uri_length", None));
-    }
-    None
+    let target = first.split(|byte| *byte == b' ').nth(1);
+    target
+        .is_some_and(|target| target.len() > limits.uri)
+        .then_some(URI)
+}
+
+/// Without its end, if it has come.
+fn first_line(message: &[u8]) -> &[u8] {
+    let end = message.iter().position(|byte| *byte == b'\n');
+    message
+        .get(..end.unwrap_or(message.len()))
+        .unwrap_or_default()
+}
+
+/// The parts of a request line of which more may be to come; `None` if there is no method yet. For the log, and to know
+/// whether the refusal may have a body.
+pub fn line_so_far(received: &[u8]) -> Option<RequestLine> {
+    let at = leading_lines(received).ok()?;
+    let line = first_line(received.get(at..)?);
+    let mut parts = line
+        .strip_suffix(b"\r")
+        .unwrap_or(line)
+        .split(|byte| *byte == b' ');
+    let (method, target) = (parts.next()?, parts.next()?);
+    let begin = at + method.len() + 1;
+    is_method(method).then(|| RequestLine {
+        method: at..at + method.len(),
+        target: begin..begin + target.len(),
+    })
 }
 
 /// Splits a header section at CRLF and nothing else.

@@ -67,13 +67,25 @@ struct Body {
 }
 
 impl Mirror {
-    /// Copies for `target` of so many requests, from 0 to 1.
-    pub fn new(target: Arc<PoolSite>, ratio: f64) -> Self {
+    /// Copies for `target` of so many requests, from 0 to 1. `before` is the route's one of the snapshot before: its copies
+    /// that are still under way count on, so that reloads, however many, don't have them pile up before a shadow that hangs.
+    pub fn new(target: Arc<PoolSite>, ratio: f64, before: Option<&Self>) -> Self {
+        let share = Share::new(ratio);
+        if let Some(before) = before.filter(|before| before.share.step == share.step) {
+            let sum = before.share.sum.load(Ordering::Relaxed);
+            share.sum.store(sum, Ordering::Relaxed);
+        }
+        let shared = |of: fn(&Self) -> &Arc<Semaphore>, most| {
+            before.map_or_else(
+                || Arc::new(Semaphore::new(most)),
+                |before| Arc::clone(of(before)),
+            )
+        };
         Self {
             target,
-            share: Share::new(ratio),
-            places: Arc::new(Semaphore::new(COPIES)),
-            room: Arc::new(Semaphore::new(ROOM)),
+            share,
+            places: shared(|mirror| &mirror.places, COPIES),
+            room: shared(|mirror| &mirror.room, ROOM),
         }
     }
 

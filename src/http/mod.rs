@@ -274,7 +274,10 @@ impl ProxyHttp for Edge {
             // A tunnel may be silent for as long as `timeouts.receive` says; `body_timeout` is for bodies.
             session.set_read_timeout(None);
         } else if response.status.is_informational() {
+            answer::expect_more(session);
             return Ok(());
+        } else {
+            answer::expect_no_more(session);
         }
         if !response.status.is_informational()
             && headers::ends_with_header(

@@ -152,7 +152,12 @@ impl Route {
             model::Action::Split(shares) => {
                 let weights: Vec<u16> = shares.iter().map(|(_, weight)| *weight).collect();
                 let pools: Option<Vec<_>> = shares.iter().map(|(name, _)| target(name)).collect();
-                Action::Split(pools?, Schedule::new(&weights))
+                let turns = Schedule::new(&weights);
+                let turns = match before.map(|before| &before.action) {
+                    Some(Action::Split(_, before)) => turns.after(before),
+                    _ => turns,
+                };
+                Action::Split(pools?, turns)
             }
             model::Action::Redirect { status, to } => Action::Redirect {
                 status: *status,
@@ -190,6 +195,7 @@ impl Route {
             Some(Arc::new(Mirror::new(
                 Arc::clone(&target.site),
                 mirror.ratio,
+                before.and_then(|before| before.mirror.as_deref()),
             )))
         });
         Some(Self {

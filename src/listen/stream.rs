@@ -110,18 +110,35 @@ impl ClientStream {
     ///
     /// # Errors
     ///
-    /// Those of the socket.
+    /// Those of the socket, and that it has come to its end.
     pub async fn readable(&mut self) -> io::Result<()> {
         if !self.inbox.is_empty() {
             return Ok(());
         }
         self.inbox = BytesMut::new();
-        match &mut self.io {
-            Some(io) => {
-                io.rest();
-                io.stream().readable().await
+        let io = self.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        io.rest();
+        let Transport::Plain(socket) = io.stream() else {
+            return io.stream().readable().await;
+        };
+        loop {
+            socket.readable().await?;
+            self.inbox.reserve(HEAD_READ);
+            match socket.try_read_buf(&mut self.inbox) {
+                Ok(0) => {
+                    self.saw_eof = true;
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                Ok(count) => {
+                    self.note_in(count);
+                    return Ok(());
+                }
+                // A socket is taken for readable until a read says otherwise, a new one, too.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.inbox = BytesMut::new();
+                }
+                Err(error) => return Err(error),
             }
-            None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 

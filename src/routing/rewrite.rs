@@ -28,6 +28,11 @@ pub fn rewritten(
         _ if !path.starts_with(b"/") => target = path.to_vec(),
         PathRewrite::Prefix(prefix) => {
             let rest = path.get(forwarded_length(path, taken)..)?;
+            // A segment that is taken away takes its parameters along; what ends with them is the root's then.
+            let rest = match rest.iter().position(|byte| *byte == b'/') {
+                Some(end) if prefix.is_empty() && begins_parameters(rest) => rest.get(end..)?,
+                _ => rest,
+            };
             target = Vec::with_capacity(prefix.len() + 1 + rest.len());
             target.extend_from_slice(prefix.as_bytes());
             if prefix.is_empty() && !rest.starts_with(b"/") {
@@ -65,6 +70,11 @@ pub fn rewritten(
         target.extend_from_slice(query);
     }
     (target.len() <= LONGEST).then_some(target)
+}
+
+/// Whether a semicolon, encoded or not, is next.
+fn begins_parameters(path: &[u8]) -> bool {
+    matches!(path, [b';', ..] | [b'%', b'3', b'B', ..])
 }
 
 fn is_of_query(byte: u8) -> bool {
@@ -111,6 +121,9 @@ mod tests {
             ("", "/api/", 4, "/"),
             ("/v1", "/api;s=1/x;t", 4, "/v1;s=1/x;t"),
             ("", "/api;s=1", 4, "/;s=1"),
+            ("", "/api;s=1/x;t", 4, "/x;t"),
+            ("", "/api;s=1/", 4, "/"),
+            ("", "/api%3bs/x", 4, "/x"),
             ("/v1", "/caf%c3%a9/x", 6, "/v1/x"),
             ("/v1", "/api/a%20b%25", 4, "/v1/a%20b%25"),
             ("/v1", "/api%2fx", 4, "/v1%2Fx"),

@@ -40,6 +40,16 @@ impl Schedule {
         }
     }
 
+    /// This one, going on where `before` is if that has the same turns: a reload gives nobody a turn twice.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        if self.turns == before.turns {
+            self.had
+                .store(before.had.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self
+    }
+
     /// The place in the list of weights whose turn it is; 0 if no weight was above 0.
     pub fn next(&self) -> usize {
         let had = self.had.fetch_add(1, Ordering::Relaxed);
@@ -87,6 +97,16 @@ mod tests {
         assert_eq!(turns(&[0, 7], 3), [1, 1, 1]);
         assert_eq!(turns(&[0, 0], 2), [0, 0]);
         assert_eq!(turns(&[], 2), [0, 0]);
+    }
+
+    #[test]
+    fn turns_go_on_where_the_same_ones_were() {
+        let before = Schedule::new(&[2, 1]);
+        let first = [before.next(), before.next()];
+        let same = Schedule::new(&[4, 2]).after(&before);
+        assert_eq!([&first[..], &[same.next()]].concat(), turns(&[2, 1], 3));
+        let other = Schedule::new(&[1, 2]).after(&before);
+        assert_eq!(other.next(), turns(&[1, 2], 1)[0]);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! without a host or a path, or with a regular expression for one, are tried one by one.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::{HeaderMap, HeaderName, Method};
 use regex::bytes::Regex;
@@ -233,8 +234,19 @@ fn fits(pattern: &ValuePattern, value: &[u8]) -> bool {
     }
 }
 
-/// `host` in lower case and without the root's dot; `None` if it is too long to be one.
+/// `host` in lower case and without the root's dot, an IPv6 address as it is usually written; `None` if it is too long to
+/// be one.
 fn lower<'a>(host: &[u8], buffer: &'a mut [u8; LONGEST_HOST]) -> Option<&'a [u8]> {
+    if let [b'[', address @ .., b']'] = host
+        && let Some(address) = str::from_utf8(address)
+            .ok()
+            .and_then(|text| text.parse::<Ipv6Addr>().ok())
+    {
+        let mut rest = buffer.as_mut_slice();
+        write!(rest, "[{address}]").ok()?;
+        let left = rest.len();
+        return buffer.get(..LONGEST_HOST - left);
+    }
     let host = host.strip_suffix(b".").unwrap_or(host);
     let buffer = buffer.get_mut(..host.len())?;
     buffer.copy_from_slice(host);

@@ -59,9 +59,18 @@ fn expand(template: &Template, values: &Values<'_>) -> Option<HeaderValue> {
 }
 
 /// `template` as a place to send the client on to (RFC 9110 section 10.2.2). What no URL holds is percent-encoded, and
-/// no path of a client's becomes another host: `//example.com` where `${path}` begins is `/example.com`.
+/// no path of a client's becomes another host: `//example.com` where `${path}` begins is `/example.com`. The asterisk of
+/// `OPTIONS *` is no path, and stands for the root. `None`: it would be too long, or names a host that the request doesn't
+/// say; in `https:///example.com` browsers take the path's beginning for it.
 pub fn location(template: &Template, values: &Values<'_>) -> Option<HeaderValue> {
-    let text = filled(template, values)?;
+    if values.host.is_empty() && template.pieces.contains(&Piece::Variable(Variable::Host)) {
+        return None;
+    }
+    let path = match values.path {
+        b"*" => b"/",
+        path => path,
+    };
+    let text = filled(template, &Values { path, ..*values })?;
     let meant =
         matches!(template.pieces.first(), Some(Piece::Text(text)) if text.starts_with("//"));
     let mut text = text.as_slice();
@@ -262,6 +271,29 @@ mod tests {
         assert_eq!(sent_to("/${path}", b"/evil.example"), "/evil.example");
         assert_eq!(sent_to("${path}", b"/\\evil.example"), "/%5Cevil.example");
         assert_eq!(sent_to("//cdn.example${path}", b"/x"), "//cdn.example/x");
+    }
+
+    #[test]
+    fn without_a_host_or_a_path_nobody_is_sent_to_a_made_up_place() {
+        let sent_to = |text: &str, host, path| {
+            of(true, path, None, |values| {
+                location(&template(text), &Values { host, ..*values })
+            })
+        };
+        assert_eq!(
+            sent_to("https://${host}${path}", "", b"/evil.example/"),
+            None
+        );
+        assert_eq!(
+            sent_to("https://a.example${path}", "", b"/").unwrap(),
+            "https://a.example/"
+        );
+        for text in ["https://${host}${path}", "https://${host}${uri}"] {
+            assert_eq!(
+                sent_to(text, "a.example", b"*").unwrap(),
+                "https://a.example/"
+            );
+        }
     }
 
     #[test]

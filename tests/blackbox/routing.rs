@@ -2,6 +2,7 @@
 //! routes make of requests and answers.
 
 mod changes;
+mod corners;
 mod matchers;
 mod paths;
 mod paths_of_peers;

@@ -142,7 +142,7 @@ impl Conversation<'_> {
                         408,
                         "the request's header took too long to arrive",
                         Termination::ClientTimeout,
-                        None,
+                        head::line_so_far(stream.pending()),
                     );
                 }
             }

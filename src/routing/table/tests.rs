@@ -132,6 +132,20 @@ fn a_host_is_found_whole_or_by_the_name_it_is_below() {
 }
 
 #[test]
+fn an_address_is_one_host_however_it_is_written() {
+    let routes = [hosts(&["[2001:db8::1]"])];
+    for host in [
+        "[2001:db8::1]",
+        "[2001:DB8:0::1]",
+        "[2001:0db8:0:0:0:0:0:1]",
+        "[2001:db8::0.0.0.1]",
+    ] {
+        assert_eq!(found_by_host(&routes, host), Some(0), "{host}");
+    }
+    assert_eq!(found_by_host(&routes, "[2001:db8::2]"), None);
+}
+
+#[test]
 fn a_request_without_a_host_is_for_routes_without_one() {
     let routes = [hosts(&["example.com"]), anything()];
     let request = Request {
