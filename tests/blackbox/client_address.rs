@@ -41,6 +41,24 @@ fn the_server_is_told_the_client_protocol_host_and_port() {
 }
 
 #[test]
+fn with_x_forwarded_proto_off_servers_are_told_the_address_alone() {
+    let lie = [
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "evil.example"),
+        ("X-Forwarded-Port", "1"),
+    ];
+    let request = forwarded(
+        "client_address: {x_forwarded_proto: false}",
+        "127.0.0.1",
+        &lie,
+    );
+    assert_eq!(request.headers_of("x-forwarded-for"), ["127.0.0.1"]);
+    for (name, _) in lie {
+        assert_eq!(request.header(name), None, "{name}");
+    }
+}
+
+#[test]
 fn what_a_stranger_claims_is_discarded() {
     let request = forwarded(
         "",

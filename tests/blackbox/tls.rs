@@ -6,6 +6,7 @@ mod http;
 mod names;
 mod renewal;
 mod resumption;
+mod routes;
 mod tools;
 
 use crate::common::{Equipoise, Issued, Origin, Pki, Setup};
