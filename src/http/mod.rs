@@ -317,6 +317,10 @@ impl ProxyHttp for Edge {
             let chunked = response.remove_header(&header::TRANSFER_ENCODING).is_some();
             if chunked || !response.headers.contains_key(header::CONTENT_LENGTH) {
                 session.set_keepalive(None);
+                if let Some(stream) = trouble::client_stream(session.as_downstream()) {
+                    // Until it is complete, which the end of the process may prevent.
+                    stream.end_in_reset();
+                }
             }
         }
         if self.shared.drain.has_begun() {
@@ -475,6 +479,12 @@ impl ProxyHttp for Edge {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
         if let (Some(error), None, false) = (error, context.failure, context.response_ended) {
             context.failure = Some(trouble::classify(error, session.as_downstream()));
+        }
+        if session.req_header().version == Version::HTTP_10
+            && matches!(context.failure, None | Some(Failure::ClientGone))
+            && let Some(stream) = trouble::client_stream(session.as_downstream())
+        {
+            stream.end_plainly();
         }
         record::finish(&self.shared, session.as_downstream(), context);
         context.upstream.lease = None;

@@ -201,6 +201,11 @@ impl ClientStream {
         self.reset.store(true, Ordering::Release);
     }
 
+    /// The connection may end in good order: its response is complete, or nobody is there to mistake it.
+    pub fn end_plainly(&self) {
+        self.reset.store(false, Ordering::Release);
+    }
+
     fn is_tunnel(&self) -> bool {
         self.tunnel.get().is_some()
     }

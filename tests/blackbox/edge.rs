@@ -244,3 +244,21 @@ fn trailers_that_do_not_pass_are_not_announced() {
     let response = http2.get("/", &[]).unwrap();
     assert_eq!(response.header("trailer"), None);
 }
+
+#[test]
+fn a_response_that_the_end_of_the_process_cuts_off_does_not_look_complete_in_http_1_0() {
+    let origin = Origin::with("a", |_| {
+        Answer::body(Body::HeldChunks(vec![b"one".to_vec(), b"two".to_vec()]))
+    });
+    let mut lb = Setup::of([&origin])
+        .top("server: {shutdown_timeout: 300ms}")
+        .start();
+    let mut client = lb.client();
+    client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(client.read_head().unwrap().status, 200);
+    assert_eq!(client.take(3).unwrap(), b"one");
+    lb.signal(Signal::SIGTERM);
+    lb.wait_exit(SOON);
+    let end = client.read_to_end().unwrap_err();
+    assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+}
