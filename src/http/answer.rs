@@ -52,7 +52,7 @@ pub async fn answer(
             .as_ref()
             .and_then(|route| route.passwords.as_ref())
     {
-        response.insert_header(header::WWW_AUTHENTICATE, passwords.challenge())?;
+        response.insert_header("WWW-Authenticate", passwords.challenge())?;
     }
     send(session, context, response, page.body).await
 }
@@ -107,7 +107,7 @@ pub async fn send_on(
 ) -> Result<()> {
     settle_body(session);
     let mut response = ResponseHeader::build(status, Some(6))?;
-    response.insert_header(header::LOCATION, location)?;
+    response.insert_header("Location", location)?;
     if let Some(id) = &context.request_id {
         response.insert_header("X-Request-Id", id.value())?;
     }

@@ -31,14 +31,14 @@ impl HeadersMut for Request<'_> {
     fn set(&mut self, name: HeaderName, value: HeaderValue) {
         drop(match spelling(&name) {
             Some(spelt) => self.0.insert_header(spelt, value),
-            None => self.0.insert_header(name, value),
+            None => self.0.insert_header(capitalised(&name), value),
         });
     }
 
     fn append(&mut self, name: HeaderName, value: HeaderValue) {
         drop(match spelling(&name) {
             Some(spelt) => self.0.append_header(spelt, value),
-            None => self.0.append_header(name, value),
+            None => self.0.append_header(capitalised(&name), value),
         });
     }
 
@@ -55,14 +55,14 @@ impl HeadersMut for Response<'_> {
     fn set(&mut self, name: HeaderName, value: HeaderValue) {
         drop(match spelling(&name) {
             Some(spelt) => self.0.insert_header(spelt, value),
-            None => self.0.insert_header(name, value),
+            None => self.0.insert_header(capitalised(&name), value),
         });
     }
 
     fn append(&mut self, name: HeaderName, value: HeaderValue) {
         drop(match spelling(&name) {
             Some(spelt) => self.0.append_header(spelt, value),
-            None => self.0.append_header(name, value),
+            None => self.0.append_header(capitalised(&name), value),
         });
     }
 
@@ -72,14 +72,21 @@ impl HeadersMut for Response<'_> {
 }
 
 /// How the fields that we set are spelt on the wire: as everybody spells them, for servers and logs
-/// that look closer than they should (names are case-insensitive, RFC 9110 section 5.1). Pingora
-/// itself knows the spelling of registered ones only.
+/// that look closer than they should (names are case-insensitive, RFC 9110 section 5.1). These are the frequent ones,
+/// and those that [`capitalised`] doesn't know.
 fn spelling(name: &HeaderName) -> Option<&'static str> {
     Some(match name.as_str() {
         "cookie" => "Cookie",
+        "set-cookie" => "Set-Cookie",
+        "cache-control" => "Cache-Control",
+        "connection" => "Connection",
+        "upgrade" => "Upgrade",
+        "forwarded" => "Forwarded",
         "via" => "Via",
         "vary" => "Vary",
-        "forwarded" => "Forwarded",
+        "server" => "Server",
+        "etag" => "ETag",
+        "www-authenticate" => "WWW-Authenticate",
         "x-forwarded-for" => "X-Forwarded-For",
         "x-forwarded-proto" => "X-Forwarded-Proto",
         "x-forwarded-host" => "X-Forwarded-Host",
@@ -91,4 +98,15 @@ fn spelling(name: &HeaderName) -> Option<&'static str> {
         "x-client-cert-verify" => "X-Client-Cert-Verify",
         _ => return None,
     })
+}
+
+/// A name with its words capitalised: `X-Robots-Tag`.
+fn capitalised(name: &HeaderName) -> String {
+    let mut begins = true;
+    let capital = |c: char| {
+        let spelt = if begins { c.to_ascii_uppercase() } else { c };
+        begins = c == '-';
+        spelt
+    };
+    name.as_str().chars().map(capital).collect()
 }

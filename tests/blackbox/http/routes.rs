@@ -115,3 +115,30 @@ fn a_prefix_without_a_path_to_stand_instead_of_is_put_in_front() {
     origin.script(|_| Answer::ok().header("Location", "/v1/there"));
     assert_eq!(lb.get("/", &[]).header("location"), Some("/there"));
 }
+
+#[test]
+fn names_of_fields_are_spelt_as_everybody_spells_them() {
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin])
+        .listener(
+            "routes:\n\
+             - {match: {path: /away}, redirect: {to: /there}}\n\
+             - {match: {path: /}, request_headers: {set: {x-robots-tag: a}}, response_headers: {set: {etag: b}}}",
+        )
+        .start();
+    let raw = |target: &str| {
+        let mut client = lb.client();
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        client.send(request).unwrap();
+        String::from_utf8_lossy(&client.read_to_end().unwrap()).into_owned()
+    };
+    assert!(raw("/away").contains("\r\nLocation: /there\r\n"));
+    assert!(raw("/").contains("\r\nETag: b\r\n"));
+    let request = origin.last_request();
+    assert!(
+        request
+            .headers
+            .iter()
+            .any(|(name, _)| name == "X-Robots-Tag")
+    );
+}
