@@ -51,6 +51,16 @@ pub fn replace_lines(
     }
 }
 
+/// Takes out every field whose name is one of those that `doomed` knows. Nearly always there is none, and then nothing is
+/// allocated.
+pub fn remove_where(message: &mut impl HeadersMut, doomed: impl Fn(&HeaderName) -> bool) {
+    let names = message.headers().keys().filter(|name| doomed(name));
+    let names: Vec<HeaderName> = names.cloned().collect();
+    for name in &names {
+        message.remove(name);
+    }
+}
+
 /// The members of a comma-separated list, trimmed; empty ones are left out (RFC 9110 section 5.6.1).
 ///
 /// A comma inside a quoted string does not separate (RFC 9110 section 5.6.4). A quoted string that is
@@ -162,6 +172,18 @@ mod tests {
         }
         assert!(is_ambiguous(&HeaderName::from_static("x_a")));
         assert!(!is_ambiguous(&HeaderName::from_static("x-a1")));
+    }
+
+    #[test]
+    fn all_lines_of_the_doomed_go_and_no_other() {
+        let mut map = HeaderMap::new();
+        for (name, value) in [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")] {
+            map.append(name, HeaderValue::from_static(value));
+        }
+        remove_where(&mut map, |name| name == "a" || name == "c");
+        assert_eq!(map.keys().collect::<Vec<_>>(), ["b"]);
+        remove_where(&mut map, |name| name == "a");
+        assert_eq!(map.len(), 1);
     }
 
     #[test]

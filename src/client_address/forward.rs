@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::forwarded::Element;
 use super::{Forwarding, Resolver, X_FORWARDED_FOR, entry};
 use crate::config::model::XForwardedFor;
-use crate::headers::{HeadersMut, is_ambiguous, is_known_as, list_members, trim};
+use crate::headers::{HeadersMut, is_ambiguous, is_known_as, list_members, remove_where, trim};
 
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -91,13 +91,9 @@ fn protocol(https: bool) -> &'static str {
 
 /// Takes out the forwarding headers that are not believed.
 fn discard(request: &mut impl HeadersMut, trusted_peer: bool) {
-    let forged = |name: &&HeaderName| {
+    remove_where(request, |name| {
         is_forwarding(name.as_str().as_bytes()) && (!trusted_peer || is_ambiguous(name))
-    };
-    let names: Vec<HeaderName> = request.headers().keys().filter(forged).cloned().collect();
-    for name in names {
-        request.remove(&name);
-    }
+    });
 }
 
 fn is_forwarding(name: &[u8]) -> bool {

@@ -98,7 +98,7 @@ pub async fn receive(
     {
         return Ok(true);
     }
-    bind(&site, session, context, client.address, time).await?;
+    bind(&site, session, context, client.address, time).await;
     if context.target().is_none() {
         refuse(session, context, Failure::NoRoute).await?;
         return Ok(true);
@@ -222,7 +222,7 @@ async fn bind(
     context: &mut Context,
     client: IpAddr,
     time: SystemTime,
-) -> Result<()> {
+) {
     let request = session.req_header();
     let (path, query) = record::split_target(request.raw_path());
     let view = RequestView {
@@ -238,7 +238,7 @@ async fn bind(
             if let Some((target, binding)) = bound(targets, &view, time).await {
                 context.target = Some(target);
                 context.binding = binding;
-                return Ok(());
+                return;
             }
             targets.get(turns.next())
         }
@@ -249,7 +249,6 @@ async fn bind(
         context.binding = Binding::read(&target.site, &view, time.into()).await;
         context.target = Some(Arc::clone(target));
     }
-    Ok(())
 }
 
 /// The first of several pools that has a server for the request's session.

@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 
-use crate::headers::{HeadersMut, is_known_as};
+use crate::headers::{HeadersMut, is_known_as, remove_where};
 use crate::tls::Established;
 
 const SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
@@ -14,16 +14,7 @@ const PREFIX: &[u8] = b"x-client-cert-";
 
 /// Drops what the client claims, and states what TLS knows.
 pub fn forward(request: &mut impl HeadersMut, tls: Option<&Established>) {
-    // Nearly always empty, and then nothing is allocated.
-    let claimed: Vec<HeaderName> = request
-        .headers()
-        .keys()
-        .filter(|name| is_ours(name))
-        .cloned()
-        .collect();
-    for name in &claimed {
-        request.remove(name);
-    }
+    remove_where(request, is_ours);
     let Some(tls) = tls.filter(|tls| tls.forward_client) else {
         return;
     };

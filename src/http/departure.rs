@@ -10,7 +10,7 @@ use super::context::Context;
 use super::{answer, client_certificate, headers, host, identity, options, record, variables};
 use crate::client_address::Forwarding;
 use crate::config::model::HeaderEdits;
-use crate::headers::{HeadersMut, is_ambiguous, is_known_as};
+use crate::headers::{HeadersMut, is_ambiguous, is_known_as, remove_where};
 use crate::pool::Lease;
 use crate::routing::Reverse;
 
@@ -128,22 +128,12 @@ fn redirect(
 fn drop_impostors(edits: &HeaderEdits, request: &mut impl HeadersMut) {
     let set = edits.set.iter().map(|(name, _)| name);
     let edited = || set.clone().chain(&edits.remove);
-    let is_impostor = |name: &&HeaderName| {
+    remove_where(request, |name| {
         is_ambiguous(name)
             && edited().any(|known| {
-                known != *name && is_known_as(name.as_str().as_bytes(), known.as_str().as_bytes())
+                known != name && is_known_as(name.as_str().as_bytes(), known.as_str().as_bytes())
             })
-    };
-    // Nearly always empty, and then nothing is allocated.
-    let names: Vec<HeaderName> = request
-        .headers()
-        .keys()
-        .filter(is_impostor)
-        .cloned()
-        .collect();
-    for name in &names {
-        request.remove(name);
-    }
+    });
 }
 
 /// Begins the copy of a request that is about to be sent, if there is to be one. Once, however often it is tried.
@@ -177,12 +167,22 @@ pub fn copy(context: &mut Context, at: u64, piece: Option<&Bytes>, end_of_stream
     }
 }
 
+/// The fields that name places.
+const MAPPED: [HeaderName; 3] = [
+    header::LOCATION,
+    header::CONTENT_LOCATION,
+    header::SET_COOKIE,
+];
+
 /// Has the server's own names for places mean what the client asked for.
 pub fn map_back(request: &RequestHeader, response: &mut ResponseHeader, context: &Context) {
     let (Some(route), Some(origin)) = (&context.route, &context.origin) else {
         return;
     };
-    if !route.rewrite.is_some() {
+    let names_places = MAPPED
+        .iter()
+        .any(|name| response.headers.contains_key(name));
+    if !route.rewrite.is_some() || !names_places {
         return;
     }
     let (path, _) = record::split_target(request.raw_path());

@@ -3,13 +3,13 @@
 //! What is ambiguous has been refused by then ([`super::head`]). What is left are fields and forms that mean something to
 //! us alone, or mean one thing to us and another to some servers.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Version, header};
 use pingora::http::RequestHeader;
 
 use super::authority;
 use super::headers;
 use super::options;
-use crate::headers::{HeadersMut, is_ambiguous, is_known_as};
+use crate::headers::{HeadersMut, is_ambiguous, is_known_as, remove_where};
 
 /// Makes it the request that is matched, forwarded and logged. Nothing but the target's form can fail, and doesn't: it has
 /// been parsed before.
@@ -44,20 +44,10 @@ fn is_bodiless(request: &HeaderMap) -> bool {
 /// `HTTP_PROXY`, the proxy that programs use (CVE-2016-5385), and other spellings of a field that we write. Those of
 /// `X-Forwarded-*` and `X-Client-Cert-*` go where these are written.
 fn drop_impostors(request: &mut impl HeadersMut) {
-    let is_impostor = |name: &&HeaderName| {
+    remove_where(request, |name| {
         name.as_str() == "proxy"
             || (is_ambiguous(name) && is_known_as(name.as_str().as_bytes(), b"x-request-id"))
-    };
-    // Nearly always empty, and then nothing is allocated.
-    let names: Vec<HeaderName> = request
-        .headers()
-        .keys()
-        .filter(is_impostor)
-        .cloned()
-        .collect();
-    for name in &names {
-        request.remove(name);
-    }
+    });
 }
 
 #[cfg(test)]
