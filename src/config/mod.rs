@@ -29,6 +29,7 @@ mod units;
 mod validate;
 mod validate_cookie;
 mod validate_http;
+mod validate_passwords;
 mod validate_persistence;
 mod validate_pool;
 mod validate_route;

@@ -11,7 +11,7 @@ use super::raw;
 use super::tree::At;
 use super::units::Size;
 use super::validate::Checks;
-use super::validate_route::read;
+use super::validate_passwords::read;
 
 /// Larger error pages are refused: they are kept in memory.
 const LARGEST_PAGE: u64 = 1024 * 1024;
