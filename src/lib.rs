@@ -42,6 +42,7 @@ pub mod persistence;
 pub mod pool;
 pub mod routing;
 pub mod server;
+pub mod shortage;
 pub mod tcp;
 pub mod tls;
 pub mod tunnel;

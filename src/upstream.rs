@@ -20,6 +20,7 @@ mod files;
 mod inspect;
 mod link;
 mod name;
+mod own_shortage;
 mod patient;
 mod report;
 mod secure;
@@ -30,6 +31,7 @@ pub use files::Unusable;
 pub use inspect::admit;
 pub use link::Link;
 pub use name::ServerName;
+pub use own_shortage::own_shortage;
 pub use secure::Secure;
 pub use trouble::{Trouble, is_about_our_certificate};
 

@@ -126,6 +126,8 @@ pub enum CheckResult {
     Success,
     /// Not as wanted, or not at all.
     Failure,
+    /// It could not be made, for want of something of this process's or its machine's.
+    NotMade,
 }
 
 /// A time as the API writes it: RFC 3339 in UTC with milliseconds.

@@ -13,7 +13,8 @@ use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::config::model::{HealthCheck, ServerAddress};
-use crate::pool::{LastCheck, Pool, Server};
+use crate::pool::{CheckResult, LastCheck, Pool, Server};
+use crate::shortage;
 use crate::upstream::Link;
 
 mod decision;
@@ -22,7 +23,7 @@ mod resolve;
 mod words;
 
 use decision::Decision;
-use probe::Probe;
+use probe::{Failed, Probe};
 
 /// The tasks that watch one pool's servers.
 pub struct Watch {
@@ -182,24 +183,33 @@ async fn keep_checking(
         let begun = Instant::now();
         let outcome = tokio::time::timeout(check.timeout, probe.run(&server, &endpoint))
             .await
-            .unwrap_or_else(|_| Err(words::no_answer(check.timeout)));
+            .unwrap_or_else(|_| Err(Failed::Broken(words::no_answer(check.timeout))));
         let Some(pool) = pool.upgrade() else { return };
-        let success = outcome.is_ok();
-        let reason = outcome.unwrap_or_else(|reason| reason);
+        let (result, reason) = match outcome {
+            Ok(seen) => (CheckResult::Success, seen),
+            Err(Failed::Broken(reason) | Failed::Unwanted(reason)) => {
+                (CheckResult::Failure, reason)
+            }
+            Err(Failed::NotMade(shortage)) => {
+                shortage::tell(shortage, "a health check could not be made");
+                (CheckResult::NotMade, words::not_made(shortage))
+            }
+        };
         tracing::debug!(
             pool = &**pool.name(),
             server = &**server.name(),
-            success,
+            ?result,
             reason,
             "health check ended"
         );
-        if let Some(checked) = decision.observe(success) {
+        // What says nothing about the server changes nothing.
+        if let Some(checked) = result.verdict().and_then(|passed| decision.observe(passed)) {
             pool.set_checked(&server, checked, &reason);
         }
         pool.note_check(
             &server,
             LastCheck {
-                success,
+                result,
                 reason,
                 at: SystemTime::now(),
                 duration: begun.elapsed(),

@@ -9,6 +9,7 @@ use pingora_load_balancing::health_check::{HealthCheck as _, TcpHealthCheck};
 use super::words;
 use crate::config::model::{Alpn, CheckKind, HealthCheck, HttpCheck};
 use crate::pool::{Endpoint, Server};
+use crate::shortage::Shortage;
 use crate::upstream;
 use crate::upstream::{Link, Secure, ServerName};
 
@@ -16,7 +17,18 @@ mod exchange;
 mod grpc;
 mod http;
 
-use exchange::{Exchange, Failed};
+use exchange::Exchange;
+
+/// Why a check did not pass.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// There was no whole answer; the reason in words.
+    Broken(String),
+    /// There was one, and it isn't what is wanted; the reason in words.
+    Unwanted(String),
+    /// It could not be made, for want of something of ours: it says nothing about the server.
+    NotMade(Shortage),
+}
 
 /// A pool's check, ready to run.
 pub struct Probe {
@@ -64,8 +76,8 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// What was seen instead, in words. There is no timeout in here.
-    pub async fn run(&self, server: &Server, endpoint: &Endpoint) -> Result<String, String> {
+    /// What was seen instead. There is no timeout in here.
+    pub async fn run(&self, server: &Server, endpoint: &Endpoint) -> Result<String, Failed> {
         let endpoint = self.checked_endpoint(endpoint);
         let exchange = |connector| Exchange {
             connector,
@@ -75,7 +87,8 @@ impl Probe {
         };
         match &self.kind {
             Kind::Tcp(tcp) => {
-                let backend = backend(&endpoint).ok_or_else(|| words::no_address(&endpoint))?;
+                let backend = backend(&endpoint)
+                    .ok_or_else(|| Failed::Unwanted(words::no_address(&endpoint)))?;
                 match tcp.check(&backend).await {
                     Ok(()) => Ok("connected".to_owned()),
                     Err(error) => Err(words::of_error(&error, &endpoint)),
@@ -100,14 +113,13 @@ impl Probe {
         seen: Result<String, Failed>,
         server: &Server,
         endpoint: &Endpoint,
-    ) -> Result<String, String> {
+    ) -> Result<String, Failed> {
         match seen {
-            Ok(seen) => Ok(seen),
             Err(Failed::Broken(reason)) if self.link.secure().is_some() => {
                 self.tls(None, server, endpoint).await?;
-                Err(reason)
+                Err(Failed::Broken(reason))
             }
-            Err(Failed::Broken(reason) | Failed::Unwanted(reason)) => Err(reason),
+            seen => seen,
         }
     }
 
@@ -117,11 +129,11 @@ impl Probe {
         unverified: Option<&Secure>,
         server: &Server,
         endpoint: &Endpoint,
-    ) -> Result<String, String> {
+    ) -> Result<String, Failed> {
         let (secure, alpn) = match (self.link.secure(), unverified) {
             (Some(secure), _) => (secure, self.link.http2().then_some(Alpn::H2)),
             (None, Some(secure)) => (secure, None),
-            (None, None) => return Err("OpenSSL can't be used".to_owned()),
+            (None, None) => return Err(Failed::Unwanted("OpenSSL can't be used".to_owned())),
         };
         let name: Option<ServerName> = secure.name(server.configured_address());
         let stream = upstream::connect(endpoint)
@@ -130,7 +142,7 @@ impl Probe {
         match secure.examine(name.as_ref(), alpn, stream).await {
             Ok(()) if secure.verify => Ok("handshake done, certificate verified".to_owned()),
             Ok(()) => Ok("handshake done".to_owned()),
-            Err(trouble) => Err(words::of_tls(&trouble.what, endpoint)),
+            Err(trouble) => Err(Failed::Broken(words::of_tls(&trouble.what, endpoint))),
         }
     }
 

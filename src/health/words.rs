@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use pingora::{Error, ErrorType};
 
+use super::probe::Failed;
 use crate::pool::Endpoint;
+use crate::shortage::Shortage;
 use crate::upstream;
 use crate::upstream::Trouble;
 
@@ -24,14 +26,22 @@ pub fn of_tls(reason: &str, endpoint: &Endpoint) -> String {
     format!("TLS to {endpoint} failed: {reason}")
 }
 
+/// The check could not be made at all.
+pub fn not_made(shortage: Shortage) -> String {
+    format!("could not be made: {shortage}")
+}
+
 /// The system's error of a connect.
-pub fn of_connect(error: &io::Error, endpoint: &Endpoint) -> String {
-    match error.kind() {
+pub fn of_connect(error: &io::Error, endpoint: &Endpoint) -> Failed {
+    if let Some(shortage) = Shortage::of(error, endpoint.inet()) {
+        return Failed::NotMade(shortage);
+    }
+    Failed::Broken(match error.kind() {
         io::ErrorKind::ConnectionRefused => refused(endpoint),
         io::ErrorKind::TimedOut => timed_out(endpoint),
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => no_route(endpoint),
         _ => format!("connect to {endpoint} failed: {error}"),
-    }
+    })
 }
 
 fn refused(endpoint: &Endpoint) -> String {
@@ -47,8 +57,11 @@ fn no_route(endpoint: &Endpoint) -> String {
 }
 
 /// What an error of Pingora's connectors means, seen from the operator's side.
-pub fn of_error(error: &Error, endpoint: &Endpoint) -> String {
-    match error.etype() {
+pub fn of_error(error: &Error, endpoint: &Endpoint) -> Failed {
+    if let Some(shortage) = upstream::own_shortage(error, endpoint.inet()) {
+        return Failed::NotMade(shortage);
+    }
+    Failed::Broken(match error.etype() {
         ErrorType::ConnectRefused => refused(endpoint),
         ErrorType::ConnectTimedout => timed_out(endpoint),
         ErrorType::ConnectNoRoute => no_route(endpoint),
@@ -76,7 +89,7 @@ pub fn of_error(error: &Error, endpoint: &Endpoint) -> String {
             format!("{endpoint} answered something that isn't HTTP")
         }
         _ => format!("connect to {endpoint} failed: {}", root_cause(error)),
-    }
+    })
 }
 
 fn root_cause(error: &Error) -> String {
@@ -114,7 +127,7 @@ mod tests {
         let endpoint = Endpoint::Inet("10.1.1.2:80".parse().unwrap());
         assert_eq!(
             of_error(&Error::new(ErrorType::ConnectRefused), &endpoint),
-            "connect to 10.1.1.2:80 refused (nothing listens there)"
+            Failed::Broken("connect to 10.1.1.2:80 refused (nothing listens there)".to_owned())
         );
     }
 }

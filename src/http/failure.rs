@@ -23,6 +23,8 @@ pub enum Failure {
     QueueTimeout,
     /// Could not connect.
     Connect,
+    /// Could not connect, or not go on, for want of something of ours; nobody else is to blame.
+    OwnShortage,
     /// Connecting took too long.
     ConnectTimeout,
     /// TLS to the server failed; nothing was sent.
@@ -77,6 +79,7 @@ impl Failure {
             | Self::BoundServerUnavailable
             | Self::QueueFull
             | Self::QueueTimeout
+            | Self::OwnShortage
             | Self::TooManyPasswords => 503,
             Self::Connect
             | Self::ServerTls
@@ -108,6 +111,7 @@ impl Failure {
             Self::QueueFull => Termination::QueueFull,
             Self::QueueTimeout => Termination::QueueTimeout,
             Self::Connect => Termination::ServerRefused,
+            Self::OwnShortage => Termination::ProxyResources,
             Self::ServerTls => Termination::ServerTls,
             Self::ServerReset | Self::NotProcessed => Termination::ServerReset,
             Self::ConnectTimeout | Self::ServerTimeout => Termination::ServerTimeout,
@@ -132,6 +136,7 @@ impl Failure {
             Self::BoundServerUnavailable => "The server that holds this session is not available.",
             Self::QueueFull | Self::QueueTimeout => "All servers are busy.",
             Self::Connect | Self::ServerTls => "The server could not be reached.",
+            Self::OwnShortage => "Too much is being served at once.",
             Self::ServerReset | Self::NotProcessed => {
                 "The server closed the connection without an answer."
             }
@@ -339,6 +344,14 @@ mod tests {
         }
         let third = Attempt { tried: 3, ..get };
         assert_eq!(judge(Failure::Connect, &third, &RETRIES), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn what_we_have_run_out_of_is_nobody_elses_fault_and_missing_everywhere() {
+        let get = attempt(&Method::GET);
+        assert_eq!(judge(Failure::OwnShortage, &get, &RETRIES), Verdict::GiveUp);
+        assert!(!Failure::OwnShortage.blames_server());
+        assert_eq!(Failure::OwnShortage.status(), Some(503));
     }
 
     #[test]

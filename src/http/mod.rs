@@ -357,12 +357,16 @@ impl ProxyHttp for Edge {
     fn fail_to_connect(
         &self,
         session: &mut Session,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let failure = trouble::of_connect(&error);
+        let failure = trouble::of_connect(&error, peer);
         context.failure = Some(failure);
+        if failure == Failure::OwnShortage {
+            // It was never asked.
+            context.upstream.lease = None;
+        }
         if failure == Failure::ServerTls {
             explain(context, Some(&error));
         }

@@ -7,6 +7,7 @@ use pingora::protocols::http::ServerSession;
 
 use super::Shared;
 use super::context::Context;
+use super::failure::Failure;
 use crate::observe::Termination;
 use crate::observe::access_log::Record;
 use crate::pool::Lease;
@@ -48,8 +49,12 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
         pool.metrics().persistence.inc(result);
     }
     if let Some(server) = server {
-        let failed = context.failure.is_some_and(super::Failure::blames_server)
-            || status.is_some_and(|status| status >= 500);
+        let failed = match context.failure {
+            // With a status of ours.
+            Some(Failure::OwnShortage) => false,
+            Some(failure) if failure.blames_server() => true,
+            _ => status.is_some_and(|status| status >= 500),
+        };
         server.note_request(failed, upstream.first_byte);
     }
 

@@ -2,11 +2,13 @@
 
 use http::{Method, header};
 use pingora::protocols::http::ServerSession;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::Session;
 
 use super::failure::Failure;
 use crate::listen::ClientStream;
+use crate::shortage;
 use crate::upstream;
 
 /// The error type of errors that are ours: what they mean is in the request's context.
@@ -45,14 +47,24 @@ pub fn has_bodiless_answer(session: &Session) -> bool {
 /// What an error means.
 pub fn classify(error: &Error, session: &ServerSession) -> Failure {
     match error.esource() {
-        ErrorSource::Upstream => of_server(error),
+        ErrorSource::Upstream => match upstream::own_shortage(error, None) {
+            Some(shortage) => {
+                shortage::tell(shortage, "a connection to a server broke");
+                Failure::OwnShortage
+            }
+            None => of_server(error),
+        },
         ErrorSource::Downstream => of_client(error.etype(), session),
         ErrorSource::Internal | ErrorSource::Unset => Failure::Internal,
     }
 }
 
-/// What an error while connecting means.
-pub fn of_connect(error: &Error) -> Failure {
+/// What an error while connecting to `peer` means.
+pub fn of_connect(error: &Error, peer: &HttpPeer) -> Failure {
+    if let Some(shortage) = upstream::own_shortage(error, peer.address().as_inet().copied()) {
+        shortage::tell(shortage, "a server could not be connected to");
+        return Failure::OwnShortage;
+    }
     match error.etype() {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Failure::ConnectTimeout,
         ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | &upstream::TLS_FAILED => {

@@ -64,6 +64,8 @@ labels! {
         Queue = "queue",
         /// TCP: no server could be connected to.
         ConnectFailure = "connect_failure",
+        /// TCP: this process or its machine had run out of what a connection to a server needs.
+        ProxyResources = "proxy_resources",
     }
 }
 
@@ -161,6 +163,8 @@ labels! {
         QueueTimeout = "queue_timeout",
         /// The queue had no room left.
         QueueFull = "queue_full",
+        /// This process or its machine had no file descriptor, port or memory left to reach a server with.
+        ProxyResources = "proxy_resources",
         /// The request was malformed, ambiguous or of an unknown version.
         BadRequest = "bad_request",
         /// The request wants what the pool's servers can't be asked for, such as a WebSocket over HTTP/2.

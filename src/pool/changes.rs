@@ -26,10 +26,10 @@ impl Pool {
 
     /// One check that ended, whatever the decision.
     pub fn note_check(&self, server: &Server, check: LastCheck) {
-        if check.success {
-            server.metrics().checks_passed.inc();
-        } else {
-            server.metrics().checks_failed.inc();
+        match check.result.verdict() {
+            Some(true) => server.metrics().checks_passed.inc(),
+            Some(false) => server.metrics().checks_failed.inc(),
+            None => {}
         }
         server.set_last_check(check);
     }

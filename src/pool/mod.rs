@@ -31,7 +31,7 @@ pub use gate::{Admission, Checked, Operator, Resolution};
 pub use lease::{BoundRefusal, Lease, Others, Refusal};
 pub use queue::QueueRefusal;
 pub use retry_budget::RetryBudget;
-pub use server::{Endpoint, LastCheck, Server};
+pub use server::{CheckResult, Endpoint, LastCheck, Server};
 
 /// A set of servers that do the same work, and who of them takes the next request.
 pub struct Pool {

@@ -53,6 +53,16 @@ pub enum Endpoint {
     Unix(Arc<Path>),
 }
 
+impl Endpoint {
+    /// The address, if it is one of TCP.
+    pub fn inet(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Inet(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -65,14 +75,36 @@ impl std::fmt::Display for Endpoint {
 /// The last active check that ended.
 #[derive(Debug, Clone)]
 pub struct LastCheck {
-    /// Whether it passed.
-    pub success: bool,
+    /// How it ended.
+    pub result: CheckResult,
     /// What it saw, in words.
     pub reason: String,
     /// When it ended.
     pub at: SystemTime,
     /// How long it took.
     pub duration: Duration,
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckResult {
+    /// It passed.
+    Success,
+    /// The server did not do as is wanted.
+    Failure,
+    /// It could not be made, for want of something of ours.
+    NotMade,
+}
+
+impl CheckResult {
+    /// Whether it passed; `None` if it says nothing about the server.
+    pub fn verdict(self) -> Option<bool> {
+        match self {
+            Self::Success => Some(true),
+            Self::Failure => Some(false),
+            Self::NotMade => None,
+        }
+    }
 }
 
 impl Server {

@@ -8,6 +8,7 @@ use crate::admin::status::{
 };
 use crate::config::model::{Algorithm, Protocol};
 use crate::observe::VERSION;
+use crate::pool;
 use crate::pool::{Admission, Pool, Server};
 
 impl View for Instance {
@@ -116,10 +117,10 @@ fn server_status(pool: &Pool, server: &Server) -> ServerStatus {
         errors: server.errors(),
         latency: (!latency.is_zero()).then_some(latency.as_secs_f64()),
         last_check: server.last_check().map(|check| CheckStatus {
-            result: if check.success {
-                CheckResult::Success
-            } else {
-                CheckResult::Failure
+            result: match check.result {
+                pool::CheckResult::Success => CheckResult::Success,
+                pool::CheckResult::Failure => CheckResult::Failure,
+                pool::CheckResult::NotMade => CheckResult::NotMade,
             },
             reason: check.reason,
             at: timestamp(check.at),

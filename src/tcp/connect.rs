@@ -17,6 +17,8 @@ use crate::dispatch::{Binding, NoPlace, PoolSite, Stay};
 use crate::listen::Transport;
 use crate::observe::{RejectReason, RetryReason, Seldom, Termination};
 use crate::pool::{Endpoint, Server};
+use crate::shortage;
+use crate::shortage::Shortage;
 use crate::upstream;
 use crate::upstream::Link;
 
@@ -31,6 +33,8 @@ pub enum NoWay {
     TimedOut,
     /// TLS to the last one that was tried failed.
     TlsFailed,
+    /// None could be connected to for want of something of ours.
+    OwnShortage,
     /// The client has gone meanwhile.
     ClientGone,
 }
@@ -46,6 +50,7 @@ impl NoWay {
             Self::Refused => Termination::ServerRefused,
             Self::TimedOut => Termination::ServerTimeout,
             Self::TlsFailed => Termination::ServerTls,
+            Self::OwnShortage => Termination::ProxyResources,
             Self::ClientGone => Termination::ClientAborted,
         }
     }
@@ -58,6 +63,7 @@ impl NoWay {
             }
             Self::NoPlace(NoPlace::QueueFull | NoPlace::QueueTimeout) => Some(RejectReason::Queue),
             Self::Refused | Self::TimedOut | Self::TlsFailed => Some(RejectReason::ConnectFailure),
+            Self::OwnShortage => Some(RejectReason::ProxyResources),
             Self::ClientGone => None,
         }
     }
@@ -130,8 +136,14 @@ async fn search(
             }
             Err(trouble) => trouble,
         };
-        tell(target, &server, &trouble);
         let no_way = trouble.no_way();
+        if let Trouble::OwnShortage(shortage) = trouble {
+            // It would be missing for another one as well.
+            shortage::tell(shortage, "a server could not be connected to");
+            (ledger.server, ledger.lease) = (None, None);
+            return Err(no_way);
+        }
+        tell(target, &server, &trouble);
         let retries = &settings.retries;
         if !retries.on_connect_failure || ledger.attempts > retries.attempts {
             return Err(no_way);
@@ -161,6 +173,8 @@ enum Trouble {
     Failed(Arc<Endpoint>, io::Error),
     #[error("TLS to {0} failed: {1}")]
     Tls(Arc<Endpoint>, upstream::Trouble),
+    #[error(transparent)]
+    OwnShortage(Shortage),
 }
 
 impl Trouble {
@@ -168,6 +182,7 @@ impl Trouble {
         match self {
             Self::TimedOut(..) => NoWay::TimedOut,
             Self::Tls(..) => NoWay::TlsFailed,
+            Self::OwnShortage(_) => NoWay::OwnShortage,
             Self::Unresolved | Self::Refused(_) | Self::Failed(..) => NoWay::Refused,
         }
     }
@@ -184,11 +199,7 @@ async fn connect(
     let connected = async {
         let wire = open(&endpoint, keepalive)
             .await
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused => Trouble::Refused(Arc::clone(&endpoint)),
-                io::ErrorKind::TimedOut => Trouble::TimedOut(Arc::clone(&endpoint), patience),
-                _ => Trouble::Failed(Arc::clone(&endpoint), error),
-            })?;
+            .map_err(|error| failed(error, &endpoint, patience))?;
         secure(link, server, wire)
             .await
             .map_err(|trouble| Trouble::Tls(Arc::clone(&endpoint), trouble))
@@ -196,6 +207,18 @@ async fn connect(
     match tokio::time::timeout(patience, connected).await {
         Ok(connected) => connected,
         Err(_) => Err(Trouble::TimedOut(endpoint, patience)),
+    }
+}
+
+fn failed(error: io::Error, endpoint: &Arc<Endpoint>, patience: Duration) -> Trouble {
+    if let Some(shortage) = Shortage::of(&error, endpoint.inet()) {
+        return Trouble::OwnShortage(shortage);
+    }
+    let endpoint = Arc::clone(endpoint);
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Trouble::Refused(endpoint),
+        io::ErrorKind::TimedOut => Trouble::TimedOut(endpoint, patience),
+        _ => Trouble::Failed(endpoint, error),
     }
 }
 

@@ -35,6 +35,7 @@ mod client_address;
 mod compression;
 mod configuration;
 mod deploy;
+mod descriptors;
 mod edge;
 mod framing;
 mod grpc;

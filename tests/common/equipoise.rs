@@ -59,7 +59,18 @@ impl Equipoise {
     /// As [`Self::start`] in a directory that has files already, or the state of an earlier run.
     #[track_caller]
     pub fn start_in(dir: TempDir, yaml: &str) -> Self {
-        let mut this = Self::spawn(dir, yaml);
+        Self::spawn(dir, yaml, None).ready()
+    }
+
+    /// As [`Self::start`], with that limit of open files.
+    #[track_caller]
+    pub fn start_with_descriptors(yaml: &str, limit: u32) -> Self {
+        Self::spawn(TempDir::new("limited"), yaml, Some(limit)).ready()
+    }
+
+    #[track_caller]
+    fn ready(mut self) -> Self {
+        let this = &mut self;
         this.admin = this.wait_for_admin();
         eventually(SOON, || {
             this.fail_if_exited();
@@ -71,13 +82,13 @@ impl Equipoise {
                 Err(e) => Err(e.to_string()),
             }
         });
-        this
+        self
     }
 
     /// As [`Self::start`], but waits for the admin listener only: the first checks still run.
     #[track_caller]
     pub fn start_early(yaml: &str) -> Self {
-        let mut this = Self::spawn(TempDir::new("early"), yaml);
+        let mut this = Self::spawn(TempDir::new("early"), yaml, None);
         this.admin = this.wait_for_admin();
         this
     }
@@ -85,7 +96,14 @@ impl Equipoise {
     /// Runs a configuration that is expected to end by itself, and waits for that.
     #[track_caller]
     pub fn run_to_exit(yaml: &str) -> Exit {
-        let mut this = Self::spawn(TempDir::new("fail"), yaml);
+        let mut this = Self::spawn(TempDir::new("fail"), yaml, None);
+        this.wait_exit(SOON)
+    }
+
+    /// As [`Self::run_to_exit`], with that limit of open files.
+    #[track_caller]
+    pub fn run_to_exit_with_descriptors(yaml: &str, limit: u32) -> Exit {
+        let mut this = Self::spawn(TempDir::new("few"), yaml, Some(limit));
         this.wait_exit(SOON)
     }
 
@@ -104,12 +122,21 @@ impl Equipoise {
         }
     }
 
-    fn spawn(dir: TempDir, yaml: &str) -> Self {
+    fn spawn(dir: TempDir, yaml: &str, descriptors: Option<u32>) -> Self {
         let yaml = complete(yaml, dir.path());
         let config = dir.write("equipoise.yaml", &yaml);
         let stderr = File::create(dir.path().join("stderr.log")).unwrap();
         let stdout = File::create(dir.path().join("stdout.log")).unwrap();
-        let child = Command::new(BINARY)
+        let mut command = match descriptors {
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+                shell.args(["-c", &script, BINARY]);
+                shell
+            }
+            None => Command::new(BINARY),
+        };
+        let child = command
             .arg("run")
             .arg("-c")
             .arg(config)
@@ -147,6 +174,36 @@ impl Equipoise {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The numbers of its open files.
+    pub fn descriptors(&self) -> Vec<u32> {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        let number = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry.ok()?.file_name().to_str()?.parse().ok()
+        };
+        let mut numbers: Vec<u32> = open.filter_map(number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// From now on it can open no more than `more` files.
+    #[track_caller]
+    pub fn leave_descriptors(&self, more: usize) {
+        let open = self.descriptors();
+        let limit = (0..).filter(|n| !open.contains(n)).nth(more).unwrap();
+        self.limit_descriptors(limit);
+    }
+
+    /// Sets the limit of its open files, for now.
+    #[track_caller]
+    pub fn limit_descriptors(&self, limit: u32) {
+        let status = Command::new("prlimit")
+            .args(["--pid", &self.pid().to_string()])
+            .arg(format!("--nofile={limit}:"))
+            .status()
+            .expect("run prlimit");
+        assert!(status.success());
     }
 
     pub fn dir(&self) -> &Path {

@@ -9,6 +9,7 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::{Error, ErrorType};
 
+use super::Failed;
 use crate::health::words;
 use crate::pool::{Endpoint, Server};
 use crate::upstream;
@@ -22,19 +23,10 @@ pub struct Exchange<'a> {
     pub endpoint: &'a Endpoint,
 }
 
-/// Why a check failed, in words.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Failed {
-    /// There was no whole answer.
-    Broken(String),
-    /// There was one, and it isn't what is wanted.
-    Unwanted(String),
-}
-
 impl Exchange<'_> {
     /// What an error of Pingora's means.
     pub fn broken(&self, error: &Error) -> Failed {
-        Failed::Broken(words::of_error(error, self.endpoint))
+        words::of_error(error, self.endpoint)
     }
 
     /// A connection of its own, that is closed with the session.

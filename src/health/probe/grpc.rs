@@ -7,7 +7,8 @@ use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::http::v2::client::Http2Session;
 use pingora::{Error, ErrorType, Result};
 
-use super::exchange::{Exchange, Failed};
+use super::Failed;
+use super::exchange::Exchange;
 
 /// A `HealthCheckRequest` for the service of no name, in gRPC's frame: not compressed, no bytes.
 const REQUEST: &[u8] = &[0, 0, 0, 0, 0];

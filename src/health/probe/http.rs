@@ -3,7 +3,8 @@
 use pingora::protocols::http::client::HttpSession;
 use pingora::{Error, ErrorType, Result};
 
-use super::exchange::{Exchange, Failed};
+use super::Failed;
+use super::exchange::Exchange;
 use crate::config::model::HttpCheck;
 
 /// A body is searched up to here; a health page is small.

@@ -88,8 +88,9 @@ impl Delivery {
             Ok(connected) => connected,
             Err(error) => {
                 tracing::debug!(%error, server = &**server.name(), "copy: no connection");
-                return match trouble::of_connect(&error) {
+                return match trouble::of_connect(&error, &peer) {
                     Failure::NotProcessed => Outcome::Stale,
+                    Failure::OwnShortage => Outcome::CutOff,
                     Failure::ServerTls => {
                         link.explain(server, Some(&error.root_cause().to_string()));
                         Outcome::Failed
