@@ -12,7 +12,7 @@ use pingora::protocols::tls::ALPN;
 use pingora::upstreams::peer::{HttpPeer, PeerOptions, Scheme, Tracer, Tracing};
 
 use crate::config::model;
-use crate::pool::{Endpoint, Server};
+use crate::pool::{Address, Endpoint, Server};
 use crate::tunnel::Tunnel;
 
 mod dial;
@@ -22,16 +22,19 @@ mod link;
 mod name;
 mod own_shortage;
 mod patient;
+mod reach;
 mod report;
 mod secure;
 mod trouble;
 
-pub use dial::{Dialer, TLS_FAILED, Upgrade, connect};
+use dial::Upgrade;
+pub use dial::{Dialer, Raw, TLS_FAILED};
 pub use files::Unusable;
 pub use inspect::admit;
 pub use link::Link;
 pub use name::ServerName;
 pub use own_shortage::own_shortage;
+pub use reach::{Unreachable, reach};
 pub use secure::Secure;
 pub use trouble::{Trouble, is_about_our_certificate};
 
@@ -52,21 +55,47 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 128;
 /// How long the client of a tunnel may be silent when the server has finished its side, at most.
 const HALF_CLOSED: Duration = Duration::from_secs(60);
 
-/// A peer for one try of a request, and whether its connection may be kept (HTTP/1 only). `None` when there is nowhere
-/// to connect to: the server's name does not resolve, or it is a Unix socket whose path is too long to be one. The idle
-/// connections of tries after a stale connection are kept apart from those that have just proved stale: `fresh` numbers
-/// such tries, 0 is the ordinary one. `upgrade` is for a request that may switch protocols.
+/// A server as one try of a request gets it.
+pub struct ForRequest {
+    /// Where and how Pingora connects.
+    pub peer: Box<HttpPeer>,
+    /// Whether the connection may be kept (HTTP/1 only).
+    pub keeping: Option<Arc<Keeping>>,
+    /// Where that leads.
+    pub destination: Destination,
+}
+
+/// The address that a try leads to.
+pub struct Destination {
+    expected: Arc<Address>,
+    /// Knows better, if a connection was made.
+    dialer: Option<Arc<Dialer>>,
+}
+
+impl Destination {
+    /// The address as it is known by now.
+    pub fn address(&self) -> &Address {
+        let reached = self.dialer.as_ref().and_then(|dialer| dialer.reached());
+        reached.unwrap_or(&self.expected)
+    }
+}
+
+/// A server for one try of a request. `None` when there is nowhere to connect to: its name does not resolve, or it is a
+/// Unix socket whose path is too long to be one. The idle connections of tries after a stale connection are kept apart
+/// from those that have just proved stale: `fresh` numbers such tries, 0 is the ordinary one. `upgrade` is for a request
+/// that may switch protocols.
 pub fn for_request(
     server: &Arc<Server>,
     settings: &model::Pool,
     link: &Arc<Link>,
     fresh: u32,
     upgrade: Option<Arc<Tunnel>>,
-) -> Option<(Box<HttpPeer>, Option<Arc<Keeping>>)> {
+) -> Option<ForRequest> {
     let timeouts = &settings.timeouts;
-    let endpoint = server.endpoint()?;
-    let mut peer = Box::new(peer_at(address(&endpoint)?));
-    peer.group_key = link.group(server, fresh);
+    let addresses = server.addresses()?;
+    let expected = Arc::clone(addresses.used());
+    let mut peer = Box::new(peer_at(address(expected.endpoint())?));
+    peer.group_key = link.group(server, fresh, addresses.moves());
     let options = &mut peer.options;
     options.connection_timeout = Some(timeouts.connect);
     options.total_connection_timeout = Some(timeouts.connect);
@@ -75,19 +104,24 @@ pub fn for_request(
     options.write_timeout = Some(timeouts.send);
     options.idle_timeout = Some(timeouts.idle);
     let may_be_kept = upgrade.is_none();
+    let mut dialer = None;
     if let Some(tunnel) = upgrade {
         peer.group_key = UPGRADES;
         options.idle_timeout = Some(Duration::ZERO);
-        options.custom_l4 = Some(Arc::new(Dialer {
-            name: link.name(server),
-            link: Arc::clone(link),
+        let upgrade = Upgrade {
+            tunnel,
             // Ended here before it looks like a server that is silent.
-            upgrade: Some(Upgrade {
-                tunnel,
-                quiet: (timeouts.receive * 3 / 4).min(HALF_CLOSED),
-            }),
-        }));
-    } else if let Some(secure) = link.secure() {
+            quiet: (timeouts.receive * 3 / 4).min(HALF_CLOSED),
+        };
+        dialer = Some(Arc::new(Dialer::for_upgrade(server, link, upgrade)));
+    } else if let model::ServerAddress::Name(..) = server.configured_address() {
+        dialer = Some(Arc::new(Dialer::for_requests(server)));
+    }
+    if let Some(dialer) = &dialer {
+        options.custom_l4 = Some(Arc::clone(dialer) as Arc<_>);
+    }
+    let destination = Destination { expected, dialer };
+    if may_be_kept && let Some(secure) = link.secure() {
         let name = link.name(server);
         if name.is_none() && secure.verify {
             // Pingora takes no name for no verification.
@@ -100,7 +134,11 @@ pub fn for_request(
         if settings.keepalive.connections == 0 {
             peer.options.idle_timeout = Some(Duration::ZERO);
         }
-        return Some((peer, None));
+        return Some(ForRequest {
+            peer,
+            keeping: None,
+            destination,
+        });
     }
     let keeping = Arc::new(Keeping {
         server: Arc::clone(server),
@@ -112,7 +150,11 @@ pub fn for_request(
         kept: AtomicBool::new(false),
     });
     peer.options.tracer = Some(Tracer(Box::new(Place(Arc::clone(&keeping)))));
-    Some((peer, Some(keeping)))
+    Some(ForRequest {
+        peer,
+        keeping: Some(keeping),
+        destination,
+    })
 }
 
 /// Has Pingora do the handshake. What it can't verify, [`admit`] does.
@@ -141,17 +183,13 @@ fn speak_http2(options: &mut PeerOptions) {
     });
 }
 
-/// Where to check a server, by its pool's link and its own words for what fails. Without a limit of time.
-pub fn for_check(address: PingoraAddr, server: &Server, link: &Arc<Link>) -> HttpPeer {
-    let mut peer = peer_at(address);
-    if link.secure().is_some() {
-        peer.options.custom_l4 = Some(Arc::new(Dialer {
-            link: Arc::clone(link),
-            name: link.name(server),
-            upgrade: None,
-        }));
-    }
-    peer
+/// A server for a check, whose `dialer` says how it is connected to. Without a limit of time. `None` when there is nowhere
+/// to connect to.
+pub fn for_check(server: &Server, dialer: &Arc<Dialer>) -> Option<HttpPeer> {
+    // Only so that there is one: the dialer asks the server.
+    let mut peer = peer_at(address(server.address()?.endpoint())?);
+    peer.options.custom_l4 = Some(Arc::clone(dialer) as Arc<_>);
+    Some(peer)
 }
 
 /// Has a check speak HTTP/2, by prior knowledge as far as Pingora knows: ours is the handshake, if there is one.

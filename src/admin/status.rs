@@ -78,6 +78,8 @@ pub struct ServerStatus {
     pub name: String,
     /// Its address as in the configuration.
     pub address: String,
+    /// The address in use: the one of its name's that new connections are tried at first; `null` while it has none.
+    pub server_address: Option<String>,
     /// What it is to new work.
     pub state: ServerState,
     /// Why, in words.

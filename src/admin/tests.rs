@@ -23,6 +23,7 @@ impl View for Fake {
         let server = ServerStatus {
             name: "a".to_owned(),
             address: "127.0.0.1:8001".to_owned(),
+            server_address: Some("127.0.0.1:8001".to_owned()),
             state: ServerState::Down,
             reason: "connect to 127.0.0.1:8001 refused (nothing listens there)".to_owned(),
             since: timestamp(UNIX_EPOCH),
@@ -204,7 +205,7 @@ async fn status_is_json_with_the_documented_names() {
             "name": "app", "algorithm": "weighted_round_robin", "available_servers": 0,
             "queue_length": 0,
             "servers": [{
-                "name": "a", "address": "127.0.0.1:8001", "state": "down",
+                "name": "a", "address": "127.0.0.1:8001", "server_address": "127.0.0.1:8001", "state": "down",
                 "reason": "connect to 127.0.0.1:8001 refused (nothing listens there)",
                 "since": "1970-01-01T00:00:00.000Z", "weight": 3, "effective_weight": 0.0,
                 "backup": false, "active": 1, "max_connections": 0, "requests": 10,

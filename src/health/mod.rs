@@ -18,6 +18,7 @@ use crate::shortage;
 use crate::upstream::Link;
 
 mod decision;
+mod names;
 mod probe;
 mod resolve;
 mod words;
@@ -174,14 +175,14 @@ async fn keep_checking(
     let mut spread = true;
     loop {
         tokio::time::sleep(wait).await;
-        let Some(endpoint) = server.endpoint() else {
+        if server.addresses().is_none() {
             // Nothing to check yet; resolution has its own words for it.
             first.set();
             wait = Duration::from_millis(200).min(check.interval);
             continue;
-        };
+        }
         let begun = Instant::now();
-        let outcome = tokio::time::timeout(check.timeout, probe.run(&server, &endpoint))
+        let outcome = tokio::time::timeout(check.timeout, probe.run(&server))
             .await
             .unwrap_or_else(|_| Err(Failed::Broken(words::no_answer(check.timeout))));
         let Some(pool) = pool.upgrade() else { return };

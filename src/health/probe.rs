@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use pingora::connectors::http::Connector;
-use pingora_load_balancing::Backend;
-use pingora_load_balancing::health_check::{HealthCheck as _, TcpHealthCheck};
 
 use super::words;
 use crate::config::model::{Alpn, CheckKind, HealthCheck, HttpCheck};
-use crate::pool::{Endpoint, Server};
+use crate::pool::Server;
 use crate::shortage::Shortage;
 use crate::upstream;
 use crate::upstream::{Link, Secure, ServerName};
@@ -38,7 +36,7 @@ pub struct Probe {
 }
 
 enum Kind {
-    Tcp(Box<TcpHealthCheck>),
+    Tcp,
     /// For pools without TLS: any certificate will do.
     Tls(Option<Box<Secure>>),
     Http {
@@ -52,12 +50,7 @@ impl Probe {
     /// Compiles what the configuration says, for servers that are spoken to over `link`.
     pub fn new(check: &HealthCheck, link: &Arc<Link>) -> Self {
         let kind = match &check.kind {
-            CheckKind::Tcp => {
-                let mut tcp = TcpHealthCheck::default();
-                // The whole check has its timeout, around this.
-                tcp.peer_template.options.connection_timeout = None;
-                Kind::Tcp(Box::new(tcp))
-            }
+            CheckKind::Tcp => Kind::Tcp,
             CheckKind::Tls => Kind::Tls(Secure::unverified().ok().map(Box::new)),
             CheckKind::Http(http) => Kind::Http {
                 check: http.clone(),
@@ -77,31 +70,21 @@ impl Probe {
     /// # Errors
     ///
     /// What was seen instead. There is no timeout in here.
-    pub async fn run(&self, server: &Server, endpoint: &Endpoint) -> Result<String, Failed> {
-        let endpoint = self.checked_endpoint(endpoint);
-        let exchange = |connector| Exchange {
-            connector,
-            server,
-            link: &self.link,
-            endpoint: &endpoint,
-        };
+    pub async fn run(&self, server: &Arc<Server>) -> Result<String, Failed> {
+        let exchange = |connector| Exchange::new(connector, server, self.port, &self.link);
         match &self.kind {
-            Kind::Tcp(tcp) => {
-                let backend = backend(&endpoint)
-                    .ok_or_else(|| Failed::Unwanted(words::no_address(&endpoint)))?;
-                match tcp.check(&backend).await {
-                    Ok(()) => Ok("connected".to_owned()),
-                    Err(error) => Err(words::of_error(&error, &endpoint)),
-                }
-            }
-            Kind::Tls(unverified) => self.tls(unverified.as_deref(), server, &endpoint).await,
+            Kind::Tcp => match upstream::reach(server, self.port).await {
+                Ok(_) => Ok("connected".to_owned()),
+                Err(unreachable) => Err(words::of_unreachable(&unreachable)),
+            },
+            Kind::Tls(unverified) => self.tls(unverified.as_deref(), server).await,
             Kind::Http { check, connector } => {
                 let seen = http::check(&exchange(connector), check).await;
-                self.refine(seen, server, &endpoint).await
+                self.refine(seen, server).await
             }
             Kind::Grpc(connector) => {
                 let seen = grpc::check(&exchange(connector)).await;
-                self.refine(seen, server, &endpoint).await
+                self.refine(seen, server).await
             }
         }
     }
@@ -112,11 +95,10 @@ impl Probe {
         &self,
         seen: Result<String, Failed>,
         server: &Server,
-        endpoint: &Endpoint,
     ) -> Result<String, Failed> {
         match seen {
             Err(Failed::Broken(reason)) if self.link.secure().is_some() => {
-                self.tls(None, server, endpoint).await?;
+                self.tls(None, server).await?;
                 Err(Failed::Broken(reason))
             }
             seen => seen,
@@ -124,42 +106,23 @@ impl Probe {
     }
 
     /// A handshake, by the pool's rules if it has any.
-    async fn tls(
-        &self,
-        unverified: Option<&Secure>,
-        server: &Server,
-        endpoint: &Endpoint,
-    ) -> Result<String, Failed> {
+    async fn tls(&self, unverified: Option<&Secure>, server: &Server) -> Result<String, Failed> {
         let (secure, alpn) = match (self.link.secure(), unverified) {
             (Some(secure), _) => (secure, self.link.http2().then_some(Alpn::H2)),
             (None, Some(secure)) => (secure, None),
             (None, None) => return Err(Failed::Unwanted("OpenSSL can't be used".to_owned())),
         };
         let name: Option<ServerName> = secure.name(server.configured_address());
-        let stream = upstream::connect(endpoint)
+        let (stream, address) = upstream::reach(server, self.port)
             .await
-            .map_err(|error| words::of_connect(&error, endpoint))?;
+            .map_err(|unreachable| words::of_unreachable(&unreachable))?;
         match secure.examine(name.as_ref(), alpn, stream).await {
             Ok(()) if secure.verify => Ok("handshake done, certificate verified".to_owned()),
             Ok(()) => Ok("handshake done".to_owned()),
-            Err(trouble) => Err(Failed::Broken(words::of_tls(&trouble.what, endpoint))),
-        }
-    }
-
-    fn checked_endpoint(&self, endpoint: &Endpoint) -> Endpoint {
-        match (endpoint, self.port) {
-            (Endpoint::Inet(address), Some(port)) => {
-                Endpoint::Inet(std::net::SocketAddr::new(address.ip(), port))
+            Err(trouble) => {
+                let reason = words::of_tls(&trouble.what, address.as_str());
+                Err(Failed::Broken(reason))
             }
-            (other, _) => other.clone(),
         }
     }
-}
-
-fn backend(endpoint: &Endpoint) -> Option<Backend> {
-    Some(Backend {
-        addr: upstream::address(endpoint)?,
-        weight: 1,
-        ext: ::http::Extensions::new(),
-    })
 }

@@ -1,63 +1,57 @@
-//! Name resolution: a server given by name has an address as long as its name resolves.
+//! Name resolution: a server given by name has addresses as long as its name resolves.
 //!
-//! Names are looked up with the system's resolver, off the request path, at the start and then again
-//! and again. A name that does not resolve makes its server unavailable and is tried again soon; it
-//! never keeps the program from starting. Of several addresses the one in use is kept while it is
-//! still among the answers.
+//! A name that does not resolve makes its server unavailable; it never keeps the program from starting. Addresses that
+//! served until now are kept when the resolver fails.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use crate::pool::{Endpoint, Pool, Server};
+use super::names;
+use crate::pool::{Pool, Server};
 
-/// How often a name that resolves is looked up again.
-const REFRESH: Duration = Duration::from_secs(30);
-/// How soon a name that does not resolve is tried again.
-const RETRY: Duration = Duration::from_secs(2);
-/// How long a resolver may take before a name that had no address yet counts as unresolved.
-const PATIENCE: Duration = Duration::from_secs(10);
-
+/// Follows the server's name, as long as there is the pool.
 pub async fn keep_resolved(pool: Weak<Pool>, server: Arc<Server>, host: Arc<str>, port: u16) {
+    let mut name = names::follow(&host);
+    let mut is_lost = false;
     loop {
-        let lookup = tokio::net::lookup_host((&*host, port));
-        let outcome = match tokio::time::timeout(PATIENCE, lookup).await {
-            Ok(Ok(addresses)) => choose(&server, addresses.collect())
-                .ok_or_else(|| format!("{host} resolves to no address")),
-            Ok(Err(error)) => Err(format!("{host} does not resolve: {error}")),
-            Err(_) => Err(format!("{host} does not resolve: no answer in 10s")),
+        let answer = tokio::select! {
+            answer = name.next() => answer,
+            () = server.connect_failure() => {
+                name.look_again();
+                continue;
+            }
         };
         let Some(pool) = pool.upgrade() else { return };
-        let again = match outcome {
-            Ok(address) => {
-                pool.set_resolved(&server, Ok(Endpoint::Inet(address)));
-                REFRESH
+        let of_server = (&**pool.name(), &**server.name());
+        match answer {
+            Ok(found) => {
+                let found: Vec<SocketAddr> = found
+                    .iter()
+                    .map(|address| {
+                        let mut address = *address;
+                        address.set_port(port);
+                        address
+                    })
+                    .collect();
+                if std::mem::take(&mut is_lost) {
+                    let (pool, server) = of_server;
+                    tracing::info!(pool, server, "name resolves again");
+                }
+                pool.set_resolved(&server, Ok(&found));
             }
-            // An address that served until now is better than none: the checks will tell if it isn't.
-            Err(reason) if server.endpoint().is_some() => {
-                tracing::warn!(
-                    pool = &**pool.name(),
-                    server = &**server.name(),
-                    reason,
-                    "name no longer resolves, keeping the last address"
-                );
-                REFRESH
+            // Addresses that served until now are better than none: the checks will tell if they aren't.
+            Err(reason) if server.addresses().is_some() => {
+                let (pool, server) = of_server;
+                if !std::mem::replace(&mut is_lost, true) {
+                    tracing::warn!(
+                        pool,
+                        server,
+                        reason = &*reason,
+                        "name no longer resolves, keeping the last addresses"
+                    );
+                }
             }
-            Err(reason) => {
-                pool.set_resolved(&server, Err(reason));
-                RETRY
-            }
-        };
-        drop(pool);
-        tokio::time::sleep(again).await;
+            Err(reason) => pool.set_resolved(&server, Err(reason.to_string())),
+        }
     }
-}
-
-fn choose(server: &Server, addresses: Vec<SocketAddr>) -> Option<SocketAddr> {
-    if let Some(Endpoint::Inet(current)) = server.endpoint().as_deref()
-        && addresses.contains(current)
-    {
-        return Some(*current);
-    }
-    addresses.into_iter().next()
 }

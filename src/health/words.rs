@@ -1,29 +1,28 @@
 //! The reason for a failed check, in the words of somebody who looked.
 
-use std::io;
 use std::time::Duration;
 
 use pingora::{Error, ErrorType};
 
 use super::probe::Failed;
-use crate::pool::Endpoint;
+use crate::config::model::ServerAddress;
 use crate::shortage::Shortage;
 use crate::upstream;
-use crate::upstream::Trouble;
+use crate::upstream::{Trouble, Unreachable};
 
 /// Nothing came back within the check's timeout.
 pub fn no_answer(timeout: Duration) -> String {
     format!("no answer in {}", duration(timeout))
 }
 
-/// The endpoint is none that could be connected to.
-pub fn no_address(endpoint: &Endpoint) -> String {
-    format!("{endpoint} is no valid address")
+/// The address is none that could be connected to.
+pub fn no_address(address: &ServerAddress) -> String {
+    format!("{address} is no valid address")
 }
 
 /// TLS failed, for that reason.
-pub fn of_tls(reason: &str, endpoint: &Endpoint) -> String {
-    format!("TLS to {endpoint} failed: {reason}")
+pub fn of_tls(reason: &str, address: &str) -> String {
+    format!("TLS to {address} failed: {reason}")
 }
 
 /// The check could not be made at all.
@@ -31,65 +30,49 @@ pub fn not_made(shortage: Shortage) -> String {
     format!("could not be made: {shortage}")
 }
 
-/// The system's error of a connect.
-pub fn of_connect(error: &io::Error, endpoint: &Endpoint) -> Failed {
-    if let Some(shortage) = Shortage::of(error, endpoint.inet()) {
-        return Failed::NotMade(shortage);
+/// The server could not be connected to.
+pub fn of_unreachable(unreachable: &Unreachable) -> Failed {
+    match unreachable.own_shortage() {
+        Some(shortage) => Failed::NotMade(shortage),
+        None => Failed::Broken(unreachable.to_string()),
     }
-    Failed::Broken(match error.kind() {
-        io::ErrorKind::ConnectionRefused => refused(endpoint),
-        io::ErrorKind::TimedOut => timed_out(endpoint),
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => no_route(endpoint),
-        _ => format!("connect to {endpoint} failed: {error}"),
-    })
-}
-
-fn refused(endpoint: &Endpoint) -> String {
-    format!("connect to {endpoint} refused (nothing listens there)")
-}
-
-fn timed_out(endpoint: &Endpoint) -> String {
-    format!("connect to {endpoint} timed out (filtered or down)")
-}
-
-fn no_route(endpoint: &Endpoint) -> String {
-    format!("no route to {endpoint}")
 }
 
 /// What an error of Pingora's connectors means, seen from the operator's side.
-pub fn of_error(error: &Error, endpoint: &Endpoint) -> Failed {
-    if let Some(shortage) = upstream::own_shortage(error, endpoint.inet()) {
+pub fn of_error(error: &Error, address: &str) -> Failed {
+    if let Some(shortage) = upstream::own_shortage(error, None) {
         return Failed::NotMade(shortage);
     }
     Failed::Broken(match error.etype() {
-        ErrorType::ConnectRefused => refused(endpoint),
-        ErrorType::ConnectTimedout => timed_out(endpoint),
-        ErrorType::ConnectNoRoute => no_route(endpoint),
-        &upstream::TLS_FAILED => {
-            let reason = error
-                .context
-                .as_ref()
-                .map_or("no reason given", |c| c.as_str());
-            of_tls(reason, endpoint)
-        }
+        ErrorType::ConnectRefused
+        | ErrorType::ConnectTimedout
+        | ErrorType::ConnectNoRoute
+        | ErrorType::ConnectError => given(error).to_owned(),
+        &upstream::TLS_FAILED => of_tls(given(error), address),
         ErrorType::ReadError | ErrorType::WriteError
             if upstream::is_about_our_certificate(&error.root_cause().to_string()) =>
         {
             // With TLS 1.3 this comes after the handshake.
             let said = error.root_cause().to_string();
-            of_tls(&Trouble::of_reason(&said, false).what, endpoint)
+            of_tls(&Trouble::of_reason(&said, false).what, address)
         }
         ErrorType::H2Error | ErrorType::InvalidH2 => {
-            format!("{endpoint} answered something that isn't HTTP/2")
+            format!("{address} answered something that isn't HTTP/2")
         }
         ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => {
-            format!("{endpoint} closed the connection without an answer")
+            format!("{address} closed the connection without an answer")
         }
         ErrorType::InvalidHTTPHeader | ErrorType::H1Error => {
-            format!("{endpoint} answered something that isn't HTTP")
+            format!("{address} answered something that isn't HTTP")
         }
-        _ => format!("connect to {endpoint} failed: {}", root_cause(error)),
+        _ => format!("connect to {address} failed: {}", root_cause(error)),
     })
+}
+
+/// The words that come with an error of our own dialer.
+fn given(error: &Error) -> &str {
+    let words = error.context.as_ref();
+    words.map_or("no reason given", |words| words.as_str())
 }
 
 fn root_cause(error: &Error) -> String {
@@ -120,14 +103,5 @@ mod tests {
     fn durations_read_as_they_are_configured() {
         assert_eq!(no_answer(Duration::from_secs(2)), "no answer in 2s");
         assert_eq!(no_answer(Duration::from_millis(250)), "no answer in 250ms");
-    }
-
-    #[test]
-    fn a_refused_connect_says_that_nothing_listens() {
-        let endpoint = Endpoint::Inet("10.1.1.2:80".parse().unwrap());
-        assert_eq!(
-            of_error(&Error::new(ErrorType::ConnectRefused), &endpoint),
-            Failed::Broken("connect to 10.1.1.2:80 refused (nothing listens there)".to_owned())
-        );
     }
 }

@@ -74,14 +74,16 @@ pub async fn peer(session: &mut Session, context: &mut Context) -> Result<Box<Ht
     // To HTTP/2 it is an ordinary request (RFC 9110 section 7.8), or was refused.
     way.tunnel = (session.is_upgrade_req() && !link.http2()).then(Arc::default);
     let upgrade = way.tunnel.clone();
-    let peer = way
+    let found = way
         .lease
         .as_ref()
         .and_then(|lease| upstream::for_request(lease.server(), &settings, link, fresh, upgrade));
-    let Some((mut peer, keeping)) = peer else {
+    let Some(found) = found else {
         return Err(fail(context, Failure::Connect));
     };
-    way.keeping = keeping;
+    let mut peer = found.peer;
+    way.keeping = found.keeping;
+    way.destination = Some(found.destination);
     if let Some(route) = &context.route {
         route.limit(&mut peer.options);
     }

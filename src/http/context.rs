@@ -19,7 +19,7 @@ use crate::dispatch::PoolSite;
 use crate::listen::Patience;
 use crate::pool::Lease;
 use crate::tunnel::Tunnel;
-use crate::upstream::Keeping;
+use crate::upstream::{Destination, Keeping};
 
 /// Where a request comes from and when: known before its first hook.
 #[derive(Clone)]
@@ -102,12 +102,23 @@ pub struct Upstream {
     pub interim: u32,
     /// Whether the connection of this try may be kept; `None` once one that was kept serves it.
     pub keeping: Option<Arc<Keeping>>,
+    /// Where this try leads.
+    pub destination: Option<Destination>,
     /// What the connections of this try are to know of each other if it switches protocols.
     pub tunnel: Option<Arc<Tunnel>>,
     /// When this try began.
     pub begun: Option<Instant>,
     /// From there to the first byte of the response.
     pub first_byte: Option<Duration>,
+}
+
+impl Upstream {
+    /// The address of the server of this try, in words for the log.
+    pub fn address(&self) -> Option<&str> {
+        let tried = self.lease.is_some();
+        let destination = self.destination.as_ref().filter(|_| tried);
+        destination.map(|destination| destination.address().as_str())
+    }
 }
 
 impl Context {

@@ -64,7 +64,6 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
     let request = session.req_header();
     let field = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
     let (path, query) = split_target(request.raw_path());
-    let address = server.and_then(|server| server.address_text());
     let tls = origin.connection.tls.as_ref();
     shared.access_log.write(&Record {
         method: Some(request.method.as_str().as_bytes()),
@@ -80,7 +79,7 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
         route: context.route.as_ref().map(|route| &*route.name),
         pool: pool.map(|pool| &**pool.name()),
         server: server.map(|server| &**server.name()),
-        server_address: address.as_deref().map(|address| &**address),
+        server_address: upstream.address(),
         attempts: upstream.attempts,
         persistence: context.binding.result,
         request_id: context.request_id.as_ref().map(super::RequestId::as_str),

@@ -57,7 +57,6 @@ impl Unfinished {
             return;
         };
         let server = context.upstream.lease.as_ref().map(Lease::server);
-        let address = server.and_then(|server| server.address_text());
         let target = self
             .uri
             .path_and_query()
@@ -79,7 +78,7 @@ impl Unfinished {
             route: context.route.as_ref().map(|route| &*route.name),
             pool: context.target().map(|target| &**target.pool.name()),
             server: server.map(|server| &**server.name()),
-            server_address: address.as_deref().map(|address| &**address),
+            server_address: context.upstream.address(),
             attempts: context.upstream.attempts,
             persistence: context.binding.result,
             request_id: context.request_id.as_ref().map(super::RequestId::as_str),

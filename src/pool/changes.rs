@@ -1,11 +1,12 @@
 //! Changes of a server's state, each from its one source, applied to the selector in the same step.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use super::gate::Gate;
-use super::server::{Endpoint, LastCheck};
+use super::server::LastCheck;
 use super::tier::Tier;
 use super::{Admission, Checked, Operator, Pool, Resolution, Server, State};
 use crate::balance::Slot;
@@ -34,13 +35,15 @@ impl Pool {
         server.set_last_check(check);
     }
 
-    /// The outcome of resolving a server's name: an endpoint, or the reason why there is none.
-    pub fn set_resolved(self: &Arc<Self>, server: &Arc<Server>, outcome: Result<Endpoint, String>) {
+    /// The outcome of resolving a server's name: addresses in the resolver's order, or the reason why there is none.
+    pub fn set_resolved(
+        self: &Arc<Self>,
+        server: &Arc<Server>,
+        outcome: Result<&[SocketAddr], String>,
+    ) {
         match outcome {
-            Ok(endpoint) => {
-                if server.endpoint().as_deref() != Some(&endpoint) {
-                    server.set_endpoint(Some(endpoint));
-                }
+            Ok(found) => {
+                server.resolve_to(found);
                 self.change_gate(server, |gate, now| {
                     gate.set_resolution(Resolution::Resolved, String::new(), now)
                 });

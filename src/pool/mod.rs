@@ -17,6 +17,7 @@ use crate::balance::{Selector, Slot};
 use crate::config::model;
 use crate::observe::metrics::{Metrics, PoolMetrics};
 
+mod addresses;
 mod changes;
 pub mod gate;
 mod lease;
@@ -27,11 +28,12 @@ pub mod server;
 pub mod slow_start;
 pub mod tier;
 
+pub use addresses::{Address, Addresses, Endpoint};
 pub use gate::{Admission, Checked, Operator, Resolution};
 pub use lease::{BoundRefusal, Lease, Others, Refusal};
 pub use queue::QueueRefusal;
 pub use retry_budget::RetryBudget;
-pub use server::{CheckResult, Endpoint, LastCheck, Server};
+pub use server::{CheckResult, LastCheck, Server};
 
 /// A set of servers that do the same work, and who of them takes the next request.
 pub struct Pool {

@@ -5,14 +5,15 @@
 //! about new work is in the pool's one lock, not here.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
+use super::addresses::{Address, Addresses, Endpoint};
 use super::gate::{Admission, Gate, Resolution};
 use crate::balance::Slot;
 use crate::config::model::{PoolServer, ServerAddress};
@@ -28,9 +29,8 @@ pub struct Server {
     effective_percent: AtomicU32,
     limit: AtomicU32,
     backup: AtomicBool,
-    endpoint: ArcSwapOption<Endpoint>,
-    /// The name and the resolved address as text, for logs: formatted once, not per request.
-    address_text: ArcSwapOption<Box<str>>,
+    addresses: ArcSwapOption<Addresses>,
+    connect_failure: Notify,
     gate: Mutex<Gate>,
     /// What follows from gate and weight, as [`Admission`]'s discriminant: read for each bound request.
     admission: AtomicU8,
@@ -42,34 +42,6 @@ pub struct Server {
     errors: AtomicU64,
     latency_us: AtomicU64,
     metrics: ServerMetrics,
-}
-
-/// Where to connect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
-    /// TCP.
-    Inet(SocketAddr),
-    /// A Unix socket.
-    Unix(Arc<Path>),
-}
-
-impl Endpoint {
-    /// The address, if it is one of TCP.
-    pub fn inet(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Inet(address) => Some(*address),
-            Self::Unix(_) => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Inet(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// The last active check that ended.
@@ -109,6 +81,11 @@ impl CheckResult {
 
 impl Server {
     pub(super) fn new(model: &PoolServer, slot: Slot, gate: Gate, metrics: ServerMetrics) -> Self {
+        let endpoint = match &model.address {
+            ServerAddress::Socket(address) => Some(Endpoint::Inet(*address)),
+            ServerAddress::Unix(path) => Some(Endpoint::Unix(Arc::from(path.as_path()))),
+            ServerAddress::Name(..) => None,
+        };
         let server = Self {
             name: Arc::clone(&model.name),
             configured: model.address.clone(),
@@ -117,8 +94,8 @@ impl Server {
             effective_percent: AtomicU32::new(100),
             limit: AtomicU32::new(model.max_connections),
             backup: AtomicBool::new(model.backup),
-            endpoint: ArcSwapOption::empty(),
-            address_text: ArcSwapOption::empty(),
+            addresses: ArcSwapOption::from_pointee(endpoint.map(Addresses::one)),
+            connect_failure: Notify::new(),
             gate: Mutex::new(gate),
             admission: AtomicU8::new(Admission::Closed as u8),
             been_up: AtomicBool::new(false),
@@ -130,13 +107,6 @@ impl Server {
             metrics,
         };
         server.refresh_admission();
-        match &model.address {
-            ServerAddress::Socket(address) => server.set_endpoint(Some(Endpoint::Inet(*address))),
-            ServerAddress::Unix(path) => {
-                server.set_endpoint(Some(Endpoint::Unix(Arc::from(path.as_path()))));
-            }
-            ServerAddress::Name(..) => {}
-        }
         server
     }
 
@@ -158,24 +128,45 @@ impl Server {
         &self.configured
     }
 
-    /// Where to connect now; `None` while its name does not resolve.
-    pub fn endpoint(&self) -> Option<Arc<Endpoint>> {
-        self.endpoint.load_full()
+    /// Where it is; `None` while its name does not resolve.
+    pub fn addresses(&self) -> Option<Arc<Addresses>> {
+        self.addresses.load_full()
     }
 
-    /// [`Self::endpoint`] as text, formatted once.
-    pub fn address_text(&self) -> Option<Arc<Box<str>>> {
-        self.address_text.load_full()
+    /// The address in use.
+    pub fn address(&self) -> Option<Arc<Address>> {
+        let addresses = self.addresses.load();
+        addresses.as_ref().map(|all| Arc::clone(all.used()))
     }
 
-    /// Sets where to connect.
-    pub fn set_endpoint(&self, endpoint: Option<Endpoint>) {
-        self.address_text.store(
-            endpoint
-                .as_ref()
-                .map(|endpoint| Arc::new(endpoint.to_string().into_boxed_str())),
-        );
-        self.endpoint.store(endpoint.map(Arc::new));
+    /// What its name resolves to, in the resolver's order. Nothing changes where that is nothing.
+    pub(super) fn resolve_to(&self, found: &[SocketAddr]) {
+        self.addresses.rcu(|now| {
+            let next = Addresses::found(found, now.as_deref());
+            next.map(Arc::new).or_else(|| now.clone())
+        });
+    }
+
+    /// It was reached at that one of its addresses: the next connection is tried there first.
+    pub fn use_address(&self, address: &Address) {
+        let is_used = |all: &Addresses| **all.used() == *address;
+        if self.addresses.load().as_deref().is_none_or(is_used) {
+            return;
+        }
+        self.addresses.rcu(|now| {
+            let next = now.as_ref().and_then(|now| now.using(address));
+            next.map(Arc::new).or_else(|| now.clone())
+        });
+    }
+
+    /// It could not be connected to where its addresses say.
+    pub fn note_connect_failure(&self) {
+        self.connect_failure.notify_one();
+    }
+
+    /// Waits for [`Self::note_connect_failure`], for whoever knows where to look for other addresses.
+    pub async fn connect_failure(&self) {
+        self.connect_failure.notified().await;
     }
 
     /// Its place in the pool's selector.

@@ -101,6 +101,7 @@ fn server_status(pool: &Pool, server: &Server) -> ServerStatus {
     ServerStatus {
         name: server.name().to_string(),
         address: server.configured_address().to_string(),
+        server_address: server.address().map(|address| address.to_string()),
         state: server.state(),
         reason: gate.reason().to_owned(),
         since: timestamp(gate.since()),

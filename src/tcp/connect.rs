@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
-use tokio::net::{TcpStream, UnixStream};
 
 use super::ledger::Ledger;
 use super::site::Site;
@@ -16,11 +15,11 @@ use crate::dispatch;
 use crate::dispatch::{Binding, NoPlace, PoolSite, Stay};
 use crate::listen::Transport;
 use crate::observe::{RejectReason, RetryReason, Seldom, Termination};
-use crate::pool::{Endpoint, Server};
+use crate::pool::{Address, Server};
 use crate::shortage;
 use crate::shortage::Shortage;
 use crate::upstream;
-use crate::upstream::Link;
+use crate::upstream::{Link, Raw};
 
 /// Why a client gets no server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,11 +121,13 @@ async fn search(
         let server = Arc::clone(lease.server());
         server.metrics().picks.inc(by);
         ledger.attempts += 1;
+        ledger.address = server.address();
         ledger.server = Some(Arc::clone(&server));
         ledger.lease = Some(lease);
         let begun = Instant::now();
         let trouble = match connect(&target.link, &server, &settings, site.keepalive).await {
-            Ok(wire) => {
+            Ok((wire, address)) => {
+                ledger.address = Some(address);
                 let metrics = server.metrics();
                 metrics.connections_new.inc();
                 metrics
@@ -140,7 +141,7 @@ async fn search(
         if let Trouble::OwnShortage(shortage) = trouble {
             // It would be missing for another one as well.
             shortage::tell(shortage, "a server could not be connected to");
-            (ledger.server, ledger.lease) = (None, None);
+            (ledger.server, ledger.address, ledger.lease) = (None, None, None);
             return Err(no_way);
         }
         tell(target, &server, &trouble);
@@ -163,27 +164,34 @@ async fn search(
 /// Why a connection to a server was not made.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
+    #[error("connect to {0} timed out after {1:?} (filtered or down)")]
+    TimedOut(Arc<Address>, Duration),
     #[error("its name does not resolve")]
     Unresolved,
-    #[error("connect to {0} timed out after {1:?} (filtered or down)")]
-    TimedOut(Arc<Endpoint>, Duration),
-    #[error("connect to {0} refused (nothing listens there)")]
-    Refused(Arc<Endpoint>),
-    #[error("connect to {0} failed: {1}")]
-    Failed(Arc<Endpoint>, io::Error),
+    #[error("{0}")]
+    Unreachable(upstream::Unreachable),
+    #[error("socket of a server: {0}")]
+    Socket(io::Error),
     #[error("TLS to {0} failed: {1}")]
-    Tls(Arc<Endpoint>, upstream::Trouble),
+    Tls(Arc<Address>, upstream::Trouble),
     #[error(transparent)]
     OwnShortage(Shortage),
 }
 
 impl Trouble {
+    fn of_unreachable(unreachable: upstream::Unreachable) -> Self {
+        match unreachable.own_shortage() {
+            Some(shortage) => Self::OwnShortage(shortage),
+            None => Self::Unreachable(unreachable),
+        }
+    }
+
     fn no_way(&self) -> NoWay {
         match self {
             Self::TimedOut(..) => NoWay::TimedOut,
             Self::Tls(..) => NoWay::TlsFailed,
             Self::OwnShortage(_) => NoWay::OwnShortage,
-            Self::Unresolved | Self::Refused(_) | Self::Failed(..) => NoWay::Refused,
+            Self::Unresolved | Self::Unreachable(_) | Self::Socket(_) => NoWay::Refused,
         }
     }
 }
@@ -193,32 +201,22 @@ async fn connect(
     server: &Server,
     settings: &model::Pool,
     keepalive: model::TcpKeepalive,
-) -> Result<ServerWire, Trouble> {
-    let endpoint = server.endpoint().ok_or(Trouble::Unresolved)?;
+) -> Result<(ServerWire, Arc<Address>), Trouble> {
+    let first = server.address().ok_or(Trouble::Unresolved)?;
     let patience = settings.timeouts.connect;
     let connected = async {
-        let wire = open(&endpoint, keepalive)
+        let (raw, address) = upstream::reach(server, None)
             .await
-            .map_err(|error| failed(error, &endpoint, patience))?;
-        secure(link, server, wire)
-            .await
-            .map_err(|trouble| Trouble::Tls(Arc::clone(&endpoint), trouble))
+            .map_err(Trouble::of_unreachable)?;
+        let wire = set_up(raw, keepalive).map_err(Trouble::Socket)?;
+        match secure(link, server, wire).await {
+            Ok(wire) => Ok((wire, address)),
+            Err(trouble) => Err(Trouble::Tls(address, trouble)),
+        }
     };
     match tokio::time::timeout(patience, connected).await {
         Ok(connected) => connected,
-        Err(_) => Err(Trouble::TimedOut(endpoint, patience)),
-    }
-}
-
-fn failed(error: io::Error, endpoint: &Arc<Endpoint>, patience: Duration) -> Trouble {
-    if let Some(shortage) = Shortage::of(&error, endpoint.inet()) {
-        return Trouble::OwnShortage(shortage);
-    }
-    let endpoint = Arc::clone(endpoint);
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Trouble::Refused(endpoint),
-        io::ErrorKind::TimedOut => Trouble::TimedOut(endpoint, patience),
-        _ => Trouble::Failed(endpoint, error),
+        Err(_) => Err(Trouble::TimedOut(first, patience)),
     }
 }
 
@@ -246,11 +244,9 @@ async fn secure(
     })
 }
 
-async fn open(endpoint: &Endpoint, keepalive: model::TcpKeepalive) -> io::Result<ServerWire> {
-    match endpoint {
-        Endpoint::Inet(address) => {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
+fn set_up(raw: Raw, keepalive: model::TcpKeepalive) -> io::Result<ServerWire> {
+    match raw {
+        Raw::Tcp(stream) => {
             let probes = TcpKeepalive::new()
                 .with_time(keepalive.idle)
                 .with_interval(keepalive.interval)
@@ -258,7 +254,7 @@ async fn open(endpoint: &Endpoint, keepalive: model::TcpKeepalive) -> io::Result
             SockRef::from(&stream).set_tcp_keepalive(&probes)?;
             Ok(ServerWire::Inet(Transport::Plain(stream)))
         }
-        Endpoint::Unix(path) => Ok(ServerWire::Unix(UnixStream::connect(path).await?)),
+        Raw::Unix(stream) => Ok(ServerWire::Unix(stream)),
     }
 }
 

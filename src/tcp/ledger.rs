@@ -9,7 +9,7 @@ use super::site::Site;
 use crate::observe::access_log::{AccessLog, Record};
 use crate::observe::metrics::ListenerMetrics;
 use crate::observe::{PersistenceResult, Termination};
-use crate::pool::{Lease, Server};
+use crate::pool::{Address, Lease, Server};
 use crate::tls::Established;
 
 /// A connection's account. It is closed, and the line written, when this is dropped: that is so for a connection that is
@@ -19,6 +19,8 @@ pub struct Ledger<'a> {
     pub lease: Option<Lease>,
     /// The server of the last attempt.
     pub server: Option<Arc<Server>>,
+    /// Its address: the one that it was reached at, or was to be.
+    pub address: Option<Arc<Address>>,
     /// How many times a server was tried.
     pub attempts: u32,
     /// What session persistence made of the connection.
@@ -48,6 +50,7 @@ impl<'a> Ledger<'a> {
         Self {
             lease: None,
             server: None,
+            address: None,
             attempts: 0,
             persistence: None,
             termination: Termination::Shutdown,
@@ -79,7 +82,7 @@ impl<'a> Ledger<'a> {
 
     fn write(&self) {
         let server = self.server.as_deref();
-        let address = server.and_then(Server::address_text);
+        let address = self.address.as_deref();
         let pool = self.site.target.as_ref().map(|target| &target.pool);
         let tls = self.tls;
         self.access_log.write(&Record {
@@ -89,7 +92,7 @@ impl<'a> Ledger<'a> {
             duration: self.began.1.elapsed(),
             pool: pool.map(|pool| &**pool.name()),
             server: server.map(|server| &**server.name()),
-            server_address: address.as_deref().map(|address| &**address),
+            server_address: address.map(Address::as_str),
             attempts: self.attempts,
             persistence: self.persistence,
             tls_version: tls.map(|tls| tls.version),

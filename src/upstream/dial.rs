@@ -1,10 +1,11 @@
 //! Connections that are made here and not by Pingora: our own handshake, with its own words.
 //!
-//! Pingora can't keep such connections, so they are for those that are not kept: health checks, and requests that
-//! may switch protocols.
+//! Pingora can't keep a connection whose handshake is ours, so those are for what is not kept: health checks, and
+//! requests that may switch protocols. Of other requests' connections only the first part is made here, where a server
+//! has a name and so maybe several addresses.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,23 +18,31 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_openssl::SslStream;
 
 use super::link::Link;
-use super::name::ServerName;
 use super::patient::Patient;
-use crate::pool::Endpoint;
+use super::reach::reach;
+use crate::pool::{Address, Endpoint, Server};
 use crate::tunnel::Tunnel;
 
 /// A handshake of ours failed; the error's context says why, in words.
 pub const TLS_FAILED: ErrorType = ErrorType::Custom("UpstreamTls");
 
-/// Connects to a server by the rules of its link. Whoever uses it limits the time.
+/// Connects to a server, at the one of its addresses that answers. Whoever uses it limits the time.
 #[derive(Debug)]
 pub struct Dialer {
-    /// How the server is spoken to.
-    pub link: Arc<Link>,
-    /// What it is asked for over TLS.
-    pub name: Option<ServerName>,
-    /// The connection is for a request that may switch protocols.
-    pub upgrade: Option<Upgrade>,
+    server: Arc<Server>,
+    port: Option<u16>,
+    purpose: Purpose,
+    reached: OnceLock<Arc<Address>>,
+}
+
+#[derive(Debug)]
+enum Purpose {
+    /// For requests: Pingora does the handshake, and keeps the connection.
+    Requests,
+    /// For a check: by the rules of the link.
+    Check(Arc<Link>),
+    /// The same for a request that may switch protocols.
+    Upgrade(Arc<Link>, Upgrade),
 }
 
 /// What a connection for a request has to know that may switch protocols.
@@ -45,37 +54,86 @@ pub struct Upgrade {
     pub quiet: Duration,
 }
 
+impl Dialer {
+    /// For requests on connections that Pingora keeps.
+    pub fn for_requests(server: &Arc<Server>) -> Self {
+        Self::new(server, None, Purpose::Requests)
+    }
+
+    /// For a check, at that port if one is given.
+    pub fn for_check(server: &Arc<Server>, port: Option<u16>, link: &Arc<Link>) -> Self {
+        Self::new(server, port, Purpose::Check(Arc::clone(link)))
+    }
+
+    /// For a request that may switch protocols.
+    pub fn for_upgrade(server: &Arc<Server>, link: &Arc<Link>, upgrade: Upgrade) -> Self {
+        Self::new(server, None, Purpose::Upgrade(Arc::clone(link), upgrade))
+    }
+
+    fn new(server: &Arc<Server>, port: Option<u16>, purpose: Purpose) -> Self {
+        Self {
+            server: Arc::clone(server),
+            port,
+            purpose,
+            reached: OnceLock::new(),
+        }
+    }
+
+    /// Where it connected to, if it did.
+    pub fn reached(&self) -> Option<&Arc<Address>> {
+        self.reached.get()
+    }
+
+    async fn secure(&self, link: &Link, raw: Raw) -> Result<Dialed> {
+        let Some(secure) = link.secure() else {
+            return Ok(Dialed::Plain(raw));
+        };
+        let name = link.name(&self.server);
+        match secure
+            .handshake(name.as_ref(), Some(link.alpn()), raw)
+            .await
+        {
+            Ok(stream) => Ok(Dialed::Tls(Box::new(stream))),
+            Err(trouble) => Error::e_explain(TLS_FAILED, trouble.what),
+        }
+    }
+}
+
 #[async_trait]
 impl L4Connect for Dialer {
-    async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        let raw = connect_raw(address).await.map_err(|error| {
-            let kind = match error.kind() {
-                io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
-                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-                    ErrorType::ConnectNoRoute
+    async fn connect(&self, _address: &SocketAddr) -> Result<Stream> {
+        let (raw, address) = reach(&self.server, self.port)
+            .await
+            .map_err(|unreachable| {
+                if let Some(shortage) = unreachable.own_shortage() {
+                    return Error::because(ErrorType::ConnectError, "", shortage);
                 }
-                io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
-                _ => ErrorType::ConnectError,
-            };
-            Error::because(kind, "connecting to a server", error)
-        })?;
-        let stream = match self.link.secure() {
-            None => Dialed::Plain(raw),
-            Some(secure) => {
-                let done = secure
-                    .handshake(self.name.as_ref(), Some(self.link.alpn()), raw)
-                    .await;
-                match done {
-                    Ok(stream) => Dialed::Tls(Box::new(stream)),
-                    Err(trouble) => return Error::e_explain(TLS_FAILED, trouble.what),
-                }
+                // The last one is the one that had the most time.
+                let error = unreachable.errors().last().map(io::Error::kind);
+                let kind = match error {
+                    Some(io::ErrorKind::ConnectionRefused) => ErrorType::ConnectRefused,
+                    Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
+                        ErrorType::ConnectNoRoute
+                    }
+                    Some(io::ErrorKind::TimedOut) => ErrorType::ConnectTimedout,
+                    _ => ErrorType::ConnectError,
+                };
+                Error::because(kind, unreachable.to_string(), unreachable)
+            })?;
+        // Once for each Dialer, as each is for one connection.
+        drop(self.reached.set(address));
+        let socket: Box<dyn VirtualSocket> = match &self.purpose {
+            Purpose::Requests => {
+                return Ok(match raw {
+                    Raw::Tcp(stream) => stream.into(),
+                    Raw::Unix(stream) => stream.into(),
+                });
             }
-        };
-        let socket: Box<dyn VirtualSocket> = match &self.upgrade {
-            Some(Upgrade { tunnel, quiet }) => {
+            Purpose::Check(link) => Box::new(self.secure(link, raw).await?),
+            Purpose::Upgrade(link, Upgrade { tunnel, quiet }) => {
+                let stream = self.secure(link, raw).await?;
                 Box::new(Patient::new(stream, Arc::clone(tunnel), *quiet))
             }
-            None => Box::new(stream),
         };
         Ok(VirtualSocketStream::new(socket).into())
     }
@@ -90,18 +148,6 @@ pub async fn connect(endpoint: &Endpoint) -> io::Result<Raw> {
     match endpoint {
         Endpoint::Inet(address) => inet(*address).await,
         Endpoint::Unix(path) => UnixStream::connect(path).await.map(Raw::Unix),
-    }
-}
-
-async fn connect_raw(address: &SocketAddr) -> io::Result<Raw> {
-    match address {
-        SocketAddr::Inet(address) => inet(*address).await,
-        SocketAddr::Unix(address) => {
-            let path = address
-                .as_pathname()
-                .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-            UnixStream::connect(path).await.map(Raw::Unix)
-        }
     }
 }
 

@@ -8,11 +8,12 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use super::files::Unusable;
+use super::hash;
 use super::name::ServerName;
+use super::reach::reach;
 use super::report::Report;
 use super::secure::Secure;
 use super::trouble::Trouble;
-use super::{dial, hash};
 use crate::config::model::{self, Alpn};
 use crate::pool::Server;
 
@@ -92,9 +93,13 @@ impl Link {
         self.secure.as_ref()?.name(server.configured_address())
     }
 
-    /// What connections to a server have in common that may take each other's place.
-    pub(super) fn group(&self, server: &Server, fresh: u32) -> u64 {
+    /// What connections to a server have in common that may take each other's place, besides the address. `moves`: how
+    /// often the server's address has changed, so that no connection is asked for that may lead to another one.
+    pub(super) fn group(&self, server: &Server, fresh: u32, moves: u64) -> u64 {
         let mut key = self.key.wrapping_add(u64::from(fresh));
+        if moves > 0 {
+            key = hash(&(key, moves));
+        }
         if self.has_outcasts.load(Ordering::Relaxed)
             && let Some(times) = self.outcasts.read().get(server.name())
         {
@@ -144,9 +149,8 @@ impl Link {
 
     async fn examine(&self, server: &Server) -> Option<Trouble> {
         let secure = self.secure.as_ref()?;
-        let endpoint = server.endpoint()?;
         let name = self.name(server);
-        let stream = dial::connect(&endpoint).await.ok()?;
+        let (stream, _) = reach(server, None).await.ok()?;
         secure
             .examine(name.as_ref(), Some(self.alpn()), stream)
             .await

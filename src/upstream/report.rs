@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::trouble::Trouble;
-use crate::pool::Server;
+use crate::pool::{Address, Server};
 
 /// How soon the same is told of the same server again.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -58,11 +58,11 @@ impl Report {
             is_news
         };
         if is_news {
-            let address = server.address_text();
+            let address = server.address();
             tracing::warn!(
                 pool,
                 server = &**server.name(),
-                address = address.as_deref().map_or("", |address| &**address),
+                address = address.as_deref().map_or("", Address::as_str),
                 reason = trouble.what,
                 advice = trouble.advice,
                 "cannot speak to a server as configured"

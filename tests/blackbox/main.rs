@@ -43,6 +43,7 @@ mod guards;
 mod http;
 mod http2;
 mod identity;
+mod names;
 mod observability;
 mod operations;
 mod peers;

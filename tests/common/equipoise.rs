@@ -127,15 +127,7 @@ impl Equipoise {
         let config = dir.write("equipoise.yaml", &yaml);
         let stderr = File::create(dir.path().join("stderr.log")).unwrap();
         let stdout = File::create(dir.path().join("stdout.log")).unwrap();
-        let mut command = match descriptors {
-            Some(limit) => {
-                let mut shell = Command::new("sh");
-                let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
-                shell.args(["-c", &script, BINARY]);
-                shell
-            }
-            None => Command::new(BINARY),
-        };
+        let mut command = command_in(dir.path(), descriptors);
         let child = command
             .arg("run")
             .arg("-c")
@@ -170,6 +162,11 @@ impl Equipoise {
             self.exited = Some(status);
             panic!("equipoise ended by itself: {status}\n{}", self.stderr());
         }
+    }
+
+    /// Changes what names resolve to, where the directory had a file `hosts` at the start.
+    pub fn set_hosts(&self, text: &str) {
+        std::fs::write(self.dir.path().join("hosts"), text).unwrap();
     }
 
     pub fn pid(&self) -> u32 {
@@ -411,6 +408,27 @@ impl Drop for Equipoise {
             );
         }
     }
+}
+
+/// The binary, with that limit of open files; where the directory has a file `hosts`, with that for its `/etc/hosts`.
+fn command_in(dir: &Path, descriptors: Option<u32>) -> Command {
+    let limit = descriptors.map_or_else(String::new, |limit| format!("ulimit -n {limit}; "));
+    let hosts = dir.join("hosts");
+    if !hosts.exists() {
+        let mut command = Command::new("sh");
+        let script = format!("{limit}exec \"$0\" \"$@\"");
+        command.args(["-c", &script, BINARY]);
+        return command;
+    }
+    // A mount that nobody else sees, which only root may make, or who is root in a namespace of his own.
+    let mut command = Command::new("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    let script = format!("{limit}mount --bind \"$0\" /etc/hosts && exec \"$@\"");
+    command.args(["--mount", "sh", "-c", &script]);
+    command.args([&hosts, Path::new(BINARY)]);
+    command
 }
 
 /// Adds what a test's configuration leaves out.

@@ -95,6 +95,14 @@ impl Setup {
         Equipoise::start(&self.yaml())
     }
 
+    /// As [`Self::start`], with an `/etc/hosts` of its own (see [`Equipoise::set_hosts`]).
+    #[track_caller]
+    pub fn start_with_hosts(&self, hosts: &str) -> Equipoise {
+        let dir = TempDir::new("hosts");
+        dir.write("hosts", hosts);
+        self.start_in(dir)
+    }
+
     #[track_caller]
     pub fn start_in(&self, dir: TempDir) -> Equipoise {
         Equipoise::start_in(dir, &self.yaml())

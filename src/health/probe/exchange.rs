@@ -11,29 +11,50 @@ use pingora::{Error, ErrorType};
 
 use super::Failed;
 use crate::health::words;
-use crate::pool::{Endpoint, Server};
+use crate::pool::Server;
 use crate::upstream;
-use crate::upstream::Link;
+use crate::upstream::{Dialer, Link};
 
 /// Who is asked, and how.
 pub struct Exchange<'a> {
     pub connector: &'a Connector,
     pub server: &'a Server,
     pub link: &'a Arc<Link>,
-    pub endpoint: &'a Endpoint,
+    dialer: Arc<Dialer>,
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
+    /// With that server, at that port if one is given.
+    pub fn new(
+        connector: &'a Connector,
+        server: &'a Arc<Server>,
+        port: Option<u16>,
+        link: &'a Arc<Link>,
+    ) -> Self {
+        Self {
+            connector,
+            server,
+            link,
+            dialer: Arc::new(Dialer::for_check(server, port, link)),
+        }
+    }
+
+    /// Where the server was reached, as text.
+    pub fn address(&self) -> &str {
+        self.dialer
+            .reached()
+            .map_or("the server", |address| address.as_str())
+    }
+
     /// What an error of Pingora's means.
     pub fn broken(&self, error: &Error) -> Failed {
-        words::of_error(error, self.endpoint)
+        words::of_error(error, self.address())
     }
 
     /// A connection of its own, that is closed with the session.
     pub async fn session(&self, http2: bool) -> Result<HttpSession, Failed> {
-        let address = upstream::address(self.endpoint)
-            .ok_or_else(|| Failed::Unwanted(words::no_address(self.endpoint)))?;
-        let mut peer = upstream::for_check(address, self.server, self.link);
+        let mut peer = upstream::for_check(self.server, &self.dialer)
+            .ok_or_else(|| Failed::Unwanted(words::no_address(self.server.configured_address())))?;
         if http2 {
             upstream::check_http2(&mut peer);
         }

@@ -38,7 +38,7 @@ pub async fn check(exchange: &Exchange<'_>) -> Result<String, Failed> {
     let HttpSession::H2(mut session) = exchange.session(true).await? else {
         return Err(Failed::Unwanted(format!(
             "{} does not speak HTTP/2",
-            exchange.endpoint
+            exchange.address()
         )));
     };
     let answer = ask(exchange, &mut session)

@@ -79,10 +79,10 @@ impl Delivery {
     async fn send(&mut self, lease: &Lease, settings: &model::Pool, fresh: u32) -> Outcome {
         let server = lease.server();
         let link = &self.target.link;
-        let Some((peer, keeping)) = upstream::for_request(server, settings, link, fresh, None)
-        else {
+        let Some(found) = upstream::for_request(server, settings, link, fresh, None) else {
             return Outcome::Failed;
         };
+        let (peer, keeping) = (found.peer, found.keeping);
         let begun = Instant::now();
         let (mut session, reused) = match connect(&peer, settings).await {
             Ok(connected) => connected,
