@@ -4,6 +4,7 @@
 //! of how traffic is handled, and can be tested without any.
 
 mod bind;
+mod gzip;
 mod host;
 mod page;
 mod problem;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use axum::extract::{Request, State as Extract};
 use axum::http::header::{self, HeaderName};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
@@ -129,10 +130,34 @@ async fn readyz(Extract(state): Extract<State>) -> Response {
     }
 }
 
-async fn metrics(Extract(state): Extract<State>) -> Response {
-    state.view.refresh();
-    let (content_type, body) = state.metrics.render();
-    ([(header::CONTENT_TYPE, content_type)], body).into_response()
+async fn metrics(Extract(state): Extract<State>, request: HeaderMap) -> Response {
+    let compress = gzip::is_accepted(&request);
+    // Requests are served on this thread, too.
+    let rendered = tokio::task::spawn_blocking(move || {
+        state.view.refresh();
+        let (content_type, body) = state.metrics.render();
+        let packed = compress.then(|| gzip::packed(&body)).flatten();
+        (content_type, body, packed)
+    });
+    let vary = (header::VARY, "Accept-Encoding");
+    match rendered.await {
+        Ok((content_type, _, Some(packed))) => {
+            let coding = (header::CONTENT_ENCODING, "gzip");
+            (
+                [coding, vary],
+                [(header::CONTENT_TYPE, content_type)],
+                packed,
+            )
+                .into_response()
+        }
+        Ok((content_type, body, None)) => {
+            ([vary], [(header::CONTENT_TYPE, content_type)], body).into_response()
+        }
+        Err(_) => problem::response(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the metrics could not be written out; the log says more",
+        ),
+    }
 }
 
 async fn status_json(Extract(state): Extract<State>) -> Json<Status> {

@@ -52,8 +52,15 @@ pub struct ListenerStatus {
     pub connections_active: u64,
     /// Client connections accepted.
     pub connections_total: u64,
-    /// Requests that ended.
+    /// Requests that ended; with TCP there are none.
     pub requests: u64,
+    /// Requests or connections that failed for the servers' part or ours, and connections that our limits left no room
+    /// for.
+    pub errors: u64,
+    /// Those of the errors that no server had to do with.
+    pub unserved: u64,
+    /// Requests that were answered here with a 4xx: no errors, as they end for the client's part.
+    pub refused: u64,
 }
 
 /// One pool.
@@ -67,6 +74,12 @@ pub struct PoolStatus {
     pub available_servers: usize,
     /// Requests that wait for a server.
     pub queue_length: u64,
+    /// Requests or connections for it that ended.
+    pub requests: u64,
+    /// Those of them that failed for the servers' part or ours.
+    pub errors: u64,
+    /// Those of the errors that no server had to do with.
+    pub unserved: u64,
     /// In the order of the configuration.
     pub servers: Vec<ServerStatus>,
 }
@@ -99,7 +112,8 @@ pub struct ServerStatus {
     pub max_connections: u64,
     /// Requests that were sent to it and ended.
     pub requests: u64,
-    /// Those of them that failed: no connection, no whole response, no answer in time, a 5xx.
+    /// Those of them that it failed: no connection, no whole response, no answer in time, a 5xx; also where another
+    /// server served the request then.
     pub errors: u64,
     /// Recent mean time to the first byte of its responses, in seconds; `null` before any.
     pub latency: Option<f64>,

@@ -56,12 +56,18 @@ impl View for Fake {
                 connections_active: 1,
                 connections_total: 2,
                 requests: 3,
+                errors: 1,
+                unserved: 1,
+                refused: 0,
             }],
             pools: vec![PoolStatus {
                 name: "app".to_owned(),
                 algorithm: "weighted_round_robin".to_owned(),
                 available_servers: 0,
                 queue_length: 0,
+                requests: 10,
+                errors: 2,
+                unserved: 1,
                 servers: vec![server],
             }],
         }

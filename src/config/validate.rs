@@ -96,6 +96,9 @@ pub fn validate(
         server,
         admin,
         logging,
+        metrics: model::Metrics {
+            server_histograms: raw.metrics.server_histograms,
+        },
         listeners,
         pools,
         files: files.names().map(PathBuf::from).collect(),

@@ -2,12 +2,13 @@
 //!
 //! What HTTP and TCP have in common between a client and its lease.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::balance::Slot;
 use crate::config::model::OnUnavailable;
 use crate::observe::{PersistenceResult, PickedBy, Seldom};
-use crate::pool::{BoundRefusal, Lease, QueueRefusal, Refusal};
+use crate::pool::{BoundRefusal, Lease, QueueRefusal, Refusal, Server};
 
 mod binding;
 mod site;
@@ -68,13 +69,28 @@ async fn any_place(target: &PoolSite, tried: &[Slot]) -> Result<(Lease, PickedBy
     };
     match refusal {
         Refusal::NoneAvailable => Err(NoPlace::NoServer),
-        Refusal::Full => match pool.wait(None, tried).await {
+        Refusal::Full => match waited(target, None, tried).await {
             Ok(lease) => Ok((lease, by)),
             Err(QueueRefusal::Full) => Err(NoPlace::QueueFull),
             Err(QueueRefusal::TimedOut) => Err(NoPlace::QueueTimeout),
             Err(QueueRefusal::Unavailable) => Err(NoPlace::NoServer),
         },
     }
+}
+
+/// Waits for a place, on the clock.
+async fn waited(
+    target: &PoolSite,
+    wants: Option<&Arc<Server>>,
+    tried: &[Slot],
+) -> Result<Lease, QueueRefusal> {
+    // Observed when it is dropped: a client that goes away has waited, too.
+    let waiting = target.pool.metrics().queue_seconds.start_timer();
+    let waited = target.pool.wait(wants, tried).await;
+    if matches!(waited, Err(QueueRefusal::Full)) {
+        waiting.stop_and_discard();
+    }
+    waited
 }
 
 /// Has the session table remember a pick. If another request of the same session was balanced at the same
@@ -118,14 +134,14 @@ async fn bound_place(
     match target.pool.acquire_bound(&server) {
         Ok(lease) => Ok(Some(lease)),
         Err(BoundRefusal::Unavailable) => {
-            let reason = server.gate().reason().to_owned();
+            let reason = why_unavailable(target, &server);
             lost(target, binding, &reason)
         }
         Err(BoundRefusal::Full) => {
-            match target.pool.wait(Some(&server), &[]).await {
+            match waited(target, Some(&server), &[]).await {
                 Ok(lease) => return Ok(Some(lease)),
                 Err(QueueRefusal::Unavailable) => {
-                    let reason = server.gate().reason().to_owned();
+                    let reason = why_unavailable(target, &server);
                     return lost(target, binding, &reason);
                 }
                 Err(QueueRefusal::Full | QueueRefusal::TimedOut) => {}
@@ -135,6 +151,17 @@ async fn bound_place(
             binding.result = Some(PersistenceResult::Rebalanced);
             Ok(None)
         }
+    }
+}
+
+/// Why a server that a session is bound to takes nothing, in words.
+fn why_unavailable(target: &PoolSite, server: &Arc<Server>) -> String {
+    let servers = target.pool.servers();
+    if servers.iter().any(|member| Arc::ptr_eq(member, server)) {
+        server.gate().reason().to_owned()
+    } else {
+        // Its checks have ended with it; what they said last was about its life.
+        "it was removed".to_owned()
     }
 }
 

@@ -6,14 +6,15 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
 use pingora_proxy::Session;
 
 use super::context::Context;
-use super::error_page::ErrorPage;
+use super::error_page::{ErrorPage, allowed};
 use super::failure::Failure;
 use super::identity;
 use super::request_id::RequestId;
-use super::{LATE_BODY, headers, variables};
+use super::{LATE_BODY, headers, trouble, variables};
 
 /// Bytes of a body that are read over.
 const SMALL_BODY: u64 = 64 * 1024;
@@ -45,6 +46,9 @@ pub async fn answer(
     let seconds = context.retry_after.map(whole_seconds).or(page.retry_after);
     if let Some(seconds) = seconds {
         response.insert_header("Retry-After", HeaderValue::from(seconds))?;
+    }
+    if status == 405 {
+        response.insert_header(header::ALLOW, allowed(request.method.as_str().as_bytes()))?;
     }
     if failure == Failure::Unauthorized
         && let Some(passwords) = context
@@ -83,19 +87,6 @@ pub async fn respond(
         response.insert_header("X-Request-Id", id.value())?;
     }
     send(session, context, response, body).await
-}
-
-/// Sends a request on to https, for good, method and body included (RFC 9110 section 15.4.9).
-pub async fn send_on_to_https(
-    session: &mut Session,
-    context: &Context,
-    location: HeaderValue,
-) -> Result<()> {
-    if !session.as_downstream_mut().is_body_empty() {
-        // Its body isn't waited for.
-        session.set_keepalive(None);
-    }
-    send_on(session, context, 308, location).await
 }
 
 /// Sends a request on to another place.
@@ -159,23 +150,33 @@ pub fn expect_no_more(session: &mut Session) {
 
 /// A request's body that nobody is going to read: a small one is read over, so that the connection serves the next
 /// request; a large one, or one that the client may not even begin to send, isn't waited for.
-fn settle_body(session: &mut Session) {
-    let request = &session.req_header().headers;
-    let length = request
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let is_small = length.is_some_and(|length| length <= SMALL_BODY);
-    let is_coming = is_small && !request.contains_key(header::EXPECT);
-    if session.as_downstream_mut().is_body_empty() {
+pub fn settle_body(session: &mut Session) {
+    if session.as_downstream_mut().is_body_done() {
         return;
     }
-    if is_coming {
-        session
-            .as_downstream_mut()
-            .set_close_on_response_before_downstream_finish(false);
-        session.set_read_timeout(Some(LATE_BODY));
+    // Who waits for `100 Continue` and is refused may leave out the body, and nobody can tell (RFC 9110 section 10.1.1).
+    let is_coming = !session.req_header().headers.contains_key(header::EXPECT)
+        || session.response_written().is_some();
+    let is_small = trouble::client_stream(session.as_downstream()).is_some_and(|stream| {
+        stream.read_over(SMALL_BODY);
+        stream.body_left().is_none_or(|left| left <= SMALL_BODY)
+    });
+    if is_coming && is_small {
+        let downstream = session.as_downstream_mut();
+        downstream.set_close_on_response_before_downstream_finish(false);
+        downstream.set_total_drain_timeout(Some(LATE_BODY));
+        downstream.set_read_timeout(Some(LATE_BODY));
     } else {
         session.set_keepalive(None);
+    }
+}
+
+/// Keeps the client's connection, now that its request has been answered here in full, if the answer said so.
+pub fn keep_connection(session: &Session) {
+    let downstream = session.as_downstream();
+    let will_keep = matches!(downstream, ServerSession::H1(http1) if http1.will_keepalive());
+    if let Some(stream) = trouble::client_stream(downstream).filter(|_| will_keep) {
+        stream.keep();
     }
 }
 

@@ -10,7 +10,7 @@ use http::{Method, Version, header};
 use pingora::Result;
 use pingora_proxy::Session;
 
-use super::answer::{refuse, respond, send_on, send_on_to_https};
+use super::answer::{refuse, respond, send_on};
 use super::context::{Context, Origin};
 use super::failure::Failure;
 use super::request_id::RequestId;
@@ -75,7 +75,8 @@ pub async fn receive(
         let Some(location) = location else {
             return Err(fail(context, Failure::BadRequest));
         };
-        send_on_to_https(session, context, location).await?;
+        // For good, method and body included (RFC 9110 section 15.4.9).
+        send_on(session, context, 308, location).await?;
         return Ok(true);
     }
     if request.method == Method::TRACE && !site.http.trace {

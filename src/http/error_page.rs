@@ -85,6 +85,9 @@ impl ErrorPage {
             self.body.len(),
         )
         .into_bytes();
+        if self.status == 405 {
+            wire.extend_from_slice(format!("Allow: {}\r\n", allowed(b"")).as_bytes());
+        }
         if let Some(seconds) = self.retry_after {
             wire.extend_from_slice(format!("Retry-After: {seconds}\r\n").as_bytes());
         }
@@ -99,6 +102,15 @@ impl ErrorPage {
         }
         wire
     }
+}
+
+/// For `Allow`: the methods that a request may be sent with instead of one that isn't served.
+pub fn allowed(refused: &[u8]) -> String {
+    const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let others = METHODS
+        .into_iter()
+        .filter(|method| method.as_bytes() != refused);
+    others.collect::<Vec<_>>().join(", ")
 }
 
 /// A status's reason phrase.

@@ -161,6 +161,17 @@ impl Failure {
         }
     }
 
+    /// Whether the client's connection can carry another request after this one has been answered. `ours`: it was found
+    /// by a decision of ours, not by reading on.
+    pub fn leaves_connection_usable(self, ours: bool) -> bool {
+        match self {
+            Self::ClientTimeout | Self::ClientGone | Self::Internal => false,
+            // Where it ends may be what is wrong with it.
+            Self::BadRequest => ours,
+            _ => true,
+        }
+    }
+
     /// Whether it is the server's fault.
     pub fn blames_server(self) -> bool {
         matches!(

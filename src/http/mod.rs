@@ -156,12 +156,8 @@ impl ProxyHttp for Edge {
             context.upstream.keeping = None;
             metrics.connections_reused.inc();
         } else {
-            metrics.connections_new.inc();
-            if let Some(begun) = context.upstream.begun {
-                metrics
-                    .connect_seconds
-                    .observe(begun.elapsed().as_secs_f64());
-            }
+            let begun = context.upstream.begun;
+            metrics.connected(begun.map(|begun| begun.elapsed()).unwrap_or_default());
         }
         Ok(())
     }
@@ -228,11 +224,7 @@ impl ProxyHttp for Edge {
         if let (Some(begun), Some(lease)) = (upstream.begun, &upstream.lease) {
             let first_byte = begun.elapsed();
             upstream.first_byte = Some(first_byte);
-            lease
-                .server()
-                .metrics()
-                .response_seconds
-                .observe(first_byte.as_secs_f64());
+            lease.server().metrics().responded(first_byte);
         }
         let Some(target) = context.target() else {
             return Ok(());
@@ -398,8 +390,13 @@ impl ProxyHttp for Edge {
         let mut failure = trouble::classify(&error, session.as_downstream());
         if context.patience().is_some_and(Patience::has_ended) {
             failure = Failure::ServerTimeout;
-        } else if failure == Failure::ServerTimeout && !session.as_downstream_mut().is_body_done() {
-            // The server is still waiting for the request, as are we.
+        } else if failure == Failure::ServerTimeout
+            && *error.etype() == ErrorType::ReadTimedout
+            && !session.was_upgraded()
+            && !session.as_downstream_mut().is_body_done()
+        {
+            // The server is still waiting for the request, as are we. In a tunnel it may speak at any time, and a server
+            // that takes nothing is not waiting.
             failure = Failure::ClientTimeout;
         }
         let while_sending = matches!(
@@ -462,16 +459,23 @@ impl ProxyHttp for Edge {
             stream.end_in_reset();
         }
         if let Some(status) = status {
-            // What is left of its body is not waited for.
-            session.set_keepalive(None);
+            let ours = *error.etype() == trouble::OURS;
+            if failure.leaves_connection_usable(ours) && !self.shared.drain.has_begun() {
+                answer::settle_body(session);
+            } else {
+                // What is left of its body is not waited for.
+                session.set_keepalive(None);
+            }
             if status >= 500
                 && let Some(target) = context.target().cloned()
             {
                 context.binding.move_back(&target).await;
             }
-            let answered = answer(session, context, failure, status).await;
-            if let Err(error) = answered {
-                tracing::debug!(%error, "the client did not take its error page");
+            match answer(session, context, failure, status).await {
+                Ok(()) => answer::keep_connection(session),
+                Err(error) => {
+                    tracing::debug!(%error, "the client did not take its error page");
+                }
             }
         }
         FailToProxy {

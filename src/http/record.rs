@@ -8,8 +8,8 @@ use pingora::protocols::http::ServerSession;
 use super::Shared;
 use super::context::Context;
 use super::failure::Failure;
-use crate::observe::Termination;
 use crate::observe::access_log::Record;
+use crate::observe::{ErrorReason, Termination};
 use crate::pool::Lease;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -34,13 +34,18 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
     let status = status.or(context.failure.map(|_| CLIENT_GONE));
     let duration = origin.received.elapsed();
 
-    let (traffic, seconds) = match &context.target {
+    let termination = context
+        .failure
+        .map_or(Termination::Complete, super::Failure::termination);
+    let (traffic, seconds, outcomes) = match &context.target {
         Some(target) => {
             let slot = server.map(|server| server.slot());
-            (target.traffic(slot), &target.duration)
+            (target.traffic(slot), &target.duration, &target.outcomes)
         }
-        None => (&site.traffic, &site.duration),
+        None => (&site.traffic, &site.duration, &site.outcomes),
     };
+    let error = ErrorReason::of(termination, status);
+    outcomes.ended(status, error, server.is_some());
     traffic.request(status.unwrap_or(0));
     seconds.observe(duration.as_secs_f64());
     site.requests.fetch_add(1, Ordering::Relaxed);
@@ -56,6 +61,9 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
             _ => status.is_some_and(|status| status >= 500),
         };
         server.note_request(failed, upstream.first_byte);
+        let metrics = server.metrics();
+        metrics.bytes_in.inc_by(context.body_bytes);
+        metrics.bytes_out.inc_by(session.body_bytes_sent() as u64);
     }
 
     if !shared.access_log.enabled() {
@@ -90,9 +98,7 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
         tls_version: tls.map(|tls| tls.version),
         tls_cipher: tls.map(|tls| tls.cipher),
         sni: tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
-        termination: context
-            .failure
-            .map_or(Termination::Complete, super::Failure::termination),
+        termination,
         ..Record::new(
             origin.time,
             client,

@@ -145,6 +145,7 @@ pub fn has_answer(session: &ServerSession) -> bool {
 /// Makes Pingora try again, or not, as the verdict says.
 pub fn prepare_retry(context: &mut Context, error: &mut Error, verdict: Verdict) {
     error.set_retry(!matches!(verdict, Verdict::GiveUp | Verdict::Lost));
+    let failed = context.failure.is_some_and(Failure::blames_server);
     let reason = match verdict {
         Verdict::GiveUp => return,
         Verdict::Lost => {
@@ -163,6 +164,9 @@ pub fn prepare_retry(context: &mut Context, error: &mut Error, verdict: Verdict)
             let refused = matches!(context.failure, Some(Failure::Connect));
             let upstream = &mut context.upstream;
             if let Some(lease) = upstream.lease.take() {
+                lease
+                    .server()
+                    .note_request(failed, upstream.first_byte.take());
                 upstream.tried.push(lease.server().slot());
                 if refused {
                     upstream.refused.push(lease.server().slot());
@@ -173,7 +177,9 @@ pub fn prepare_retry(context: &mut Context, error: &mut Error, verdict: Verdict)
         Verdict::SameServerAfter(pause) => {
             let upstream = &mut context.upstream;
             // Its place is for others meanwhile.
-            upstream.lease = None;
+            if let Some(lease) = upstream.lease.take() {
+                lease.server().note_request(failed, None);
+            }
             let refused = std::mem::take(&mut upstream.refused);
             upstream.tried.retain(|slot| !refused.contains(slot));
             upstream.backoff.note(Instant::now());

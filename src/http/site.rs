@@ -18,7 +18,7 @@ use crate::client_address::Resolver;
 use crate::config::model;
 use crate::dispatch::PoolSite;
 use crate::listen::Patience;
-use crate::observe::metrics::{Metrics, Traffic};
+use crate::observe::metrics::{Metrics, Outcomes, Traffic};
 use crate::tls::Established;
 
 /// A listener's snapshot.
@@ -45,6 +45,8 @@ pub struct Site {
     pub duration: Histogram,
     /// The counters for requests that go to no pool.
     pub traffic: Traffic,
+    /// How they end.
+    pub outcomes: Outcomes,
     /// Requests that ended, over all snapshots of the listener.
     pub requests: Arc<AtomicU64>,
     /// Some requests may go to HTTP/2 servers.
@@ -90,6 +92,7 @@ impl Site {
             requests: Arc::clone(requests),
             duration: metrics.request_duration(name, ""),
             traffic: metrics.traffic(name, "", ""),
+            outcomes: metrics.outcomes(name, ""),
             redirect_https: listener.redirect_https,
             speaks_http2: by_default || routes.as_ref().is_some_and(Routes::speak_http2),
             routes,

@@ -6,7 +6,7 @@ use prometheus::Histogram;
 
 use crate::balance::Slot;
 use crate::dispatch::PoolSite;
-use crate::observe::metrics::{Metrics, Traffic};
+use crate::observe::metrics::{Metrics, Outcomes, Traffic};
 
 /// A pool that a listener's requests go to.
 pub struct Target {
@@ -14,6 +14,8 @@ pub struct Target {
     pub site: Arc<PoolSite>,
     /// Whole requests, in seconds.
     pub duration: Histogram,
+    /// How they end.
+    pub outcomes: Outcomes,
     unserved: Traffic,
     /// By [`Slot::index`].
     traffic: Vec<Option<Traffic>>,
@@ -36,6 +38,7 @@ impl Target {
         Arc::new(Self {
             site: Arc::clone(site),
             duration: metrics.request_duration(listener, pool),
+            outcomes: metrics.outcomes(listener, pool),
             unserved: metrics.traffic(listener, pool, ""),
             traffic,
         })

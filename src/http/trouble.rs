@@ -55,7 +55,21 @@ pub fn classify(error: &Error, session: &ServerSession) -> Failure {
             None => of_server(error),
         },
         ErrorSource::Downstream => of_client(error.etype(), session),
-        ErrorSource::Internal | ErrorSource::Unset => Failure::Internal,
+        ErrorSource::Internal | ErrorSource::Unset => match error.etype() {
+            // What is read and written besides the exchange with the server is the client's: an answer of ours.
+            ErrorType::ReadError
+            | ErrorType::WriteError
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout
+            | ErrorType::ConnectionClosed => of_client(error.etype(), session),
+            // One half of an exchange misses the other, which has met the client's end.
+            ErrorType::InternalError
+                if client_stream(session).is_some_and(ClientStream::has_ended) =>
+            {
+                Failure::ClientGone
+            }
+            _ => Failure::Internal,
+        },
     }
 }
 

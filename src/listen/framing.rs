@@ -67,6 +67,14 @@ impl Message {
             }
     }
 
+    /// Bytes of its body that are still to be read; `None` where only its end will tell.
+    pub fn body_left(&self) -> Option<u64> {
+        match &self.body {
+            Body::Length(left) => Some(*left),
+            Body::Chunked(chunks) => (chunks.state == State::Done).then_some(0),
+        }
+    }
+
     /// Takes in the next bytes of the connection. Returns how many of them belong to this message.
     ///
     /// # Errors
@@ -233,6 +241,7 @@ mod tests {
         let mut message = Message::new(4, Framing::Length(3));
         assert_eq!(message.take(b"headbo").unwrap(), 6);
         assert!(!message.is_done());
+        assert_eq!(message.body_left(), Some(1));
         assert_eq!(message.take(b"dGET / HTTP/1.1").unwrap(), 1);
         assert!(message.is_done());
         assert_eq!(message.take(b"ET").unwrap(), 0);
@@ -246,6 +255,10 @@ mod tests {
             Ok((23, true))
         );
         assert_eq!(chunked(b"A\r\n0123456789\r\n"), Ok((15, false)));
+        let mut message = Message::new(0, Framing::Chunked);
+        assert_eq!(message.body_left(), None);
+        assert_eq!(message.take(b"0\r\n\r\n").unwrap(), 5);
+        assert_eq!(message.body_left(), Some(0));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::config::model;
 mod drain;
 pub mod framing;
 mod gather;
+mod handback;
 pub mod limits;
 mod patience;
 mod receive_rate;
@@ -20,6 +21,7 @@ mod stream;
 mod transport;
 
 pub use drain::Drain;
+pub use handback::Handback;
 pub use limits::{Admitted, Limits};
 pub use patience::{Patience, Wait};
 pub use receive_rate::ReceiveRate;

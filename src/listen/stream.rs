@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::framing::{Framing, Message};
 use super::gather::Gather;
+use super::handback::Handback;
 use super::limits::Admitted;
 use super::patience::{Patience, Wait};
 use super::receive_rate::ReceiveRate;
@@ -50,6 +51,11 @@ pub struct ClientStream {
     told_end: bool,
     /// The response broke off, and nothing but a reset tells the client.
     reset: AtomicBool,
+    /// Where the connection goes when it is dropped, if it is to be kept.
+    handback: Option<Arc<Handback>>,
+    keep: AtomicBool,
+    /// How much of the current message's body is still read.
+    most: AtomicU64,
     /// How long the server may be silent, and the wait for that; `None` = somebody else sees to it.
     patience: Option<(Arc<Patience>, Wait)>,
     /// How fast the body has to arrive; `None` = as it likes.
@@ -69,6 +75,7 @@ pub struct ClientStream {
 enum Fault {
     Malformed,
     TooSlow,
+    TooMuch,
 }
 
 impl ClientStream {
@@ -83,6 +90,9 @@ impl ClientStream {
             beginning: Beginning::default(),
             told_end: false,
             reset: AtomicBool::new(false),
+            handback: None,
+            keep: AtomicBool::new(false),
+            most: AtomicU64::new(u64::MAX),
             patience: None,
             rate: None,
             saw_eof: false,
@@ -159,6 +169,43 @@ impl ClientStream {
     /// Lets the proxy read the next message, whose header section is the first `head` pending bytes.
     pub fn begin(&mut self, head: usize, framing: Framing) {
         self.message = Message::new(head, framing);
+        self.most = AtomicU64::new(u64::MAX);
+    }
+
+    /// Where the connection goes if it is dropped after [`Self::keep`]. For the current message.
+    pub fn set_handback(&mut self, handback: &Arc<Handback>) {
+        self.handback = Some(Arc::clone(handback));
+    }
+
+    /// The current message has been answered in full: the connection may carry another, even if it is dropped.
+    pub fn keep(&self) {
+        self.keep.store(true, Ordering::Release);
+    }
+
+    /// Bytes of the current message's body that are still to be read; `None` where only its end will tell.
+    pub fn body_left(&self) -> Option<u64> {
+        self.message.body_left()
+    }
+
+    /// Nobody wants the rest of the current message's body. It is read over, but no more than so many bytes.
+    pub fn read_over(&self, most: u64) {
+        self.most.store(most, Ordering::Release);
+    }
+
+    /// Reads the current message to its end, if that comes within `patience`. Returns whether the connection can carry
+    /// another.
+    pub async fn finish_message(&mut self, patience: Duration) -> bool {
+        let finish = async {
+            let mut rest = [0u8; 2048];
+            while !self.message.is_done() && self.fault.is_none() {
+                if !matches!(self.read(&mut rest).await, Ok(1..)) {
+                    break;
+                }
+            }
+        };
+        // Out of time is not done.
+        drop(tokio::time::timeout(patience, finish).await);
+        self.is_between_messages()
     }
 
     /// Whoever waits for the client while its request is answered waits no longer than this. For the current message.
@@ -174,6 +221,11 @@ impl ClientStream {
     /// Whether the current message has been read to its end and the connection can carry another.
     pub fn is_between_messages(&self) -> bool {
         self.message.is_done() && self.fault.is_none() && !self.is_tunnel()
+    }
+
+    /// Whether the client has ended its side, or the connection has broken.
+    pub fn has_ended(&self) -> bool {
+        self.saw_eof
     }
 
     /// Whether the current message's body broke the rules of its framing.
@@ -204,6 +256,31 @@ impl ClientStream {
     /// The connection may end in good order: its response is complete, or nobody is there to mistake it.
     pub fn end_plainly(&self) {
         self.reset.store(false, Ordering::Release);
+    }
+
+    /// The connection as it is, for its next owner. What is left here is nothing.
+    fn moved(&mut self) -> Self {
+        Self {
+            io: self.io.take(),
+            inbox: std::mem::take(&mut self.inbox),
+            message: std::mem::replace(&mut self.message, Message::none()),
+            tunnel: std::mem::take(&mut self.tunnel),
+            beginning: std::mem::take(&mut self.beginning),
+            told_end: self.told_end,
+            reset: AtomicBool::new(*self.reset.get_mut()),
+            handback: None,
+            keep: AtomicBool::new(false),
+            most: AtomicU64::new(*self.most.get_mut()),
+            patience: None,
+            rate: self.rate.take(),
+            saw_eof: self.saw_eof,
+            fault: self.fault,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            digest: Arc::clone(&self.digest),
+            established: self.established,
+            admitted: self.admitted.take(),
+        }
     }
 
     fn is_tunnel(&self) -> bool {
@@ -330,6 +407,16 @@ impl ClientStream {
                 let slow = "the request's body comes too slowly";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, slow)));
             }
+        }
+        let most = self.most.get_mut();
+        if *most < u64::MAX {
+            let read = (buf.filled().len() - before) as u64;
+            if read > *most {
+                self.fault = Some(Fault::TooMuch);
+                let much = "the rest of the request's body is too long to be read over";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, much)));
+            }
+            *most -= read;
         }
         polled
     }
@@ -460,6 +547,11 @@ impl AsyncWrite for ClientStream {
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
+        let handback = self.handback.take();
+        if let Some(handback) = handback.filter(|_| *self.keep.get_mut()) {
+            handback.put(Box::new(self.moved()));
+            return;
+        }
         let (Some(mut io), admitted) = (self.io.take(), self.admitted.take()) else {
             return;
         };

@@ -136,6 +136,64 @@ labels! {
 }
 
 labels! {
+    /// Why a request or connection counts as an error: it failed for the servers' part or ours. The words are those of
+    /// [`Termination`], but for `status`.
+    ErrorReason {
+        /// It has a whole response whose status is 5xx.
+        Status = "status",
+        /// No server of the pool was available.
+        NoServer = "no_server",
+        /// The session's own server was not available.
+        BoundServerUnavailable = "bound_server_unavailable",
+        /// The queue had no room left.
+        QueueFull = "queue_full",
+        /// Waited in the queue for `queue.timeout`.
+        QueueTimeout = "queue_timeout",
+        /// A limit of ours: answered with 503, or the connection is closed.
+        Limit = "limit",
+        /// What a connection to a server needs was missing here.
+        ProxyResources = "proxy_resources",
+        /// No server could be connected to.
+        ServerRefused = "server_refused",
+        /// The server closed or reset the connection before the end of its response.
+        ServerReset = "server_reset",
+        /// The server did not connect, answer or go on in time.
+        ServerTimeout = "server_timeout",
+        /// TLS to the server failed.
+        ServerTls = "server_tls",
+        /// The server's answer was not HTTP, or broke its rules.
+        ServerInvalid = "server_invalid",
+        /// A fault of Equipoise itself.
+        Internal = "internal",
+    }
+}
+
+impl ErrorReason {
+    /// Whether what ended so is an error, and why.
+    pub fn of(termination: Termination, status: Option<u16>) -> Option<Self> {
+        let is_5xx = status.is_some_and(|status| status >= 500);
+        Some(match termination {
+            Termination::NoServer => Self::NoServer,
+            Termination::BoundServerUnavailable => Self::BoundServerUnavailable,
+            Termination::QueueFull => Self::QueueFull,
+            Termination::QueueTimeout => Self::QueueTimeout,
+            Termination::ProxyResources => Self::ProxyResources,
+            Termination::ServerRefused => Self::ServerRefused,
+            Termination::ServerReset => Self::ServerReset,
+            Termination::ServerTimeout => Self::ServerTimeout,
+            Termination::ServerTls => Self::ServerTls,
+            Termination::ServerInvalid => Self::ServerInvalid,
+            Termination::Internal => Self::Internal,
+            // Where there are no statuses it is a connection too many.
+            Termination::Limit if is_5xx || status.is_none() => Self::Limit,
+            // A client that goes away while it gets an error page has got an error.
+            _ if is_5xx => Self::Status,
+            _ => return None,
+        })
+    }
+}
+
+labels! {
     /// Why a request or connection ended: one word for each line of the access log, in the spirit
     /// of `HAProxy`'s termination state.
     Termination {
@@ -210,5 +268,40 @@ mod tests {
         words_are_distinct_and_indexed::<PersistenceResult>();
         words_are_distinct_and_indexed::<ServerState>();
         words_are_distinct_and_indexed::<Termination>();
+        words_are_distinct_and_indexed::<ErrorReason>();
+    }
+
+    #[test]
+    fn an_error_is_what_servers_or_we_are_to_blame_for() {
+        let of = ErrorReason::of;
+        for (termination, status, expected) in [
+            (Termination::Complete, Some(200), None),
+            (Termination::Complete, Some(404), None),
+            (Termination::Complete, Some(500), Some(ErrorReason::Status)),
+            (Termination::ClientAborted, Some(499), None),
+            (
+                Termination::ClientAborted,
+                Some(503),
+                Some(ErrorReason::Status),
+            ),
+            (Termination::ClientTimeout, Some(408), None),
+            (
+                Termination::ServerReset,
+                Some(200),
+                Some(ErrorReason::ServerReset),
+            ),
+            (Termination::NoServer, None, Some(ErrorReason::NoServer)),
+            (Termination::Limit, Some(431), None),
+            (Termination::Limit, Some(503), Some(ErrorReason::Limit)),
+            (Termination::Limit, None, Some(ErrorReason::Limit)),
+            (Termination::Denied, Some(403), None),
+            (Termination::Shutdown, None, None),
+        ] {
+            assert_eq!(
+                of(termination, status),
+                expected,
+                "{termination} {status:?}"
+            );
+        }
     }
 }

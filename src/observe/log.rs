@@ -72,8 +72,15 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
 }
 
 /// The one error of the connectors is that a kept-alive connection was just being closed; a new one
-/// is made and nothing is lost.
-const PINGORA: [&str; 2] = ["pingora=error", "pingora_core::connectors=off"];
+/// is made and nothing is lost. That of the protocols itself ("Crit: FD mismatch") is that a kept connection whose server
+/// has died has no other end any more: it isn't used, and what became of the request is in the access log.
+const PINGORA: [&str; 5] = [
+    "pingora=error",
+    "pingora_core::connectors=off",
+    "pingora_core::protocols=off",
+    "pingora_core::protocols::http=error",
+    "pingora_core::protocols::l4=error",
+];
 
 fn is_word(text: &str) -> bool {
     !text.is_empty()
@@ -133,6 +140,9 @@ mod tests {
         let race = || tracing::error!(target: "pingora_core::connectors", "failed to acquire");
         assert_eq!(logged("info", race), "");
         assert_ne!(logged("info,pingora=error", race), "");
+        let dead = || tracing::error!(target: "pingora_core::protocols", "Crit: FD mismatch");
+        assert_eq!(logged("info", dead), "");
+        assert_ne!(logged("info,pingora=error", dead), "");
     }
 
     #[test]

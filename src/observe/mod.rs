@@ -11,7 +11,7 @@ mod seldom;
 
 pub use access_log::{AccessLog, Record};
 pub use labels::{
-    PersistenceResult, PickedBy, RejectReason, RetryReason, ServerState, Termination,
+    ErrorReason, PersistenceResult, PickedBy, RejectReason, RetryReason, ServerState, Termination,
 };
 pub use log::init_logging;
 pub use metrics::{ListenerMetrics, Metrics, PoolMetrics, ServerMetrics, Traffic};

@@ -104,7 +104,9 @@ impl Pool {
     pub(super) fn announce(&self, server: &Server) {
         let gate = server.gate();
         let (state, reason) = (server.state(), gate.reason());
-        server.metrics().set_state(state, gate.is_healthy());
+        server
+            .metrics()
+            .set_state(state, gate.is_healthy(), gate.since());
         let (pool, name) = (&*self.name, &**server.name());
         if state == ServerState::Down {
             tracing::warn!(pool, server = name, %state, reason, "server state changed");

@@ -92,9 +92,9 @@ impl Pool {
         );
         let metrics = self.registry.server(&self.name, &wanted.name);
         metrics.weight.set(i64::from(wanted.weight));
-        let healthy = gate.is_healthy();
+        let (healthy, since) = (gate.is_healthy(), gate.since());
         let server = Arc::new(Server::new(wanted, slot, gate, metrics));
-        server.metrics().set_state(server.state(), healthy);
+        server.metrics().set_state(server.state(), healthy, since);
         if state.members.len() <= slot.index() {
             state.members.resize(slot.index() + 1, None);
         }
@@ -121,9 +121,10 @@ fn update(
     let before = Tier::of(server.admission(), server.is_backup());
     let checked = pool.health_check.is_some();
     if server.change_gate(|gate| gate.set_checks(checked, SystemTime::now())) {
+        let gate = server.gate();
         server
             .metrics()
-            .set_state(server.state(), server.gate().is_healthy());
+            .set_state(server.state(), gate.is_healthy(), gate.since());
         tracing::info!(
             pool = &*pool.name,
             server = &*wanted.name,

@@ -39,7 +39,6 @@ pub struct Server {
     /// Connections to it that are kept alive, in use or idle.
     kept: AtomicUsize,
     requests: AtomicU64,
-    errors: AtomicU64,
     latency_us: AtomicU64,
     metrics: ServerMetrics,
 }
@@ -102,7 +101,6 @@ impl Server {
             last_check: Mutex::new(None),
             kept: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
             latency_us: AtomicU64::new(0),
             metrics,
         };
@@ -283,7 +281,7 @@ impl Server {
     pub fn note_request(&self, failed: bool, first_byte: Option<Duration>) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         if failed {
-            self.errors.fetch_add(1, Ordering::Relaxed);
+            self.metrics.errors.inc();
         }
         if let Some(first_byte) = first_byte {
             let sample = u64::try_from(first_byte.as_micros()).unwrap_or(u64::MAX / 16);
@@ -306,7 +304,7 @@ impl Server {
 
     /// Requests that failed for the server's part since the start.
     pub fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
+        self.metrics.errors.get()
     }
 
     /// A moving mean of the time to the first byte of an answer.

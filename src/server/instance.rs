@@ -112,6 +112,7 @@ impl Instance {
             challenges,
             links,
         } = prepared;
+        metrics.set_server_histograms(config.metrics.server_histograms);
         let background = TaskTracker::new();
         let drain = Arc::new(Drain::default());
         let pools: Vec<Running> = config
@@ -336,6 +337,8 @@ impl Instance {
             self.metrics.forget_pool(removed);
         }
         acme::apply(&self.certificates, &config);
+        self.metrics
+            .set_server_histograms(config.metrics.server_histograms);
         state.config = config;
         Ok(())
     }

@@ -59,7 +59,7 @@ impl Service {
                 })
             }
             Protocol::Tcp | Protocol::Tls => Self::Tcp(Arc::new(tcp::Listener::new(
-                tcp::Site::new(model, target(model, pools)),
+                tcp::Site::new(model, target(model, pools), metrics),
                 Arc::clone(&shared.access_log),
             ))),
         }
@@ -80,7 +80,7 @@ impl Service {
                 http.listener.site.store(Arc::new(site));
             }
             Self::Tcp(tcp) => {
-                let site = tcp::Site::new(model, target(model, pools));
+                let site = tcp::Site::new(model, target(model, pools), metrics);
                 tcp.site.store(Arc::new(site));
             }
         }

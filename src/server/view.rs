@@ -8,6 +8,8 @@ use crate::admin::status::{
 };
 use crate::config::model::{Algorithm, Protocol};
 use crate::observe::VERSION;
+use crate::observe::labels::RejectReason;
+use crate::observe::metrics::Tally;
 use crate::pool;
 use crate::pool::{Admission, Pool, Server};
 
@@ -34,7 +36,10 @@ impl View for Instance {
                 .lock()
                 .pools
                 .iter()
-                .map(|running| pool_status(&running.pool))
+                .map(|running| {
+                    let tally = self.metrics.tally_of_pool(running.pool.name());
+                    pool_status(&running.pool, tally)
+                })
                 .collect(),
         }
     }
@@ -53,6 +58,12 @@ impl View for Instance {
 impl Instance {
     fn listener_status(&self, listening: &Listening) -> ListenerStatus {
         let metrics = self.metrics.listener(&listening.name);
+        let tally = self.metrics.tally_of_listener(&listening.name);
+        let rejected = |reasons: &[RejectReason]| -> u64 {
+            let reasons = reasons.iter();
+            reasons.map(|reason| metrics.rejected.value(*reason)).sum()
+        };
+        let no_room = rejected(&[RejectReason::ProcessLimit, RejectReason::ListenerLimit]);
         ListenerStatus {
             name: listening.name.to_string(),
             protocol: match listening.protocol {
@@ -72,11 +83,14 @@ impl Instance {
             connections_active: count(metrics.connections_active.get()),
             connections_total: metrics.connections_total.get(),
             requests: listening.service.requests(),
+            errors: tally.errors + no_room,
+            unserved: tally.unserved + no_room,
+            refused: tally.refused,
         }
     }
 }
 
-fn pool_status(pool: &Pool) -> PoolStatus {
+fn pool_status(pool: &Pool, tally: Tally) -> PoolStatus {
     PoolStatus {
         name: pool.name().to_string(),
         algorithm: match pool.settings().algorithm {
@@ -86,6 +100,9 @@ fn pool_status(pool: &Pool) -> PoolStatus {
         .to_owned(),
         available_servers: pool.available(),
         queue_length: pool.queue_length() as u64,
+        requests: tally.requests,
+        errors: tally.errors,
+        unserved: tally.unserved,
         servers: pool
             .servers()
             .iter()

@@ -128,11 +128,7 @@ async fn search(
         let trouble = match connect(&target.link, &server, &settings, site.keepalive).await {
             Ok((wire, address)) => {
                 ledger.address = Some(address);
-                let metrics = server.metrics();
-                metrics.connections_new.inc();
-                metrics
-                    .connect_seconds
-                    .observe(begun.elapsed().as_secs_f64());
+                server.metrics().connected(begun.elapsed());
                 return Ok(wire);
             }
             Err(trouble) => trouble,

@@ -8,7 +8,7 @@ use super::relay::Meter;
 use super::site::Site;
 use crate::observe::access_log::{AccessLog, Record};
 use crate::observe::metrics::ListenerMetrics;
-use crate::observe::{PersistenceResult, Termination};
+use crate::observe::{ErrorReason, PersistenceResult, Termination};
 use crate::pool::{Address, Lease, Server};
 use crate::tls::Established;
 
@@ -108,16 +108,25 @@ impl Meter for Ledger<'_> {
     fn note_in(&mut self, count: usize) {
         self.bytes_in += count as u64;
         self.metrics.bytes_in.inc_by(count as u64);
+        if let Some(server) = &self.server {
+            server.metrics().bytes_in.inc_by(count as u64);
+        }
     }
 
     fn note_out(&mut self, count: usize) {
         self.bytes_out += count as u64;
         self.metrics.bytes_out.inc_by(count as u64);
+        if let Some(server) = &self.server {
+            server.metrics().bytes_out.inc_by(count as u64);
+        }
     }
 }
 
 impl Drop for Ledger<'_> {
     fn drop(&mut self) {
+        let error = ErrorReason::of(self.termination, None);
+        let outcomes = &self.site.outcomes;
+        outcomes.ended(None, error, self.server.is_some());
         if let Some(server) = &self.server {
             let failed = matches!(
                 self.termination,

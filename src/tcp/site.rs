@@ -13,7 +13,8 @@ use crate::config::model;
 use crate::dispatch::PoolSite;
 use crate::listen::Admitted;
 use crate::observe::access_log::AccessLog;
-use crate::observe::{RejectReason, Termination};
+use crate::observe::metrics::Outcomes;
+use crate::observe::{Metrics, RejectReason, Termination};
 
 /// A listener's snapshot. A connection keeps the one that it began with to its end.
 pub struct Site {
@@ -27,6 +28,8 @@ pub struct Site {
     pub keepalive: model::TcpKeepalive,
     /// Where everything goes.
     pub target: Option<Arc<PoolSite>>,
+    /// How its connections end.
+    pub outcomes: Outcomes,
     resolver: Resolver,
     /// Connections one client may hold, `0` = no limit.
     connections_per_client: usize,
@@ -34,8 +37,14 @@ pub struct Site {
 
 impl Site {
     /// A snapshot for the listener as configured.
-    pub fn new(listener: &model::Listener, target: Option<Arc<PoolSite>>) -> Self {
+    pub fn new(
+        listener: &model::Listener,
+        target: Option<Arc<PoolSite>>,
+        metrics: &Metrics,
+    ) -> Self {
+        let pool = target.as_ref().map_or("", |target| target.pool.name());
         Self {
+            outcomes: metrics.outcomes(&listener.name, pool),
             name: Arc::clone(&listener.name),
             tls: listener.protocol == model::Protocol::Tls,
             tcp: listener.tcp,

@@ -3,6 +3,7 @@
 mod connections;
 mod failures;
 mod framing;
+mod kept;
 mod limits;
 mod messages;
 mod routes;

@@ -34,6 +34,7 @@ mod certificates;
 mod client_address;
 mod compression;
 mod configuration;
+mod counts;
 mod deploy;
 mod descriptors;
 mod edge;

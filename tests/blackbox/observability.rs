@@ -14,7 +14,7 @@ fn every_metric_has_its_name_and_labels() {
     }
     lb.wait_idle();
     let metrics = lb.metrics();
-    let names: [(&str, &[&str]); 18] = [
+    let names: &[(&str, &[&str])] = &[
         ("equipoise_build_info", &["version", "rustc"]),
         ("equipoise_connections_total", &["listener"]),
         ("equipoise_connections_active", &["listener"]),
@@ -31,12 +31,40 @@ fn every_metric_has_its_name_and_labels() {
             &["listener", "pool"],
         ),
         (
-            "equipoise_upstream_response_seconds_count",
+            "equipoise_http_responses_total",
+            &["listener", "pool", "code"],
+        ),
+        ("equipoise_errors_total", &["listener", "pool", "reason"]),
+        (
+            "equipoise_connections_rejected_total",
+            &["listener", "reason"],
+        ),
+        (
+            "equipoise_upstream_response_seconds_bucket",
+            &["pool", "le"],
+        ),
+        ("equipoise_upstream_response_seconds_count", &["pool"]),
+        ("equipoise_upstream_connect_seconds_count", &["pool"]),
+        ("equipoise_server_response_seconds_sum", &["pool", "server"]),
+        (
+            "equipoise_server_response_seconds_count",
             &["pool", "server"],
         ),
         (
-            "equipoise_upstream_connect_seconds_count",
+            "equipoise_server_bytes_total",
+            &["pool", "server", "direction"],
+        ),
+        ("equipoise_queue_seconds_bucket", &["pool", "le"]),
+        ("equipoise_queue_seconds_count", &["pool"]),
+        (
+            "equipoise_server_last_change_timestamp_seconds",
             &["pool", "server"],
+        ),
+        ("equipoise_retries_total", &["pool", "reason"]),
+        ("equipoise_config_reloads_total", &["result"]),
+        (
+            "equipoise_config_last_reload_success_timestamp_seconds",
+            &[],
         ),
         (
             "equipoise_upstream_connections_total",
@@ -59,7 +87,7 @@ fn every_metric_has_its_name_and_labels() {
         let sample = metrics
             .samples()
             .iter()
-            .find(|s| s.name == name)
+            .find(|s| s.name == *name)
             .unwrap_or_else(|| panic!("{name} is not in\n{}", metrics.text));
         let mut found: Vec<_> = sample.labels.iter().map(|(k, _)| k.as_str()).collect();
         let mut wanted = labels.to_vec();
@@ -147,7 +175,12 @@ fn the_text_is_what_prometheus_reads() {
         let family = ["_bucket", "_sum", "_count"]
             .iter()
             .find_map(|s| sample.name.strip_suffix(s))
-            .filter(|f| text.contains(&format!("# TYPE {f} histogram")))
+            .filter(|f| {
+                let kinds = ["histogram", "summary"];
+                kinds
+                    .iter()
+                    .any(|kind| text.contains(&format!("# TYPE {f} {kind}")))
+            })
             .unwrap_or(&sample.name);
         assert!(
             text.contains(&format!("# HELP {family} ")),

@@ -148,7 +148,7 @@ impl Equipoise {
     #[track_caller]
     fn wait_for_admin(&mut self) -> SocketAddr {
         let line = Regex::new(r"admin listening.*?address=\W?([0-9.:\[\]a-f]+)").unwrap();
-        eventually(SOON, || {
+        eventually(6 * SOON, || {
             self.fail_if_exited();
             let log = without_colour(&self.stderr());
             line.captures(&log)

@@ -30,6 +30,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// What is written where.
     pub logging: Logging,
+    /// What is shown of what is measured.
+    pub metrics: Metrics,
     /// In the order of the file.
     pub listeners: Vec<Listener>,
     /// In the order of the file. Every [`Listener::pool`] names one of them.
@@ -91,6 +93,13 @@ pub struct Logging {
     pub format: LogFormat,
     /// The log of requests.
     pub access_log: AccessLog,
+}
+
+/// What is shown of what is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metrics {
+    /// Histograms by server rather than by pool.
+    pub server_histograms: bool,
 }
 
 /// How the program's own log is written.

@@ -51,6 +51,9 @@ pub struct Config {
     /// The program's own log and the access log.
     #[serde(default)]
     pub logging: Logging,
+    /// What `/metrics` shows.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// Where clients connect, by name. At least one.
     pub listeners: Named<Listener>,
     /// Sets of servers that do the same work, by name. At least one.
@@ -130,6 +133,15 @@ impl Default for Logging {
             access_log: AccessLog::default(),
         }
     }
+}
+
+/// What `/metrics` shows.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Histograms of response and connect times by server rather than by pool. *Trap:* each server adds 38 series to
+    /// every scrape.
+    pub server_histograms: bool,
 }
 
 /// How the program's own log looks.

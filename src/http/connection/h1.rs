@@ -13,11 +13,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
+use super::super::LATE_BODY;
 use super::super::context::Origin;
 use super::super::head::{self, Head, RequestLine};
 use super::super::site::Site;
 use super::{Refused, TOO_MANY, Visit, termination_of};
-use crate::listen::ClientStream;
+use crate::listen::{ClientStream, Handback};
 use crate::observe::Termination;
 
 /// What a client begins with that knows that we speak HTTP/2 (RFC 9113 section 3.4).
@@ -29,6 +30,7 @@ pub async fn converse(visit: &Visit, mut stream: Box<ClientStream>) -> Option<Bo
         drain: visit.edge.drain.watch(),
         visit,
         served: 0,
+        handback: Arc::default(),
     };
     loop {
         let site = visit.listener.site.load_full();
@@ -56,12 +58,15 @@ pub async fn converse(visit: &Visit, mut stream: Box<ClientStream>) -> Option<Bo
         conversation.served = conversation.served.saturating_add(1);
         let session = conversation.session(stream, &head, site, received, time);
         let watch = conversation.drain.clone();
-        let reused = visit.proxy.process_new_http(session, &watch).await?;
-        let (reused, _) = reused.consume();
-        match reused.into_any().downcast::<ClientStream>() {
-            // Pingora and we have to agree on where the request ended; if not, nothing more is read.
-            Ok(back) if back.is_between_messages() => stream = back,
-            _ => return None,
+        let reused = visit.proxy.process_new_http(session, &watch).await;
+        stream = match reused {
+            Some(reused) => reused.consume().0.into_any().downcast().ok()?,
+            // A request that failed, and was answered here.
+            None => conversation.handback.take()?,
+        };
+        // Pingora and we have to agree on where the request ended; if not, nothing more is read.
+        if !stream.finish_message(LATE_BODY).await {
+            return None;
         }
     }
 }
@@ -91,6 +96,7 @@ struct Conversation<'a> {
     visit: &'a Visit,
     drain: watch::Receiver<bool>,
     served: u32,
+    handback: Arc<Handback>,
 }
 
 impl Conversation<'_> {
@@ -175,6 +181,7 @@ impl Conversation<'_> {
     ) -> ServerSession {
         stream.skip(head.leading);
         stream.begin(head.length, head.framing);
+        stream.set_handback(&self.handback);
         let patience = site.patience();
         stream.set_patience(patience.clone());
         let http = &site.http;

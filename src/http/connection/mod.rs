@@ -19,7 +19,7 @@ use super::site::{Connection, HttpListener, Site};
 use super::{Edge, Shared};
 use crate::listen::{Admitted, ClientStream, Transport};
 use crate::observe::access_log::Record;
-use crate::observe::{RejectReason, Termination};
+use crate::observe::{ErrorReason, RejectReason, Termination};
 use crate::tls::Established;
 
 mod h1;
@@ -128,6 +128,9 @@ impl Visit {
             ..Record::new(refused.time, client, client, &site.listener)
         };
         site.traffic.request(refused.status);
+        let status = Some(refused.status);
+        let error = ErrorReason::of(refused.termination, status);
+        site.outcomes.ended(status, error, false);
         site.duration.observe(record.duration.as_secs_f64());
         site.requests.fetch_add(1, Ordering::Relaxed);
         self.edge.access_log.write(&record);

@@ -64,10 +64,7 @@ impl Delivery {
         }
         match outcome {
             Outcome::Answered(status, first_byte) => {
-                server
-                    .metrics()
-                    .response_seconds
-                    .observe(first_byte.as_secs_f64());
+                server.metrics().responded(first_byte);
                 server.note_request(status.is_server_error(), Some(first_byte));
             }
             Outcome::Failed => server.note_request(true, None),
@@ -107,10 +104,7 @@ impl Delivery {
         if reused {
             metrics.connections_reused.inc();
         } else {
-            metrics.connections_new.inc();
-            metrics
-                .connect_seconds
-                .observe(begun.elapsed().as_secs_f64());
+            metrics.connected(begun.elapsed());
         }
         let keeps = reused || keeping.is_none_or(|keeping| keeping.is_kept());
         let version = if link.http2() {

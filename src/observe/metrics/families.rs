@@ -1,9 +1,13 @@
 //! The metric families: every name, its help text and its labels, in one place.
 
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
+
+use super::outcomes::Accounts;
+use super::sums::Sums;
 
 /// Upper bounds in seconds, for requests as well as for parts of them: from a cache hit to the
 /// longest default timeout.
@@ -22,17 +26,24 @@ pub(super) struct Families {
     pub(super) bytes: IntCounterVec,
     pub(super) requests: IntCounterVec,
     pub(super) request_duration: HistogramVec,
-    pub(super) upstream_response: HistogramVec,
-    pub(super) upstream_connect: HistogramVec,
+    /// Of the two of each pair one is shown.
+    pub(super) upstream_response: ByPoolOrServer,
+    pub(super) upstream_connect: ByPoolOrServer,
+    pub(super) server_response: Sums,
+    pub(super) outcomes: Accounts,
     pub(super) upstream_connections: IntCounterVec,
     pub(super) server_active: IntGaugeVec,
     pub(super) server_weight: IntGaugeVec,
     pub(super) server_up: IntGaugeVec,
     pub(super) server_state: IntGaugeVec,
+    pub(super) server_last_change: IntGaugeVec,
+    pub(super) server_bytes: IntCounterVec,
+    pub(super) server_errors: IntCounterVec,
     pub(super) server_picks: IntCounterVec,
     pub(super) health_checks: IntCounterVec,
     pub(super) retries: IntCounterVec,
     pub(super) queue_length: IntGaugeVec,
+    pub(super) queue_seconds: HistogramVec,
     pub(super) persistence: IntCounterVec,
     pub(super) table_entries: IntGaugeVec,
     pub(super) table_evictions: IntCounterVec,
@@ -87,16 +98,16 @@ impl Families {
                 "Whole duration of HTTP requests, from the first byte of the request to the last of the response.",
                 &["listener", "pool"],
             ),
-            upstream_response: build.histograms(
+            upstream_response: ByPoolOrServer::new(
                 "equipoise_upstream_response_seconds",
                 "From the request sent to the first byte of the server's response.",
-                &["pool", "server"],
             ),
-            upstream_connect: build.histograms(
+            upstream_connect: ByPoolOrServer::new(
                 "equipoise_upstream_connect_seconds",
                 "Duration of making new connections to the server.",
-                &["pool", "server"],
             ),
+            server_response: Sums::default(),
+            outcomes: Accounts::default(),
             upstream_connections: build.counters(
                 "equipoise_upstream_connections_total",
                 "Connections to the server used, by whether they were kept alive from an earlier request.",
@@ -117,9 +128,24 @@ impl Families {
                 "1 if the server is held to be healthy, whatever the operator's word; 0 if not or not known.",
                 &["pool", "server"],
             ),
+            server_last_change: build.gauges(
+                "equipoise_server_last_change_timestamp_seconds",
+                "Since when the server is in the state that it is in (Unix time).",
+                &["pool", "server"],
+            ),
+            server_bytes: build.counters(
+                "equipoise_server_bytes_total",
+                "Bytes of bodies (HTTP), or all bytes (TCP), from clients to the server (in) and from it to clients (out).",
+                &["pool", "server", "direction"],
+            ),
+            server_errors: build.counters(
+                "equipoise_server_errors_total",
+                "Requests (HTTP) and connections (TCP) that the server failed, those included that another one served then.",
+                &["pool", "server"],
+            ),
             server_state: build.gauges(
                 "equipoise_server_state",
-                "1 for the state the server is in, 0 for the others.",
+                "1 for the state the server is in; up is always there, the others while they hold.",
                 &["pool", "server", "state"],
             ),
             server_picks: build.counters(
@@ -140,6 +166,11 @@ impl Families {
             queue_length: build.gauges(
                 "equipoise_queue_length",
                 "Requests that wait for a server now.",
+                &["pool"],
+            ),
+            queue_seconds: build.histograms(
+                "equipoise_queue_seconds",
+                "How long requests waited for a server with room, whether they got one or not.",
                 &["pool"],
             ),
             persistence: build.counters(
@@ -212,13 +243,15 @@ impl Families {
     }
 
     /// The counters whose series come and go with listeners, pools and servers.
-    pub(super) fn counters(&self) -> [&IntCounterVec; 13] {
+    pub(super) fn counters(&self) -> [&IntCounterVec; 15] {
         [
             &self.connections,
             &self.connections_rejected,
             &self.bytes,
             &self.requests,
             &self.upstream_connections,
+            &self.server_bytes,
+            &self.server_errors,
             &self.server_picks,
             &self.health_checks,
             &self.retries,
@@ -231,13 +264,14 @@ impl Families {
     }
 
     /// The gauges whose series come and go with listeners, pools and servers.
-    pub(super) fn gauges(&self) -> [&IntGaugeVec; 9] {
+    pub(super) fn gauges(&self) -> [&IntGaugeVec; 10] {
         [
             &self.connections_active,
             &self.server_active,
             &self.server_weight,
             &self.server_up,
             &self.server_state,
+            &self.server_last_change,
             &self.queue_length,
             &self.table_entries,
             &self.store_up,
@@ -246,13 +280,63 @@ impl Families {
     }
 
     /// The histograms whose series come and go with listeners, pools and servers.
-    pub(super) fn histograms(&self) -> [&HistogramVec; 3] {
+    pub(super) fn histograms(&self) -> [&HistogramVec; 6] {
         [
             &self.request_duration,
-            &self.upstream_response,
-            &self.upstream_connect,
+            &self.queue_seconds,
+            &self.upstream_response.by_pool,
+            &self.upstream_response.by_server,
+            &self.upstream_connect.by_pool,
+            &self.upstream_connect.by_server,
         ]
     }
+
+    /// Everything there is to show, by name.
+    pub(super) fn gather(&self, by_server: bool) -> Vec<MetricFamily> {
+        let mut families = self.registry.gather();
+        families.extend(self.upstream_response.collect(by_server));
+        families.extend(self.upstream_connect.collect(by_server));
+        families.push(self.server_response.collect());
+        families.extend(self.outcomes.collect());
+        families.sort_by(|one, other| one.name().cmp(other.name()));
+        families
+    }
+}
+
+/// A histogram that is shown by pool or by server, never by both: whoever sums it up gets the same either way.
+pub(super) struct ByPoolOrServer {
+    pub(super) by_pool: HistogramVec,
+    pub(super) by_server: HistogramVec,
+}
+
+impl ByPoolOrServer {
+    fn new(name: &str, help: &str) -> Self {
+        Self {
+            by_pool: valid(histograms(name, help, &["pool"])),
+            by_server: valid(histograms(name, help, &["pool", "server"])),
+        }
+    }
+
+    fn collect(&self, by_server: bool) -> Vec<MetricFamily> {
+        if by_server {
+            self.by_server.collect()
+        } else {
+            self.by_pool.collect()
+        }
+    }
+}
+
+fn histograms(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
+    let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+    HistogramVec::new(options, labels)
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "names and labels are the constants above; every test that makes a Metrics proves them valid"
+)]
+fn valid<T>(family: prometheus::Result<T>) -> T {
+    family.expect("a valid metric name")
 }
 
 struct Builder(Registry);
@@ -267,8 +351,7 @@ impl Builder {
     }
 
     fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-        let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-        self.add(HistogramVec::new(options, labels))
+        self.add(histograms(name, help, labels))
     }
 
     #[expect(
@@ -276,7 +359,7 @@ impl Builder {
         reason = "names and labels are the constants above; every test that makes a Metrics proves them valid"
     )]
     fn add<C: Collector + Clone + 'static>(&self, family: prometheus::Result<C>) -> C {
-        let family = family.expect("a valid metric name");
+        let family = valid(family);
         self.0
             .register(Box::new(family.clone()))
             .expect("a metric name used once");

@@ -2,10 +2,13 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
-use super::families::Families;
+use super::families::{ByPoolOrServer, Families};
+use super::sums::Sum;
 use crate::observe::labels::{
     Label, PersistenceResult, PickedBy, RejectReason, RetryReason, ServerState,
 };
@@ -125,6 +128,8 @@ impl TlsMetrics {
 pub struct PoolMetrics {
     /// Requests that wait for a server now.
     pub queue_length: IntGauge,
+    /// Seconds that requests waited for a server.
+    pub queue_seconds: Histogram,
     /// Requests sent again.
     pub retries: Counters<RetryReason>,
     /// What session persistence made of requests.
@@ -135,6 +140,7 @@ impl PoolMetrics {
     pub(super) fn new(families: &Families, pool: &str) -> Self {
         Self {
             queue_length: families.queue_length.with_label_values(&[pool]),
+            queue_seconds: families.queue_seconds.with_label_values(&[pool]),
             retries: Counters::new(&families.retries, &[pool]),
             persistence: Counters::new(&families.persistence, &[pool]),
         }
@@ -222,20 +228,57 @@ pub struct ServerMetrics {
     pub checks_passed: IntCounter,
     /// Checks that it failed.
     pub checks_failed: IntCounter,
-    /// Seconds from the request sent to the first byte of the response.
-    pub response_seconds: Histogram,
-    /// Seconds to make a new connection.
-    pub connect_seconds: Histogram,
+    /// Bytes from clients.
+    pub bytes_in: IntCounter,
+    /// Bytes to clients.
+    pub bytes_out: IntCounter,
+    /// Requests or connections that it failed.
+    pub errors: IntCounter,
+    response: Seconds,
+    response_sum: Sum,
+    connect: Seconds,
     /// New connections used.
     pub connections_new: IntCounter,
     /// Kept-alive connections used.
     pub connections_reused: IntCounter,
     up: IntGauge,
+    last_change: IntGauge,
     states: Arc<[IntGauge]>,
 }
 
+/// Seconds, in the histogram of the pool, and where that is wanted in one of the server's own.
+#[derive(Clone)]
+struct Seconds {
+    of_pool: Histogram,
+    of_server: Histogram,
+    by_server: Arc<AtomicBool>,
+}
+
+impl Seconds {
+    fn new(family: &ByPoolOrServer, pool: &str, server: &str, by_server: &Arc<AtomicBool>) -> Self {
+        Self {
+            of_pool: family.by_pool.with_label_values(&[pool]),
+            of_server: family.by_server.with_label_values(&[pool, server]),
+            by_server: Arc::clone(by_server),
+        }
+    }
+
+    fn observe(&self, seconds: Duration) {
+        let seconds = seconds.as_secs_f64();
+        self.of_pool.observe(seconds);
+        if self.by_server.load(Ordering::Relaxed) {
+            self.of_server.observe(seconds);
+        }
+    }
+}
+
 impl ServerMetrics {
-    pub(super) fn new(families: &Families, pool: &str, server: &str) -> Self {
+    pub(super) fn new(
+        families: &Families,
+        pool: &str,
+        server: &str,
+        by_server: &Arc<AtomicBool>,
+    ) -> Self {
         let labels = &[pool, server];
         let state = |state: &ServerState| {
             families
@@ -252,8 +295,16 @@ impl ServerMetrics {
             checks_failed: families
                 .health_checks
                 .with_label_values(&[pool, server, "failure"]),
-            response_seconds: families.upstream_response.with_label_values(labels),
-            connect_seconds: families.upstream_connect.with_label_values(labels),
+            bytes_in: families
+                .server_bytes
+                .with_label_values(&[pool, server, "in"]),
+            bytes_out: families
+                .server_bytes
+                .with_label_values(&[pool, server, "out"]),
+            errors: families.server_errors.with_label_values(labels),
+            response: Seconds::new(&families.upstream_response, pool, server, by_server),
+            response_sum: families.server_response.of(pool, server),
+            connect: Seconds::new(&families.upstream_connect, pool, server, by_server),
             connections_new: families
                 .upstream_connections
                 .with_label_values(&[pool, server, "false"]),
@@ -261,15 +312,31 @@ impl ServerMetrics {
                 .upstream_connections
                 .with_label_values(&[pool, server, "true"]),
             up: families.server_up.with_label_values(labels),
+            last_change: families.server_last_change.with_label_values(labels),
             states: ServerState::ALL.iter().map(state).collect(),
         }
     }
 
-    /// Sets the state, exactly one of the series being 1 after it, and whether the server is held
+    /// The first byte of a response came so long after the request was sent.
+    pub fn responded(&self, after: Duration) {
+        self.response.observe(after);
+        self.response_sum.add(after);
+    }
+
+    /// A new connection was made in so long.
+    pub fn connected(&self, after: Duration) {
+        self.connections_new.inc();
+        self.connect.observe(after);
+    }
+
+    /// Sets the state, exactly one of the series being 1 after it, since when that is, and whether the server is held
     /// to be healthy, which the operator's `drain` and `maintenance` don't change. Calls for one
     /// server must not overlap.
-    pub fn set_state(&self, state: ServerState, healthy: bool) {
+    pub fn set_state(&self, state: ServerState, healthy: bool, since: SystemTime) {
         self.up.set(i64::from(healthy));
+        let since = since.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        self.last_change
+            .set(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
         for (position, gauge) in self.states.iter().enumerate() {
             gauge.set(i64::from(position == state.index()));
         }

@@ -3,29 +3,35 @@
 //! [`Metrics`] owns the registry and the families. Whoever counts gets a struct of handles once
 //! ([`Metrics::listener`], [`Metrics::pool`], [`Metrics::server`], [`Metrics::traffic`]) and
 //! afterwards only adds to atomics: no label is looked up on the request path. All series of a
-//! handle exist from the start with the value 0, so that `rate()` sees the first event.
+//! handle exist from the start with the value 0; of a server's, those that say nothing are not shown ([`exposition`]).
 
+mod exposition;
 mod families;
 mod handles;
+mod outcomes;
+mod sums;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::process_collector::ProcessCollector;
-use prometheus::proto::{LabelPair, Metric};
 use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
+use exposition::label;
 use families::Families;
 pub use handles::{
     AcmeMetrics, Counters, ListenerMetrics, PoolMetrics, ServerMetrics, SessionStoreMetrics,
     SessionTableMetrics, TlsMetrics, Traffic,
 };
+pub use outcomes::{Outcomes, Tally};
 
 /// All metrics of the process.
 pub struct Metrics {
     families: Families,
+    by_server: Arc<AtomicBool>,
 }
 
 impl Metrics {
@@ -41,16 +47,27 @@ impl Metrics {
         for result in ["success", "failure"] {
             families.config_reloads.with_label_values(&[result]);
         }
-        let metrics = Self { families };
+        let metrics = Self {
+            families,
+            by_server: Arc::default(),
+        };
         metrics.set_last_reload(now);
         Arc::new(metrics)
     }
 
-    /// The exposition in Prometheus' text format: its content type and its body.
+    /// Whether each server has histograms of its own. Those of the pools go on counting meanwhile.
+    pub fn set_server_histograms(&self, wanted: bool) {
+        self.by_server.store(wanted, Ordering::Relaxed);
+    }
+
+    /// The exposition in Prometheus' text format: its content type and its body. With a thousand servers that takes some
+    /// tens of milliseconds: nothing for a thread that requests are served on.
     pub fn render(&self) -> (String, Vec<u8>) {
+        let mut families = self.families.gather(self.by_server.load(Ordering::Relaxed));
+        exposition::thin_out(&mut families);
         let encoder = TextEncoder::new();
-        let mut body = Vec::with_capacity(32 * 1024);
-        if let Err(error) = encoder.encode(&self.families.registry.gather(), &mut body) {
+        let mut body = Vec::with_capacity(64 * 1024);
+        if let Err(error) = encoder.encode(&families, &mut body) {
             tracing::error!(%error, "metrics could not be written out");
         }
         // The version parameter is what Prometheus 3 insists on.
@@ -111,7 +128,22 @@ impl Metrics {
 
     /// Handles of a server.
     pub fn server(&self, pool: &str, server: &str) -> ServerMetrics {
-        ServerMetrics::new(&self.families, pool, server)
+        ServerMetrics::new(&self.families, pool, server, &self.by_server)
+    }
+
+    /// The account of what comes in at a listener and is for a pool; `pool` is empty for what is for none.
+    pub fn outcomes(&self, listener: &str, pool: &str) -> Outcomes {
+        self.families.outcomes.of(listener, pool)
+    }
+
+    /// The sums of what came in at a listener.
+    pub fn tally_of_listener(&self, listener: &str) -> Tally {
+        self.families.outcomes.tally(|of, _| of == listener)
+    }
+
+    /// The sums of what was for a pool.
+    pub fn tally_of_pool(&self, pool: &str) -> Tally {
+        self.families.outcomes.tally(|_, of| of == pool)
     }
 
     /// Request counters of what comes in at a listener and goes to a server. `server` is empty for
@@ -148,16 +180,21 @@ impl Metrics {
     /// same name is made: handles that still exist count into nothing.
     pub fn forget_server(&self, pool: &str, server: &str) {
         self.forget(&[("pool", pool), ("server", server)]);
+        let gone = |of: &str, name: &str| of == pool && name == server;
+        self.families.server_response.forget(gone);
     }
 
     /// Removes every series of a pool, its servers' included. See [`Self::forget_server`].
     pub fn forget_pool(&self, pool: &str) {
         self.forget(&[("pool", pool)]);
+        self.families.server_response.forget(|of, _| of == pool);
+        self.families.outcomes.forget(|_, of| of == pool);
     }
 
     /// Removes every series of a listener. See [`Self::forget_server`].
     pub fn forget_listener(&self, listener: &str) {
         self.forget(&[("listener", listener)]);
+        self.families.outcomes.forget(|of, _| of == listener);
     }
 
     fn forget(&self, labels: &[(&str, &str)]) {
@@ -179,14 +216,6 @@ impl Metrics {
             .config_last_reload
             .set(since_epoch.as_secs_f64());
     }
-}
-
-/// A label's value.
-fn label<'a>(metric: &'a Metric, name: &str) -> Option<&'a str> {
-    let mut labels = metric.get_label().iter();
-    labels
-        .find(|label| label.name() == name)
-        .map(LabelPair::value)
 }
 
 /// Removes the series that carry all of `wanted`. Reads the family back instead of keeping a second

@@ -54,7 +54,7 @@ fn start_shows_the_build_the_process_and_the_first_configuration() {
 }
 
 #[test]
-fn every_name_has_its_labels_and_starts_at_zero() {
+fn every_name_has_its_labels_and_pools_start_at_zero() {
     let metrics = metrics();
     metrics.listener("web");
     metrics.pool("app");
@@ -62,22 +62,24 @@ fn every_name_has_its_labels_and_starts_at_zero() {
     metrics.traffic("web", "app", "a");
     metrics.traffic("web", "app", "");
     metrics.request_duration("web", "app");
+    metrics.outcomes("web", "app");
     for line in [
         "equipoise_connections_total{listener=\"web\"} 0",
         "equipoise_connections_active{listener=\"web\"} 0",
         "equipoise_connections_rejected_total{listener=\"web\",reason=\"client_limit\"} 0",
-        "equipoise_http_requests_total{code=\"5xx\",listener=\"web\",pool=\"app\",server=\"a\"} 0",
         "equipoise_http_requests_total{code=\"none\",listener=\"web\",pool=\"app\",server=\"\"} 0",
         "equipoise_http_request_duration_seconds_bucket{listener=\"web\",pool=\"app\",le=\"0.0005\"} 0",
-        "equipoise_upstream_response_seconds_bucket{pool=\"app\",server=\"a\",le=\"60\"} 0",
-        "equipoise_upstream_connect_seconds_count{pool=\"app\",server=\"a\"} 0",
-        "equipoise_upstream_connections_total{pool=\"app\",reused=\"true\",server=\"a\"} 0",
+        "equipoise_upstream_response_seconds_bucket{pool=\"app\",le=\"60\"} 0",
+        "equipoise_upstream_connect_seconds_count{pool=\"app\"} 0",
+        "equipoise_server_response_seconds_sum{pool=\"app\",server=\"a\"} 0",
+        "equipoise_server_response_seconds_count{pool=\"app\",server=\"a\"} 0",
+        "equipoise_server_state{pool=\"app\",server=\"a\",state=\"up\"} 0",
+        "equipoise_server_last_change_timestamp_seconds{pool=\"app\",server=\"a\"} 0",
+        "equipoise_errors_total{listener=\"web\",pool=\"app\",reason=\"no_server\"} 0",
+        "equipoise_queue_seconds_count{pool=\"app\"} 0",
         "equipoise_server_active{pool=\"app\",server=\"a\"} 0",
         "equipoise_server_weight{pool=\"app\",server=\"a\"} 0",
         "equipoise_server_up{pool=\"app\",server=\"a\"} 0",
-        "equipoise_server_state{pool=\"app\",server=\"a\",state=\"maintenance\"} 0",
-        "equipoise_server_picks_total{by=\"retry\",pool=\"app\",server=\"a\"} 0",
-        "equipoise_health_checks_total{pool=\"app\",result=\"failure\",server=\"a\"} 0",
         "equipoise_retries_total{pool=\"app\",reason=\"stale_connection\"} 0",
         "equipoise_queue_length{pool=\"app\"} 0",
         "equipoise_persistence_total{pool=\"app\",result=\"rebalanced\"} 0",
@@ -146,8 +148,12 @@ fn requests_are_counted_by_class() {
 fn a_server_is_in_exactly_one_state() {
     let metrics = metrics();
     let server = metrics.server("app", "a");
-    server.set_state(ServerState::Up, true);
-    server.set_state(ServerState::Drain, true);
+    server.set_state(ServerState::Up, true, UNIX_EPOCH);
+    server.set_state(
+        ServerState::Drain,
+        true,
+        UNIX_EPOCH + Duration::from_secs(7),
+    );
     let ones: Vec<String> = lines(&metrics)
         .into_iter()
         .filter(|line| line.starts_with("equipoise_server_state") && line.ends_with(" 1"))
@@ -157,7 +163,15 @@ fn a_server_is_in_exactly_one_state() {
         ["equipoise_server_state{pool=\"app\",server=\"a\",state=\"drain\"} 1"]
     );
     has(&metrics, "equipoise_server_up{pool=\"app\",server=\"a\"} 1");
-    server.set_state(ServerState::Down, false);
+    has(
+        &metrics,
+        "equipoise_server_state{pool=\"app\",server=\"a\",state=\"up\"} 0",
+    );
+    has(
+        &metrics,
+        "equipoise_server_last_change_timestamp_seconds{pool=\"app\",server=\"a\"} 7",
+    );
+    server.set_state(ServerState::Down, false, UNIX_EPOCH);
     has(&metrics, "equipoise_server_up{pool=\"app\",server=\"a\"} 0");
 }
 
@@ -182,7 +196,7 @@ fn what_is_forgotten_vanishes_and_the_rest_stays() {
             .count()
     };
     let others = mentions(&["pool=\"app\",", "server=\"b\""]);
-    assert!(others > 10 && mentions(&["pool=\"app\",", "server=\"a\""]) == others);
+    assert!(others > 5 && mentions(&["pool=\"app\",", "server=\"a\""]) == others);
     metrics.forget_server("app", "a");
     assert_eq!(mentions(&["pool=\"app\"", "server=\"a\""]), 0);
     assert_eq!(mentions(&["pool=\"app\"", "server=\"b\""]), others);
@@ -199,6 +213,89 @@ fn what_is_forgotten_vanishes_and_the_rest_stays() {
         &metrics,
         "equipoise_server_active{pool=\"app\",server=\"a\"} 0",
     );
+}
+
+#[test]
+fn what_says_nothing_of_a_server_is_not_shown() {
+    let metrics = metrics();
+    let server = metrics.server("app", "a");
+    let traffic = metrics.traffic("web", "app", "a");
+    let count = || {
+        lines(&metrics)
+            .iter()
+            .filter(|line| line.contains("server=\"a\""))
+            .count()
+    };
+    let before = count();
+    assert!(before <= 8, "{before}");
+    server.bytes_in.inc();
+    server.errors.inc();
+    server.picks.inc(PickedBy::Balance);
+    server.checks_failed.inc();
+    server.connections_reused.inc();
+    traffic.request(200);
+    assert_eq!(count(), before + 6);
+}
+
+#[test]
+fn histograms_are_by_pool_or_by_server() {
+    let metrics = metrics();
+    let server = metrics.server("app", "a");
+    let second = Duration::from_secs(1);
+    server.responded(second);
+    server.connected(second);
+    let families = [
+        "equipoise_upstream_response_seconds",
+        "equipoise_upstream_connect_seconds",
+    ];
+    for family in families {
+        has(&metrics, &format!("{family}_count{{pool=\"app\"}} 1"));
+    }
+    metrics.set_server_histograms(true);
+    server.responded(second);
+    server.connected(second);
+    for family in families {
+        has(
+            &metrics,
+            &format!("{family}_count{{pool=\"app\",server=\"a\"}} 1"),
+        );
+        let of_pool = format!("{family}_count{{pool=\"app\"}}");
+        assert!(
+            lines(&metrics)
+                .iter()
+                .all(|line| !line.starts_with(&of_pool))
+        );
+    }
+    metrics.set_server_histograms(false);
+    for family in families {
+        has(&metrics, &format!("{family}_sum{{pool=\"app\"}} 2"));
+    }
+    has(
+        &metrics,
+        "equipoise_server_response_seconds_sum{pool=\"app\",server=\"a\"} 2",
+    );
+    has(
+        &metrics,
+        "equipoise_server_response_seconds_count{pool=\"app\",server=\"a\"} 2",
+    );
+}
+
+#[test]
+fn exact_statuses_are_there_once_they_were_sent() {
+    let metrics = metrics();
+    let outcomes = metrics.outcomes("web", "app");
+    for status in [200, 200, 418] {
+        outcomes.ended(Some(status), None, true);
+    }
+    let of = |code: u16| {
+        format!("equipoise_http_responses_total{{code=\"{code}\",listener=\"web\",pool=\"app\"}}")
+    };
+    has(&metrics, &format!("{} 2", of(200)));
+    has(&metrics, &format!("{} 1", of(418)));
+    let responses = lines(&metrics)
+        .into_iter()
+        .filter(|line| line.starts_with("equipoise_http_responses_total"));
+    assert_eq!(responses.count(), 2);
 }
 
 #[test]

@@ -38,6 +38,13 @@ impl Vocabulary {
         Self { labels }
     }
 
+    /// Adds the values of a closed set of which a server shows only what has happened.
+    pub fn add(&mut self, name: &str, label: &str, values: &[&str]) {
+        let labels = self.labels.entry(name.to_owned()).or_default();
+        let known = labels.entry(label.to_owned()).or_default();
+        known.extend(values.iter().map(|value| (*value).to_owned()));
+    }
+
     /// What is asked for in a text and isn't there.
     pub fn missing_from(&self, text: &str) -> Vec<String> {
         let name = Regex::new(

@@ -111,7 +111,7 @@ fn bytes_and_connections_are_counted_while_they_last() {
         ),
         (
             "equipoise_upstream_connect_seconds_count",
-            &[("server", "a")],
+            &[("pool", "app")],
             1.0,
         ),
     ] {

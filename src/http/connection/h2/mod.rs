@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, request as parts};
 use pingora::apps::HttpServerApp;
 use pingora::http::RequestHeader;
@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use super::super::X_REQUEST_ID;
 use super::super::context::Origin;
+use super::super::error_page::allowed;
 use super::super::head::MAX_FIELDS;
 use super::super::identity;
 use super::super::site::Site;
@@ -383,6 +384,11 @@ impl Driver<'_> {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(page.body.len()));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_REQUEST_ID, id.value().clone());
+        if status == 405
+            && let Ok(allowed) = HeaderValue::try_from(allowed(b""))
+        {
+            headers.insert(ALLOW, allowed);
+        }
         if let Some(seconds) = page.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

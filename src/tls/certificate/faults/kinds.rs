@@ -57,6 +57,14 @@ pub fn no_key(findings: &mut Vec<Finding>, mender: Mender<'_>, contents: &Conten
     if !wanted {
         return;
     }
+    if contents
+        .items
+        .iter()
+        .any(|item| matches!(item.thing, Thing::Key(_)))
+    {
+        // It has one: what is wrong is the other file.
+        return;
+    }
     let separate = mender.key_file() == Some(&*contents.path);
     match contents.items.first() {
         Some(item) if separate => findings.push(instead(contents, item, "private key")),
