@@ -1,5 +1,6 @@
 //! What is known of the session of a request or a connection, from its message or from the session table.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,6 +8,7 @@ use std::time::SystemTime;
 use http::HeaderMap;
 
 use super::{PoolSite, Stay};
+use crate::balance::Slot;
 use crate::config::model::OnUnavailable;
 use crate::headers::HeadersMut;
 use crate::observe::PersistenceResult;
@@ -14,13 +16,17 @@ use crate::persistence::table::{Answer, Waited};
 use crate::persistence::{
     Answered, Bound, Found, Learned, Lookup, RequestView, SessionKey, SessionKeys, Stayed, UnixTime,
 };
-use crate::pool::Server;
+use crate::pool::{Admission, Server};
 
 /// A request's session.
 #[derive(Default)]
 pub struct Binding {
     /// The server it is bound to, until that proves unable.
     bound: Option<Bound<Arc<Server>>>,
+    /// Further sessions that the request brings, each to be had if the servers of those before it prove unable.
+    others: VecDeque<Another>,
+    /// The first of them, once it has proved unable: it is the one that moves if the others do as well.
+    first: Option<Entry>,
     /// Where in the table it was found, or is to be remembered.
     place: Option<SessionKey>,
     /// It was found there, bound to this server.
@@ -32,6 +38,16 @@ pub struct Binding {
     /// For metric and log; `None` without persistence.
     pub result: Option<PersistenceResult>,
 }
+
+/// A further session of a request.
+struct Another {
+    bound: Bound<Arc<Server>>,
+    /// Where it stands in the table, if it does.
+    entry: Option<Entry>,
+}
+
+/// A place in the table, and the server that it names.
+type Entry = (SessionKey, Arc<str>);
 
 impl Binding {
     /// Reads the session's binding.
@@ -68,16 +84,20 @@ impl Binding {
     }
 
     fn of(lookup: Lookup<Arc<Server>>) -> Self {
-        let (bound, result) = match lookup {
-            Lookup::Miss => (None, PersistenceResult::Miss),
-            Lookup::Invalid => (None, PersistenceResult::Invalid),
-            Lookup::Expired => (None, PersistenceResult::Expired),
+        let (bound, others, result) = match lookup {
+            Lookup::Miss => (None, Vec::new(), PersistenceResult::Miss),
+            Lookup::Invalid => (None, Vec::new(), PersistenceResult::Invalid),
+            Lookup::Expired => (None, Vec::new(), PersistenceResult::Expired),
             // Its server was removed from the configuration.
-            Lookup::Gone => (None, PersistenceResult::Unavailable),
-            Lookup::Bound(bound) => (Some(bound), PersistenceResult::Hit),
+            Lookup::Gone => (None, Vec::new(), PersistenceResult::Unavailable),
+            Lookup::Bound(bound, others) => (Some(bound), others, PersistenceResult::Hit),
         };
+        let others = others
+            .into_iter()
+            .map(|bound| Another { bound, entry: None });
         Self {
             bound,
+            others: others.collect(),
             result: Some(result),
             ..Self::default()
         }
@@ -91,29 +111,51 @@ impl Binding {
         let Some(table) = &target.table else {
             return this;
         };
+        let mut gone = None;
         for key in keys.iter() {
             match table.get(key, now, &mut this.waited).await {
-                Answer::Known(binding) => {
-                    let lookup = match target.server(&binding.server) {
-                        Some(server) => Lookup::Bound(Bound {
+                Answer::Known(binding) => match target.server(&binding.server) {
+                    Some(server) => this.others.push_back(Another {
+                        bound: Bound {
                             server: Arc::clone(server),
                             session_started: binding.started,
                             renew: false,
-                        }),
-                        None => Lookup::Gone,
-                    };
-                    return Self {
-                        place: Some(key),
-                        found: Some(binding.server),
-                        waited: this.waited,
-                        ..Self::of(lookup)
-                    };
-                }
+                        },
+                        entry: Some((key, binding.server)),
+                    }),
+                    None => gone = gone.or(Some((key, binding.server))),
+                },
                 Answer::Expired => this.result = Some(PersistenceResult::Expired),
                 Answer::Unknown => {}
             }
         }
+        if this.next() {
+            this.result = Some(PersistenceResult::Hit);
+        } else if gone.is_some() {
+            this.result = Some(PersistenceResult::Unavailable);
+            this.stands_at(gone);
+        }
         this
+    }
+
+    /// Goes on to the next session that the request brings. Whether there is one.
+    pub fn next(&mut self) -> bool {
+        let Some(Another { bound, entry }) = self.others.pop_front() else {
+            return false;
+        };
+        if self.bound.is_some() && self.first.is_none() {
+            self.first = self.place.zip(self.found.take());
+        }
+        self.bound = Some(bound);
+        self.stands_at(entry);
+        true
+    }
+
+    fn stands_at(&mut self, entry: Option<Entry>) {
+        if let Some((place, server)) = entry {
+            self.place = Some(place);
+            self.found = Some(server);
+        }
     }
 
     /// The server that the session is bound to.
@@ -121,13 +163,37 @@ impl Binding {
         self.bound.as_ref().map(|bound| &bound.server)
     }
 
-    /// Whether the session is bound to a server, and refused rather than taken elsewhere.
-    pub fn may_not_leave(&self, target: &PoolSite) -> bool {
-        self.bound.is_some() && target.on_unavailable == OnUnavailable::Reject
+    /// Whether a server of one of the request's sessions takes their requests, as far as is known.
+    pub fn is_open(&self) -> bool {
+        let others = self.others.iter().map(|other| &other.bound);
+        let mut bounds = self.bound.iter().chain(others);
+        bounds.any(|bound| is_open(&bound.server))
     }
 
-    /// The session leaves its server. Returns which that was.
+    /// Whether the session is bound to a server, and refused rather than taken elsewhere than to the server of another
+    /// session that the request brings. `tried` are the servers that failed it already.
+    pub fn may_not_leave(&self, target: &PoolSite, tried: &[Slot]) -> bool {
+        self.bound.is_some()
+            && target.on_unavailable == OnUnavailable::Reject
+            && !self.has_another(tried)
+    }
+
+    /// Whether the request brings a session of another server that takes requests, as far as is known, and is not among
+    /// those that it was `tried` on.
+    pub fn has_another(&self, tried: &[Slot]) -> bool {
+        let this = self.server().map(|server| server.slot());
+        let mut others = self.others.iter().map(|other| &other.bound.server);
+        others.any(|other| {
+            let slot = other.slot();
+            Some(slot) != this && !tried.contains(&slot) && is_open(other)
+        })
+    }
+
+    /// The session leaves its server, and what others the request brings are given up. Returns which that was.
     pub fn unbind(&mut self) -> Option<Arc<Server>> {
+        self.others.clear();
+        let first = self.first.take();
+        self.stands_at(first);
         self.bound.take().map(|bound| bound.server)
     }
 
@@ -231,4 +297,9 @@ impl Binding {
             }
         }
     }
+}
+
+/// Whether a server takes requests of its sessions, as far as is known without asking for a place.
+fn is_open(server: &Server) -> bool {
+    server.gate().admission() != Admission::Closed
 }

@@ -116,41 +116,73 @@ async fn agree(
     (lease, by)
 }
 
-/// A place on the server that the session is bound to. `None`: it isn't bound, or not any more.
+/// A place on the server that the session is bound to: of several sessions that the request brings, on the first whose
+/// server can take it. `None`: it isn't bound, or not any more.
 async fn bound_place(
     target: &PoolSite,
     binding: &mut Binding,
     tried: &[Slot],
 ) -> Result<Option<Lease>, NoPlace> {
-    let Some(server) = binding.server().cloned() else {
-        if binding.result == Some(PersistenceResult::Unavailable) {
-            return lost(target, binding, "it was removed");
-        }
-        return Ok(None);
-    };
-    if tried.contains(&server.slot()) {
-        return lost(target, binding, "the request failed there");
+    if binding.server().is_none() && binding.result == Some(PersistenceResult::Unavailable) {
+        return lost(target, binding, "it was removed");
     }
-    match target.pool.acquire_bound(&server) {
-        Ok(lease) => Ok(Some(lease)),
-        Err(BoundRefusal::Unavailable) => {
-            let reason = why_unavailable(target, &server);
-            lost(target, binding, &reason)
+    let mut full = false;
+    while let Some(server) = binding.server().cloned() {
+        // One wait is enough, however many sessions the request brings.
+        let unable = match place_on(target, &server, tried, !full).await {
+            Ok(lease) => return Ok(Some(lease)),
+            Err(unable) => unable,
+        };
+        full |= matches!(unable, Unable::Full);
+        if binding.next() {
+            continue;
         }
-        Err(BoundRefusal::Full) => {
-            match waited(target, Some(&server), &[]).await {
-                Ok(lease) => return Ok(Some(lease)),
-                Err(QueueRefusal::Unavailable) => {
-                    let reason = why_unavailable(target, &server);
-                    return lost(target, binding, &reason);
-                }
-                Err(QueueRefusal::Full | QueueRefusal::TimedOut) => {}
-            }
+        if full {
             // Full is not unavailable: the session moves, whatever `on_unavailable` says.
             binding.unbind();
             binding.result = Some(PersistenceResult::Rebalanced);
-            Ok(None)
+            return Ok(None);
         }
+        return match unable {
+            Unable::Failed => lost(target, binding, "the request failed there"),
+            Unable::Unavailable | Unable::Full => {
+                let reason = why_unavailable(target, &server);
+                lost(target, binding, &reason)
+            }
+        };
+    }
+    Ok(None)
+}
+
+/// Why a session's server can't take its request.
+enum Unable {
+    /// It was tried.
+    Failed,
+    /// It takes no requests.
+    Unavailable,
+    /// It had no place for as long as the request could wait.
+    Full,
+}
+
+/// A place on `server`; if it has none and the request is `patient`, as soon as the pool's queue gives it one.
+async fn place_on(
+    target: &PoolSite,
+    server: &Arc<Server>,
+    tried: &[Slot],
+    patient: bool,
+) -> Result<Lease, Unable> {
+    if tried.contains(&server.slot()) {
+        return Err(Unable::Failed);
+    }
+    match target.pool.acquire_bound(server) {
+        Ok(lease) => Ok(lease),
+        Err(BoundRefusal::Unavailable) => Err(Unable::Unavailable),
+        Err(BoundRefusal::Full) if !patient => Err(Unable::Full),
+        Err(BoundRefusal::Full) => match waited(target, Some(server), &[]).await {
+            Ok(lease) => Ok(lease),
+            Err(QueueRefusal::Unavailable) => Err(Unable::Unavailable),
+            Err(QueueRefusal::Full | QueueRefusal::TimedOut) => Err(Unable::Full),
+        },
     }
 }
 

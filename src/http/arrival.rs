@@ -252,22 +252,26 @@ async fn bind(
     }
 }
 
-/// The first of several pools that has a server for the request's session.
+/// The first of several pools that has a server for the request's session; one that takes requests if there is one.
 async fn bound(
     targets: &[Arc<Target>],
     view: &RequestView<'_>,
     time: SystemTime,
 ) -> Option<(Arc<Target>, Binding)> {
+    let mut first = None;
     for target in targets
         .iter()
         .filter(|target| target.site.affinity.is_some())
     {
         let binding = Binding::read(&target.site, view, time.into()).await;
-        if binding.server().is_some() {
+        if binding.is_open() {
             return Some((Arc::clone(target), binding));
         }
+        if first.is_none() && binding.server().is_some() {
+            first = Some((Arc::clone(target), binding));
+        }
     }
-    None
+    first
 }
 
 /// Makes the request one that the pool's servers can be asked.

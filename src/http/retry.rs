@@ -59,7 +59,12 @@ pub fn judge(session: &Session, context: &Context, failure: Failure, reused: boo
     let verdict = failure::judge(failure, &attempt, &target.pool.settings().retries);
     let possible = match verdict {
         Verdict::AnotherServer(_) => elsewhere(target, context, failure, verdict),
-        Verdict::GiveUp if is_unsent(failure) && context.binding.may_not_leave(target) => {
+        Verdict::GiveUp
+            if is_unsent(failure)
+                && context
+                    .binding
+                    .may_not_leave(target, &context.upstream.tried) =>
+        {
             Verdict::Lost
         }
         verdict => verdict,
@@ -76,8 +81,10 @@ pub fn judge(session: &Session, context: &Context, failure: Failure, reused: boo
 /// Another server, if there is one. If not, and the server of this try could not be connected to, that one after a while.
 fn elsewhere(target: &PoolSite, context: &Context, failure: Failure, verdict: Verdict) -> Verdict {
     let upstream = &context.upstream;
-    let stays = context.binding.may_not_leave(target);
-    let others = if stays {
+    let stays = context.binding.may_not_leave(target, &upstream.tried);
+    let others = if context.binding.has_another(&upstream.tried) {
+        Others::Free
+    } else if stays {
         Others::None
     } else {
         let this = upstream.lease.as_ref().map(|lease| lease.server().slot());

@@ -46,7 +46,7 @@ pub struct RequestView<'a> {
 pub enum Found<S> {
     /// All that is to be known.
     Said(Lookup<S>),
-    /// Which entries of the session table to look at: the first that is known counts.
+    /// Which entries of the session table to look at, in this order.
     Ask(SessionKeys),
 }
 
@@ -136,8 +136,8 @@ impl<S: Clone> Affinity<S> {
 
     /// The session that `request` belongs to.
     ///
-    /// Of several cookies (or parameters) of the name the first counts that names a server of the pool and
-    /// has not expired. If there is none, the answer is about the one that came closest.
+    /// Of several cookies (or parameters) of the name all are given that name a server of the pool and have not expired,
+    /// in their order. If there is none, the answer is about the one that came closest.
     pub fn lookup(&self, request: &RequestView<'_>, now: UnixTime) -> Found<S> {
         Found::Said(match &self.0 {
             Kind::Insert(insert) => insert.read(request.headers, now),

@@ -100,14 +100,14 @@ impl<S: Clone> Codec<S> {
         }
     }
 
-    /// What the first of `tokens` says that names a server of the pool and has not expired. If there is none,
-    /// the answer is about the one that came closest.
-    pub(super) fn first_bound<'a>(
+    /// What those of `tokens` say that name a server of the pool and have not expired. If there is none, the
+    /// answer is about the one that came closest.
+    pub(super) fn bound<'a>(
         &self,
         tokens: impl Iterator<Item = &'a [u8]>,
         now: UnixTime,
     ) -> Lookup<S> {
-        first_bound(
+        bound(
             tokens
                 .take(MAX_CANDIDATES)
                 .map(|token| self.judge(token, now)),
@@ -135,7 +135,7 @@ impl<S: Clone> Codec<S> {
         match &self.names {
             Names::Signed(keyed) => self.judge_signed(keyed, token, now),
             Names::Plain(servers) => servers.get(token).map_or(Lookup::Invalid, |server| {
-                Lookup::Bound(Bound {
+                Lookup::only(Bound {
                     server: server.clone(),
                     session_started: now,
                     // When it was set isn't known, and to set it with every response would keep all of
@@ -166,7 +166,7 @@ impl<S: Clone> Codec<S> {
             return Lookup::Expired;
         }
         servers.get(&claims.server).map_or(Lookup::Gone, |server| {
-            Lookup::Bound(Bound {
+            Lookup::only(Bound {
                 server: server.clone(),
                 session_started: claims.session_started,
                 renew: timeout.is_some_and(|timeout| idle.saturating_mul(2) >= timeout),
@@ -185,15 +185,18 @@ fn open<'a, S>(keyed: &'a [Keyed<S>], token: &[u8]) -> Option<(Claims, &'a HashM
         .find_map(|(key, servers)| Some((key.open(&token)?, servers)))
 }
 
-/// The first of `lookups` that is bound, else the first of those that came closest.
-pub(super) fn first_bound<S>(lookups: impl Iterator<Item = Lookup<S>>) -> Lookup<S> {
+/// Those of `lookups` that are bound, else the first of those that came closest. Allocates only for a second one that is
+/// bound.
+pub(super) fn bound<S>(lookups: impl Iterator<Item = Lookup<S>>) -> Lookup<S> {
     let mut best = Lookup::Miss;
     for found in lookups {
-        if let Lookup::Bound(_) = found {
-            return found;
-        }
-        if closeness(&found) > closeness(&best) {
-            best = found;
+        match (&mut best, found) {
+            (Lookup::Bound(_, others), Lookup::Bound(another, more)) => {
+                others.push(another);
+                others.extend(more);
+            }
+            (best, found) if closeness(&found) > closeness(best) => *best = found,
+            _ => {}
         }
     }
     best
@@ -206,7 +209,7 @@ const fn closeness<S>(found: &Lookup<S>) -> u8 {
         Lookup::Invalid => 1,
         Lookup::Expired => 2,
         Lookup::Gone => 3,
-        Lookup::Bound(_) => 4,
+        Lookup::Bound(..) => 4,
     }
 }
 

@@ -45,7 +45,7 @@ impl<S: Clone> CookieInsert<S> {
     /// The session that `request` belongs to.
     pub(super) fn read(&self, request: &HeaderMap, now: UnixTime) -> Lookup<S> {
         let values = cookie::values(request, self.name.as_bytes());
-        self.codec.first_bound(values, now)
+        self.codec.bound(values, now)
     }
 
     /// Cuts our cookie out of `request`; every other byte of its cookies stays.

@@ -56,7 +56,7 @@ impl<S: Clone> CookiePrefix<S> {
     /// The session that `request` belongs to. A value without `~` says nothing.
     pub(super) fn read(&self, request: &HeaderMap, now: UnixTime) -> Lookup<S> {
         let values = cookie::values(request, self.name.as_bytes());
-        self.codec.first_bound(values.filter_map(prefix), now)
+        self.codec.bound(values.filter_map(prefix), now)
     }
 
     /// Gives the server its own values back, in every cookie of that name.

@@ -45,7 +45,7 @@ impl<S: Clone> CookieRewrite<S> {
     /// server set before it was rewritten.
     pub(super) fn read(&self, request: &HeaderMap, now: UnixTime) -> Lookup<S> {
         let values = cookie::values(request, self.name.as_bytes());
-        self.codec.first_bound(values, now)
+        self.codec.bound(values, now)
     }
 
     /// Replaces the value wherever the server set the cookie, also if it sent back a token: the session is

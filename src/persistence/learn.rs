@@ -28,7 +28,7 @@ impl Learn {
         }
     }
 
-    /// The sessions that `request` may belong to: the first of them that the table knows counts. An empty value
+    /// The sessions that `request` may belong to: those that the table knows count, in this order. An empty value
     /// is none. Quotes around a value don't count, as some clients take them off.
     pub(super) fn ask(&self, request: &HeaderMap) -> Option<SessionKeys> {
         let values = cookie::values(request, self.name.as_bytes());

@@ -65,8 +65,16 @@ pub enum Lookup<S> {
     Expired,
     /// A session whose server is no longer in the pool.
     Gone,
-    /// A session of a server of this pool.
-    Bound(Bound<S>),
+    /// A session of a server of this pool, and those that count, in their order, where its server can't take the
+    /// request. A client has several where the cookie's `Domain` or `Path` was changed: it keeps the one beside the other.
+    Bound(Bound<S>, Vec<Bound<S>>),
+}
+
+impl<S> Lookup<S> {
+    /// One session and no other.
+    pub(crate) const fn only(bound: Bound<S>) -> Self {
+        Self::Bound(bound, Vec::new())
+    }
 }
 
 /// A session and its server.

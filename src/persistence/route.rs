@@ -5,7 +5,7 @@
 //! has it: `ROUTEID=.tomcat1`, set when an answer came from another route than the request's cookie names.
 //!
 //! An id is looked for in our cookie, in the backend's cookie, in the path's parameters and in the query, in
-//! this order; the first that names a route of the pool counts. Tomcat prefers the cookie to the path's
+//! this order; of those that name a route of the pool the first counts whose server can take the request. Tomcat prefers the cookie to the path's
 //! parameter as well; httpd doesn't. Parameters are read as Tomcat reads its own: in any segment of the path, the
 //! name with its case, not percent-decoded.
 
@@ -16,7 +16,7 @@ use http::HeaderMap;
 use http::header::SET_COOKIE;
 
 use super::affinity::{Answered, Member, RequestView};
-use super::codec::{MAX_CANDIDATES, first_bound};
+use super::codec::{MAX_CANDIDATES, bound};
 use super::template::Template;
 use super::{Bound, Lookup, UnixTime, cache_control, cookie};
 use crate::config::model::{RouteCookie, RoutePersistence as Settings};
@@ -73,15 +73,16 @@ impl<S: Clone> Route<S> {
             .chain(cookies(headers, &self.cookie))
             .chain(in_path)
             .chain(in_query);
-        first_bound(ids.map(|id| self.judge(id, now)))
+        bound(ids.map(|id| self.judge(id, now)))
     }
 
-    /// Sets our cookie if there is one and the answer came from another route than the request's names.
+    /// Sets our cookie if there is one and the answer came from a route that none of the request's names.
     pub(super) fn finish_response(&self, response: &mut impl HeadersMut, facts: &Answered<'_>) {
         let Some(inserted) = &self.inserted else {
             return;
         };
-        if self.inserted_route(inserted, facts.request) == Some(facts.route.as_bytes()) {
+        let mut named = cookies(facts.request, &inserted.name);
+        if named.any(|id| route_of(id, &self.separator) == Some(facts.route.as_bytes())) {
             return;
         }
         let value = [&self.separator, facts.route.as_bytes()].concat();
@@ -96,23 +97,12 @@ impl<S: Clone> Route<S> {
             return Lookup::Miss;
         };
         self.servers.get(route).map_or(Lookup::Gone, |server| {
-            Lookup::Bound(Bound {
+            Lookup::only(Bound {
                 server: server.clone(),
                 session_started: now,
                 renew: false,
             })
         })
-    }
-
-    /// The route by which our cookie binds `request`.
-    fn inserted_route<'a>(
-        &self,
-        inserted: &'a Inserted,
-        request: &'a HeaderMap,
-    ) -> Option<&'a [u8]> {
-        cookies(request, &inserted.name)
-            .filter_map(|id| route_of(id, &self.separator))
-            .find(|route| self.servers.contains_key(*route))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the tests of all types share.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
@@ -130,11 +130,24 @@ pub(super) fn answered<'a>(server: &'a str, request: &'a HeaderMap) -> Answered<
 }
 
 pub(super) fn bound(server: &str, session_started: UnixTime, renew: bool) -> Lookup<String> {
-    Lookup::Bound(Bound {
+    Lookup::only(Bound {
         server: server.to_owned(),
         session_started,
         renew,
     })
+}
+
+/// Sessions of all those servers, in that order.
+pub(super) fn all_bound(servers: &[&str]) -> Lookup<String> {
+    let bound = |server: &&str| Bound {
+        server: (*server).to_owned(),
+        session_started: NOW,
+        renew: false,
+    };
+    let mut bounds = servers.iter().map(bound);
+    bounds
+        .next()
+        .map_or(Lookup::Miss, |first| Lookup::Bound(first, bounds.collect()))
 }
 
 /// What a client sends back of a `Set-Cookie` line (RFC 6265bis sections 5.6 and 5.8.3).
@@ -143,16 +156,4 @@ pub(super) fn sent_back(line: &str) -> String {
     let (name, value) = pair.split_once('=').unwrap();
     let white = [' ', '\t'];
     format!("{}={}", name.trim_matches(white), value.trim_matches(white))
-}
-
-#[test]
-fn a_time_before_the_epoch_is_the_epoch() {
-    assert_eq!(
-        UnixTime::from(UNIX_EPOCH - Duration::from_secs(5)),
-        UnixTime(0)
-    );
-    assert_eq!(
-        UnixTime::from(UNIX_EPOCH + Duration::from_millis(1999)),
-        UnixTime(1)
-    );
 }

@@ -9,6 +9,7 @@ mod regressions;
 mod rewrite;
 mod route;
 mod route_cookie;
+mod several;
 mod source_ip;
 mod table;
 mod visitor;

@@ -47,11 +47,14 @@ pub fn run(data: &[u8]) {
             let request = sent_back(after);
             assert_eq!(
                 pool.lookup(&view(&request), NOW),
-                Found::Said(Lookup::Bound(equipoise::persistence::Bound {
-                    server: "b",
-                    session_started: NOW,
-                    renew: false,
-                }))
+                Found::Said(Lookup::Bound(
+                    equipoise::persistence::Bound {
+                        server: "b",
+                        session_started: NOW,
+                        renew: false,
+                    },
+                    Vec::new()
+                ))
             );
         }
     }

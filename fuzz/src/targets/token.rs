@@ -41,7 +41,7 @@ fn binds(pool: &Affinity<&'static str>, token: &[u8]) -> bool {
     headers(&COOKIE, &line).is_some_and(|request| {
         matches!(
             pool.lookup(&view(&request), NOW),
-            Found::Said(Lookup::Bound(_))
+            Found::Said(Lookup::Bound(..))
         )
     })
 }

@@ -56,7 +56,7 @@ fn read(insert: &CookieInsert<String>, line: &str, now: UnixTime) -> Lookup<Stri
 
 fn server(found: Lookup<String>) -> Option<String> {
     match found {
-        Lookup::Bound(bound) => Some(bound.server),
+        Lookup::Bound(bound, _) => Some(bound.server),
         _ => None,
     }
 }

@@ -1,8 +1,8 @@
 use super::*;
 use crate::config::model::Token as Form;
 use crate::persistence::tests::{
-    NOW, SECRET, answered, bound, cookie_lines, keys, later, members, request, response, rewrite,
-    sent_back, set_lines,
+    NOW, SECRET, all_bound, answered, bound, cookie_lines, keys, later, members, request, response,
+    rewrite, sent_back, set_lines,
 };
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
@@ -110,7 +110,7 @@ fn a_name_is_put_in_front_inside_the_quotes() {
     assert_eq!(read(&prefix, "ID=~v", NOW), Lookup::Invalid);
     assert_eq!(
         read(&prefix, "ID=c~v; ID=x; ID=a~y; ID=b~y", NOW),
-        bound("a", NOW, false)
+        all_bound(&["a", "b"])
     );
 }
 

@@ -123,14 +123,19 @@ impl<'a> Visitor<'a> {
     #[track_caller]
     pub fn send(&self, target: &str) -> Client {
         let mut client = Client::connect_from(self.from, self.lb.web());
-        let cookies: Vec<_> = self.jar.iter().map(|(n, v)| format!("{n}={v}")).collect();
-        let cookies = cookies.join("; ");
+        let cookies = self.cookies();
         let mut headers = vec![("Connection", "close")];
         if !cookies.is_empty() {
             headers.push(("Cookie", &cookies));
         }
         client.send_request("GET", target, &headers, b"").unwrap();
         client
+    }
+
+    /// The jar as a `Cookie` field has it.
+    pub fn cookies(&self) -> String {
+        let cookies: Vec<_> = self.jar.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        cookies.join("; ")
     }
 
     /// Puts what a response sets into the jar.
