@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use equipoise::config::model::Store;
 use equipoise::persistence::table::{SessionTable, TableMetrics, TableSettings, Waited};
-use equipoise::persistence::{SessionKey, UnixTime};
+use equipoise::persistence::{Moment, SessionKey};
 
-const NOW: UnixTime = UnixTime(1_800_000_000);
+const NOW: Moment = Moment(1_800_000_000);
 const SIZES: [u64; 2] = [1_000, 1_000_000];
 const THREADS: [u64; 3] = [1, 2, 4];
 

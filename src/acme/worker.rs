@@ -391,8 +391,12 @@ impl State {
 }
 
 impl Failure {
-    /// How long to wait still; `None` = no longer. Never longer than it was to be, whatever the clock does.
+    /// How long to wait still; `None` = no longer. Never longer than it was to be, whatever the clock does: what is noted of
+    /// a time to come was noted by a clock that has been put right since.
     fn left(&self, now: SystemTime) -> Option<Duration> {
+        if self.at > unix(now).saturating_add(millis(FIRST_PAUSE)) {
+            return None;
+        }
         let left = self.next.saturating_sub(unix(now));
         let all = self.next.saturating_sub(self.at);
         let left = left.min(all);
@@ -452,7 +456,9 @@ mod tests {
         assert_eq!(left(1000), Some(120));
         assert_eq!(left(1119), Some(1));
         assert_eq!(left(1120), None);
-        assert_eq!(left(0), Some(120));
+        assert_eq!(left(950), Some(120));
+        // Noted by a clock that was an hour ahead.
+        assert_eq!(left(0), None);
     }
 
     #[test]

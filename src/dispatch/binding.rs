@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use http::HeaderMap;
 
@@ -14,7 +13,8 @@ use crate::headers::HeadersMut;
 use crate::observe::PersistenceResult;
 use crate::persistence::table::{Answer, Waited};
 use crate::persistence::{
-    Answered, Bound, Found, Learned, Lookup, RequestView, SessionKey, SessionKeys, Stayed, UnixTime,
+    Answered, Bound, Found, Learned, Lookup, Moment, RequestView, SessionKey, SessionKeys, Stayed,
+    UnixTime,
 };
 use crate::pool::{Admission, Server};
 
@@ -51,19 +51,19 @@ type Entry = (SessionKey, Arc<str>);
 
 impl Binding {
     /// Reads the session's binding.
-    pub async fn read(target: &PoolSite, request: &RequestView<'_>, now: UnixTime) -> Self {
+    pub async fn read(target: &PoolSite, request: &RequestView<'_>) -> Self {
         let Some(affinity) = &target.affinity else {
             return Self::default();
         };
-        match affinity.lookup(request, now) {
+        match affinity.lookup(request, UnixTime::now()) {
             Found::Said(lookup) => Self::of(lookup),
-            Found::Ask(keys) => Self::ask(target, keys, now).await,
+            Found::Ask(keys) => Self::ask(target, keys).await,
         }
     }
 
     /// The binding of a connection whose messages are nobody's business here. All that is known of it is its client, so
     /// only a session of `source_ip` is found.
-    pub async fn of_client(target: &PoolSite, client: IpAddr, now: SystemTime) -> Self {
+    pub async fn of_client(target: &PoolSite, client: IpAddr) -> Self {
         if !target.binds_at_pick {
             return Self::default();
         }
@@ -74,7 +74,7 @@ impl Binding {
             query: None,
             client,
         };
-        Self::read(target, &view, now.into()).await
+        Self::read(target, &view).await
     }
 
     /// What keeps the session from expiring while its connection lasts; `None`: it isn't in a table.
@@ -103,7 +103,7 @@ impl Binding {
         }
     }
 
-    async fn ask(target: &PoolSite, keys: SessionKeys, now: UnixTime) -> Self {
+    async fn ask(target: &PoolSite, keys: SessionKeys) -> Self {
         let mut this = Self::of(Lookup::Miss);
         if target.binds_at_pick {
             this.place = Some(keys.first());
@@ -111,6 +111,7 @@ impl Binding {
         let Some(table) = &target.table else {
             return this;
         };
+        let (now, unix) = (Moment::now(), UnixTime::now());
         let mut gone = None;
         for key in keys.iter() {
             match table.get(key, now, &mut this.waited).await {
@@ -118,7 +119,7 @@ impl Binding {
                     Some(server) => this.others.push_back(Another {
                         bound: Bound {
                             server: Arc::clone(server),
-                            session_started: binding.started,
+                            session_started: unix,
                             renew: false,
                         },
                         entry: Some((key, binding.server)),
@@ -203,7 +204,7 @@ impl Binding {
         let (Some(table), Some(place)) = (&target.table, self.place) else {
             return None;
         };
-        let now = SystemTime::now().into();
+        let now = Moment::now();
         let name = picked.name();
         let winner = match self.found.take() {
             Some(from) if from == *name => return None,
@@ -234,7 +235,7 @@ impl Binding {
     pub fn follow(&mut self, server: Arc<Server>) {
         self.bound = Some(Bound {
             server,
-            session_started: SystemTime::now().into(),
+            session_started: UnixTime::now(),
             renew: false,
         });
     }
@@ -242,7 +243,7 @@ impl Binding {
     /// Has the table remember that the session moves from a server that can't take it.
     pub async fn move_on(&mut self, target: &PoolSite, from: &Server, to: &Server) {
         if let (Some(table), Some(place)) = (&target.table, self.place) {
-            let now = SystemTime::now().into();
+            let now = Moment::now();
             let holds = table
                 .rebind(place, from.name(), to.name(), now, &mut self.waited)
                 .await;
@@ -256,7 +257,7 @@ impl Binding {
         if let (Some(table), Some(place)) = (&target.table, self.place)
             && let (Some(to), Some(from)) = (self.left.take(), self.found.take())
         {
-            let now = SystemTime::now().into();
+            let now = Moment::now();
             table.rebind(place, &from, &to, now, &mut self.waited).await;
         }
     }
@@ -273,7 +274,7 @@ impl Binding {
         let Some(affinity) = &target.affinity else {
             return;
         };
-        let now = SystemTime::now().into();
+        let now = UnixTime::now();
         let learned = affinity.finish_response(
             response,
             &Answered {
@@ -292,7 +293,7 @@ impl Binding {
         let Some(table) = &target.table else { return };
         for lesson in learned {
             match lesson {
-                Learned::Bind(key) => table.put(key, server.name(), now),
+                Learned::Bind(key) => table.put(key, server.name(), Moment::now()),
                 Learned::Forget(key) => table.forget(key),
             }
         }

@@ -3,7 +3,7 @@
 //! What HTTP and TCP have in common between a client and its lease.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Instant;
 
 use crate::balance::Slot;
 use crate::config::model::OnUnavailable;
@@ -217,7 +217,7 @@ fn lost(target: &PoolSite, binding: &mut Binding, reason: &str) -> Result<Option
 /// Logs why sessions move, at most once a second: when a server dies, thousands do.
 fn tell_lost(target: &PoolSite, server: &str, reason: &str) {
     static TOLD: Seldom = Seldom::new();
-    if TOLD.first_at(SystemTime::now()) {
+    if TOLD.first_at(Instant::now()) {
         let pool = &**target.pool.name();
         let then = match target.on_unavailable {
             OnUnavailable::Reject => "refused",

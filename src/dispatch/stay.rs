@@ -1,10 +1,10 @@
 //! A session of the table that doesn't expire while a connection of it lasts.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use crate::persistence::SessionKey;
 use crate::persistence::table::{SessionTable, Waited};
+use crate::persistence::{Moment, SessionKey};
 
 /// The place in the session table of a connection's session.
 pub struct Stay {
@@ -26,7 +26,7 @@ impl Stay {
 
     /// Uses the session, so that its idle time begins anew.
     pub async fn renew(&self) {
-        let now = SystemTime::now().into();
+        let now = Moment::now();
         // What the answer is decides about the next connection, not about this one.
         drop(
             self.table

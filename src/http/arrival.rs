@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use http::{Method, Version, header};
 use pingora::Result;
@@ -46,7 +46,7 @@ pub async fn receive(
         return Err(fail(context, Failure::Internal));
     };
     settle(session.req_header_mut());
-    let (site, time) = (Arc::clone(&origin.site), origin.time);
+    let site = Arc::clone(&origin.site);
     compression::prepare(session, site.http.compression.as_ref());
     let request = session.req_header();
     let peer = origin.connection.peer.ip().to_canonical();
@@ -99,7 +99,7 @@ pub async fn receive(
     {
         return Ok(true);
     }
-    bind(&site, session, context, client.address, time).await;
+    bind(&site, session, context, client.address).await;
     if context.target().is_none() {
         refuse(session, context, Failure::NoRoute).await?;
         return Ok(true);
@@ -217,13 +217,7 @@ async fn answer_by(route: &Route, session: &mut Session, context: &mut Context) 
 }
 
 /// Chooses the pool, and finds the session in it.
-async fn bind(
-    site: &Site,
-    session: &Session,
-    context: &mut Context,
-    client: IpAddr,
-    time: SystemTime,
-) {
+async fn bind(site: &Site, session: &Session, context: &mut Context, client: IpAddr) {
     let request = session.req_header();
     let (path, query) = record::split_target(request.raw_path());
     let view = RequestView {
@@ -236,7 +230,7 @@ async fn bind(
     let target = match route.as_ref().map(|route| &route.action) {
         Some(Action::Pool(target)) => Some(target),
         Some(Action::Split(targets, turns)) => {
-            if let Some((target, binding)) = bound(targets, &view, time).await {
+            if let Some((target, binding)) = bound(targets, &view).await {
                 context.target = Some(target);
                 context.binding = binding;
                 return;
@@ -247,23 +241,19 @@ async fn bind(
         None => site.target.as_ref(),
     };
     if let Some(target) = target {
-        context.binding = Binding::read(&target.site, &view, time.into()).await;
+        context.binding = Binding::read(&target.site, &view).await;
         context.target = Some(Arc::clone(target));
     }
 }
 
 /// The first of several pools that has a server for the request's session; one that takes requests if there is one.
-async fn bound(
-    targets: &[Arc<Target>],
-    view: &RequestView<'_>,
-    time: SystemTime,
-) -> Option<(Arc<Target>, Binding)> {
+async fn bound(targets: &[Arc<Target>], view: &RequestView<'_>) -> Option<(Arc<Target>, Binding)> {
     let mut first = None;
     for target in targets
         .iter()
         .filter(|target| target.site.affinity.is_some())
     {
-        let binding = Binding::read(&target.site, view, time.into()).await;
+        let binding = Binding::read(&target.site, view).await;
         if binding.is_open() {
             return Some((Arc::clone(target), binding));
         }

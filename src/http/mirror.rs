@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Method, header};
@@ -138,7 +138,7 @@ impl Mirror {
     /// Tells once a second what nobody would know otherwise.
     fn tell(&self, what: &str) {
         static TOLD: Seldom = Seldom::new();
-        if TOLD.first_at(SystemTime::now()) {
+        if TOLD.first_at(Instant::now()) {
             tracing::warn!(pool = &**self.target.pool.name(), "mirror: {what}");
         }
     }

@@ -10,7 +10,7 @@
 //! one line (RFC 9112 section 5.2), lines end in CR LF, no space is before a colon (section 5.1), and of both
 //! Transfer-Encoding and Content-Length only the former is left (section 6.3).
 
-use std::time::SystemTime;
+use std::time::Instant;
 
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
@@ -108,7 +108,7 @@ pub fn clean_trailers(trailers: &mut HeaderMap) {
 pub fn tell(context: &Context, fault: &str) {
     static TOLD: Seldom = Seldom::new();
     if let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease)
-        && TOLD.first_at(SystemTime::now())
+        && TOLD.first_at(Instant::now())
     {
         let (pool, server) = (&**target.pool.name(), &**lease.server().name());
         tracing::warn!(pool, server, fault, "a server's answer is not valid HTTP");

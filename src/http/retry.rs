@@ -1,6 +1,6 @@
 //! Trying again: Pingora's errors and sessions on one side, the verdicts of [`failure`] on the other.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use http::StatusCode;
 use pingora::Error;
@@ -132,7 +132,7 @@ fn is_unsent(failure: Failure) -> bool {
 /// Writes one warning a second at most.
 fn tell_exhausted(target: &PoolSite) {
     static TOLD: Seldom = Seldom::new();
-    if TOLD.first_at(SystemTime::now()) {
+    if TOLD.first_at(Instant::now()) {
         let pool = &**target.pool.name();
         tracing::warn!(
             pool,

@@ -1,7 +1,11 @@
 //! What may happen thousands of times a second is told once a second.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Instant;
+
+/// What the seconds are counted from.
+static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Lets one of its callers a second through.
 #[derive(Debug, Default)]
@@ -13,11 +17,10 @@ impl Seldom {
         Self(AtomicU64::new(0))
     }
 
-    /// Whether the caller is the first one in this second of the wall clock.
-    pub fn first_at(&self, now: SystemTime) -> bool {
-        let now = now
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+    /// Whether the caller is the first one in this second.
+    pub fn first_at(&self, now: Instant) -> bool {
+        // The first second is 1: 0 is that nobody has come yet.
+        let now = 1 + now.saturating_duration_since(*BEGUN).as_secs();
         self.0.swap(now, Ordering::Relaxed) != now
     }
 }
@@ -31,7 +34,10 @@ mod tests {
     #[test]
     fn the_first_of_each_second_comes_through() {
         let seldom = Seldom::new();
-        let at = |millis| seldom.first_at(UNIX_EPOCH + Duration::from_millis(millis));
+        let begun = *BEGUN;
+        let at = |millis| seldom.first_at(begun + Duration::from_millis(millis));
+        assert!(at(0));
+        assert!(!at(999));
         assert!(at(5_000));
         assert!(!at(5_999));
         assert!(at(6_000));

@@ -12,8 +12,10 @@ use super::token::{Claims, ServerTag, Token, TokenKey};
 use super::{Bound, Keyring, Lookup, UnixTime};
 use crate::config::model::Token as Form;
 
-/// How far another node's clock may be ahead of ours, in seconds.
-const CLOCK_SKEW: u64 = 60;
+/// How far another node's clock may be ahead of ours, or ours may have been when a token was made, in seconds: a day, as
+/// with HAProxy. A token from the future counts as made now, so that a clock that was put right ends no session; one from
+/// further ahead would count for ever.
+const CLOCK_SKEW: u64 = 86_400;
 /// How many cookies of one name are looked at in one request. A client sends more than one only if
 /// they were set for different paths or domains, so this is plenty, and it bounds a hostile one.
 pub(super) const MAX_CANDIDATES: usize = 16;

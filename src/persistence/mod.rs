@@ -5,11 +5,13 @@
 //! elsewhere.
 //!
 //! - [`Affinity`]: one pool's persistence; each of its types has a file of its own.
+//! - [`Moment`], [`UnixTime`]: their clocks.
 //! - [`Keyring`]: the secrets that sign tokens.
 //! - [`SessionKey`]: under which key a session table remembers a session.
 
 mod affinity;
 mod cache_control;
+mod clock;
 mod codec;
 mod cookie;
 mod cookie_date;
@@ -27,32 +29,10 @@ pub mod table;
 mod template;
 mod token;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 pub use affinity::{Affinity, Answered, Found, Learned, Member, RequestView, Stayed};
+pub use clock::{Moment, UnixTime, heed_wall_clock};
 pub use keyring::{KeyError, KeyWarning, Keyring, LoadedKeys, SecretError};
 pub use session_key::{SessionKey, SessionKeys};
-
-/// Whole seconds since 1970-01-01 00:00:00 UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UnixTime(pub u64);
-
-impl UnixTime {
-    /// Seconds from `earlier` to `self`; 0 if `earlier` is the later one.
-    pub const fn seconds_since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
-    }
-}
-
-impl From<SystemTime> for UnixTime {
-    /// A time before 1970 counts as 1970.
-    fn from(time: SystemTime) -> Self {
-        Self(
-            time.duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
-        )
-    }
-}
 
 /// What a request says about its session.
 #[derive(Debug, Clone, PartialEq, Eq)]

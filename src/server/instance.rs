@@ -28,8 +28,8 @@ use crate::http::{Edge, Shared};
 use crate::listen::{self, Drain, Limits, Transport};
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
-use crate::persistence::UnixTime;
 use crate::persistence::table::SessionTable;
+use crate::persistence::{self, Moment};
 use crate::pool::Pool;
 use crate::tls::Terminator;
 use crate::upstream::Link;
@@ -218,11 +218,12 @@ impl Instance {
                     return;
                 };
                 let now = Instant::now();
-                let unix = UnixTime::from(SystemTime::now());
+                persistence::heed_wall_clock();
+                let moment = Moment::now();
                 for running in &instance.state.lock().pools {
                     running.pool.advance_slow_start(now);
                     if let Some(table) = &running.table {
-                        table.expire(unix, EXPIRED_AT_ONCE);
+                        table.expire(moment, EXPIRED_AT_ONCE);
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
@@ -82,7 +82,7 @@ pub async fn reach(
     let Some(target) = &site.target else {
         return Err(NoWay::NoPlace(NoPlace::NoServer));
     };
-    let mut binding = Binding::of_client(target, ledger.client(), ledger.time()).await;
+    let mut binding = Binding::of_client(target, ledger.client()).await;
     let reached = tokio::select! {
         biased;
         reached = search(site, target, &mut binding, ledger) => reached,
@@ -259,7 +259,7 @@ fn tell(target: &PoolSite, server: &Server, trouble: &Trouble) {
     static TOLD: Seldom = Seldom::new();
     if let Trouble::Tls(_, trouble) = trouble {
         target.link.tell(server, trouble);
-    } else if TOLD.first_at(SystemTime::now()) {
+    } else if TOLD.first_at(Instant::now()) {
         let (pool, server) = (&**target.pool.name(), &**server.name());
         tracing::warn!(pool, server, "{trouble}");
     }

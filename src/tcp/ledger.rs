@@ -70,11 +70,6 @@ impl<'a> Ledger<'a> {
         self.client
     }
 
-    /// The wall clock's time when the connection began.
-    pub fn time(&self) -> SystemTime {
-        self.began.0
-    }
-
     /// The metrics of its listener.
     pub fn metrics(&self) -> &ListenerMetrics {
         self.metrics

@@ -1,6 +1,7 @@
 //! SPEC section 5 beyond `cookie_insert`: every other type of persistence, what they have in common
 //! when servers fail, and the session table.
 
+mod clocks;
 mod failures;
 mod learn;
 mod name_token;

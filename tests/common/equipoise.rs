@@ -68,6 +68,12 @@ impl Equipoise {
         Self::spawn(TempDir::new("limited"), yaml, Some(limit)).ready()
     }
 
+    /// As [`Self::start`], with more in its environment.
+    #[track_caller]
+    pub fn start_with(yaml: &str, environment: &[(&str, &str)]) -> Self {
+        Self::spawn_with(TempDir::new("run"), yaml, None, environment).ready()
+    }
+
     #[track_caller]
     fn ready(mut self) -> Self {
         let this = &mut self;
@@ -123,12 +129,22 @@ impl Equipoise {
     }
 
     fn spawn(dir: TempDir, yaml: &str, descriptors: Option<u32>) -> Self {
+        Self::spawn_with(dir, yaml, descriptors, &[])
+    }
+
+    fn spawn_with(
+        dir: TempDir,
+        yaml: &str,
+        descriptors: Option<u32>,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let yaml = complete(yaml, dir.path());
         let config = dir.write("equipoise.yaml", &yaml);
         let stderr = File::create(dir.path().join("stderr.log")).unwrap();
         let stdout = File::create(dir.path().join("stdout.log")).unwrap();
         let mut command = command_in(dir.path(), descriptors);
         let child = command
+            .envs(environment.iter().copied())
             .arg("run")
             .arg("-c")
             .arg(config)

@@ -147,15 +147,15 @@ fn a_session_ends_at_its_lifetime_however_busy() {
 fn a_token_from_the_future_is_invalid_beyond_the_skew_of_clocks() {
     let insert = insert(&settings(), &["a"]);
     assert_eq!(
-        read(&insert, &cookie(&insert, "a", NOW, later(60)), NOW),
+        read(&insert, &cookie(&insert, "a", NOW, later(86_400)), NOW),
         bound("a", NOW, false)
     );
     assert_eq!(
-        read(&insert, &cookie(&insert, "a", NOW, later(61)), NOW),
+        read(&insert, &cookie(&insert, "a", NOW, later(86_401)), NOW),
         Lookup::Invalid
     );
     assert_eq!(
-        read(&insert, &cookie(&insert, "a", later(61), NOW), NOW),
+        read(&insert, &cookie(&insert, "a", later(86_401), NOW), NOW),
         Lookup::Invalid
     );
 }

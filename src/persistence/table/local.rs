@@ -20,7 +20,7 @@ use super::names::Names;
 use super::place::Place;
 use super::shard::{End, Record, Shard};
 use super::{Answer, Binding, TableMetrics};
-use crate::persistence::{SessionKey, UnixTime};
+use crate::persistence::{Moment, SessionKey};
 
 /// Shards at most; a power of two.
 const MOST_SHARDS: usize = 64;
@@ -94,7 +94,7 @@ impl Local {
 
     /// Looks a session up and makes it the most recently used. `fresh` is for how many seconds the word of the shared store
     /// counts; `None`: there is none.
-    pub(super) fn get(&self, key: SessionKey, now: UnixTime, fresh: Option<u32>) -> Known {
+    pub(super) fn get(&self, key: SessionKey, now: Moment, fresh: Option<u32>) -> Known {
         let found = self.with(key, now, |place| {
             let Some((slot, record)) = place.live() else {
                 return Err(place.remove());
@@ -119,7 +119,7 @@ impl Local {
     }
 
     /// Binds a session unless a live binding is there; gives what then holds.
-    pub(super) fn bind(&self, key: SessionKey, server: &Arc<str>, now: UnixTime) -> Binding {
+    pub(super) fn bind(&self, key: SessionKey, server: &Arc<str>, now: Moment) -> Binding {
         self.set_unless(key, server, now, |_| true)
     }
 
@@ -129,7 +129,7 @@ impl Local {
         key: SessionKey,
         from: &str,
         to: &Arc<str>,
-        now: UnixTime,
+        now: Moment,
     ) -> Binding {
         let from = self.names.known(from);
         self.set_unless(key, to, now, |record| Some(record.server) != from)
@@ -137,7 +137,7 @@ impl Local {
 
     /// Binds a session whatever was there, except that a live binding to the same server stays as it is. Gives what then
     /// holds, and whether that is news.
-    pub(super) fn put(&self, key: SessionKey, server: &Arc<str>, now: UnixTime) -> (Binding, bool) {
+    pub(super) fn put(&self, key: SessionKey, server: &Arc<str>, now: Moment) -> (Binding, bool) {
         let number = self.names.number(server);
         let binding = self.set_unless(key, server, now, |record| Some(record.server) == number);
         let news = number.is_some() && binding.started == now;
@@ -151,15 +151,15 @@ impl Local {
         &self,
         key: SessionKey,
         said: &Binding,
-        now: UnixTime,
+        now: Moment,
         add: bool,
     ) -> Option<Binding> {
         let server = self.names.number(&said.server)?;
         let said = Record {
             server,
-            started: seconds(said.started),
-            used: seconds(now),
-            checked: seconds(now),
+            started: said.started.0,
+            used: now.0,
+            checked: now.0,
         };
         let record = self.with(key, now, |place| match place.live() {
             Some((_, record)) if record.started > said.started => Some(record),
@@ -183,13 +183,13 @@ impl Local {
     }
 
     /// As the shared store said at `now`, whatever is known here.
-    pub(super) fn replace(&self, key: SessionKey, said: &Binding, now: UnixTime) {
+    pub(super) fn replace(&self, key: SessionKey, said: &Binding, now: Moment) {
         if let Some(server) = self.names.number(&said.server) {
             let record = Record {
                 server,
-                started: seconds(said.started),
-                used: seconds(now),
-                checked: seconds(now),
+                started: said.started.0,
+                used: now.0,
+                checked: now.0,
             };
             self.with(key, now, |place| place.set(record));
         }
@@ -197,15 +197,15 @@ impl Local {
 
     /// Takes a session out.
     pub(super) fn forget(&self, key: SessionKey) {
-        self.with(key, UnixTime(0), |place| {
+        self.with(key, Moment(0), |place| {
             place.remove();
         });
     }
 
     /// What is known of a session, without using it: the binding, and for how much longer it lives unless it is used.
-    pub(super) fn peek(&self, key: SessionKey, now: UnixTime) -> Option<(Binding, Duration)> {
+    pub(super) fn peek(&self, key: SessionKey, now: Moment) -> Option<(Binding, Duration)> {
         let (_, record) = self.with(key, now, |place| place.live())?;
-        let unused = seconds(now).saturating_sub(record.used);
+        let unused = now.0.saturating_sub(record.used);
         let left = self.idle.load(Relaxed).saturating_sub(unused);
         let left = Duration::from_secs(u64::from(left.max(1)));
         Some((self.binding(&record)?, left))
@@ -231,7 +231,7 @@ impl Local {
         &self,
         key: SessionKey,
         server: &Arc<str>,
-        now: UnixTime,
+        now: Moment,
         keep: impl FnOnce(&Record) -> bool,
     ) -> Binding {
         let kept = self.names.number(server).and_then(|number| {
@@ -259,8 +259,8 @@ impl Local {
     }
 
     /// Does something at the place of a key. An entry that is still in a shard of before moves first.
-    fn with<R>(&self, key: SessionKey, now: UnixTime, act: impl FnOnce(&mut Place<'_>) -> R) -> R {
-        self.with_moved(key, seconds(now), End::Newest, act)
+    fn with<R>(&self, key: SessionKey, now: Moment, act: impl FnOnce(&mut Place<'_>) -> R) -> R {
+        self.with_moved(key, now.0, End::Newest, act)
     }
 
     /// `end`: where an entry comes in that moves.
@@ -335,7 +335,7 @@ impl Local {
     fn binding(&self, record: &Record) -> Option<Binding> {
         Some(Binding {
             server: self.names.name(record.server)?,
-            started: UnixTime(u64::from(record.started)),
+            started: Moment(record.started),
         })
     }
 
@@ -373,11 +373,6 @@ pub(super) fn shard_count(size: usize) -> usize {
 
 pub(super) fn shards(count: usize, seed: Seed) -> Shards {
     (0..count).map(|_| Mutex::new(Shard::new(seed))).collect()
-}
-
-/// Seconds since 1970, which 32 bits hold until 2106.
-pub(super) fn seconds(time: UnixTime) -> u32 {
-    u32::try_from(time.0).unwrap_or(u32::MAX)
 }
 
 fn ceiling_seconds(duration: Duration) -> u32 {

@@ -26,7 +26,7 @@ use tokio::runtime::Handle;
 
 use self::local::Local;
 use self::store::Attached;
-use super::{SessionKey, UnixTime};
+use super::{Moment, SessionKey};
 use crate::config::model;
 
 pub use store::{StoreMetrics, validate_url};
@@ -65,7 +65,7 @@ pub struct Binding {
     /// The server's name, which need not be in the pool any more.
     pub server: Arc<str>,
     /// When the session was bound to it.
-    pub started: UnixTime,
+    pub started: Moment,
 }
 
 /// What is known of a session.
@@ -165,7 +165,7 @@ impl SessionTable {
 
     /// The session's server; uses the session, so that its idle time begins anew. Asks the shared store only for what is not known
     /// here.
-    pub async fn get(&self, key: SessionKey, now: UnixTime, waited: &mut Waited) -> Answer {
+    pub async fn get(&self, key: SessionKey, now: Moment, waited: &mut Waited) -> Answer {
         let answer = self.known(key, now);
         if matches!(answer, Answer::Known(_)) {
             return answer;
@@ -184,7 +184,7 @@ impl SessionTable {
         &self,
         key: SessionKey,
         server: &Arc<str>,
-        now: UnixTime,
+        now: Moment,
         waited: &mut Waited,
     ) -> Binding {
         if let Some(store) = self.store.load_full() {
@@ -205,7 +205,7 @@ impl SessionTable {
         key: SessionKey,
         from: &str,
         to: &Arc<str>,
-        now: UnixTime,
+        now: Moment,
         waited: &mut Waited,
     ) -> Binding {
         if let Some(store) = self.store.load_full()
@@ -219,7 +219,7 @@ impl SessionTable {
 
     /// Binds a session whatever it was bound to. If that is the same server, the session goes on. The shared store is told in the
     /// background.
-    pub fn put(&self, key: SessionKey, server: &Arc<str>, now: UnixTime) {
+    pub fn put(&self, key: SessionKey, server: &Arc<str>, now: Moment) {
         let (binding, news) = self.local.put(key, server, now);
         if news && let Some(store) = &*self.store.load() {
             store.put_later(key, binding, now);
@@ -237,7 +237,7 @@ impl SessionTable {
     /// Takes out what has expired, at most `budget` entries, and goes on with whatever else takes time: call it about
     /// ten times a second. A table of a million entries that all expire at once is empty after a million entries' budget; nobody
     /// meets an expired one before.
-    pub fn expire(&self, now: UnixTime, budget: usize) {
+    pub fn expire(&self, now: Moment, budget: usize) {
         self.local.expire(now, budget);
         if let Some(store) = &*self.store.load() {
             store.tell_again(now);
@@ -255,7 +255,7 @@ impl SessionTable {
     }
 
     /// What memory says.
-    fn known(&self, key: SessionKey, now: UnixTime) -> Answer {
+    fn known(&self, key: SessionKey, now: Moment) -> Answer {
         let fresh = Some(self.fresh.load(Relaxed)).filter(|&fresh| fresh != u32::MAX);
         let known = self.local.get(key, now, fresh);
         if known.stale
@@ -266,7 +266,7 @@ impl SessionTable {
         known.answer
     }
 
-    fn merge(&self, key: SessionKey, said: Binding, now: UnixTime) -> Binding {
+    fn merge(&self, key: SessionKey, said: Binding, now: Moment) -> Binding {
         self.local.merge(key, &said, now, true).unwrap_or(said)
     }
 }

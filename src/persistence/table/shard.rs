@@ -11,7 +11,7 @@ const NONE: u32 = u32::MAX;
 /// The first allocation.
 const FEW: usize = 16;
 
-/// What is remembered of a session. Times are whole seconds since 1970, which in 32 bits last until 2106.
+/// What is remembered of a session. Times are whole seconds of the monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record {
     /// Its server, as an index into the table's names.

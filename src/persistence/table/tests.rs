@@ -43,23 +43,27 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+fn at(seconds: u64) -> Moment {
+    Moment(seconds.try_into().unwrap())
+}
+
 fn get(table: &SessionTable, key: SessionKey, now: u64) -> Answer {
-    at_once(table.get(key, UnixTime(now), &mut Waited::default()))
+    at_once(table.get(key, at(now), &mut Waited::default()))
 }
 
 fn bind(table: &SessionTable, key: SessionKey, server: &str, now: u64) -> Binding {
-    at_once(table.bind(key, &server.into(), UnixTime(now), &mut Waited::default()))
+    at_once(table.bind(key, &server.into(), at(now), &mut Waited::default()))
 }
 
 fn rebind(table: &SessionTable, key: SessionKey, from: &str, to: &str, now: u64) -> Binding {
     let waited = &mut Waited::default();
-    at_once(table.rebind(key, from, &to.into(), UnixTime(now), waited))
+    at_once(table.rebind(key, from, &to.into(), at(now), waited))
 }
 
 fn binding(server: &str, started: u64) -> Binding {
     Binding {
         server: server.into(),
-        started: UnixTime(started),
+        started: at(started),
     }
 }
 
@@ -104,8 +108,8 @@ fn the_last_put_counts_and_the_same_server_again_goes_on() {
         ("a", 5, binding("a", 0)),
         ("b", 6, binding("b", 6)),
     ] {
-        table.put(key(1), &server.into(), UnixTime(now));
-        assert_eq!(get(&table, key(1), now), Answer::Known(then));
+        table.put(key(1), &server.into(), at(now));
+        assert_eq!(get(&table, key(1), now.into()), Answer::Known(then));
     }
     table.forget(key(1));
     assert_eq!(get(&table, key(1), 7), Answer::Unknown);
@@ -175,7 +179,7 @@ impl Model {
         let (binding, used) = self.take(key)?;
         let old = self
             .max_lifetime
-            .is_some_and(|max| now - binding.started.0 > max);
+            .is_some_and(|max| now - u64::from(binding.started.0) > max);
         (!old && !self.idle(used, now)).then_some(binding)
     }
 
@@ -245,7 +249,7 @@ proptest! {
                     model.set(k, to, now, |found| *found.server != *from.to_string())
                 ),
                 Step::Put(k, s) => {
-                    table.put(key(k), &s.to_string().into(), UnixTime(now));
+                    table.put(key(k), &s.to_string().into(), at(now));
                     model.set(k, s, now, |found| *found.server == *s.to_string());
                 }
                 Step::Forget(k) => {
@@ -254,7 +258,7 @@ proptest! {
                 }
                 Step::Wait(seconds) => now += seconds,
                 Step::Expire(budget) => {
-                    table.expire(UnixTime(now), budget);
+                    table.expire(at(now), budget);
                     model.expire(now, budget);
                 }
                 Step::Reconfigure(size, idle, max) => {
@@ -321,7 +325,7 @@ fn a_binding_is_never_made_twice_while_the_shards_change() {
         while binders.iter().any(|binder| !binder.is_finished()) {
             table.reconfigure(&settings(size, 60, None));
             for _ in 0..20 {
-                table.expire(UnixTime(100), 100);
+                table.expire(Moment(100), 100);
             }
             size = if size == 200_000 { 100_000 } else { 200_000 };
         }
@@ -342,7 +346,7 @@ fn a_large_table_shrinks_and_grows_by_and_by_and_keeps_the_most_recently_used() 
     }
     table.reconfigure(&settings(1000, 60, None));
     for _ in 0..400 {
-        table.expire(UnixTime(0), 100);
+        table.expire(Moment(0), 100);
     }
     assert_eq!((table.len(), metrics.entries.get()), (1000, 1000));
     assert_eq!(metrics.evictions.get(), 19_000);
@@ -354,7 +358,7 @@ fn a_large_table_shrinks_and_grows_by_and_by_and_keeps_the_most_recently_used() 
     table.reconfigure(&settings(1_000_000, 60, None));
     for n in 20_000..40_000 {
         bind(&table, key(n), "a", 1);
-        table.expire(UnixTime(1), 1);
+        table.expire(Moment(1), 1);
     }
     assert_eq!(table.len(), 21_000);
 }
@@ -373,10 +377,10 @@ fn a_million_sessions_are_bounded_and_expire() {
     assert!((40..=56).contains(&bytes), "{bytes} bytes an entry");
     assert_eq!(table.len() as u64 + metrics.evictions.get(), 1_100_000);
     let evictions = metrics.evictions.get();
-    table.expire(UnixTime(61), 1000);
+    table.expire(Moment(61), 1000);
     assert_eq!(table.len() as u64 + evictions + 1000, 1_100_000);
     while !table.is_empty() {
-        table.expire(UnixTime(61), 10_000);
+        table.expire(Moment(61), 10_000);
     }
     assert_eq!(
         (metrics.entries.get(), metrics.evictions.get()),

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::Mutex;
 
-use super::local::{Layout, Local, Shards, seconds, shard_count, shards};
+use super::local::{Layout, Local, Shards, shard_count, shards};
 use super::shard::{End, Shard};
-use crate::persistence::{SessionKey, UnixTime};
+use crate::persistence::{Moment, SessionKey};
 
 /// Entries that are looked at while one lock is held.
 const CHUNK: usize = 64;
@@ -22,11 +22,11 @@ pub(super) struct Cursor {
 
 impl Local {
     /// Takes out idle entries and such as are too many, and moves entries to their new shards, `budget` of them in all at most.
-    pub(super) fn expire(&self, now: UnixTime, mut budget: usize) {
+    pub(super) fn expire(&self, now: Moment, mut budget: usize) {
         let Some(mut turn) = self.turn.try_lock() else {
             return;
         };
-        let now = seconds(now);
+        let now = now.0;
         let layout = self.layout.load_full();
         if let Some(before) = &layout.before {
             budget = self.migrate(before, now, budget);
@@ -47,8 +47,8 @@ impl Local {
     }
 
     /// Live entries from `cursor` on, some at a time; `None` after the last.
-    pub(super) fn walk(&self, cursor: Cursor, now: UnixTime) -> Option<(Cursor, Vec<SessionKey>)> {
-        let now = seconds(now);
+    pub(super) fn walk(&self, cursor: Cursor, now: Moment) -> Option<(Cursor, Vec<SessionKey>)> {
+        let now = now.0;
         let layout = self.layout.load();
         let shard = layout.shards.get(cursor.shard)?.lock();
         let Some(records) = shard.walk(cursor.slot, CHUNK) else {

@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Script};
 
 use crate::persistence::table::Binding;
-use crate::persistence::{SessionKey, UnixTime};
+use crate::persistence::{Moment, SessionKey};
 
 /// Looks a session up, and binds it by a rule. Gives the binding that then holds, or nil. What can't be read, or is too old, is
 /// as if it were not there. Runs by EVALSHA; redis-rs loads it where that fails.
@@ -16,9 +16,38 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("bin
 /// A longer name than a configuration can have is not one of ours.
 const LONGEST: usize = 1024;
 
+/// The store's clock beside this process's: nodes compare when sessions began, and what they have in common is the
+/// store, not their own clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StoreClock(pub(super) i64);
+
+impl StoreClock {
+    /// From what the two clocks show at once, in milliseconds since 1970 and of the monotonic clock. `before`: what was known
+    /// until now. It stays if it is hardly wrong, so that one session's times don't differ from one question to the next.
+    pub(super) fn new(store: u64, here: u64, before: Option<Self>) -> Self {
+        let ahead = store.cast_signed().saturating_sub(here.cast_signed());
+        let is_right = |clock: &Self| ahead.abs_diff(clock.0.saturating_mul(1000)) <= 1500;
+        before
+            .filter(is_right)
+            .unwrap_or_else(|| Self(ahead.saturating_add(500).div_euclid(1000)))
+    }
+
+    fn to_store(self, moment: Moment) -> u64 {
+        let shown = self.0.saturating_add(i64::from(moment.0));
+        u64::try_from(shown).unwrap_or(0)
+    }
+
+    fn from_store(self, shown: u64) -> Moment {
+        let moment = shown.cast_signed().saturating_sub(self.0).max(0);
+        Moment(u32::try_from(moment).unwrap_or(u32::MAX))
+    }
+}
+
 /// One question about one session.
 pub(super) struct Question<'a> {
-    pub(super) now: UnixTime,
+    pub(super) now: Moment,
+    /// Turns moments into what the store's clock shows.
+    pub(super) clock: StoreClock,
     /// The idle time that is left if this is a use.
     pub(super) idle: Duration,
     /// Seconds; 0 = for ever.
@@ -72,13 +101,13 @@ impl Keys {
             Rule::NotOlder => ("not older", ""),
             Rule::Never => ("never", ""),
         };
-        let (started, server) = question
-            .offer
-            .map_or((0, ""), |offer| (offer.started.0, &*offer.server));
+        let (started, server) = question.offer.map_or((0, ""), |offer| {
+            (question.clock.to_store(offer.started), &*offer.server)
+        });
         let idle = u64::try_from(question.idle.as_millis()).unwrap_or(u64::MAX);
         let reply: Option<Vec<u8>> = SCRIPT
             .key(self.of(key))
-            .arg(question.now.0)
+            .arg(question.clock.to_store(question.now))
             .arg(idle)
             .arg(question.max_lifetime)
             .arg(started)
@@ -88,7 +117,9 @@ impl Keys {
             .arg(u8::from(question.uses))
             .invoke_async(connection)
             .await?;
-        Ok(reply.as_deref().and_then(read))
+        Ok(reply
+            .as_deref()
+            .and_then(|value| read(value, question.clock)))
     }
 
     pub(super) async fn forget(
@@ -104,7 +135,7 @@ impl Keys {
 }
 
 /// `1800000000 tomcat1`.
-fn read(value: &[u8]) -> Option<Binding> {
+fn read(value: &[u8], clock: StoreClock) -> Option<Binding> {
     let (started, server) = std::str::from_utf8(value).ok()?.split_once(' ')?;
     let started = started.parse().ok()?;
     if server.is_empty() || server.len() > LONGEST {
@@ -112,7 +143,7 @@ fn read(value: &[u8]) -> Option<Binding> {
     }
     Some(Binding {
         server: Arc::from(server),
-        started: UnixTime(started),
+        started: clock.from_store(started),
     })
 }
 
@@ -123,7 +154,8 @@ mod tests {
     #[test]
     fn a_value_is_a_time_and_a_name() {
         let read = |text: &str| {
-            read(text.as_bytes()).map(|binding| (binding.started.0, binding.server.to_string()))
+            read(text.as_bytes(), StoreClock(0))
+                .map(|binding| (binding.started.0, binding.server.to_string()))
         };
         assert_eq!(read("12 a b"), Some((12, "a b".into())));
         for bad in [
@@ -138,6 +170,20 @@ mod tests {
             assert_eq!(read(bad), None, "{bad:?}");
         }
         assert_eq!(read(&format!("1 {}", "a".repeat(LONGEST + 1))), None);
+    }
+
+    #[test]
+    fn the_stores_clock_is_known_to_the_second_and_followed_when_it_jumps() {
+        let clock = StoreClock::new(1_800_000_000_400, 5_000, None);
+        assert_eq!(clock, StoreClock(1_799_999_995));
+        assert_eq!(clock.to_store(Moment(7)), 1_800_000_002);
+        assert_eq!(clock.from_store(1_800_000_002), Moment(7));
+        assert_eq!(clock.from_store(0), Moment(0));
+        // What is a moment's delay is no other clock.
+        let later = StoreClock::new(1_800_000_010_900, 15_000, Some(clock));
+        assert_eq!(later, clock);
+        let jumped = StoreClock::new(1_800_086_410_900, 14_300, Some(clock));
+        assert_eq!(jumped, StoreClock(1_800_086_397));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The connection to a shared store, and whether the store is in use.
 //!
 //! It is taken out of use at the first failure, so that an outage costs one wait and not one a request, and put in use again by a new
-//! connection on which a PING was answered within the time that a request would wait. While it is idle it is asked
+//! connection on which it has said its time within the time that a request would wait. While it is idle it is asked
 //! as well, so that mostly not a request finds out.
 
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use redis::aio::MultiplexedConnection;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Store;
+use super::command::StoreClock;
 use super::endpoint::{Driver, Link};
+use crate::persistence::Moment;
 
 /// For an attempt to connect, in the background.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -122,13 +124,24 @@ impl Store {
         attempted.unwrap_or_else(|_| Err(format!("no connection within {CONNECT:?}")))
     }
 
+    /// Asks for the time, which shows that it answers.
     async fn ping(&self, connection: &mut MultiplexedConnection) -> Result<(), String> {
         let limit = self.settings.timeout;
-        let command = redis::cmd("PING");
-        match timeout(limit, command.query_async::<()>(connection)).await {
-            Ok(answer) => answer.map_err(|error| error.to_string()),
+        let command = redis::cmd("TIME");
+        match timeout(limit, command.query_async(connection)).await {
+            Ok(Ok((seconds, micros))) => {
+                self.set_clock(seconds, micros);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {limit:?}")),
         }
+    }
+
+    fn set_clock(&self, seconds: u64, micros: u64) {
+        let millis = seconds.saturating_mul(1000).saturating_add(micros / 1000);
+        let mut clock = self.clock.lock();
+        *clock = Some(StoreClock::new(millis, Moment::millis_now(), *clock));
     }
 
     fn put_in_use(&self, number: u64, connection: &MultiplexedConnection, was_away: bool) {

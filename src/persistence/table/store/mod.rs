@@ -1,6 +1,7 @@
 //! A session table that several nodes share, in a Redis or Valkey server.
 //!
-//! - A key is `equipoise:POOL:` and 32 hexadecimal digits; its value is the second when the session began and the server's name;
+//! - A key is `equipoise:POOL:` and 32 hexadecimal digits; its value is the second when the session began, by the clock of the
+//!   store (the nodes' own need not agree), and the server's name;
 //!   its TTL is the idle timeout. It is read and written by one script ([`command`]), which runs as one step, so one of several nodes
 //!   that bind one session wins, and all follow it.
 //! - A request waits for the store only while the session is unknown here or moves, and at most `timeout` in all. What can wait goes
@@ -29,7 +30,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
-use self::command::{Keys, Question, Rule};
+use self::command::{Keys, Question, Rule, StoreClock};
 use self::endpoint::Endpoint;
 use self::link::State;
 use self::queue::Job;
@@ -37,7 +38,7 @@ use super::local::Local;
 use super::upkeep::Cursor;
 use super::{Binding, Waited};
 use crate::config::model::RedisStore;
-use crate::persistence::{SessionKey, UnixTime};
+use crate::persistence::{Moment, SessionKey};
 
 pub use endpoint::validate_url;
 
@@ -74,6 +75,8 @@ struct Store {
     queued: Mutex<Option<mpsc::Receiver<Job>>>,
     /// It refuses commands, which was logged.
     refuses: AtomicBool,
+    /// Its clock, once it is known.
+    clock: Mutex<Option<StoreClock>>,
     /// Where to go on with telling it all that is known here.
     again: Mutex<Option<Cursor>>,
 }
@@ -125,6 +128,7 @@ impl Attached {
             jobs,
             queued: Mutex::new(Some(queued)),
             refuses: AtomicBool::new(false),
+            clock: Mutex::new(None),
             again: Mutex::new(None),
         };
         Self(Arc::new(store), OnceLock::new())
@@ -153,7 +157,7 @@ impl Attached {
     pub(super) async fn look(
         &self,
         key: SessionKey,
-        now: UnixTime,
+        now: Moment,
         waited: &mut Waited,
     ) -> Option<Binding> {
         let question = self.0.question(now, None, Rule::Always);
@@ -167,7 +171,7 @@ impl Attached {
         &self,
         key: SessionKey,
         server: &Arc<str>,
-        now: UnixTime,
+        now: Moment,
         waited: &mut Waited,
     ) -> Option<Binding> {
         self.offer(key, server, now, Rule::Always, waited).await
@@ -179,14 +183,14 @@ impl Attached {
         key: SessionKey,
         from: &str,
         to: &Arc<str>,
-        now: UnixTime,
+        now: Moment,
         waited: &mut Waited,
     ) -> Option<Binding> {
         self.offer(key, to, now, Rule::NotTo(from), waited).await
     }
 
     /// Compares a session that is in use with what the store knows.
-    pub(super) fn check_later(&self, key: SessionKey, now: UnixTime) {
+    pub(super) fn check_later(&self, key: SessionKey, now: Moment) {
         self.later(Job::Check {
             key,
             now,
@@ -195,7 +199,7 @@ impl Attached {
     }
 
     /// Overwrites what the store knows.
-    pub(super) fn put_later(&self, key: SessionKey, binding: Binding, now: UnixTime) {
+    pub(super) fn put_later(&self, key: SessionKey, binding: Binding, now: Moment) {
         self.later(Job::Put { key, binding, now });
     }
 
@@ -205,7 +209,7 @@ impl Attached {
     }
 
     /// Goes on with telling the store, after it was away, what is known here.
-    pub(super) fn tell_again(&self, now: UnixTime) {
+    pub(super) fn tell_again(&self, now: Moment) {
         let Some(mut again) = self.0.again.try_lock() else {
             return;
         };
@@ -240,7 +244,7 @@ impl Attached {
         &self,
         key: SessionKey,
         server: &Arc<str>,
-        now: UnixTime,
+        now: Moment,
         rule: Rule<'_>,
         waited: &mut Waited,
     ) -> Option<Binding> {
@@ -289,12 +293,13 @@ impl Drop for Attached {
 impl Store {
     fn question<'a>(
         &self,
-        now: UnixTime,
+        now: Moment,
         offer: Option<&'a Binding>,
         rule: Rule<'a>,
     ) -> Question<'a> {
         Question {
             now,
+            clock: self.clock.lock().unwrap_or(StoreClock(0)),
             idle: Duration::from_secs(self.local.idle().into()),
             max_lifetime: self.local.max_lifetime(),
             offer,

@@ -10,7 +10,7 @@ use super::command::{Question, Rule};
 use super::link::State;
 use super::{Failure, Store};
 use crate::persistence::table::Binding;
-use crate::persistence::{SessionKey, UnixTime};
+use crate::persistence::{Moment, SessionKey};
 
 /// Jobs that may wait.
 pub(super) const LENGTH: usize = 4096;
@@ -25,14 +25,14 @@ pub(super) enum Job {
     /// Compare what both know; the later binding counts.
     Check {
         key: SessionKey,
-        now: UnixTime,
+        now: Moment,
         uses: bool,
     },
     /// Bind it, whatever it was.
     Put {
         key: SessionKey,
         binding: Binding,
-        now: UnixTime,
+        now: Moment,
     },
     /// Delete it.
     Forget { key: SessionKey },
