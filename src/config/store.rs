@@ -58,7 +58,8 @@ impl fmt::Debug for StoreAddress {
 scalar!(StoreAddress, { "type": "string" });
 
 fn check_url(url: &str) -> Result<(), String> {
-    const FORMS: &str = "memory, redis://HOST, rediss://HOST or unix:///SOCKET";
+    const FORMS: &str = "memory, redis://HOST, rediss://HOST, redis+sentinel://HOST,HOST/MASTER, redis+cluster://HOST,HOST \
+                         or unix:///SOCKET";
     if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("holds blanks, control characters or letters beyond ASCII; write them in percent-encoding".into());
     }
@@ -74,6 +75,19 @@ fn check_url(url: &str) -> Result<(), String> {
             Some(rest) => check_tcp(rest),
             None => Err(format!("has no `//` after {scheme}:")),
         },
+        "redis+sentinel" | "rediss+sentinel" | "redis+cluster" | "rediss+cluster" => {
+            let rest = rest
+                .strip_prefix("//")
+                .ok_or_else(|| format!("has no `//` after {scheme}:"))?;
+            let rest = match scheme.starts_with("rediss") {
+                true => rest.strip_suffix("#insecure").unwrap_or(rest),
+                false => rest,
+            };
+            check_several(rest, scheme.ends_with("sentinel"))
+        }
+        "sentinel" | "redis-sentinel" | "rediss-sentinel" | "redis-cluster" | "rediss-cluster" => {
+            Err("is to be written redis+sentinel://HOST,HOST/MASTER or redis+cluster://HOST,HOST, with rediss for TLS".into())
+        }
         "unix" | "redis+unix" => check_unix(rest),
         "valkey" | "valkeys" => {
             Err("is to be written with redis or rediss: Valkey speaks Redis's protocol".into())
@@ -82,9 +96,39 @@ fn check_url(url: &str) -> Result<(), String> {
     }
 }
 
+/// How special characters are written.
+const ESCAPED: &str = "in a password write @ : / ? # % as %40 %3A %2F %3F %23 %25";
+
+/// `[[USER]:PASSWORD@]HOST[:PORT],…` and, of Sentinels, `/MASTER[/DATABASE]`.
+fn check_several(rest: &str, sentinels: bool) -> Result<(), String> {
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, hosts) = match authority.rsplit_once('@') {
+        Some((user, hosts)) => (format!("{user}@"), hosts),
+        None => (String::new(), authority),
+    };
+    for host in hosts.split(',') {
+        check_tcp(&format!("{user}{host}"))?;
+    }
+    if !sentinels {
+        return match path {
+            "" => Ok(()),
+            _ => Err(format!(
+                "has a path, and clusters have but one database; {ESCAPED}"
+            )),
+        };
+    }
+    let (master, database) = path.split_once('/').unwrap_or((path, ""));
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if master.is_empty() || !master.bytes().all(is_name) {
+        return Err(format!(
+            "names no master of letters, digits and -_. behind its hosts; write redis+sentinel://HOST,HOST/MASTER; {ESCAPED}"
+        ));
+    }
+    check_database(database)
+}
+
 /// `[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, as IANA's registration of redis has it.
 fn check_tcp(rest: &str) -> Result<(), String> {
-    const ESCAPED: &str = "in a password write @ : / ? # % as %40 %3A %2F %3F %23 %25";
     if rest.contains(['?', '#']) {
         return Err(format!(
             "has a `?` or `#`, which mean nothing here; {ESCAPED}"
@@ -99,6 +143,9 @@ fn check_tcp(rest: &str) -> Result<(), String> {
         return Err(format!(
             "has a user or password that is not percent-encoded; {ESCAPED}"
         ));
+    }
+    if address.contains(',') {
+        return Err("has several hosts; write redis+sentinel://HOST,HOST/MASTER or redis+cluster://HOST,HOST".into());
     }
     // An IPv6 address has colons of its own, inside its brackets.
     let (host, port) = match address.rsplit_once(':') {
@@ -216,6 +263,9 @@ mod tests {
             "unix:///run/redis/redis.sock",
             "unix:/run/redis/redis.sock?db=1&user=a&pass=b%26",
             "redis+unix:///run/redis.sock",
+            "redis+sentinel://one,two:26380,[::1]/mymaster",
+            "rediss+sentinel://u:p%40ss@one/my-master.1/3#insecure",
+            "redis+cluster://:p%40ss@10.0.0.1:7000,10.0.0.2:7000",
         ] {
             let store = StoreAddress::parse(url);
             assert_eq!(store.as_ref().map(StoreAddress::url), Ok(Some(url)));
@@ -240,6 +290,14 @@ mod tests {
             ("redis://:gehe?im@h", "`?` or `#`"),
             ("redis://:geheim@h/#insecure", "`?` or `#`"),
             ("rediss://:geheim@h/#unsafe", "`?` or `#`"),
+            ("redis://:geheim@a:1,b:2", "redis+cluster://HOST,HOST"),
+            ("redis-sentinel://:geheim@a/m", "redis+sentinel://HOST,HOST"),
+            ("redis+sentinel://:geheim@a,b", "names no master"),
+            ("redis+sentinel://:geheim@a,b/m/x", "database that is not"),
+            ("redis+sentinel://:geheim@a,/m", "has no host"),
+            ("redis+cluster://:geheim@a,b/0", "but one database"),
+            ("redis+cluster:a", "no `//`"),
+            ("redis+geheim://a", "is not one of memory"),
             ("redis://0.0.0.0", "all interfaces"),
             ("redis://[::]:1", "all interfaces"),
             ("redis://:gehe@im@h", "not percent-encoded"),
@@ -283,7 +341,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(text in "\\PC*|(redis|rediss|unix)://[ -~]{0,30}") {
+        fn nothing_panics(text in "\\PC*|(redis|rediss|redis.sentinel|redis.cluster|unix)://[ -~]{0,30}") {
             let _ = StoreAddress::parse(&text);
         }
 

@@ -9,5 +9,6 @@ mod oracle_haproxy;
 mod oracle_httpd;
 mod oracle_nginx;
 mod sessions_redis;
+mod sessions_redis_roles;
 mod sessions_tomcat;
 mod tomcat;

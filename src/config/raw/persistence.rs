@@ -164,8 +164,9 @@ pub struct Table {
     #[schemars(range(min = 1, max = 100_000_000))]
     pub size: u32,
     /// memory: in this process alone. A Redis or Valkey server that several nodes share:
-    /// redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS, or
-    /// unix:///SOCKET[?db=DATABASE]. Take the password from the environment.
+    /// redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS, unix:///SOCKET[?db=DATABASE]. The
+    /// master that Sentinels know: redis+sentinel://[[USER]:PASSWORD@]HOST[:PORT],…/MASTER[/DATABASE]. A
+    /// cluster: redis+cluster://[[USER]:PASSWORD@]HOST[:PORT],…. Take the password from the environment.
     pub store: StoreAddress,
     /// With redis, rediss and unix only. How long a request waits for the store at most, 1ms to 1s; then it
     /// goes on with what this node knows.

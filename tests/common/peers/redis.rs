@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::process::{Peer, Ready, program, run, self_signed};
 use crate::common::temp::{ReservedPort, TempDir};
-use crate::common::wait::SOON;
+use crate::common::wait::{SOON, eventually};
 
 pub struct Redis {
     peer: Peer,
@@ -34,6 +34,62 @@ impl Redis {
         let mut redis = Self::with(&format!("requirepass {password}"), None);
         redis.password = Some(password.to_owned());
         redis
+    }
+
+    /// One with more lines in its configuration.
+    #[track_caller]
+    pub fn configured(more: &str) -> Self {
+        Self::with(more, None)
+    }
+
+    /// A Sentinel that watches `master` under the name `mymaster`, alone.
+    #[track_caller]
+    pub fn sentinel(master: &Self) -> Self {
+        let dir = TempDir::new("sentinel");
+        let port = ReservedPort::new();
+        let config = dir.write(
+            "sentinel.conf",
+            &format!(
+                "bind 127.0.0.1\nport {}\ndir {}\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
+                 sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 2000\n",
+                port.port(),
+                dir.path().display(),
+                master.address().port(),
+            ),
+        );
+        let mut command = Command::new(program("redis-server"));
+        command.arg(config).arg("--sentinel");
+        Self {
+            peer: Peer::start_when(Ready::Accepts, dir, port, command, SOON),
+            password: None,
+            tls: None,
+        }
+    }
+
+    /// Three masters that are a cluster.
+    #[track_caller]
+    pub fn cluster() -> [Self; 3] {
+        let bus: [_; 3] = std::array::from_fn(|_| ReservedPort::new());
+        let nodes = bus.each_ref().map(|bus| {
+            Self::configured(&format!(
+                "cluster-enabled yes\ncluster-port {}\ncluster-node-timeout 2000",
+                bus.port()
+            ))
+        });
+        // The nodes listen there now.
+        drop(bus);
+        let addresses = nodes.each_ref().map(|node| node.address().to_string());
+        let mut args = vec!["--cluster", "create"];
+        args.extend(addresses.iter().map(String::as_str));
+        args.push("--cluster-yes");
+        run("redis-cli", &args);
+        for node in &nodes {
+            eventually(SOON, || {
+                node.cli(0, &["CLUSTER", "INFO"])
+                    .contains("cluster_state:ok")
+            });
+        }
+        nodes
     }
 
     /// One that speaks TLS on a second port, with a certificate that it has signed itself.
@@ -113,15 +169,15 @@ impl Redis {
             .collect()
     }
 
-    /// How many commands it has processed.
+    /// How often it has run that command, in scripts too.
     #[track_caller]
-    pub fn commands(&self) -> u64 {
-        let stats = self.cli(0, &["INFO", "stats"]);
-        stats
+    pub fn calls(&self, command: &str) -> u64 {
+        let stats = self.cli(0, &["INFO", "commandstats"]);
+        let prefix = format!("cmdstat_{command}:calls=");
+        let count = stats
             .lines()
-            .find_map(|l| l.trim().strip_prefix("total_commands_processed:"))
-            .and_then(|n| n.parse().ok())
-            .unwrap_or_else(|| panic!("no count in {stats}"))
+            .find_map(|line| line.trim().strip_prefix(&prefix)?.split(',').next());
+        count.map_or(0, |count| count.parse().unwrap())
     }
 
     /// Stops answering, keeps its connections: what a slow or swapped-out server looks like.

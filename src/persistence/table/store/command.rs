@@ -13,6 +13,9 @@ use crate::persistence::{Moment, SessionKey};
 /// as if it were not there. Runs by EVALSHA; redis-rs loads it where that fails.
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("bind.lua")));
 
+/// Does what a request would have done, to a key that nothing else uses.
+static PROBE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("probe.lua")));
+
 /// A longer name than a configuration can have is not one of ours.
 const LONGEST: usize = 1024;
 
@@ -75,8 +78,32 @@ pub(super) enum Rule<'a> {
 pub(super) struct Keys(String);
 
 impl Keys {
-    pub(super) fn new(pool: &str) -> Self {
-        Self(format!("equipoise:{pool}:"))
+    /// All of one pool are on one node of a cluster, which keeps together what stands between braces.
+    pub(super) fn new(pool: &str, cluster: bool) -> Self {
+        Self(if cluster {
+            format!("equipoise:{{{pool}}}:")
+        } else {
+            format!("equipoise:{pool}:")
+        })
+    }
+
+    /// Makes the scripts known, so that each later question is one round trip.
+    pub(super) async fn load(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        for script in [&SCRIPT, &PROBE] {
+            script.load_async(connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes and reads as a request does; gives the store's time in seconds and microseconds.
+    pub(super) async fn probe(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> RedisResult<(u64, u64)> {
+        PROBE
+            .key(format!("{}probe", self.0))
+            .invoke_async(connection)
+            .await
     }
 
     fn of(&self, key: SessionKey) -> String {
@@ -190,8 +217,12 @@ mod tests {
     fn a_key_names_its_pool_and_is_hexadecimal() {
         let key = SessionKey::from_bytes(std::array::from_fn(|n| u8::try_from(n * 16).unwrap()));
         assert_eq!(
-            Keys::new("tomcats").of(key),
+            Keys::new("tomcats", false).of(key),
             "equipoise:tomcats:00102030405060708090a0b0c0d0e0f0"
+        );
+        assert_eq!(
+            Keys::new("tomcats", true).of(key),
+            "equipoise:{tomcats}:00102030405060708090a0b0c0d0e0f0"
         );
     }
 }

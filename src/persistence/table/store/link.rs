@@ -1,8 +1,8 @@
 //! The connection to a shared store, and whether the store is in use.
 //!
 //! It is taken out of use at the first failure, so that an outage costs one wait and not one a request, and put in use again by a new
-//! connection on which it has said its time within the time that a request would wait. While it is idle it is asked
-//! as well, so that mostly not a request finds out.
+//! connection on which it has done what a request would ask, within the time that a request would wait: one that has become a
+//! replica, or is full, answers, but isn't in use. While it is idle it is asked as well, so that mostly not a request finds out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,15 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Store;
 use super::command::StoreClock;
-use super::endpoint::{Driver, Link};
+use super::complaint::Wrong;
+use super::endpoint::{Driver, Judge, Link};
 use crate::persistence::Moment;
 
-/// For an attempt to connect, in the background.
-const CONNECT: Duration = Duration::from_secs(2);
 /// Between two attempts: the first pause, and the longest.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// Between two questions whether it is alive.
-const PING: Duration = Duration::from_secs(1);
+/// Between two questions whether it still takes commands.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// Whether the store is in use.
 pub(super) enum State {
@@ -32,6 +31,21 @@ pub(super) enum State {
     Up(u64, MultiplexedConnection),
     /// Left out, and why.
     Down(String),
+}
+
+/// Why a connection was given up, and whether it had been good for a while.
+struct End {
+    reason: String,
+    lasted: bool,
+}
+
+impl Judge for Store {
+    /// Does what a request will do.
+    async fn judge(&self, connection: &mut MultiplexedConnection) -> Result<(), Wrong> {
+        let loaded = self.keys.load(connection).await;
+        loaded.map_err(|error| Wrong::of(&error))?;
+        self.probe(connection).await
+    }
 }
 
 /// Shows that the store is in use, however that ends.
@@ -59,11 +73,16 @@ pub(super) async fn keep(store: Arc<Store>) {
         number += 1;
         match store.attempt().await {
             Ok(link) => {
-                store.put_in_use(number, &link.connection, told);
-                pause = PAUSE;
-                let reason = store.until_lost(number, link).await;
-                store.warn(&reason);
-                told = true;
+                store.put_in_use(number, &link.connection);
+                let end = store.until_lost(number, link, told).await;
+                // What ends as soon as it begins is part of the outage before it.
+                if end.lasted {
+                    pause = PAUSE;
+                }
+                if end.lasted || !told {
+                    store.warn(&end.reason);
+                    told = true;
+                }
             }
             Err(reason) => {
                 if !told {
@@ -107,34 +126,28 @@ impl Store {
     }
 
     async fn attempt(&self) -> Result<Link, String> {
-        let connect = async {
-            let mut link = self.endpoint.connect().await?;
-            self.ping(&mut link.connection).await?;
-            Ok(link)
-        };
-        let mut connect = std::pin::pin!(timeout(CONNECT, connect));
-        let attempted = tokio::select! {
+        let connect = self.endpoint.connect(self);
+        let mut connect = std::pin::pin!(connect);
+        tokio::select! {
             done = &mut connect => done,
             // Requests have waited long enough for a store that was not there yet.
             () = sleep(self.settings.timeout) => {
                 self.state.send_replace(State::Down("not connected yet".to_owned()));
                 connect.await
             }
-        };
-        attempted.unwrap_or_else(|_| Err(format!("no connection within {CONNECT:?}")))
+        }
     }
 
-    /// Asks for the time, which shows that it answers.
-    async fn ping(&self, connection: &mut MultiplexedConnection) -> Result<(), String> {
+    /// Does what a request does, within the time that one has.
+    async fn probe(&self, connection: &mut MultiplexedConnection) -> Result<(), Wrong> {
         let limit = self.settings.timeout;
-        let command = redis::cmd("TIME");
-        match timeout(limit, command.query_async(connection)).await {
+        match timeout(limit, self.keys.probe(connection)).await {
             Ok(Ok((seconds, micros))) => {
                 self.set_clock(seconds, micros);
                 Ok(())
             }
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {limit:?}")),
+            Ok(Err(error)) => Err(Wrong::of(&error)),
+            Err(_) => Err(Wrong::because(format!("no answer within {limit:?}"))),
         }
     }
 
@@ -144,18 +157,16 @@ impl Store {
         *clock = Some(StoreClock::new(millis, Moment::millis_now(), *clock));
     }
 
-    fn put_in_use(&self, number: u64, connection: &MultiplexedConnection, was_away: bool) {
+    fn put_in_use(&self, number: u64, connection: &MultiplexedConnection) {
         self.state
             .send_replace(State::Up(number, connection.clone()));
         // It may have forgotten everything, and has heard nothing meanwhile.
         *self.again.lock() = Some(super::Cursor::default());
-        if was_away {
-            tracing::info!(pool = %self.pool, "the session store {} is in use again", self.endpoint);
-        }
     }
 
-    /// Asks from time to time; ends when the connection does or a request has given it up.
-    async fn until_lost(&self, number: u64, link: Link) -> String {
+    /// Asks from time to time; ends when the connection does or a request has given it up. `was_away`: an outage was logged,
+    /// and its end is still to be.
+    async fn until_lost(&self, number: u64, link: Link, mut was_away: bool) -> End {
         let Link {
             mut connection,
             driver: mut task,
@@ -163,8 +174,9 @@ impl Store {
         let Driver(driver) = &mut task;
         let _in_use = InUse::new(&self.metrics.up);
         let mut changes = self.state.subscribe();
+        let mut lasted = false;
         let reason = loop {
-            let next = Instant::now() + PING;
+            let next = Instant::now() + PROBE;
             tokio::select! {
                 _ = &mut *driver => break "connection closed".to_owned(),
                 changed = changes.wait_for(|state| matches!(state, State::Down(_))) => {
@@ -175,12 +187,16 @@ impl Store {
                 }
                 () = sleep_until(next) => {}
             }
-            if let Err(reason) = self.ping(&mut connection).await {
-                break reason;
+            if let Err(wrong) = self.probe(&mut connection).await {
+                break wrong.words;
+            }
+            lasted = true;
+            if std::mem::take(&mut was_away) {
+                tracing::info!(pool = %self.pool, "the session store {} is in use again", self.endpoint);
             }
         };
         self.lost(number, &reason);
-        reason
+        End { reason, lasted }
     }
 
     fn warn(&self, reason: &str) {

@@ -6,10 +6,11 @@
 //!   that bind one session wins, and all follow it.
 //! - A request waits for the store only while the session is unknown here or moves, and at most `timeout` in all. What can wait goes
 //!   through a queue of limited length.
-//! - If the store fails or is late, it is left out at once, until it answers again ([`link`]). Then all that is known here is
+//! - If the store fails, is late or takes no commands (a replica, a full one: [`complaint`]), it is left out at once, until it answers again ([`link`]). Then all that is known here is
 //!   told to it again, in the background: of two bindings of a session the one that began later counts, on every node.
 
 mod command;
+mod complaint;
 mod endpoint;
 mod link;
 mod queue;
@@ -20,17 +21,17 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGauge};
-use redis::{ErrorKind, RedisError};
+use redis::RedisError;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use self::command::{Keys, Question, Rule, StoreClock};
+use self::complaint::{complaint, is_answer};
 use self::endpoint::Endpoint;
 use self::link::State;
 use self::queue::Job;
@@ -73,8 +74,8 @@ struct Store {
     state: watch::Sender<State>,
     jobs: mpsc::Sender<Job>,
     queued: Mutex<Option<mpsc::Receiver<Job>>>,
-    /// It refuses commands, which was logged.
-    refuses: AtomicBool,
+    /// When it was logged last that it has refused a single command.
+    told_refusal: Mutex<Option<Instant>>,
     /// Its clock, once it is known.
     clock: Mutex<Option<StoreClock>>,
     /// Where to go on with telling it all that is known here.
@@ -119,15 +120,15 @@ impl Attached {
         let (jobs, queued) = mpsc::channel(queue::LENGTH);
         let store = Store {
             settings: settings.clone(),
+            keys: Keys::new(pool, endpoint.is_cluster()),
             endpoint,
             pool: Arc::clone(pool),
-            keys: Keys::new(pool),
             local,
             metrics,
             state: watch::Sender::new(State::Starting),
             jobs,
             queued: Mutex::new(Some(queued)),
-            refuses: AtomicBool::new(false),
+            told_refusal: Mutex::new(None),
             clock: Mutex::new(None),
             again: Mutex::new(None),
         };
@@ -344,12 +345,7 @@ impl Store {
         })
         .await;
         match result {
-            Ok(Ok(value)) => {
-                if self.refuses.load(Relaxed) && self.refuses.swap(false, Relaxed) {
-                    tracing::info!(pool = %self.pool, "the session store {} accepts commands again", self.endpoint);
-                }
-                Ok(value)
-            }
+            Ok(Ok(value)) => Ok(value),
             Ok(Err(failure)) => {
                 if matches!(failure, Failure::Away) {
                     self.metrics.skipped.inc();
@@ -371,11 +367,15 @@ impl Store {
     }
 
     fn concluded_from(&self, number: u64, error: &RedisError) -> Failure {
-        if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) {
-            if !self.refuses.swap(true, Relaxed) {
+        if let Some(complaint) = complaint(error) {
+            self.lost(number, complaint);
+            return Failure::Broken;
+        }
+        if is_answer(error) {
+            if self.may_tell_refusal() {
                 tracing::warn!(
                     pool = %self.pool,
-                    "the session store {} refuses a command: {error}; sessions are kept in memory meanwhile",
+                    "the session store {} refuses a command: {error}; its session is kept in memory",
                     self.endpoint
                 );
             }
@@ -383,6 +383,17 @@ impl Store {
         }
         self.lost(number, &error.to_string());
         Failure::Broken
+    }
+
+    /// Once a minute, however many there are.
+    fn may_tell_refusal(&self) -> bool {
+        const PAUSE: Duration = Duration::from_secs(60);
+        let mut told = self.told_refusal.lock();
+        let may = told.is_none_or(|at| at.elapsed() >= PAUSE);
+        if may {
+            *told = Some(Instant::now());
+        }
+        may
     }
 
     fn count(&self, hit: bool) {

@@ -19,6 +19,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_millis(50);
 const IDLE: u64 = 3600;
 
+/// Any server is right.
+struct Any;
+
+impl endpoint::Judge for Any {
+    async fn judge(
+        &self,
+        _: &mut redis::aio::MultiplexedConnection,
+    ) -> Result<(), complaint::Wrong> {
+        Ok(())
+    }
+}
+
 /// A table, as one node has it.
 struct Node {
     table: Arc<SessionTable>,
@@ -541,13 +553,21 @@ async fn logs_in_and_selects_a_database_by_tcp_and_by_socket() {
 }
 
 #[tokio::test]
-async fn a_store_that_refuses_to_write_stays_in_use_and_sessions_are_kept_here() {
+async fn a_store_that_refuses_to_write_is_out_of_use_until_it_takes_writes() {
     let redis = Server::start(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]).await;
-    let node = Node::new(&redis.url(), PATIENCE).up().await;
+    let node = Node::new(&redis.url(), PATIENCE);
     assert_eq!(&*node.bind(key(1), "a", now()).await.server, "a");
     assert_eq!(node.server(key(1), now()).await.as_deref(), Some("a"));
-    assert!(node.metrics.store.errors.get() >= 1);
-    assert_eq!(node.metrics.store.up.get(), 1);
+    assert_eq!(node.metrics.store.up.get(), 0);
+    let mut client = redis.client().await;
+    let set = redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).clone();
+    set.query_async::<()>(&mut client).await.unwrap();
+    let node = node.up().await;
+    until_async("it is told", async || {
+        node.table.expire(now(), 1000);
+        client.exists::<_, bool>(name(1)).await.unwrap()
+    })
+    .await;
 }
 
 /// A certificate for 127.0.0.1 that nobody signed but itself, and its key.
@@ -600,7 +620,7 @@ async fn speaks_tls_and_believes_only_who_it_should() {
 
     let unknown = Endpoint::parse(&url)
         .unwrap()
-        .connect()
+        .connect(&Any)
         .await
         .err()
         .unwrap();
@@ -608,7 +628,7 @@ async fn speaks_tls_and_believes_only_who_it_should() {
 
     let mut trusting = Endpoint::parse(&url).unwrap();
     trusting.trust(&directory.path().join("cert.pem"));
-    let mut link = trusting.connect().await.unwrap();
+    let mut link = trusting.connect(&Any).await.unwrap();
     redis::cmd("PING")
         .query_async::<()>(&mut link.connection)
         .await
@@ -616,7 +636,10 @@ async fn speaks_tls_and_believes_only_who_it_should() {
 
     let mut elsewhere = Endpoint::parse(&url.replace("127.0.0.1", "localhost")).unwrap();
     elsewhere.trust(&directory.path().join("cert.pem"));
-    assert!(elsewhere.connect().await.is_err(), "the name is another");
+    assert!(
+        elsewhere.connect(&Any).await.is_err(),
+        "the name is another"
+    );
 
     let node = Node::new(&format!("{url}#insecure"), PATIENCE).up().await;
     node.bind(key(1), "a", now()).await;
