@@ -33,6 +33,7 @@ fn insert(token: Token) -> Persistence {
             secure: Secure::Auto,
             http_only: true,
             same_site: SameSite::Lax,
+            partitioned: false,
         },
         on_unavailable: OnUnavailable::Rebalance,
     })

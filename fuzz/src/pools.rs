@@ -33,6 +33,7 @@ impl Pools {
             secure: Secure::Auto,
             http_only: true,
             same_site: SameSite::Lax,
+            partitioned: false,
         };
         let rewrite = |token| CookieRewrite {
             cookie: "ID".into(),

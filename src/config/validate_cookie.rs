@@ -14,6 +14,7 @@ pub(super) struct Attributes<'a> {
     secure: raw::Secure,
     http_only: bool,
     same_site: raw::SameSite,
+    partitioned: bool,
 }
 
 impl<'a> Attributes<'a> {
@@ -26,6 +27,7 @@ impl<'a> Attributes<'a> {
             secure: raw.secure,
             http_only: raw.http_only,
             same_site: raw.same_site,
+            partitioned: raw.partitioned,
         }
     }
 
@@ -38,6 +40,7 @@ impl<'a> Attributes<'a> {
             secure: raw.secure,
             http_only: raw.http_only,
             same_site: raw.same_site,
+            partitioned: raw.partitioned,
         }
     }
 }
@@ -53,6 +56,10 @@ pub(super) fn attributes(
         let message = "browsers drop a cookie with SameSite=None that is not Secure; write secure: true or another same_site";
         checks.note(&at.key("same_site"), message);
     }
+    if raw.partitioned && insecure {
+        let message = "browsers drop a Partitioned cookie that is not Secure; write secure: true or partitioned: false";
+        checks.note(&at.key("partitioned"), message);
+    }
     prefixes(raw, at, insecure, checks);
     model::CookieAttributes {
         domain: raw.domain.map(|domain| domain.0.clone()),
@@ -63,6 +70,7 @@ pub(super) fn attributes(
             raw::Secure::False => model::Secure::Never,
         },
         http_only: raw.http_only,
+        partitioned: raw.partitioned,
         same_site: match raw.same_site {
             raw::SameSite::Lax => model::SameSite::Lax,
             raw::SameSite::Strict => model::SameSite::Strict,

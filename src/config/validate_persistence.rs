@@ -64,6 +64,7 @@ const KEYS: &[(&str, &[Type])] = &[
     ("secure", &[Type::CookieInsert]),
     ("http_only", &[Type::CookieInsert]),
     ("same_site", &[Type::CookieInsert]),
+    ("partitioned", &[Type::CookieInsert]),
     ("separator", &[Type::Route]),
     ("path_parameter", &[Type::Route]),
     ("query_parameter", &[Type::Route]),
@@ -75,7 +76,14 @@ const KEYS: &[(&str, &[Type])] = &[
 const SIGNED: [Type; 3] = [Type::CookieInsert, Type::CookieRewrite, Type::CookiePrefix];
 
 /// The keys of a cookie that we set, which type route has one level deeper.
-const ATTRIBUTES: [&str; 5] = ["domain", "path", "secure", "http_only", "same_site"];
+const ATTRIBUTES: [&str; 6] = [
+    "domain",
+    "path",
+    "secure",
+    "http_only",
+    "same_site",
+    "partitioned",
+];
 
 /// A persistence, or nothing where it can't be built; what is wrong is noted.
 ///

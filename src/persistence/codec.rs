@@ -2,12 +2,13 @@
 //!
 //! By default it is signed (see `token`) and says when it was made and when its session was balanced, so that
 //! both timeouts are enforced here rather than left to the client. With `token: name` it is the server's
-//! name, percent-encoded, and says no time.
+//! name, percent-encoded, and says no time; HAProxy's dates behind a name are understood.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::affinity::Member;
+use super::dated_name::DatedName;
 use super::token::{Claims, ServerTag, Token, TokenKey};
 use super::{Bound, Keyring, Lookup, UnixTime};
 use crate::config::model::Token as Form;
@@ -136,14 +137,41 @@ impl<S: Clone> Codec<S> {
     fn judge(&self, token: &[u8], now: UnixTime) -> Lookup<S> {
         match &self.names {
             Names::Signed(keyed) => self.judge_signed(keyed, token, now),
-            Names::Plain(servers) => servers.get(token).map_or(Lookup::Invalid, |server| {
-                Lookup::only(Bound {
+            Names::Plain(servers) => match (servers.get(token), DatedName::parse(token)) {
+                (Some(server), _) => Lookup::only(Bound {
                     server: server.clone(),
                     session_started: now,
                     // When it was set isn't known, and to set it with every response would keep all of
                     // them out of caches: the timeout of such a cookie counts from when it was set.
                     renew: false,
-                })
+                }),
+                (None, Some(dated)) => self.judge_dated(servers, &dated, now),
+                (None, None) => Lookup::Invalid,
+            },
+        }
+    }
+
+    /// What HAProxy set. Renewed in time it becomes a name without dates.
+    fn judge_dated(
+        &self,
+        servers: &HashMap<Vec<u8>, S>,
+        dated: &DatedName<'_>,
+        now: UnixTime,
+    ) -> Lookup<S> {
+        let Some(server) = servers.get(dated.name) else {
+            return Lookup::Invalid;
+        };
+        let (set, started) = (
+            dated.set.unwrap_or(now),
+            dated.session_started.unwrap_or(now),
+        );
+        match self.age(set, started, now) {
+            Age::Future => Lookup::Invalid,
+            Age::Expired => Lookup::Expired,
+            Age::Alive { renew } => Lookup::only(Bound {
+                server: server.clone(),
+                session_started: started,
+                renew,
             }),
         }
     }
@@ -152,29 +180,50 @@ impl<S: Clone> Codec<S> {
         let Some((claims, servers)) = open(keyed, token) else {
             return Lookup::Invalid;
         };
-        let latest = claims.issued.max(claims.session_started);
-        if latest.seconds_since(now) > CLOCK_SKEW {
-            return Lookup::Invalid;
+        let renew = match self.age(claims.issued, claims.session_started, now) {
+            Age::Future => return Lookup::Invalid,
+            Age::Expired => return Lookup::Expired,
+            Age::Alive { renew } => renew,
+        };
+        servers.get(&claims.server).map_or(Lookup::Gone, |server| {
+            Lookup::only(Bound {
+                server: server.clone(),
+                session_started: claims.session_started,
+                renew,
+            })
+        })
+    }
+
+    /// How a cookie that was set then, of a session that began then, stands with the limits.
+    fn age(&self, set: UnixTime, session_started: UnixTime, now: UnixTime) -> Age {
+        if set.max(session_started).seconds_since(now) > CLOCK_SKEW {
+            return Age::Future;
         }
         let Limits {
             timeout,
             max_lifetime,
         } = self.limits;
-        let idle = Duration::from_secs(now.seconds_since(claims.issued));
-        let lifetime = Duration::from_secs(now.seconds_since(claims.session_started));
+        let idle = Duration::from_secs(now.seconds_since(set));
+        let lifetime = Duration::from_secs(now.seconds_since(session_started));
         if timeout.is_some_and(|timeout| idle > timeout)
             || max_lifetime.is_some_and(|max| lifetime > max)
         {
-            return Lookup::Expired;
+            return Age::Expired;
         }
-        servers.get(&claims.server).map_or(Lookup::Gone, |server| {
-            Lookup::only(Bound {
-                server: server.clone(),
-                session_started: claims.session_started,
-                renew: timeout.is_some_and(|timeout| idle.saturating_mul(2) >= timeout),
-            })
-        })
+        Age::Alive {
+            renew: timeout.is_some_and(|timeout| idle.saturating_mul(2) >= timeout),
+        }
     }
+}
+
+/// How old a cookie is.
+enum Age {
+    /// From further ahead than clocks differ.
+    Future,
+    /// Idle for too long, or of a session that is too old.
+    Expired,
+    /// It counts; half of its idle timeout may have passed.
+    Alive { renew: bool },
 }
 
 /// A key and the servers' tags under it.

@@ -18,6 +18,7 @@ mod cookie_date;
 mod cookie_insert;
 mod cookie_prefix;
 mod cookie_rewrite;
+mod dated_name;
 mod keyring;
 mod learn;
 mod pair;

@@ -62,6 +62,9 @@ fn attributes(settings: &CookieAttributes, max_age: Option<Duration>, secure: bo
         SameSite::None => "; SameSite=None",
         SameSite::Omit => "",
     };
+    if settings.partitioned && secure {
+        text += "; Partitioned";
+    }
     text.into_bytes()
 }
 
@@ -106,6 +109,19 @@ mod tests {
         );
         settings.same_site = SameSite::Strict;
         assert!(line(&settings, HOUR, false).ends_with("; SameSite=Strict"));
+    }
+
+    #[test]
+    fn a_partitioned_cookie_is_secure() {
+        let settings = CookieAttributes {
+            same_site: SameSite::None,
+            partitioned: true,
+            ..attributes()
+        };
+        assert!(
+            line(&settings, HOUR, true).ends_with("; Secure; HttpOnly; SameSite=None; Partitioned")
+        );
+        assert!(line(&settings, HOUR, false).ends_with("; HttpOnly; SameSite=None"));
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub(super) fn attributes() -> model::CookieAttributes {
         secure: Secure::Auto,
         http_only: true,
         same_site: SameSite::Lax,
+        partitioned: false,
     }
 }
 

@@ -93,11 +93,17 @@ fn the_cookie_has_the_default_attributes() {
 fn the_cookie_has_the_configured_attributes() {
     let origins = three();
     let lb = Setup::of(&origins)
-        .pool("persistence: {type: cookie_insert, cookie: lb, timeout: 0s, domain: example.com, path: /app, secure: true, http_only: false, same_site: none}")
+        .pool("persistence: {type: cookie_insert, cookie: lb, timeout: 0s, domain: example.com, path: /app, secure: true, http_only: false, same_site: none, partitioned: true}")
         .start();
     let response = lb.get("/", &[]);
     let line = response.set_cookie("lb").unwrap().to_lowercase();
-    for wanted in ["domain=example.com", "path=/app", "secure", "samesite=none"] {
+    for wanted in [
+        "domain=example.com",
+        "path=/app",
+        "secure",
+        "samesite=none",
+        "partitioned",
+    ] {
         assert!(
             line.split(';').any(|a| a.trim() == wanted),
             "{wanted} not in {line}"

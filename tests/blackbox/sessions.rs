@@ -3,6 +3,7 @@
 
 mod clocks;
 mod failures;
+mod haproxy_dates;
 mod learn;
 mod name_token;
 mod prefix;

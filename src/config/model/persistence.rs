@@ -86,6 +86,8 @@ pub struct CookieAttributes {
     pub http_only: bool,
     /// `SameSite`.
     pub same_site: SameSite,
+    /// `Partitioned` (CHIPS), where `Secure` is set too.
+    pub partitioned: bool,
 }
 
 /// `persistence.type: cookie_rewrite` and `cookie_prefix`.

@@ -59,6 +59,10 @@ pub struct Persistence {
     /// cookie_insert only. The cookie's `SameSite` attribute; omit leaves it away.
     #[serde(default)]
     pub same_site: SameSite,
+    /// cookie_insert only. The cookie's `Partitioned` attribute (CHIPS): a page that is embedded in other
+    /// sites has a cookie of its own in each. Set with Secure only.
+    #[serde(default)]
+    pub partitioned: bool,
     /// What becomes of a session whose server is down: rebalance it, or reject it with 503.
     #[serde(default)]
     pub on_unavailable: OnUnavailable,
@@ -136,6 +140,9 @@ pub struct RouteCookie {
     /// Its `SameSite` attribute; omit leaves it away.
     #[serde(default)]
     pub same_site: SameSite,
+    /// Its `Partitioned` attribute (CHIPS). Set with Secure only.
+    #[serde(default)]
+    pub partitioned: bool,
 }
 
 /// How many leading bits of an address make one client.

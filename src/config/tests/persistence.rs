@@ -189,6 +189,10 @@ fn what_makes_no_sense_is_refused() {
             "type: route, insert: {cookie: R, same_site: none, secure: false}",
             "insert.same_site: browsers drop",
         ),
+        (
+            "type: cookie_insert, same_site: none, partitioned: true, secure: false",
+            "partitioned: browsers drop",
+        ),
         ("type: route, insert: {}", "insert.cookie: is missing"),
         (
             "type: route, insert: ROUTEID",
@@ -278,6 +282,7 @@ fn a_key_of_another_type_says_which_type_it_belongs_to() {
         ("secure", "auto", INSERT),
         ("http_only", "true", INSERT),
         ("same_site", "lax", INSERT),
+        ("partitioned", "false", INSERT),
         ("separator", "\".\"", "route"),
         ("path_parameter", "p", "route"),
         ("query_parameter", "p", "route"),
