@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use super::gate::Gate;
+use super::queue::Handover;
 use super::server::LastCheck;
 use super::tier::Tier;
 use super::{Admission, Checked, Operator, Pool, Resolution, Server, State};
@@ -80,11 +81,9 @@ impl Pool {
                 Tier::of(after, server.is_backup()),
             );
         }
-        let handed = self.serve_waiters(&mut state);
+        let handovers = self.serve_waiters(&mut state, None);
         drop(state);
-        for (waiter, lease) in handed {
-            waiter.hand(lease);
-        }
+        handovers.into_iter().for_each(Handover::complete);
         if changed {
             self.announce(server);
         }

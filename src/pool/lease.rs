@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::queue::Handover;
 use super::{Pool, Server, State, member};
 use crate::balance::{NoCharge, NoPick, Slot};
 use crate::pool::gate::Admission;
@@ -100,12 +101,10 @@ impl Pool {
         server.metrics().active.dec();
         let mut guard = self.state.lock();
         guard.selector.release(server.slot());
-        let handed = self.serve_waiters(&mut guard);
+        let handovers = self.serve_waiters(&mut guard, Some(server.slot()));
         drop(guard);
         // Outside the lock: a waiter that has gone gives its lease back at once.
-        for (waiter, lease) in handed {
-            waiter.hand(lease);
-        }
+        handovers.into_iter().for_each(Handover::complete);
     }
 }
 

@@ -5,7 +5,6 @@
 //! that a pick depends on is behind one lock, held for well under a microsecond: pick and count are
 //! one step, and the last free place of a server goes to one request only.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -57,8 +56,7 @@ struct State {
     /// Servers by [`Slot::index`].
     members: Vec<Option<Arc<Server>>>,
     ramps: slow_start::Ramps,
-    waiting: VecDeque<queue::Waiter>,
-    next_waiter: u64,
+    waiting: queue::Waiting,
 }
 
 impl Pool {
@@ -74,8 +72,7 @@ impl Pool {
                 open: None,
                 members: Vec::new(),
                 ramps: slow_start::Ramps::default(),
-                waiting: VecDeque::new(),
-                next_waiter: 0,
+                waiting: queue::Waiting::default(),
             }),
             ramping: AtomicBool::new(false),
             retry_budget: RetryBudget::new(Instant::now()),

@@ -1,11 +1,15 @@
 //! Waiting for a place when every server (or the one a session is bound to) is at its limit.
 //!
-//! First come, first served, bounded in number and time. A freed place is handed to the first waiter
-//! that can use it within the step that freed it, so that nobody overtakes.
+//! First come, first served, bounded in number and time. A freed place is handed to the first waiter that can use it
+//! within the step that freed it, so that nobody overtakes.
+//!
+//! Waiters that want the same stand in one line, in the order in which they came: those bound to one server, those who
+//! take any, those who take any but the ones that they have tried. Only the head of a line can be next, so that what a
+//! release costs doesn't grow with the number of waiters; leaving a line costs its logarithm.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 
 use super::{BoundRefusal, Lease, Pool, Server, State};
@@ -22,19 +26,119 @@ pub enum QueueRefusal {
     Unavailable,
 }
 
-/// One that waits.
-pub(super) struct Waiter {
-    number: u64,
-    /// The server a session is bound to; `None` takes any.
-    wants: Option<Arc<Server>>,
-    tried: Vec<Slot>,
-    hand: oneshot::Sender<Lease>,
+/// What a waiter wants, which tells the line it stands in.
+#[derive(Debug, Clone)]
+enum Wanted {
+    /// The server its session is bound to.
+    Bound(Arc<Server>),
+    /// Any but those, which are in order and none twice.
+    AnyBut(Arc<[Slot]>),
 }
 
-impl Waiter {
-    /// Hands the lease over; if the waiter has gone, it is given back by being dropped.
-    pub(super) fn hand(self, lease: Lease) {
-        drop(self.hand.send(lease));
+/// Those who want the same, by the numbers in which they came.
+type Line = BTreeMap<u64, oneshot::Sender<Lease>>;
+
+/// All who wait. No line is empty.
+#[derive(Default)]
+pub(super) struct Waiting {
+    bound: HashMap<Slot, (Arc<Server>, Line)>,
+    any: HashMap<Arc<[Slot]>, Line>,
+    count: usize,
+    next_number: u64,
+}
+
+/// A lease for one who has waited.
+pub(super) struct Handover {
+    hand: oneshot::Sender<Lease>,
+    lease: Lease,
+}
+
+impl Handover {
+    /// Hands the lease over; if the waiter has gone, it is given back by being dropped. Not under the pool's lock.
+    pub(super) fn complete(self) {
+        drop(self.hand.send(self.lease));
+    }
+}
+
+impl Waiting {
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.bound.is_empty() && self.any.is_empty() && self.count == 0
+    }
+
+    fn join(&mut self, wanted: &Wanted, hand: oneshot::Sender<Lease>) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        let line = match wanted {
+            Wanted::Bound(server) => {
+                let line = self.bound.entry(server.slot());
+                &mut line.or_insert_with(|| (Arc::clone(server), Line::new())).1
+            }
+            Wanted::AnyBut(tried) => self.any.entry(Arc::clone(tried)).or_default(),
+        };
+        line.insert(number, hand);
+        self.count += 1;
+        number
+    }
+
+    /// Takes a waiter out. `None` when it isn't there any more.
+    fn leave(&mut self, wanted: &Wanted, number: u64) -> Option<oneshot::Sender<Lease>> {
+        let line = self.line_mut(wanted)?;
+        let hand = line.remove(&number)?;
+        if line.is_empty() {
+            match wanted {
+                Wanted::Bound(server) => drop(self.bound.remove(&server.slot())),
+                Wanted::AnyBut(tried) => drop(self.any.remove(tried)),
+            }
+        }
+        self.count -= 1;
+        Some(hand)
+    }
+
+    /// Takes out all that wait for a server. Returns how many there were: dropping them has told them.
+    fn dismiss(&mut self, server: &Server) -> usize {
+        let gone = self.bound.remove(&server.slot());
+        let gone = gone.map_or(0, |(_, line)| line.len());
+        self.count -= gone;
+        gone
+    }
+
+    /// The first in a line.
+    fn head(&mut self, wanted: &Wanted) -> Option<u64> {
+        let line = self.line_mut(wanted)?;
+        line.first_key_value().map(|(number, _)| *number)
+    }
+
+    /// The heads of the lines that a place on `freed` may be for, or else of all lines.
+    fn heads(&self, freed: Option<Slot>) -> BTreeMap<u64, Wanted> {
+        let first = |line: &Line| line.first_key_value().map(|(number, _)| *number);
+        let bound = |(server, line): &(Arc<Server>, Line)| {
+            first(line).map(|number| (number, Wanted::Bound(Arc::clone(server))))
+        };
+        let mut heads: BTreeMap<u64, Wanted> = match freed {
+            Some(freed) => self.bound.get(&freed).and_then(bound).into_iter().collect(),
+            None => self.bound.values().filter_map(bound).collect(),
+        };
+        for (tried, line) in &self.any {
+            if let Some(number) = first(line)
+                && freed.is_none_or(|freed| !tried.contains(&freed))
+            {
+                heads.insert(number, Wanted::AnyBut(Arc::clone(tried)));
+            }
+        }
+        heads
+    }
+
+    fn line_mut(&mut self, wanted: &Wanted) -> Option<&mut Line> {
+        match wanted {
+            Wanted::Bound(server) => self.bound.get_mut(&server.slot()).map(|(_, line)| line),
+            Wanted::AnyBut(tried) => self.any.get_mut(tried),
+        }
     }
 }
 
@@ -50,30 +154,26 @@ impl Pool {
         tried: &[Slot],
     ) -> Result<Lease, QueueRefusal> {
         let limits = self.settings().queue;
+        let wanted = wanted(wants, tried);
         let (hand, handed) = oneshot::channel();
         let number = {
             let mut state = self.state.lock();
             if state.waiting.len() >= limits.size {
                 return Err(QueueRefusal::Full);
             }
-            let number = state.next_waiter;
-            state.next_waiter += 1;
-            state.waiting.push_back(Waiter {
-                number,
-                wants: wants.cloned(),
-                tried: tried.to_vec(),
-                hand,
-            });
+            let number = state.waiting.join(&wanted, hand);
             self.metrics.queue_length.inc();
             // A place may have become free between the refusal and this lock.
-            let handed = self.serve_waiters(&mut state);
+            let handovers = self.serve_waiters(&mut state, None);
             drop(state);
-            for (waiter, lease) in handed {
-                waiter.hand(lease);
-            }
+            handovers.into_iter().for_each(Handover::complete);
             number
         };
-        let _place = QueuePlace { pool: self, number };
+        let _place = QueuePlace {
+            pool: self,
+            wanted,
+            number,
+        };
         match tokio::time::timeout(limits.timeout, handed).await {
             Ok(Ok(lease)) => Ok(lease),
             // Taken from the queue without a lease.
@@ -82,62 +182,83 @@ impl Pool {
         }
     }
 
-    /// Takes from the queue whoever can be served now. The caller hands over after unlocking.
+    /// Takes from the queue whoever can be served now: on `freed`, if only there a place has become free. The caller
+    /// completes the handovers after unlocking.
     pub(super) fn serve_waiters(
         self: &Arc<Self>,
-        state: &mut MutexGuard<'_, State>,
-    ) -> Vec<(Waiter, Lease)> {
-        let mut served = Vec::new();
-        let mut at = 0;
-        // Once one that takes any server has gone without, so will all the others.
-        let mut all_full = false;
-        while let Some(next) = state.waiting.get(at) {
-            let (bound_to, tried) = (next.wants.clone(), next.tried.clone());
-            let server = match bound_to {
-                Some(server) => match state.charge(&server) {
-                    Ok(()) => Some(server),
-                    Err(BoundRefusal::Full) => None,
-                    Err(BoundRefusal::Unavailable) => {
-                        // Nothing to wait for any more: dropping it tells.
-                        if state.waiting.remove(at).is_some() {
-                            self.metrics.queue_length.dec();
-                        }
-                        continue;
-                    }
-                },
-                None if all_full => None,
-                None => {
-                    let server = state.pick(&tried).ok();
-                    all_full = server.is_none() && tried.is_empty();
-                    server
-                }
+        state: &mut State,
+        freed: Option<Slot>,
+    ) -> Vec<Handover> {
+        let mut handovers = Vec::new();
+        if state.waiting.len() == 0 {
+            return handovers;
+        }
+        // The heads that may still be served: whoever went without a place goes without one until another becomes free,
+        // and so do those behind.
+        let mut heads = state.waiting.heads(freed);
+        while let Some((number, wanted)) = heads.pop_first() {
+            let Some(server) = self.place_for(state, &wanted) else {
+                continue;
             };
-            match server {
-                Some(server) => {
-                    if let Some(waiter) = state.waiting.remove(at) {
-                        self.metrics.queue_length.dec();
-                        served.push((waiter, Lease::new(self, server)));
-                    }
-                }
-                None => at += 1,
+            let lease = Lease::new(self, server);
+            // It is there, because it has been the head of its line since the lock was taken.
+            if let Some(hand) = state.waiting.leave(&wanted, number) {
+                self.metrics.queue_length.dec();
+                handovers.push(Handover { hand, lease });
+            }
+            if let Some(next) = state.waiting.head(&wanted) {
+                heads.insert(next, wanted);
             }
         }
-        served
+        handovers
     }
+
+    /// Counts one more on a server, if there is a place for the head of a line.
+    fn place_for(&self, state: &mut State, wanted: &Wanted) -> Option<Arc<Server>> {
+        let server = match wanted {
+            Wanted::AnyBut(tried) => return state.pick(tried).ok(),
+            Wanted::Bound(server) => server,
+        };
+        match state.charge(server) {
+            Ok(()) => Some(Arc::clone(server)),
+            Err(BoundRefusal::Full) => None,
+            Err(BoundRefusal::Unavailable) => {
+                // There is nothing to wait for any more.
+                let gone = state.waiting.dismiss(server);
+                let gone = i64::try_from(gone).unwrap_or(i64::MAX);
+                self.metrics.queue_length.sub(gone);
+                None
+            }
+        }
+    }
+}
+
+fn wanted(server: Option<&Arc<Server>>, tried: &[Slot]) -> Wanted {
+    if let Some(server) = server {
+        return Wanted::Bound(Arc::clone(server));
+    }
+    let mut tried = tried.to_vec();
+    tried.sort_unstable();
+    tried.dedup();
+    Wanted::AnyBut(tried.into())
 }
 
 /// Leaves the queue when the wait ends, also when it is cancelled.
 struct QueuePlace<'a> {
     pool: &'a Pool,
+    wanted: Wanted,
     number: u64,
 }
 
 impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
-        let mut state = self.pool.state.lock();
-        let before = state.waiting.len();
-        state.waiting.retain(|waiter| waiter.number != self.number);
-        if state.waiting.len() < before {
+        let left = self
+            .pool
+            .state
+            .lock()
+            .waiting
+            .leave(&self.wanted, self.number);
+        if left.is_some() {
             self.pool.metrics.queue_length.dec();
         }
     }

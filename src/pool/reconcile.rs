@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::gate::Gate;
+use super::queue::Handover;
 use super::slow_start::SCALE;
 use super::tier::Tier;
 use super::{Admission, Pool, Server, State};
@@ -64,11 +65,9 @@ impl Pool {
                 self.start_slowly(&mut state, server);
             }
         }
-        let handed = self.serve_waiters(&mut state);
+        let handovers = self.serve_waiters(&mut state, None);
         drop(state);
-        for (waiter, lease) in handed {
-            waiter.hand(lease);
-        }
+        handovers.into_iter().for_each(Handover::complete);
     }
 
     fn add(

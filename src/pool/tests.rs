@@ -352,3 +352,88 @@ proptest! {
         }
     }
 }
+
+/// What a waiter of the queue's test wants.
+#[derive(Clone, Debug)]
+enum Want {
+    Server(usize),
+    AnyBut(Vec<usize>),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens, a place goes to the first who can use it, and nobody who can have one waits.
+    #[test]
+    fn nobody_overtakes_in_the_queue(steps in prop::collection::vec(
+        prop_oneof![
+            2 => (0..4_usize).prop_map(|i| Err(Want::Server(i))),
+            3 => prop::collection::vec(0..4_usize, 0..3).prop_map(|tried| Err(Want::AnyBut(tried))),
+            4 => any::<prop::sample::Index>().prop_map(Ok),
+        ],
+        1..80,
+    )) {
+        let mut servers = vec![server("a", 3), server("b", 1), server("c", 1), server("d", 2)];
+        for (limit, server) in (1..).zip(&mut servers) {
+            server.max_connections = limit;
+        }
+        let mut model = model(servers);
+        model.queue.size = 1000;
+        let pool = pool(&model);
+        let all = pool.servers();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _inside = runtime.enter();
+        let mut waiting: Vec<(Want, std::pin::Pin<Box<dyn Future<Output = Result<Lease, QueueRefusal>>>>)> = Vec::new();
+        let mut held: Vec<Lease> = Vec::new();
+        let may_use = |want: &Want, server: &Server| match want {
+            Want::Server(i) => all[*i].name() == server.name(),
+            Want::AnyBut(tried) => tried.iter().all(|i| all[*i].name() != server.name()),
+        };
+        for step in steps {
+            match step {
+                Ok(index) if !held.is_empty() => drop(held.swap_remove(index.index(held.len()))),
+                Ok(_) => {}
+                Err(want) => {
+                    let pool = Arc::clone(&pool);
+                    let all = Arc::clone(&all);
+                    let wanted = want.clone();
+                    waiting.push((want, Box::pin(async move {
+                        match wanted {
+                            Want::Server(i) => pool.wait(Some(&all[i]), &[]).await,
+                            Want::AnyBut(tried) => {
+                                let tried: Vec<_> = tried.iter().map(|i| all[*i].slot()).collect();
+                                pool.wait(None, &tried).await
+                            }
+                        }
+                    })));
+                }
+            }
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let mut still: Vec<(Want, _)> = Vec::new();
+            for (want, mut future) in waiting.drain(..) {
+                match future.as_mut().poll(&mut context) {
+                    std::task::Poll::Ready(lease) => {
+                        let lease = lease.unwrap();
+                        prop_assert!(may_use(&want, lease.server()));
+                        for (older, _) in &still {
+                            prop_assert!(!may_use(older, lease.server()), "{want:?} went before {older:?}");
+                        }
+                        held.push(lease);
+                    }
+                    std::task::Poll::Pending => still.push((want, future)),
+                }
+            }
+            waiting = still;
+            prop_assert_eq!(pool.queue_length(), waiting.len());
+            for (want, _) in &waiting {
+                for server in all.iter().filter(|server| may_use(want, server)) {
+                    prop_assert_eq!(pool.active(server), server.limit(), "{:?} waits beside a free place", want);
+                }
+            }
+        }
+        drop(waiting);
+        prop_assert_eq!(pool.queue_length(), 0);
+        let state = pool.state.lock();
+        prop_assert!(state.waiting.is_empty());
+    }
+}
