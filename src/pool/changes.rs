@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::gate::Gate;
 use super::queue::Handover;
@@ -16,12 +16,13 @@ use crate::observe::ServerState;
 impl Pool {
     /// What the operator wants of a server.
     pub fn set_operator(self: &Arc<Self>, server: &Arc<Server>, operator: Operator) {
-        self.change_gate(server, |gate, now| gate.set_operator(operator, now));
+        let closes = operator == Operator::Maintenance;
+        self.change_gate(server, closes, |gate, now| gate.set_operator(operator, now));
     }
 
     /// The checks' decision about a server, with the reason in words.
     pub fn set_checked(self: &Arc<Self>, server: &Arc<Server>, checked: Checked, reason: &str) {
-        self.change_gate(server, |gate, now| {
+        self.change_gate(server, checked == Checked::Down, |gate, now| {
             gate.set_checked(checked, reason.to_owned(), now)
         });
     }
@@ -45,20 +46,32 @@ impl Pool {
         match outcome {
             Ok(found) => {
                 server.resolve_to(found);
-                self.change_gate(server, |gate, now| {
+                self.change_gate(server, false, |gate, now| {
                     gate.set_resolution(Resolution::Resolved, String::new(), now)
                 });
             }
-            Err(reason) => self.change_gate(server, |gate, now| {
+            Err(reason) => self.change_gate(server, true, |gate, now| {
                 gate.set_resolution(Resolution::Unresolved, reason, now)
             }),
         }
     }
 
-    /// Runs `write` on the server's gate and lets the selector know what follows from it.
+    /// Ends what belongs to the process's start: a server whose name has not resolved by now starts slowly when it does.
+    /// One whose first check is still out does not, if it passes.
+    pub fn end_startup(&self) {
+        for server in self.servers.load().iter() {
+            if server.addresses().is_none() {
+                server.set_cold();
+            }
+        }
+    }
+
+    /// Runs `write`, which closes the gate or doesn't, on the server's gate and lets the selector know what follows
+    /// from it.
     fn change_gate(
         self: &Arc<Self>,
         server: &Arc<Server>,
+        closes: bool,
         write: impl FnOnce(&mut Gate, SystemTime) -> bool,
     ) {
         let slow_start = self.settings.load().slow_start;
@@ -66,14 +79,12 @@ impl Pool {
         let before = server.admission();
         let changed = server.change_gate(|gate| write(gate, SystemTime::now()));
         let after = server.admission();
+        if closes {
+            server.set_cold();
+        }
         if before != after {
             if after == Admission::Up {
-                // Back from nothing, not merely checked for the first time or undrained.
-                let been_up = server.been_up.swap(true, Ordering::Relaxed);
-                let came_back = been_up && before == Admission::Closed && !slow_start.is_zero();
-                if came_back {
-                    self.start_slowly(&mut state, server);
-                }
+                self.warm_up(&mut state, server, slow_start);
             }
             state.reclass(
                 server,
@@ -89,8 +100,15 @@ impl Pool {
         }
     }
 
+    /// Starts a server slowly that has just become available, if it is to.
+    pub(super) fn warm_up(&self, state: &mut State, server: &Server, slow_start: Duration) {
+        if server.take_cold() && !slow_start.is_zero() {
+            self.start_slowly(state, server);
+        }
+    }
+
     /// Puts a server at the foot of its slow start.
-    pub(super) fn start_slowly(&self, state: &mut State, server: &Server) {
+    fn start_slowly(&self, state: &mut State, server: &Server) {
         state.ramps.start(server.slot(), Instant::now());
         server.set_effective_percent(10);
         state

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::gate::Gate;
@@ -33,7 +32,6 @@ impl Pool {
         let first_time = old.is_empty();
 
         let mut servers = Vec::with_capacity(model.servers.len());
-        let mut added = Vec::new();
         for (position, wanted) in (0u32..).zip(&model.servers) {
             let kept = old
                 .remove(&wanted.name)
@@ -42,11 +40,20 @@ impl Pool {
                 // The operator's weight is kept unless the file changed that very value.
                 let before = previous.servers.iter().find(|s| s.name == wanted.name);
                 let changed = before.is_none_or(|before| before.weight != wanted.weight);
+                let before = server.admission();
                 update(&mut state, &server, wanted, position, changed, model);
+                if before != Admission::Up && server.admission() == Admission::Up {
+                    self.warm_up(&mut state, &server, model.slow_start);
+                }
                 server
             } else {
                 let server = self.add(&mut state, model, wanted, position);
-                added.push(Arc::clone(&server));
+                if !first_time {
+                    server.set_cold();
+                    if server.admission() == Admission::Up {
+                        self.warm_up(&mut state, &server, model.slow_start);
+                    }
+                }
                 server
             };
             servers.push(server);
@@ -60,11 +67,6 @@ impl Pool {
         }
         self.settings.store(Arc::new(model.clone()));
         self.servers.store(Arc::new(servers));
-        if !first_time && !model.slow_start.is_zero() {
-            for server in &added {
-                self.start_slowly(&mut state, server);
-            }
-        }
         let handovers = self.serve_waiters(&mut state, None);
         drop(state);
         handovers.into_iter().for_each(Handover::complete);
@@ -101,9 +103,6 @@ impl Pool {
             *place = Some(Arc::clone(&server));
         }
         let admission = server.admission();
-        server
-            .been_up
-            .store(admission == Admission::Up, Ordering::Relaxed);
         state.reclass(&server, None, Tier::of(admission, server.is_backup()));
         server
     }

@@ -34,7 +34,8 @@ pub struct Server {
     gate: Mutex<Gate>,
     /// What follows from gate and weight, as [`Admission`]'s discriminant: read for each bound request.
     admission: AtomicU8,
-    pub(super) been_up: AtomicBool,
+    /// Whether it starts slowly when it becomes available: it was closed, or added to a running pool.
+    cold: AtomicBool,
     last_check: Mutex<Option<LastCheck>>,
     /// Connections to it that are kept alive, in use or idle.
     kept: AtomicUsize,
@@ -97,7 +98,7 @@ impl Server {
             connect_failure: Notify::new(),
             gate: Mutex::new(gate),
             admission: AtomicU8::new(Admission::Closed as u8),
-            been_up: AtomicBool::new(false),
+            cold: AtomicBool::new(false),
             last_check: Mutex::new(None),
             kept: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
@@ -189,6 +190,16 @@ impl Server {
 
     pub(super) fn set_effective_percent(&self, percent: u32) {
         self.effective_percent.store(percent, Ordering::Relaxed);
+    }
+
+    /// Has it start slowly when it next becomes available.
+    pub(super) fn set_cold(&self) {
+        self.cold.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells once whether it is to start slowly, now that it is available.
+    pub(super) fn take_cold(&self) -> bool {
+        self.cold.swap(false, Ordering::Relaxed)
     }
 
     /// Requests at once, `0` = no limit.

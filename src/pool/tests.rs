@@ -353,6 +353,108 @@ proptest! {
     }
 }
 
+/// A least-connections pool that starts servers slowly.
+fn slow(mut model: model::Pool) -> model::Pool {
+    model.algorithm = Algorithm::WeightedLeastConnections;
+    model.slow_start = Duration::from_secs(30);
+    model
+}
+
+fn by_name(name: &str) -> PoolServer {
+    let mut server = server(name, 1);
+    server.address = ServerAddress::Name("app.example".into(), 80);
+    server
+}
+
+fn endpoint() -> std::net::SocketAddr {
+    "127.0.0.1:1".parse().unwrap()
+}
+
+#[test]
+fn servers_that_the_start_finds_up_do_not_start_slowly() {
+    let pool = pool(&slow(checked(model(vec![server("a", 1), by_name("b")]))));
+    pool.set_resolved(&named(&pool, "b"), Ok(&[endpoint()]));
+    pool.end_startup();
+    for name in ["a", "b"] {
+        pool.set_checked(&named(&pool, name), Checked::Up, "ok");
+        assert_eq!(named(&pool, name).effective_percent(), 100, "{name}");
+    }
+}
+
+#[test]
+fn servers_that_the_start_finds_down_start_slowly_when_they_come() {
+    let pool = pool(&slow(checked(model(vec![server("a", 1), server("b", 1)]))));
+    pool.set_checked(&named(&pool, "a"), Checked::Up, "ok");
+    pool.set_checked(&named(&pool, "b"), Checked::Down, "refused");
+    pool.set_checked(&named(&pool, "b"), Checked::Up, "ok");
+    assert_eq!(named(&pool, "b").effective_percent(), 10);
+    let leases: Vec<_> = (0..22).map(|_| pool.acquire(&[]).unwrap()).collect();
+    assert_eq!(pool.active(&named(&pool, "b")), 2);
+    drop(leases);
+}
+
+#[test]
+fn servers_whose_names_resolve_late_start_slowly() {
+    let servers = vec![server("a", 1), by_name("b"), by_name("c")];
+    for model in [slow(model(servers.clone())), slow(checked(model(servers)))] {
+        let pool = pool(&model);
+        pool.set_resolved(&named(&pool, "b"), Err("no such name".into()));
+        pool.set_resolved(&named(&pool, "b"), Ok(&[endpoint()]));
+        pool.end_startup();
+        pool.set_resolved(&named(&pool, "c"), Ok(&[endpoint()]));
+        for name in ["b", "c"] {
+            pool.set_checked(&named(&pool, name), Checked::Up, "ok");
+            assert_eq!(named(&pool, name).effective_percent(), 10, "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_added_server_starts_slowly_when_it_is_available_and_not_before() {
+    let before = slow(checked(model(vec![server("a", 1)])));
+    let pool = pool(&before);
+    pool.set_checked(&named(&pool, "a"), Checked::Up, "ok");
+    let mut after = before.clone();
+    after.servers.push(server("b", 1));
+    pool.reconcile(&after);
+    // It isn't listening yet, for longer than slow start takes.
+    pool.set_checked(&named(&pool, "b"), Checked::Down, "refused");
+    pool.advance_slow_start(Instant::now() + Duration::from_secs(60));
+    pool.set_checked(&named(&pool, "b"), Checked::Up, "ok");
+    assert_eq!(named(&pool, "b").effective_percent(), 10);
+    pool.advance_slow_start(Instant::now() + Duration::from_secs(60));
+    assert_eq!(named(&pool, "b").effective_percent(), 100);
+    // Without checks an added server is available at once.
+    let mut unchecked = after.clone();
+    unchecked.health_check = None;
+    unchecked.servers.push(server("c", 1));
+    pool.reconcile(&unchecked);
+    assert_eq!(named(&pool, "c").effective_percent(), 10);
+    assert_eq!(
+        named(&pool, "b").effective_percent(),
+        100,
+        "it was up before"
+    );
+}
+
+#[test]
+fn a_server_that_came_back_while_it_drained_starts_slowly_when_it_is_undrained() {
+    let before = slow(checked(model(vec![server("a", 1), server("b", 1)])));
+    let pool = pool(&before);
+    let b = named(&pool, "b");
+    pool.set_checked(&b, Checked::Up, "ok");
+    let mut drained = before.clone();
+    drained.servers[1].weight = 0;
+    pool.reconcile(&drained);
+    pool.reconcile(&before);
+    assert_eq!(b.effective_percent(), 100, "it was up all the time");
+    pool.reconcile(&drained);
+    pool.set_checked(&b, Checked::Down, "refused");
+    pool.set_checked(&b, Checked::Up, "ok");
+    pool.reconcile(&before);
+    assert_eq!(b.effective_percent(), 10);
+}
+
 /// What a waiter of the queue's test wants.
 #[derive(Clone, Debug)]
 enum Want {

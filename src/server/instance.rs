@@ -37,6 +37,10 @@ use crate::upstream::Link;
 /// How often the weights of servers in slow start are brought up to date.
 const SLOW_START_STEP: Duration = Duration::from_millis(100);
 
+/// How long after the first connections could be accepted a name may resolve for the first time without its server
+/// starting slowly.
+const STARTUP: Duration = Duration::from_secs(1);
+
 /// Entries of a session table that one step of its expiry looks at.
 const EXPIRED_AT_ONCE: usize = 4096;
 
@@ -212,12 +216,18 @@ impl Instance {
         let instance = Arc::downgrade(self);
         self.background.spawn(async move {
             let mut ticks = tokio::time::interval(SLOW_START_STEP);
+            let mut startup_ends = Some(Instant::now() + STARTUP);
             loop {
                 ticks.tick().await;
                 let Some(instance) = instance.upgrade() else {
                     return;
                 };
                 let now = Instant::now();
+                if startup_ends.take_if(|end| *end <= now).is_some() {
+                    for running in &instance.state.lock().pools {
+                        running.pool.end_startup();
+                    }
+                }
                 persistence::heed_wall_clock();
                 let moment = Moment::now();
                 for running in &instance.state.lock().pools {

@@ -29,8 +29,8 @@ pub struct Pool {
     /// as up.
     #[serde(default = "default_health_check")]
     pub health_check: Option<HealthCheck>,
-    /// How long a server that was added or came back takes to reach its full weight; 0 = off. Default:
-    /// 30s for weighted_least_connections, off otherwise.
+    /// How long a server takes to reach its full weight when it becomes available, but not by the first checks of the
+    /// process; 0 = off. Default: 30s for weighted_least_connections, off otherwise.
     #[serde(default)]
     pub slow_start: Option<Span>,
     /// Requests that wait when every server is at its max_connections.
