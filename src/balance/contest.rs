@@ -47,6 +47,10 @@ struct Node {
     winner: Entrant,
     /// The winner's index.
     index: u32,
+    /// How many are tied.
+    count: u32,
+    /// Sum of their current weights.
+    sum: i64,
     /// Sum of the weights of the tied; 0 when the subtree is empty.
     total: u64,
     /// After so many more steps somebody else wins.
@@ -63,6 +67,8 @@ const EMPTY: Node = Node {
         position: 0,
     },
     index: 0,
+    count: 0,
+    sum: 0,
     total: 0,
     overtaken: NEVER,
     pending: 0,
@@ -105,9 +111,44 @@ impl Contest {
         self.node(1).total
     }
 
+    /// Is the winner ahead of the mean of those with the least load by more than `rounds` times the sum of their weights?
+    pub fn leads_by_more_than(&self, rounds: u32) -> bool {
+        let root = self.node(1);
+        let count = i128::from(root.count);
+        let lead = i128::from(root.winner.current) * count - i128::from(root.sum);
+        lead > i128::from(root.total) * i128::from(rounds) * count
+    }
+
     /// Raises the current weight of each server with the least load by its weight.
     pub fn step(&mut self) {
         self.advance(1, 1);
+    }
+
+    /// Takes all servers out, in the order of their indices, and tells the current weight of each. Takes a time that
+    /// is proportional to the number of servers, as does [`Self::fill`].
+    pub fn drain(&mut self, mut each: impl FnMut(u32, i64)) {
+        for node in 1..self.leaves {
+            self.hand_down(node);
+        }
+        for leaf in self.nodes.iter().skip(self.leaves) {
+            if leaf.total > 0 {
+                each(leaf.index, leaf.winner.current);
+            }
+        }
+        self.nodes.fill(EMPTY);
+    }
+
+    /// Lets servers into a contest that nobody is in.
+    pub fn fill(&mut self, entrants: impl Iterator<Item = (u32, Entrant)>) {
+        for (index, entrant) in entrants {
+            let leaf = self.leaves + index as usize;
+            if let Some(node) = self.nodes.get_mut(leaf) {
+                *node = Node::leaf(index, entrant);
+            }
+        }
+        for node in (1..self.leaves).rev() {
+            self.play(node);
+        }
     }
 
     /// The current weight of a server; `None` when it is not in.
@@ -123,12 +164,7 @@ impl Contest {
             return;
         };
         if let Some(node) = self.nodes.get_mut(leaf) {
-            *node = Node {
-                winner: entrant,
-                index,
-                total: entrant.weight.into(),
-                ..EMPTY
-            };
+            *node = Node::leaf(index, entrant);
         }
         self.ascend(leaf);
     }
@@ -152,6 +188,7 @@ impl Contest {
             return;
         };
         node.winner.current = node.winner.current.saturating_sub_unsigned(price);
+        node.sum = node.winner.current;
         node.winner.load = load;
         self.ascend(leaf);
     }
@@ -228,6 +265,18 @@ impl Contest {
 }
 
 impl Node {
+    /// The node of one server.
+    fn leaf(index: u32, entrant: Entrant) -> Self {
+        Self {
+            winner: entrant,
+            index,
+            count: 1,
+            sum: entrant.current,
+            total: entrant.weight.into(),
+            ..EMPTY
+        }
+    }
+
     /// The node above two.
     fn of(left: &Self, right: &Self) -> Self {
         let (winner, other) = match left.compare_load(right) {
@@ -249,6 +298,8 @@ impl Node {
         Self {
             winner: winner.winner,
             index: winner.index,
+            count: left.count + right.count,
+            sum: left.sum.saturating_add(right.sum),
             total: left.total + right.total,
             overtaken: left
                 .overtaken
@@ -261,6 +312,9 @@ impl Node {
     fn advance(&mut self, steps: u64) {
         let gain = u64::from(self.winner.weight).saturating_mul(steps);
         self.winner.current = self.winner.current.saturating_add_unsigned(gain);
+        self.sum = self
+            .sum
+            .saturating_add_unsigned(self.total.saturating_mul(steps));
         // A leaf, which nobody overtakes, stays at a number of steps that is as good as never.
         self.overtaken -= steps;
         self.pending += steps;

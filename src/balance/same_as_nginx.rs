@@ -93,6 +93,7 @@ impl Pair {
         let model = Model {
             algorithm,
             peers: Vec::new(),
+            last_total: 0,
         };
         Self {
             selector: Selector::new(algorithm),
@@ -135,7 +136,7 @@ impl Pair {
             }
             Event::Weight(i, weight) => {
                 self.selector.set_weight(self.slots[i.index(n)], *weight);
-                self.model.set_weight(i.index(n), *weight);
+                self.model.peers[i.index(n)].params.weight = *weight;
             }
             Event::Eligible(i, eligible) => {
                 self.selector

@@ -4,12 +4,20 @@ use crate::config::model::Algorithm;
 
 use super::contest::{Contest, Entrant};
 
+mod level;
+mod settle;
+
 /// How many requests beyond its share a server can owe because of bound requests.
 ///
 /// Bound requests go where they are bound, however much that server has had already, so what it owes
 /// could grow for days, and then be paid back by as many new sessions in a row going elsewhere.
 /// Beyond this they are only counted.
 const MAX_DEBT: u64 = 1000;
+
+/// How many rounds ahead of the others a server's turn may be when some of them are full, which is found out when it is
+/// picked: what it was owed in rounds of all servers would else be paid back in much shorter ones. It is more than ever
+/// comes about among servers of similar weights, whose turns stay as they are in nginx.
+const MAX_LEAD: u32 = 4;
 
 /// A server's place in its [`Selector`], valid until the server is removed and never equal to the
 /// slot of another server of that selector, before or after.
@@ -74,6 +82,12 @@ pub struct Selector {
     contest: Contest,
     /// How many servers could be picked, were it not for limits.
     candidates: usize,
+    /// Whether candidates or their weights have changed since the turns were last brought in line with them.
+    changed: bool,
+    /// The sum of the weights at that time.
+    earned_with: u64,
+    /// The sum of the weights in the last round.
+    last_total: u64,
 }
 
 #[derive(Debug, Default)]
@@ -88,12 +102,23 @@ struct Server {
     active: u32,
     /// nginx's `current_weight`, while this server is not in the contest, which has its own.
     current: i64,
+    /// The weight that `current` was earned with; 0 while this server was no candidate.
+    earned_with: u32,
 }
 
 impl Server {
     /// Would be picked, were it not for its limit.
     fn is_candidate(&self) -> bool {
-        self.present && self.eligible && self.weight > 0
+        self.weight_as_candidate() > 0
+    }
+
+    /// The weight, or 0 if the server is not to be picked.
+    fn weight_as_candidate(&self) -> u32 {
+        if self.present && self.eligible {
+            self.weight
+        } else {
+            0
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -122,6 +147,9 @@ impl Selector {
             free: Vec::new(),
             contest: Contest::default(),
             candidates: 0,
+            changed: false,
+            earned_with: 0,
+            last_total: 0,
         }
     }
 
@@ -163,34 +191,23 @@ impl Selector {
         }
     }
 
-    /// Opens or closes the gate for new work. A server that is not eligible keeps its turn frozen.
+    /// Opens or closes the gate for new work.
     pub fn set_eligible(&mut self, slot: Slot, eligible: bool) {
         self.update(slot, |server| server.eligible = eligible);
     }
 
-    /// Changes a weight; counts and the other servers' turns stay as they are.
-    ///
-    /// When it shrinks, what the server owes or is owed shrinks with it, so that 6000:3000 changed to
-    /// 2:1 doesn't have to work off thousands of picks first.
+    /// Changes a weight; counts stay as they are, and turns go on where they were.
     pub fn set_weight(&mut self, slot: Slot, weight: u32) {
-        self.update(slot, |server| {
-            if weight > 0 && weight < server.weight {
-                server.current = scale(server.current, weight, server.weight);
-            }
-            server.weight = weight;
-        });
+        self.update(slot, |server| server.weight = weight);
     }
 
-    /// Changes the algorithm; counts and turns stay as they are.
+    /// Changes the algorithm; counts stay as they are.
     pub fn set_algorithm(&mut self, algorithm: Algorithm) {
-        let indices = 0..u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
-        for index in indices.clone() {
-            self.leave(index);
-        }
+        self.drain(|_| {});
         self.algorithm = algorithm;
-        for index in indices {
-            self.enter(index);
-        }
+        // The turns of another algorithm may be anywhere.
+        self.unsettle();
+        self.fill();
     }
 
     /// Changes a limit; what is active beyond it stays.
@@ -209,6 +226,7 @@ impl Selector {
     ///
     /// [`NoPick`] says why there is none.
     pub fn pick(&mut self, exclude: &[Slot]) -> Result<Slot, NoPick> {
+        self.settle();
         for &slot in exclude {
             if self.server(slot).is_some() {
                 self.leave(slot.index);
@@ -240,14 +258,14 @@ impl Selector {
         if server.is_full() {
             return Err(NoCharge::Full);
         }
+        self.settle();
         let mut price = 0;
         if self.algorithm == Algorithm::WeightedRoundRobin
             && let Some(current) = self.contest.current(slot.index)
         {
             let total = self.contest.total();
             if current > 0 || current.unsigned_abs() < total.saturating_mul(MAX_DEBT) {
-                price = total;
-                self.contest.step();
+                price = self.step();
             }
         }
         self.count(slot.index, price);
@@ -290,11 +308,24 @@ impl Selector {
         let mut price = 0;
         // One that is alone pays to itself what it moves up.
         if self.contest.is_tied() {
-            price = self.contest.total();
-            self.contest.step();
+            price = self.step();
         }
         let index = self.contest.best()?;
         self.count(index, price)
+    }
+
+    /// Raises the current weights for the next pick. Returns what the picked server pays.
+    fn step(&mut self) -> u64 {
+        let total = self.contest.total();
+        if self.algorithm == Algorithm::WeightedRoundRobin
+            && total < self.last_total
+            && self.contest.leads_by_more_than(MAX_LEAD)
+        {
+            self.cut_entered(total);
+        }
+        self.last_total = total;
+        self.contest.step();
+        total
     }
 
     /// One more active request on a server, which pays for its turn.
@@ -343,16 +374,13 @@ impl Selector {
         }
         self.leave(slot.index);
         if let Some(server) = self.servers.get_mut(slot.index as usize) {
-            self.candidates -= usize::from(server.is_candidate());
+            let before = server.weight_as_candidate();
             change(server);
-            self.candidates += usize::from(server.is_candidate());
+            let after = server.weight_as_candidate();
+            self.candidates -= usize::from(before > 0);
+            self.candidates += usize::from(after > 0);
+            self.changed |= before != after;
         }
         self.enter(slot.index);
     }
-}
-
-/// `current * weight / before` for a weight below `before`, rounded towards 0.
-fn scale(current: i64, weight: u32, before: u32) -> i64 {
-    let scaled = i128::from(current) * i128::from(weight) / i128::from(before);
-    i64::try_from(scaled).unwrap_or(current)
 }

@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::{NoCharge, NoPick, Params, Selector, Slot};
 use crate::config::model::Algorithm::{self, WeightedLeastConnections, WeightedRoundRobin};
@@ -190,6 +191,104 @@ fn weights_scaled_down_at_run_time_go_on_in_the_same_order() {
     assert_eq!(order, "abacabdaacba".repeat(3));
 }
 
+/// How often each server is picked in the next `n` requests that end at once.
+fn shares(selector: &mut Selector, slots: &[Slot], n: u32) -> Vec<u32> {
+    let mut counts = vec![0; slots.len()];
+    for _ in 0..n {
+        let slot = selector.pick(&[]).unwrap();
+        selector.release(slot);
+        counts[slots.iter().position(|other| *other == slot).unwrap()] += 1;
+    }
+    counts
+}
+
+#[test]
+fn credit_of_other_weights_buys_nothing() {
+    for algorithm in [WeightedRoundRobin, WeightedLeastConnections] {
+        for heavy in [1000, 65_535] {
+            let (mut s, slots) = selector(algorithm, &[heavy, 1]);
+            shares(&mut s, &slots, 480);
+            s.set_weight(slots[0], 1);
+            for _ in 0..5 {
+                assert_eq!(shares(&mut s, &slots, 2), [1, 1], "{algorithm:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_weight_that_was_zero_comes_back_without_credit() {
+    for algorithm in [WeightedRoundRobin, WeightedLeastConnections] {
+        let (mut s, slots) = selector(algorithm, &[1000, 1]);
+        shares(&mut s, &slots, 480);
+        s.set_weight(slots[0], 0);
+        assert_eq!(shares(&mut s, &slots, 7), [0, 7]);
+        s.set_weight(slots[0], 1);
+        for _ in 0..5 {
+            assert_eq!(shares(&mut s, &slots, 2), [1, 1], "{algorithm:?}");
+        }
+    }
+}
+
+#[test]
+fn who_is_left_shares_from_the_first_pick_on() {
+    for algorithm in [WeightedRoundRobin, WeightedLeastConnections] {
+        for before in [1, 240, 480, 501, 1000] {
+            let (mut s, slots) = selector(algorithm, &[1000, 1, 1]);
+            shares(&mut s, &slots, before);
+            s.set_eligible(slots[0], false);
+            for _ in 0..5 {
+                assert_eq!(
+                    shares(&mut s, &slots, 2),
+                    [0, 1, 1],
+                    "{algorithm:?}, {before}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_change_that_is_taken_back_is_none() {
+    let (mut s, slots) = selector(WeightedRoundRobin, &[5, 1, 1]);
+    assert_eq!(picks(&mut s, &slots, 3), "aab");
+    s.set_weight(slots[0], 9);
+    s.set_eligible(slots[1], false);
+    s.set_weight(slots[0], 5);
+    s.set_eligible(slots[1], true);
+    assert_eq!(picks(&mut s, &slots, 4), "acaa");
+}
+
+#[test]
+fn turns_go_on_when_a_server_comes_or_goes() {
+    let (mut s, slots) = selector(WeightedRoundRobin, &[100, 100, 100]);
+    // One that flaps between any two picks doesn't make the first server take all the work.
+    let mut order = String::new();
+    for _ in 0..4 {
+        s.set_eligible(slots[2], false);
+        order += &picks(&mut s, &slots, 1);
+        s.set_eligible(slots[2], true);
+        order += &picks(&mut s, &slots, 1);
+    }
+    assert_eq!(order, "abababab");
+}
+
+/// `a` is full for as long as its long requests last: what the others were owed beside it doesn't count.
+#[test]
+fn those_beside_a_full_server_take_turns() {
+    for before in [240, 480, 501] {
+        let mut s = Selector::new(WeightedRoundRobin);
+        let a = add(&mut s, 1000, 1, 0);
+        let slots = [a, add(&mut s, 1, 0, 1), add(&mut s, 1, 0, 2)];
+        shares(&mut s, &slots, before);
+        while s.active(a) == 0 {
+            s.pick(&[]).unwrap();
+        }
+        let counts = shares(&mut s, &slots, 40);
+        assert!(counts[1].abs_diff(counts[2]) <= 8, "{before}: {counts:?}");
+    }
+}
+
 /// Scenario 2 of the manual.
 #[test]
 fn a_new_server_takes_everything_until_it_has_caught_up() {
@@ -283,6 +382,29 @@ fn the_last_free_place_is_given_once() {
     }
 }
 
+/// What a reload, a check or a session does to a selector. Servers are named by an index into all there ever were.
+#[derive(Clone, Debug)]
+enum Change {
+    Weight(Index, u32),
+    Eligible(Index, bool),
+    Add(u32),
+    Remove(Index),
+    Bound(Index, u32),
+    Algorithm(Algorithm),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let weight = || prop_oneof![4 => 0..30_u32, 1 => 1..70_000_u32];
+    prop_oneof![
+        4 => (any::<Index>(), weight()).prop_map(|(i, weight)| Change::Weight(i, weight)),
+        4 => (any::<Index>(), any::<bool>()).prop_map(|(i, eligible)| Change::Eligible(i, eligible)),
+        2 => (1..1000_u32).prop_map(Change::Add),
+        1 => any::<Index>().prop_map(Change::Remove),
+        1 => (any::<Index>(), 0..50_u32).prop_map(|(i, requests)| Change::Bound(i, requests)),
+        1 => prop_oneof![Just(WeightedRoundRobin), Just(WeightedLeastConnections)].prop_map(Change::Algorithm),
+    ]
+}
+
 fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
@@ -300,6 +422,65 @@ proptest! {
         for (letter, weight) in ('a'..).zip(&weights) {
             prop_assert_eq!(order.matches(letter).count(), (weight / divisor) as usize);
         }
+    }
+
+    #[test]
+    fn every_window_is_exact_from_the_first_pick_after_any_change(
+        algorithm in prop_oneof![Just(WeightedRoundRobin), Just(WeightedLeastConnections)],
+        weights in prop::collection::vec(1..30_u32, 1..9),
+        changes in prop::collection::vec((0..400_u32, change()), 1..12),
+        start in 0..60_u32,
+    ) {
+        let (mut s, mut slots) = selector(algorithm, &weights);
+        let mut members: Vec<(u32, bool)> = weights.iter().map(|&weight| (weight, true)).collect();
+        let mut position = 100..;
+        for (picks, change) in changes {
+            if members.iter().any(|&(weight, eligible)| weight > 0 && eligible) {
+                shares(&mut s, &slots, picks);
+            }
+            let n = members.len();
+            if n == 0 && !matches!(change, Change::Add(_) | Change::Algorithm(_)) {
+                continue;
+            }
+            match change {
+                Change::Weight(i, weight) => {
+                    s.set_weight(slots[i.index(n)], weight);
+                    members[i.index(n)].0 = weight;
+                }
+                Change::Eligible(i, eligible) => {
+                    s.set_eligible(slots[i.index(n)], eligible);
+                    members[i.index(n)].1 = eligible;
+                }
+                Change::Add(weight) => {
+                    slots.push(add(&mut s, weight, 0, position.next().unwrap()));
+                    members.push((weight, true));
+                }
+                Change::Remove(i) => {
+                    s.remove(slots[i.index(n)]);
+                    slots.remove(i.index(n));
+                    members.remove(i.index(n));
+                }
+                Change::Bound(i, requests) => {
+                    for _ in 0..requests {
+                        if s.charge(slots[i.index(n)]).is_ok() {
+                            s.release(slots[i.index(n)]);
+                        }
+                    }
+                }
+                Change::Algorithm(algorithm) => s.set_algorithm(algorithm),
+            }
+        }
+        // One more change, after which nothing is bound any more.
+        slots.push(add(&mut s, 7, 0, position.next().unwrap()));
+        members.push((7, true));
+        let weights: Vec<u32> =
+            members.iter().map(|&(weight, eligible)| if eligible { weight } else { 0 }).collect();
+        let divisor = weights.iter().copied().fold(0, gcd);
+        let expected: Vec<u32> = weights.iter().map(|weight| weight / divisor).collect();
+        let window = expected.iter().sum();
+        prop_assert_eq!(&shares(&mut s, &slots, window), &expected, "the first window");
+        shares(&mut s, &slots, start);
+        prop_assert_eq!(&shares(&mut s, &slots, window), &expected, "a window after {}", start);
     }
 
     #[test]

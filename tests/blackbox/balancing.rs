@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::common::*;
 
+mod changes;
+
 const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
 
 fn origins(n: usize) -> Vec<Origin> {
