@@ -8,13 +8,12 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::files;
-use crate::config::{self, Config, Loaded, Problem, Problems, model};
-use crate::persistence::Keyring;
+use crate::config::{self, Config, Problem, Problems};
 
 /// What `check` is told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The configuration file.
+    /// The configuration file, a directory of *.yaml files, or - for standard input.
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
     /// How the result is printed: text has problems on stderr, json is one object on stdout.
@@ -25,7 +24,7 @@ pub struct Args {
 /// How the result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// One problem a line, as `FILE:LINE:COL: key.path: what is wrong`.
+    /// One problem a line, as `FILE:LINE:COL: key.path: what is wrong`; warnings as `FILE:LINE:COL: warning: …`.
     Text,
     /// `{"valid": …, "problems": […], "warnings": […]}`.
     Json,
@@ -34,26 +33,27 @@ pub enum Format {
 /// Checks the file with everything it names, prints the result, and gives the exit status: 0 if the configuration
 /// can be used, 1 if clients would refuse a certificate in it, 2 if it can't be used.
 pub fn run(args: &Args) -> u8 {
-    let result = config::load_with_places(&args.config, &config::environment);
-    let mut report = Report::default();
-    let config = match result {
-        Ok(loaded) => {
-            let secrets = secrets(&loaded);
-            let certificates = files::certificates(&loaded, SystemTime::now());
-            report.problems = secrets.problems;
-            for problem in &certificates.problems {
-                report.problems.push(problem.clone());
-            }
-            report.errors = certificates.errors;
-            report.warnings = secrets.warnings;
-            report.warnings.extend(certificates.warnings);
-            Some(loaded.config)
+    let mut examined = config::examine(&args.config, &config::environment);
+    let mut errors = Vec::new();
+    let mut warnings = Vec::new();
+    let mut found = Vec::new();
+    if let Some(loaded) = &examined.sound {
+        warnings.extend(loaded.warnings.iter().cloned());
+        let secrets = files::secrets(loaded);
+        let certificates = files::certificates(loaded, SystemTime::now());
+        for findings in [secrets, certificates] {
+            found.extend(findings.problems);
+            errors.extend(findings.errors);
+            warnings.extend(findings.warnings);
         }
-        Err(problems) => {
-            report.problems = problems;
-            None
-        }
+    }
+    examined.add(found);
+    let report = Report {
+        problems: examined.problems,
+        errors,
+        warnings,
     };
+    let config = examined.sound.map(|loaded| loaded.config);
     let printed = match args.format {
         Format::Text => print_text(args, config.as_ref(), &report),
         Format::Json => print_json(&report),
@@ -68,7 +68,6 @@ pub fn run(args: &Args) -> u8 {
 }
 
 /// What was found.
-#[derive(Default)]
 struct Report {
     /// With these it can't be used.
     problems: Problems,
@@ -77,41 +76,10 @@ struct Report {
     warnings: Vec<Problem>,
 }
 
-#[derive(Default)]
-struct Secrets {
-    problems: Problems,
-    warnings: Vec<Problem>,
-}
-
-/// Reads the secret files that the configuration names, as a start would.
-fn secrets(loaded: &Loaded) -> Secrets {
-    let mut found = Secrets::default();
-    for pool in &loaded.config.pools {
-        let key = pool
-            .persistence
-            .as_ref()
-            .and_then(model::Persistence::signing_key);
-        let Some(Some(path)) = key else {
-            continue;
-        };
-        let at = ["pools", &*pool.name, "persistence", "secret_file"];
-        match Keyring::load(path) {
-            Ok(keys) => {
-                let warnings = keys.warnings.iter().map(ToString::to_string);
-                found
-                    .warnings
-                    .extend(warnings.map(|warning| loaded.problem(&at, warning)));
-            }
-            Err(error) => found.problems.push(loaded.problem(&at, error.to_string())),
-        }
-    }
-    found
-}
-
 fn print_text(args: &Args, config: Option<&Config>, report: &Report) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
     for warning in &report.warnings {
-        writeln!(stderr, "{warning} (a warning)")?;
+        writeln!(stderr, "{}", warning.as_warning())?;
     }
     for error in &report.errors {
         writeln!(stderr, "{error}")?;

@@ -2,23 +2,24 @@
 
 use std::time::SystemTime;
 
-use crate::config::{Loaded, Problem, Problems};
+use crate::config::{Loaded, Problem, model};
+use crate::persistence::Keyring;
 use crate::tls;
 use crate::tls::certificate::{Finding, Severity};
 use crate::upstream::Link;
 
-/// What is wrong with a configuration's certificates.
+/// What is wrong with the files that a configuration names.
 #[derive(Default)]
-pub struct Certificates {
+pub struct Findings {
     /// With these nothing can be served.
-    pub problems: Problems,
+    pub problems: Vec<Problem>,
     /// Served, but clients will refuse it.
     pub errors: Vec<Problem>,
     /// What will become a problem, or was sorted out.
     pub warnings: Vec<Problem>,
 }
 
-impl Certificates {
+impl Findings {
     fn note(&mut self, finding: &Finding, problem: Problem) {
         match finding.severity {
             Severity::Fatal | Severity::Error => self.errors.push(problem),
@@ -28,8 +29,8 @@ impl Certificates {
 }
 
 /// Reads whatever the TLS of listeners and pools names.
-pub fn certificates(loaded: &Loaded, now: SystemTime) -> Certificates {
-    let mut found = Certificates::default();
+pub fn certificates(loaded: &Loaded, now: SystemTime) -> Findings {
+    let mut found = Findings::default();
     for pool in &loaded.config.pools {
         let place = |key, message| loaded.problem(&["pools", &*pool.name, "tls", key], message);
         match Link::load(pool, None) {
@@ -71,6 +72,31 @@ pub fn certificates(loaded: &Loaded, now: SystemTime) -> Certificates {
                     found.problems.push(place(&path, trouble.message));
                 }
             }
+        }
+    }
+    found
+}
+
+/// Reads the secret files, as a start would.
+pub fn secrets(loaded: &Loaded) -> Findings {
+    let mut found = Findings::default();
+    for pool in &loaded.config.pools {
+        let key = pool
+            .persistence
+            .as_ref()
+            .and_then(model::Persistence::signing_key);
+        let Some(Some(path)) = key else {
+            continue;
+        };
+        let at = ["pools", &*pool.name, "persistence", "secret_file"];
+        match Keyring::load(path) {
+            Ok(keys) => {
+                let warnings = keys.warnings.iter().map(ToString::to_string);
+                found
+                    .warnings
+                    .extend(warnings.map(|warning| loaded.problem(&at, warning)));
+            }
+            Err(error) => found.problems.push(loaded.problem(&at, error.to_string())),
         }
     }
     found

@@ -11,7 +11,7 @@ use crate::server;
 /// What `run` is told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The configuration file.
+    /// The configuration file, a directory of *.yaml files, or - for standard input.
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
 }
@@ -39,13 +39,12 @@ pub fn run(args: &Args) -> u8 {
 
 /// Reads the configuration and looks at the certificates that it names, so that what is wrong with them has its place, too.
 fn load(path: &Path) -> Result<Config, Problems> {
-    let loaded = config::load_with_places(path, &config::environment)?;
-    let certificates = files::certificates(&loaded, SystemTime::now());
-    if certificates.problems.is_empty() {
-        Ok(loaded.config)
-    } else {
-        Err(certificates.problems)
+    let mut examined = config::examine(path, &config::environment);
+    if let Some(loaded) = &examined.sound {
+        let certificates = files::certificates(loaded, SystemTime::now());
+        examined.add(certificates.problems);
     }
+    examined.finish().map(|loaded| loaded.config)
 }
 
 fn complain(trouble: &dyn std::fmt::Display) {

@@ -32,6 +32,27 @@ impl Scalar for Bind {
             if text.parse::<u16>().is_ok() {
                 return format!("`{quoted}` has no address; write 0.0.0.0:{quoted}");
             }
+            if let Some(message) = port_too_high(text) {
+                return message;
+            }
+            if let Some((address, rest)) = text.split_once([' ', '\t'])
+                && !address.is_empty()
+            {
+                return format!(
+                    "`{quoted}` has more than an address; write {} alone, and `{}` by keys of its own, such as protocol: https and tls",
+                    shown(address),
+                    shown(rest.trim())
+                );
+            }
+            if let Some((host, port)) = text.rsplit_once(':')
+                && port.parse::<u16>().is_ok()
+                && host_name(host).is_ok()
+            {
+                let instead = if host == "localhost" { "127.0.0.1" } else { "0.0.0.0" };
+                return format!(
+                    "`{quoted}` has a name; a listener is bound to an address, such as {instead}:{port}"
+                );
+            }
             if let Ok(address) = text.parse::<IpAddr>() {
                 return format!("`{quoted}` has no port; write {}", with_port(address, "80"));
             }
@@ -106,13 +127,30 @@ impl Scalar for Upstream {
                 with_port(address, "8080")
             ));
         }
-        if text.contains("://") {
-            return Err(format!("`{quoted}` is a URL; write host:port alone"));
+        if let Some((scheme, rest)) = text.split_once("://") {
+            return Err(url(scheme, rest, &quoted));
         }
-        if text.contains('/') {
+        if let Some(message) = port_too_high(text) {
+            return Err(message);
+        }
+        if let Some((host, path)) = text.split_once('/') {
+            return Err(if host.is_empty() {
+                format!("`{quoted}` is not host:port; a unix socket is written unix:/path")
+            } else {
+                format!(
+                    "`{quoted}` has a path, /{}; write {} alone (a route's rewrite changes paths)",
+                    shown(path),
+                    shown(host)
+                )
+            });
+        }
+        if text.contains([' ', '\t']) {
             return Err(format!(
-                "`{quoted}` is not host:port; a unix socket is written unix:/path"
+                "`{quoted}` has more than an address; weight, backup and others are keys of their own: {{address: \"host:port\", weight: 5}}"
             ));
+        }
+        if text.parse::<u16>().is_ok_and(|port| port > 0) {
+            return Err(format!("`{quoted}` has no host; write 127.0.0.1:{quoted}"));
         }
         let Some((host, port)) = text.rsplit_once(':') else {
             return Err(match host_name(text) {
@@ -216,6 +254,59 @@ pub(super) fn host_name(host: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What a URL is to be written as where an address is wanted.
+fn url(scheme: &str, rest: &str, quoted: &str) -> String {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let has_port = authority
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let (port, tls) = match scheme {
+        "https" => (":443", ", and tls: {} in the pool"),
+        _ => (":80", ""),
+    };
+    format!(
+        "`{quoted}` is a URL; write {}{} alone{tls}",
+        shown(authority),
+        if has_port { "" } else { port }
+    )
+}
+
+/// `127.0.0.1:65536`, `host:99999` and `[::1]:70000`.
+fn port_too_high(text: &str) -> Option<String> {
+    let (host, port) = text.rsplit_once(':')?;
+    let is_host = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .map_or(!host.contains(':'), |host| host.parse::<Ipv6Addr>().is_ok());
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    (is_host && is_number && port.parse::<u16>().is_err()).then(|| {
+        format!(
+            "`{}` has port {}, above 65535, the highest that there is",
+            shown(text),
+            shown(port)
+        )
+    })
+}
+
+/// What has no business in a host name, in words; `None` where nothing special is known.
+pub(super) fn more_than_a_name(text: &str) -> Option<String> {
+    let quoted = shown(text);
+    if let Some((_, rest)) = text.split_once("://") {
+        let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
+        return Some(format!("`{quoted}` is a URL; write {}", shown(host)));
+    }
+    if let Some((host, port)) = text.rsplit_once(':')
+        && !host.contains(':')
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return Some(format!("`{quoted}` has a port; write {}", shown(host)));
+    }
+    if let Some((host, _)) = text.split_once('/') {
+        return Some(format!("`{quoted}` has a path; write {}", shown(host)));
+    }
+    None
+}
+
 /// A path of a unix socket; 107 bytes is what `sockaddr_un` holds (unix(7)).
 fn unix(path: &str) -> Result<String, String> {
     match path.len() {
@@ -264,15 +355,21 @@ mod tests {
             ("backend:+80", "is not a port"),
             ("backend:0", "is not a port"),
             ("10.0.0.1:0", "port 0"),
-            ("backend:70000", "is not a port"),
+            ("backend:70000", "has port 70000, above 65535"),
+            ("127.0.0.1:65536", "has port 65536, above 65535"),
+            ("[::1]:65536", "above 65535"),
+            ("8081", "write 127.0.0.1:8081"),
+            ("backend:80 weight=5", "keys of their own"),
+            ("backend:80/app", "write backend:80 alone"),
+            ("https://backend/x", "write backend:443 alone, and tls: {}"),
             (":80", "host name is missing"),
             ("fe80::1:2::3:80", "needs brackets"),
             ("300.1.1.1:80", "neither a host name"),
-            ("http://backend:80", "is a URL"),
+            ("http://backend:80", "is a URL; write backend:80 alone"),
             ("/run/a.sock", "unix:/path"),
             ("unix:", "has no path"),
             ("", "is not host:port"),
-            ("a b:80", "neither a host name"),
+            ("a b:80", "more than an address"),
         ] {
             let refused = Upstream::parse(text);
             assert!(
@@ -290,7 +387,9 @@ mod tests {
             (":80", "write 0.0.0.0:80"),
             ("*:80", "write 0.0.0.0:80"),
             ("80", "write 0.0.0.0:80"),
-            ("localhost:80", "is not ip:port"),
+            ("localhost:80", "such as 127.0.0.1:80"),
+            ("0.0.0.0:70000", "above 65535"),
+            ("0.0.0.0:443 ssl", "write 0.0.0.0:443 alone"),
             ("10.0.0.1", "has no port"),
             ("unix:/a", "can't be bound to a unix socket"),
         ] {

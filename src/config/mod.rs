@@ -1,7 +1,7 @@
 //! Configuration: file -> tree -> raw -> model.
 //!
-//! 1. [`source`] turns YAML into a tree in which every key and value knows where it is written;
-//!    [`interpolate`] fills in environment variables and [`include`] merges further files.
+//! 1. [`input`] reads text, [`source`] turns it into a tree in which every key and value knows where it is written;
+//!    [`interpolate`] fills in environment variables and [`include`] merges several files.
 //! 2. [`structure`] holds the tree against the JSON [`schema`], which is made from [`raw`]'s structs.
 //! 3. serde turns the sound tree into [`raw::Config`], and [`validate`](mod@validate) that into the [`model`].
 //!
@@ -10,18 +10,23 @@
 
 mod address;
 mod core_schema;
+mod hints;
 mod include;
+mod input;
 mod interpolate;
 mod later;
 pub mod model;
+mod peers;
 mod problem;
 mod raw;
+mod route_cover;
 mod route_text;
 mod scalar;
 mod schema;
 mod source;
 mod store;
 mod structure;
+mod syntax;
 mod template;
 mod text;
 mod tree;
@@ -45,15 +50,51 @@ pub use problem::{Problem, Problems, on_one_line};
 pub use schema::text as schema_text;
 pub use text::ACCESS_LOG_FIELDS;
 
+use include::Merger;
 use tree::{At, Files, Node, Value};
+use validate::Checks;
 
 /// A configuration, and where its keys are written.
 #[derive(Debug)]
 pub struct Loaded {
     /// What to work with.
     pub config: Config,
+    /// What is allowed, and hardly meant.
+    pub warnings: Vec<Problem>,
     tree: Node,
     files: Files,
+}
+
+/// What a configuration holds, right or not.
+#[derive(Debug)]
+pub struct Examined {
+    /// What is sound of it, so that the files that it names can be looked at whatever else is wrong; it may be put to
+    /// use only if there are no problems. `None`: nothing is.
+    pub sound: Option<Loaded>,
+    /// What is wrong with it, by file and position.
+    pub problems: Problems,
+}
+
+impl Examined {
+    /// Adds what came to light in the files that it names; all problems together are in order again.
+    pub fn add(&mut self, more: impl IntoIterator<Item = Problem>) {
+        more.into_iter()
+            .for_each(|problem| self.problems.push(problem));
+        if let Some(loaded) = &self.sound {
+            loaded.files.sort(&mut self.problems);
+        }
+    }
+
+    /// The configuration, if nothing is wrong with it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at least one problem.
+    pub fn finish(self) -> Result<Loaded, Problems> {
+        match self.sound {
+            Some(loaded) if self.problems.is_empty() => Ok(loaded),
+            _ => Err(self.problems),
+        }
+    }
 }
 
 impl Loaded {
@@ -85,29 +126,26 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Reads and validates the configuration of a file and its includes. `env` looks up environment
-/// variables.
+/// Reads and validates the configuration of a file and its includes, of all files of a directory, or of standard
+/// input (`-`). `env` looks up environment variables.
 ///
 /// # Errors
 /// Everything that is wrong with it, at least one problem.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
-    load_with_places(path, env).map(|loaded| loaded.config)
+    examine(path, env).finish().map(|loaded| loaded.config)
 }
 
-/// As [`load`], for who may have to report further problems.
-///
-/// # Errors
-/// Everything that is wrong with it, at least one problem.
-pub fn load_with_places(
-    path: &Path,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Loaded, Problems> {
-    let mut files = Files::default();
-    let file = files.add(path.display().to_string());
-    match source::read(path) {
-        Ok(text) => assemble(path, &text, files, env),
-        Err(message) => Err([files.whole(file, message)].into_iter().collect()),
-    }
+/// As [`load`], for who has further problems to find.
+pub fn examine(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Examined {
+    assemble(env, |merger| {
+        if path == Path::new(input::STDIN) {
+            merger.file(path, input::STDIN_NAME)
+        } else if path.is_dir() {
+            merger.directory(path)
+        } else {
+            merger.file(path, &path.display().to_string())
+        }
+    })
 }
 
 /// Reads and validates a configuration from memory; `name` stands for its file in messages, and
@@ -120,45 +158,45 @@ pub fn parse_str(
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Problems> {
-    let mut files = Files::default();
-    files.add(name);
-    assemble(Path::new(name), text, files, env).map(|loaded| loaded.config)
+    let examined = assemble(env, |merger| {
+        let file = merger.files.add(name);
+        merger.text(file, text)
+    });
+    examined.finish().map(|loaded| loaded.config)
 }
 
 fn assemble(
-    path: &Path,
-    text: &str,
-    mut files: Files,
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Loaded, Problems> {
+    read: impl FnOnce(&mut Merger<'_>) -> Option<Node>,
+) -> Examined {
+    let mut files = Files::default();
     let mut problems = Problems::default();
-    let result = steps(path, text, &mut files, env, &mut problems);
-    match result {
-        Some((config, tree)) if problems.is_empty() => Ok(Loaded {
+    let sound = steps(&mut files, env, &mut problems, read).map(|(config, warnings, tree)| {
+        let mut warnings: Problems = warnings;
+        files.sort(&mut warnings);
+        Loaded {
             config,
+            warnings: warnings.into_iter().cloned().collect(),
             tree,
-            files,
-        }),
-        _ => {
-            let names: Vec<&str> = files.names().collect();
-            problems
-                .sort_by_position(|file| names.iter().position(|name| *name == file).unwrap_or(0));
-            Err(problems)
+            files: files.clone(),
         }
-    }
+    });
+    files.sort(&mut problems);
+    Examined { sound, problems }
 }
 
 /// `None` with at least one problem noted where a step can't go on.
 fn steps(
-    path: &Path,
-    text: &str,
     files: &mut Files,
     env: &dyn Fn(&str) -> Option<String>,
     problems: &mut Problems,
-) -> Option<(Config, Node)> {
-    let mut tree = source::parse(0, text, files, env, problems)?;
-    include::merge(&mut tree, path, files, env, problems);
-    let sound = structure::check(&tree, schema::schema(), files, problems)?;
+    read: impl FnOnce(&mut Merger<'_>) -> Option<Node>,
+) -> Option<(Config, Problems, Node)> {
+    let mut merger = Merger::new(files, env, problems);
+    let mut tree = read(&mut merger)?;
+    merger.include(&mut tree);
+    let complete = merger.complete;
+    let sound = structure::check(&tree, schema::schema(), complete, files, problems)?;
     let raw = match raw::Config::deserialize(sound.to_value()) {
         Ok(raw) => raw,
         Err(error) => {
@@ -166,8 +204,10 @@ fn steps(
             return None;
         }
     };
-    let config = validate::validate(&raw, &sound, &tree, files, env, problems);
-    Some((config, tree))
+    let mut checks = Checks::new(files, complete, problems);
+    let config = validate::validate(&raw, &sound, &tree, env, &mut checks);
+    let warnings = checks.into_warnings();
+    Some((config, warnings, tree))
 }
 
 #[cfg(test)]

@@ -34,12 +34,19 @@ pub struct Problem {
     pub suggestion: Option<String>,
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Problem {
+    /// As `FILE:LINE:COL: warning: key.path: what is wrong`, which editors find their way by as they do in a
+    /// compiler's.
+    pub fn as_warning(&self) -> impl fmt::Display {
+        Warning(self)
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, kind: &str) -> fmt::Result {
         write!(f, "{}", self.file)?;
         if let (Some(line), Some(column)) = (self.line, self.column) {
             write!(f, ":{line}:{column}")?;
         }
+        f.write_str(kind)?;
         if !self.path.is_empty() {
             write!(f, ": {}", self.path)?;
         }
@@ -48,6 +55,20 @@ impl fmt::Display for Problem {
             write!(f, "; did you mean {suggestion}?")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, "")
+    }
+}
+
+struct Warning<'a>(&'a Problem);
+
+impl fmt::Display for Warning<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, ": warning")
     }
 }
 
@@ -210,6 +231,10 @@ mod tests {
         );
         wrong = problem(2, "", "not YAML");
         assert_eq!(wrong.to_string(), "a.yaml:2:3: not YAML");
+        assert_eq!(
+            wrong.as_warning().to_string(),
+            "a.yaml:2:3: warning: not YAML"
+        );
         wrong.line = None;
         assert_eq!(wrong.to_string(), "a.yaml: not YAML");
     }

@@ -1,52 +1,26 @@
 //! YAML text -> tree with positions.
 //!
 //! `serde_yaml` knows positions only of the first error, so the tree is built from `saphyr-parser`'s
-//! events. Everything about a file that could exhaust the program is bounded here: size, depth, and
-//! the number of values after aliases are expanded (the "billion laughs").
+//! events. Everything about a text that could exhaust the program is bounded here: depth, and the number of
+//! values after aliases are expanded (the "billion laughs"). Its size is, and forbidden characters are, looked at
+//! before, by [`super::input`].
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
 use super::core_schema::resolve;
 use super::interpolate::interpolate;
+use super::peers;
 use super::problem::{Problems, shown};
+use super::syntax;
 use super::template;
 use super::tree::{At, Entry, Files, Node, Place, Value};
 
-/// Largest file that is read, in bytes.
-const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 /// Most values in one file, aliases expanded.
 const MOST_NODES: usize = 1_000_000;
 /// Deepest nesting.
 const DEEPEST: usize = 64;
-
-/// Reads a file that is not larger than 16 MiB and is UTF-8.
-///
-/// # Errors
-/// Why not, in words.
-pub fn read(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| format!("can't be opened: {error}"))?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("can't be read: {error}"))?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err("is larger than 16 MiB, which no configuration is".into());
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let line = 1 + error
-            .as_bytes()
-            .iter()
-            .take(error.utf8_error().valid_up_to())
-            .filter(|byte| **byte == b'\n')
-            .count();
-        format!("is not UTF-8 text (line {line})")
-    })
-}
 
 /// Parses one file; its top level must be a mapping. `None` with at least one problem noted when it
 /// can't be.
@@ -57,7 +31,6 @@ pub fn parse(
     env: &dyn Fn(&str) -> Option<String>,
     problems: &mut Problems,
 ) -> Option<Node> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder {
         file,
         env,
@@ -84,10 +57,15 @@ pub fn parse(
             ..node
         }),
         Some(node) if node.value != Value::Null => {
-            let message = format!(
-                "must be a mapping of keys at the top, found {}",
-                node.kind()
-            );
+            let message = match peers::whose(text) {
+                Some(whose) => format!(
+                    "looks like {whose}'s configuration; Equipoise's is written in YAML, as in conf/minimal.yaml"
+                ),
+                None => format!(
+                    "must be a mapping of keys at the top, found {}",
+                    node.kind()
+                ),
+            };
             problems.push(files.problem(node.place, String::new(), message));
             None
         }
@@ -134,8 +112,11 @@ impl Builder<'_> {
         let mut documents = 0;
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| {
-                let message = format!("is not valid YAML: {}", explain(error.info()));
-                (self.place(*error.marker()), message)
+                let place = self.place(*error.marker());
+                let hint = look_alike_before(text, place.line).unwrap_or_default();
+                let message = syntax::explain(error.info(), text, place.line, place.column);
+                let message = format!("is not valid YAML: {message}{hint}");
+                (place, message)
             })?;
             match event {
                 Event::DocumentStart(_) => {
@@ -186,6 +167,16 @@ impl Builder<'_> {
         span: Span,
     ) -> Result<(), Broken> {
         let place = self.place(span.start);
+        if style == ScalarStyle::Plain
+            && let Some((c, name)) = look_alike(text)
+        {
+            let message = format!(
+                "`{}` holds {name} (U+{:04X}), which is no blank to YAML; write it anew, or in quotes if it is meant",
+                shown(text),
+                u32::from(c)
+            );
+            return Err((place, message));
+        }
         if self.expects_key() {
             return self.add_key(text.to_owned(), place);
         }
@@ -378,19 +369,33 @@ fn measure(node: &Node) -> (usize, usize) {
     }
 }
 
-/// The scanner's words where they need more.
-fn explain(info: &str) -> String {
-    let hint = match info {
-        info if info.contains("tab") => " (YAML is indented by spaces, never by tabs)",
-        info if info.contains("flow") => {
-            " (quote a value that holds brackets or braces, such as \"[::1]:80\" or, inside them, \"${NAME}\")"
-        }
-        info if info.contains("mapping values are not allowed") => {
-            " (is the indentation right? a value with `: ` in it must be quoted)"
-        }
-        _ => "",
-    };
-    format!("{}{hint}", shown(info))
+/// A character that looks like a blank or like nothing, as text from web pages and word processors has it.
+fn look_alike(text: &str) -> Option<(char, &'static str)> {
+    text.chars().find_map(|c| {
+        let name = match c {
+            '\u{a0}' | '\u{202f}' => "a no-break space",
+            '\u{2000}'..='\u{200a}' | '\u{3000}' => "a wide or narrow space",
+            '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
+            | '\u{ad}' => "an invisible character",
+            '\u{2028}' | '\u{2029}' | '\u{85}' => "a line break that only looks like one",
+            _ => return None,
+        };
+        Some((c, name))
+    })
+}
+
+/// A hint at the last such character up to a line.
+fn look_alike_before(text: &str, line: usize) -> Option<String> {
+    let lines = text.lines().enumerate().take(line);
+    let (index, (c, name)) = lines
+        .filter_map(|(index, line)| Some((index, look_alike(line)?)))
+        .last()?;
+    let (line, code) = (index + 1, u32::from(c));
+    Some(format!(
+        " (line {line} holds {name} (U+{code:04X}), which is no blank to YAML)"
+    ))
 }
 
 /// The written items at a spot: the list's, or the one value itself.

@@ -11,7 +11,9 @@
 use serde_json::{Map, Value as Json};
 
 use super::address::{AdminAddress, Bind, Network, Upstream};
+use super::core_schema::resolve;
 use super::later;
+use super::peers;
 use super::problem::{Problem, Problems, shown, similar};
 use super::route_text::{
     FieldName, HostPattern, LimitKey, MediaType, MethodName, PathPattern, Percent, Rate,
@@ -28,14 +30,26 @@ use super::text::{
 use super::tree::{At, Entry, Files, Node, Value};
 use super::units::{Size, Span};
 
-/// Notes everything in `tree` that `schema` doesn't allow, and gives the part that is sound.
-pub fn check(tree: &Node, schema: &Json, files: &Files, problems: &mut Problems) -> Option<Node> {
-    let checker = Checker { schema, files };
+/// Notes everything in `tree` that `schema` doesn't allow, and gives the part that is sound. Unless the tree is
+/// `complete`, a section that is missing at its top may be written where it couldn't be read.
+pub fn check(
+    tree: &Node,
+    schema: &Json,
+    complete: bool,
+    files: &Files,
+    problems: &mut Problems,
+) -> Option<Node> {
+    let checker = Checker {
+        schema,
+        complete,
+        files,
+    };
     checker.node(&At::root(tree), schema, problems)
 }
 
 struct Checker<'a> {
     schema: &'a Json,
+    complete: bool,
     files: &'a Files,
 }
 
@@ -161,6 +175,12 @@ impl Checker<'_> {
             found.push(self.problem(at, message));
             return None;
         };
+        if let Some(message) =
+            around(&text).filter(|_| words.iter().any(|word| word == text.trim()))
+        {
+            found.push(self.problem(at, message));
+            return None;
+        }
         if later::is_planned_value(at, &text) {
             found.push(self.problem(at, format!("{} is not supported yet", shown(&text))));
             return None;
@@ -171,7 +191,9 @@ impl Checker<'_> {
             format!("`{}` is unknown; it can be one of {list}", shown(&text))
         };
         let mut problem = self.problem(at, message);
-        problem.suggestion = similar(&text, words.iter().map(String::as_str)).map(str::to_owned);
+        problem.suggestion = peers::value(at, &text)
+            .or_else(|| similar(&text, words.iter().map(String::as_str)))
+            .map(str::to_owned);
         found.push(problem);
         None
     }
@@ -237,10 +259,22 @@ impl Checker<'_> {
             .get("format")
             .and_then(Json::as_str)
             .and_then(constructor)?;
-        parse(&node.text()?).err()
+        judge(parse, &node.text()?).err()
     }
 
     fn wrong_type(&self, at: &At<'_>, node: &Node, wanted: &[&str], found: &mut Problems) {
+        if let Value::String(text) = &node.value
+            && let Some(message) = around(text)
+        {
+            let inner = Node {
+                value: resolve(text.trim().to_owned()),
+                ..*node
+            };
+            if wanted.contains(&type_of(&inner)) {
+                found.push(self.problem(at, message));
+                return;
+            }
+        }
         let words: Vec<&str> = wanted.iter().map(|name| type_word(name)).collect();
         let hint = match (&node.value, wanted) {
             (Value::Null, ["object"]) => "; write {} or leave the key away",
@@ -300,9 +334,26 @@ impl Checker<'_> {
             .filter_map(Json::as_str)
             .collect();
         for key in &required {
-            if node.entry(key).is_none() {
+            if node.entry(key).is_none() && (self.complete || !at.is_root()) {
                 found.push(self.problem(&at.key(key), "is missing; it has no default"));
             }
+        }
+        if at.is_root() {
+            // So that what is written in the other sections, and in the files that they name, is judged all the same.
+            let missing = required
+                .iter()
+                .filter(|key| !sound.iter().any(|entry| entry.key == **key));
+            let missing: Vec<Entry> = missing
+                .map(|key| Entry {
+                    key: (*key).to_owned(),
+                    place: node.place,
+                    node: Node {
+                        place: node.place,
+                        value: Value::Mapping(Vec::new()),
+                    },
+                })
+                .collect();
+            sound.extend(missing);
         }
         let usable = if required.is_empty() && others.is_none() {
             all_sound
@@ -337,7 +388,8 @@ impl Checker<'_> {
             return self.files.problem(entry.place, path, message);
         }
         let mut problem = self.files.problem(entry.place, path, "unknown key");
-        match similar(&entry.key, keys.iter().copied()) {
+        let meant = peers::key(at, &entry.key);
+        match meant.or_else(|| similar(&entry.key, keys.iter().copied())) {
             Some(key) => problem.suggestion = Some(key.to_owned()),
             None if at.path().is_empty() => {
                 problem.message = format!("unknown key; at the top there are {}", keys.join(", "));
@@ -385,7 +437,7 @@ impl Checker<'_> {
             .and_then(Json::as_str)
             .and_then(constructor);
         if let (Some(parse), Some(text)) = (parse, node.text()) {
-            return match parse(&text) {
+            return match judge(parse, &text) {
                 Ok(()) => Some(node.clone()),
                 Err(message) => {
                     found.push(self.problem(at, message));
@@ -412,6 +464,39 @@ impl Checker<'_> {
 
     fn problem(&self, at: &At<'_>, message: impl Into<String>) -> Problem {
         self.files.problem(at.place, at.path(), message)
+    }
+}
+
+/// What is wrong with a value, in words; what surrounds a good one is told as such.
+fn judge(parse: Constructor, text: &str) -> Result<(), String> {
+    parse(text).map_err(|message| {
+        let fits = |inner: &str| inner != text && parse(inner).is_ok();
+        if let Some(message) = around(text).filter(|_| fits(text.trim())) {
+            return message;
+        }
+        let inner = text.trim_matches(['\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}', '\u{201e}']);
+        if fits(inner) {
+            return format!(
+                "`{}` is in typographic quotes; write {} in plain ones",
+                shown(text),
+                shown(inner)
+            );
+        }
+        message
+    })
+}
+
+/// Blanks and line breaks around a value, as files and secrets have them at their end.
+fn around(text: &str) -> Option<String> {
+    let shown = shown(text);
+    if text.ends_with(['\n', '\r']) {
+        Some(format!(
+            "`{shown}` ends in a line break; is it from a file or a secret that was written with echo, or a block (`|` without `-`)?"
+        ))
+    } else if text.trim() != text {
+        Some(format!("`{shown}` begins or ends with blanks"))
+    } else {
+        None
     }
 }
 
@@ -449,7 +534,13 @@ fn type_names(rules: &Map<String, Json>) -> Vec<&str> {
 
 fn fits_type(node: &Node, rules: &Map<String, Json>) -> bool {
     let names = type_names(rules);
-    let own = match node.value {
+    let own = type_of(node);
+    names.is_empty() || names.contains(&own) || (own == "integer" && names.contains(&"number"))
+}
+
+/// A node's type by JSON Schema's name.
+fn type_of(node: &Node) -> &'static str {
+    match node.value {
         Value::Null | Value::Unset => "null",
         Value::Bool(_) => "boolean",
         Value::Integer(_) => "integer",
@@ -457,8 +548,7 @@ fn fits_type(node: &Node, rules: &Map<String, Json>) -> bool {
         Value::String(_) => "string",
         Value::Sequence(_) => "array",
         Value::Mapping(_) => "object",
-    };
-    names.is_empty() || names.contains(&own) || (own == "integer" && names.contains(&"number"))
+    }
 }
 
 fn type_word(name: &str) -> &str {

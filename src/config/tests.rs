@@ -493,7 +493,7 @@ fn what_cannot_be_read_is_said_so() {
     fs::write(&binary, b"a: 1\nb: \xff\n").expect("written");
     let problems = load(&binary, &no_env).expect_err("refused").to_string();
     assert!(
-        problems.contains("is not UTF-8 text (line 2)"),
+        problems.contains(":2:4: is not UTF-8 from here on"),
         "{problems}"
     );
     let large = dir.path().join("large.yaml");

@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use crate::headers::is_token;
 
-use super::address::host_name;
+use super::address::{host_name, more_than_a_name};
 use super::problem::{shown, similar};
 use super::scalar::{Scalar, scalar};
 
@@ -105,7 +105,14 @@ checked_text!(
 checked_text!(
     /// A cookie's `Domain`; the leading dot of old is allowed and means nothing (RFC 6265 section 5.2.3).
     CookieDomain, "equipoise-cookie-domain", |text| {
-        host_name(text.strip_prefix('.').unwrap_or(text))
+        if let Some(message) = more_than_a_name(text) {
+            return Err(message);
+        }
+        let name = text.strip_prefix('.').unwrap_or(text);
+        if name.parse::<std::net::IpAddr>().is_ok() {
+            return Err(format!("`{}` is an address, which a cookie's Domain can't be; leave the key away", shown(text)));
+        }
+        host_name(name)
     }
 );
 
@@ -169,7 +176,22 @@ checked_text!(
 checked_text!(
     /// A name that a certificate is to have: a host name with at least one dot, or `*.` and one.
     DnsName, "equipoise-dns-name", |text| {
+        if let Some(message) = more_than_a_name(text) {
+            return Err(message);
+        }
+        if text.parse::<std::net::IpAddr>().is_ok() {
+            return Err(format!("`{}` is an address; certificates by ACME are for names", shown(text)));
+        }
         let name = text.strip_prefix("*.").unwrap_or(text);
+        if let Some(name) = name.strip_suffix('.') {
+            return Err(format!("`{}` ends in a dot, which no name in a certificate has; write {}", shown(text), shown(name)));
+        }
+        if name.contains('_') {
+            return Err(format!("`{}` has an underscore, which no authority puts into a certificate", shown(text)));
+        }
+        if name.contains('*') {
+            return Err(format!("`{}`: a `*` may stand for the whole first label alone, as in *.example.com", shown(text)));
+        }
         host_name(name).map_err(|_| format!("`{}` is not a DNS name", shown(text)))?;
         if name.contains('.') || name == "localhost" {
             Ok(())
@@ -184,6 +206,8 @@ checked_text!(
     ServerName, "equipoise-server-name", |text| {
         if text.parse::<std::net::IpAddr>().is_ok() {
             Ok(())
+        } else if let Some(message) = more_than_a_name(text) {
+            Err(message)
         } else {
             host_name(text)
         }
@@ -209,10 +233,13 @@ checked_text!(
             !user.is_empty() && host_name(host).is_ok()
                 && user.bytes().all(|byte| byte.is_ascii_graphic() && !b",;<>\"?".contains(&byte))
         });
-        if sound && text.len() <= 254 {
+        let scheme = text.get(..7).filter(|start| start.eq_ignore_ascii_case("mailto:"));
+        if let Some(address) = scheme.and_then(|_| text.get(7..)) {
+            Err(format!("`{}` is a URL; write {}, without mailto:", shown(text), shown(address)))
+        } else if sound && text.len() <= 254 {
             Ok(())
         } else {
-            Err(format!("`{}` is not an e-mail address", shown(text)))
+            Err(format!("`{}` is not an e-mail address such as admin@example.com", shown(text)))
         }
     }
 );
@@ -241,12 +268,14 @@ checked_text!(
 );
 
 checked_text!(
-    /// A file: any text that isn't empty and holds no NUL.
+    /// A file: any text that isn't empty, holds no NUL and isn't surrounded by blanks, which nobody means.
     FilePath, "equipoise-file", |text| {
         if text.is_empty() {
             Err("is empty; write a path, or null for none".into())
         } else if text.contains('\0') {
             Err("holds a NUL character, which no path may".into())
+        } else if text.trim() != text {
+            Err(format!("`{}` begins or ends with blanks or a line break", shown(text)))
         } else {
             Ok(())
         }

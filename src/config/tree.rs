@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use super::problem::{Problem, shown};
+use super::input::Fault;
+use super::problem::{Problem, Problems, shown};
 
 /// Where something is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Place {
     /// Index into [`Files`].
     pub file: usize,
-    /// 1-based.
+    /// 1-based; 0: the file as a whole is meant.
     pub line: usize,
     /// 1-based, in characters.
     pub column: usize,
@@ -38,21 +39,46 @@ impl Files {
         self.names.iter().map(String::as_str)
     }
 
+    /// The place of a file, or a directory of files, as a whole.
+    pub fn start_of_all(file: usize) -> Place {
+        Place {
+            file,
+            line: 0,
+            column: 0,
+        }
+    }
+
     /// A place as `FILE:LINE:COL`.
     pub fn show(&self, place: Place) -> String {
+        if place.line == 0 {
+            return self.name(place.file).to_owned();
+        }
         format!("{}:{}:{}", self.name(place.file), place.line, place.column)
+    }
+
+    /// Puts problems in the order of files and places, each once.
+    pub fn sort(&self, problems: &mut Problems) {
+        let rank = |file: &str| self.names.iter().position(|name| name == file);
+        problems.sort_by_position(|file| rank(file).unwrap_or(0));
     }
 
     /// A problem at `place`.
     pub fn problem(&self, place: Place, path: String, message: impl Into<String>) -> Problem {
         Problem {
             file: self.name(place.file).to_owned(),
-            line: Some(place.line),
-            column: Some(place.column),
+            line: (place.line > 0).then_some(place.line),
+            column: (place.line > 0).then_some(place.column),
             path,
             message: message.into(),
             suggestion: None,
         }
+    }
+
+    /// A problem with a file's text.
+    pub fn fault(&self, file: usize, fault: Fault) -> Problem {
+        let (line, column) = fault.position.unwrap_or_default();
+        let place = Place { file, line, column };
+        self.problem(place, String::new(), fault.message)
     }
 
     /// A problem with the file as a whole.
@@ -232,6 +258,11 @@ impl<'a> At<'a> {
             }
             _ => *self,
         }
+    }
+
+    /// Whether this is the top of the tree.
+    pub fn is_root(&self) -> bool {
+        matches!(self.step, Step::Root)
     }
 
     /// Whether anything but null is written here.

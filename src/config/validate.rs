@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::AdminAddress;
+use super::hints::hints;
 use super::model;
 use super::problem::{Problems, shown, similar};
 use super::raw;
@@ -36,21 +37,16 @@ pub fn validate(
     raw: &raw::Config,
     tree: &Node,
     written: &Node,
-    files: &Files,
     env: &dyn Fn(&str) -> Option<String>,
-    problems: &mut Problems,
+    checks: &mut Checks<'_>,
 ) -> model::Config {
-    let mut checks = Checks {
-        files,
-        found: problems,
-    };
     let root = At::root(tree);
-    let server = server(&raw.server, &root.key("server"), env, &mut checks);
+    let server = server(&raw.server, &root.key("server"), env, checks);
     let admin = raw
         .admin
         .as_ref()
-        .map(|admin| self::admin(admin, &root.key("admin"), &mut checks));
-    let logging = logging(&raw.logging, &root.key("logging"), &mut checks);
+        .map(|admin| self::admin(admin, &root.key("admin"), checks));
+    let logging = logging(&raw.logging, &root.key("logging"), checks);
 
     let pools_at = root.key("pools");
     let written = At::root(written);
@@ -59,7 +55,7 @@ pub fn validate(
     for ((name, raw), entry) in raw.pools.0.iter().zip(entries(&pools_at)) {
         let at = pools_at.entry(entry);
         checks.name(name, entry, &at);
-        pools.extend(pool(name, raw, &at, &written_pools.key(name), &mut checks));
+        pools.extend(pool(name, raw, &at, &written_pools.key(name), checks));
     }
     let pool_names: HashMap<&str, Arc<str>> = entries(&written_pools)
         .iter()
@@ -74,7 +70,7 @@ pub fn validate(
     for ((name, raw), entry) in raw.listeners.0.iter().zip(entries(&listeners_at)) {
         let at = listeners_at.entry(entry);
         checks.name(name, entry, &at);
-        tell_apart(raw, &at, &by_name, &mut checks);
+        tell_apart(raw, &at, &by_name, checks);
         listeners.push(listener(
             name,
             raw,
@@ -82,17 +78,20 @@ pub fn validate(
             &written_listeners.key(name),
             &pool_names,
             &server.state_dir,
-            &mut checks,
+            checks,
         ));
     }
     for (at, what) in [(&written_listeners, "listener"), (&written_pools, "pool")] {
-        if entries(at).is_empty() {
+        // Where the key is missing, that is said already.
+        if at.node.is_some() && entries(at).is_empty() {
             checks.note(at, format!("is empty; at least one {what} is needed"));
         }
     }
-    unknown_pools(&written_listeners, &written_pools, &pool_names, &mut checks);
-    same_address_twice(raw, &root, &mut checks);
-    model::Config {
+    if checks.complete {
+        unknown_pools(&written_listeners, &written_pools, &pool_names, checks);
+    }
+    same_address_twice(raw, &root, checks);
+    let config = model::Config {
         server,
         admin,
         logging,
@@ -101,17 +100,46 @@ pub fn validate(
         },
         listeners,
         pools,
-        files: files.names().map(PathBuf::from).collect(),
+        files: checks.files.names().map(PathBuf::from).collect(),
+    };
+    // Beside problems they would be about what nobody wrote.
+    if checks.found.is_empty() {
+        hints(raw, &config, &root, checks);
     }
+    config
 }
 
 /// Collects problems; shared by all sections.
 pub(super) struct Checks<'a> {
     files: &'a Files,
+    /// Whether all that is written could be read.
+    complete: bool,
     found: &'a mut Problems,
+    warnings: Problems,
 }
 
-impl Checks<'_> {
+impl<'a> Checks<'a> {
+    /// Problems are noted in `found`.
+    pub fn new(files: &'a Files, complete: bool, found: &'a mut Problems) -> Self {
+        Self {
+            files,
+            complete,
+            found,
+            warnings: Problems::default(),
+        }
+    }
+
+    /// What is allowed, and hardly meant.
+    pub fn into_warnings(self) -> Problems {
+        self.warnings
+    }
+
+    /// Notes that what is written at `at` is allowed, and hardly meant.
+    pub fn warn(&mut self, at: &At<'_>, message: impl Into<String>) {
+        self.warnings
+            .push(self.files.problem(at.place, at.path(), message));
+    }
+
     /// Notes that something is wrong at `at`.
     pub fn note(&mut self, at: &At<'_>, message: impl Into<String>) {
         self.found
@@ -152,7 +180,8 @@ impl Checks<'_> {
     }
 }
 
-fn entries<'a>(at: &At<'a>) -> &'a [Entry] {
+/// The entries of the mapping at a spot.
+pub(super) fn entries<'a>(at: &At<'a>) -> &'a [Entry] {
     match at.node.map(|node| &node.value) {
         Some(Value::Mapping(entries)) => entries,
         _ => &[],

@@ -15,7 +15,7 @@ mod tls;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use super::text::{FilePath, OpensslList};
+pub use super::text::{FilePath, Name, OpensslList};
 pub use collections::{Named, OneOrMany};
 pub use health_check::{CheckType, HealthCheck, Initial, Method};
 pub use http::{Coding, Compression, EncodedSlashes, Http, Http2};
@@ -31,7 +31,7 @@ pub use tls::{
 };
 
 use super::address::{AdminAddress, Bind, Network};
-use super::text::{Account, LogFilter, LogTemplate, Name, RedirectHttps};
+use super::text::{Account, LogFilter, LogTemplate, RedirectHttps};
 use super::units::{Size, Span};
 
 /// Equipoise configuration.

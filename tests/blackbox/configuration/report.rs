@@ -1,0 +1,105 @@
+//! How `check` reports.
+
+use serde_json::Value as Json;
+
+use super::*;
+
+#[test]
+fn a_good_file_is_ok_and_counted() {
+    let outcome = check_with(MINIMAL, &[], &[]);
+    assert_eq!(
+        outcome.stdout,
+        "lb.yaml: ok, 1 listener, 1 pool, 1 server\n"
+    );
+    assert_eq!(outcome.stderr, "");
+    assert_eq!(outcome.status, Some(0));
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_place() {
+    let told = problems(
+        "server:
+  max_conections: 5
+listeners:
+  web:
+    bind: 127.0.0.1:8080
+    pool: ap
+    http: {header_timeout: 5}
+pools:
+  app:
+    algorithm: weighted_round_robbin
+    servers:
+      - address: 127.0.0.1
+      - {address: \"a:1\", wieght: 2}
+  two:
+    health_check: {interval: 1s, fast_interval: 2s}
+    servers:
+      - {name: x, address: \"a:1\"}
+      - {name: x, address: \"a:2\"}
+",
+    );
+    let wanted = [
+        "lb.yaml:2:3: server.max_conections: unknown key; did you mean max_connections?",
+        "lb.yaml:6:11: listeners.web.pool: there is no pool `ap`; did you mean app?",
+        "lb.yaml:7:28: listeners.web.http.header_timeout: `5` has no unit; write 5s or 5ms",
+        "lb.yaml:10:16: pools.app.algorithm: `weighted_round_robbin` is unknown; it can be one of \
+         weighted_round_robin, weighted_least_connections; did you mean weighted_round_robin?",
+        "lb.yaml:12:18: pools.app.servers[0].address: `127.0.0.1` has no port; write 127.0.0.1:8080",
+        "lb.yaml:13:26: pools.app.servers[1].wieght: unknown key; did you mean weight?",
+        "lb.yaml:15:49: pools.two.health_check.fast_interval: 2s is longer than interval (1s)",
+        "lb.yaml:18:16: pools.two.servers[1].name: two servers are named `x`; the first at lb.yaml:17:16",
+    ];
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn a_missing_file_is_a_problem_and_a_missing_argument_is_usage() {
+    let dir = TempDir::new().expect("a directory");
+    let outcome = equipoise(dir.path(), &["check", "-c", "none.yaml"], &[]);
+    assert_eq!(outcome.status, Some(2));
+    assert!(
+        outcome
+            .stderr
+            .starts_with("none.yaml: can't be opened: No such file"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(equipoise(dir.path(), &["check"], &[]).status, Some(2));
+}
+
+#[test]
+fn json_is_one_object_on_stdout() {
+    let dir = TempDir::new().expect("a directory");
+    let file = dir.path().join("lb.yaml");
+    let args = ["check", "-c", "lb.yaml", "--format", "json"];
+    fs::write(&file, MINIMAL).expect("written");
+    let outcome = equipoise(dir.path(), &args, &[]);
+    assert_eq!(outcome.status, Some(0));
+    let report: Json = serde_json::from_str(&outcome.stdout).expect("JSON");
+    assert_eq!(
+        report,
+        serde_json::json!({"valid": true, "problems": [], "warnings": []})
+    );
+
+    fs::write(&file, pool("alogrithm: x\nslow_start: 0x")).expect("written");
+    let outcome = equipoise(dir.path(), &args, &[]);
+    assert_eq!(outcome.status, Some(2));
+    assert_eq!(outcome.stderr, "");
+    let report: Json = serde_json::from_str(&outcome.stdout).expect("JSON");
+    assert_eq!(report["valid"], false);
+    assert_eq!(
+        report["problems"][0],
+        serde_json::json!({
+            "file": "lb.yaml", "line": 10, "column": 5, "path": "pools.app.alogrithm",
+            "message": "unknown key", "suggestion": "algorithm",
+        })
+    );
+    assert_eq!(report["problems"][1]["column"], 17);
+    assert!(report["problems"][1].get("suggestion").is_none());
+
+    fs::remove_file(&file).expect("removed");
+    let outcome = equipoise(dir.path(), &args, &[]);
+    assert_eq!(outcome.status, Some(2));
+    let report: Json = serde_json::from_str(&outcome.stdout).expect("JSON");
+    assert_eq!(report["problems"][0]["line"], Json::Null);
+}
