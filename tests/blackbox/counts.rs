@@ -100,7 +100,7 @@ fn histograms_by_server_can_be_switched_on_and_off_by_a_reload() {
             let metrics = lb.metrics();
             families.iter().all(|name| {
                 let labels = [("pool", "app"), ("server", "a")];
-                let labels = &labels[..1 + usize::from(server)];
+                let labels = &labels[..=usize::from(server)];
                 metrics.has(name, &[("server", "a")]) == server
                     && metrics.sum(name, labels) == count
             })
