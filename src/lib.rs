@@ -9,6 +9,8 @@
 //! pool -> { balance, observe } -> config
 //! ```
 //!
+//! `supervise` is below all of them.
+//!
 //! Only `server`, `http`, `listen`, `health` and `upstream` import Pingora; everything else can be tested without
 //! a socket. ARCHITECTURE.md walks through the house.
 
@@ -43,6 +45,7 @@ pub mod pool;
 pub mod routing;
 pub mod server;
 pub mod shortage;
+pub mod supervise;
 pub mod tcp;
 pub mod tls;
 pub mod tunnel;

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use tokio_openssl::SslStream;
 
 use crate::observe::VERSION;
+use crate::supervise;
 
 /// For one address of the authority.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -194,7 +195,7 @@ impl Inner {
         let made = hyper::client::conn::http1::handshake(io).await;
         let (sender, connection) = made.map_err(|error| Trouble::Exchange(name(), error))?;
         // Ends with its sender. What it fails of, the request fails of.
-        tokio::spawn(connection);
+        supervise::once(connection);
         Ok(sender)
     }
 }

@@ -14,6 +14,7 @@ use super::store::Store;
 use super::worker::Worker;
 use crate::config::model;
 use crate::observe::metrics::AcmeMetrics;
+use crate::supervise::{self, Task};
 
 /// Obtains and renews. Stops when dropped.
 pub struct Manager {
@@ -83,14 +84,20 @@ impl Manager {
 
     fn start(&self, settings: &model::Acme) -> Running {
         let stop = self.stop.child_token();
-        let worker = Worker::new(
-            settings.clone(),
-            Arc::clone(&self.challenges),
-            self.orders.clone(),
-            stop.clone(),
-        );
-        let hurry = Arc::clone(&worker.hurry);
-        self.tasks.spawn(worker.run());
+        let hurry = Arc::<Notify>::default();
+        let (challenges, orders) = (Arc::clone(&self.challenges), self.orders.clone());
+        let (wanted, hurried, stopped) = (settings.clone(), Arc::clone(&hurry), stop.clone());
+        let of = settings.domains.join(", ");
+        supervise::keep(&self.tasks, Task::Acme, of, move || {
+            let worker = Worker::new(
+                wanted.clone(),
+                Arc::clone(&challenges),
+                orders.clone(),
+                Arc::clone(&hurried),
+                stopped.clone(),
+            );
+            worker.run()
+        });
         Running {
             settings: settings.clone(),
             hurry,

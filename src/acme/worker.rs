@@ -71,6 +71,7 @@ impl Worker {
         settings: model::Acme,
         challenges: Arc<Challenges>,
         orders: AcmeMetrics,
+        hurry: Arc<Notify>,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -78,7 +79,7 @@ impl Worker {
             settings,
             challenges,
             orders,
-            hurry: Arc::default(),
+            hurry,
             stop,
             state: State {
                 since: SystemTime::now(),

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::host::HostCheck;
 use crate::config::model::AdminBind;
@@ -15,7 +16,7 @@ pub enum Listener {
     /// TCP.
     Tcp(std::net::TcpListener),
     /// A Unix socket and its file, which goes when this does.
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener, Arc<SocketFile>),
 }
 
 impl Listener {
@@ -25,6 +26,17 @@ impl Listener {
             Self::Tcp(listener) => listener.local_addr().ok(),
             Self::Unix(..) => None,
         }
+    }
+
+    /// Another handle of the same socket.
+    ///
+    /// # Errors
+    /// There are no more file descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
+            Self::Unix(listener, file) => Self::Unix(listener.try_clone()?, Arc::clone(file)),
+        })
     }
 
     /// Which `Host` headers are believed here.
@@ -51,7 +63,7 @@ pub fn bind(address: &AdminBind) -> io::Result<Listener> {
         AdminBind::Unix(path) => {
             let listener = bind_unix(path)?;
             listener.set_nonblocking(true)?;
-            let file = SocketFile::new(path)?;
+            let file = Arc::new(SocketFile::new(path)?);
             fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
             Ok(Listener::Unix(listener, file))
         }

@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Problems};
+use crate::observe::log;
 use crate::server;
 
 use self::origin::Origin;
@@ -54,8 +55,7 @@ pub fn run(args: &Args) -> u8 {
     match demo(args) {
         Ok(()) => 0,
         Err(error) => {
-            // Nobody is left to tell when stderr is closed, and the status still says it.
-            let _ = writeln!(io::stderr(), "equipoise demo: {error}");
+            log::say(&format!("equipoise demo: {error}"));
             1
         }
     }

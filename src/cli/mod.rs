@@ -3,6 +3,8 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::observe;
+
 pub mod cert;
 pub mod check;
 pub mod demo;
@@ -36,6 +38,12 @@ enum Command {
 impl Cli {
     /// Runs the command. Returns the exit status.
     pub fn run(self) -> u8 {
+        let status = self.command();
+        observe::log::finish();
+        status
+    }
+
+    fn command(self) -> u8 {
         match self.command {
             Command::Run(args) => run::run(&args),
             Command::Demo(args) => demo::run(&args),

@@ -1,11 +1,11 @@
 //! `equipoise run`: the load balancer in the foreground.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::files;
 use crate::config::{self, Config, Problems};
+use crate::observe::log;
 use crate::server;
 
 /// What `run` is told.
@@ -19,19 +19,29 @@ pub struct Args {
 /// Runs until it is told to stop, and gives the exit status: 0, 1 if it could not start, 2 if the
 /// configuration has problems.
 pub fn run(args: &Args) -> u8 {
+    server::hold_signals_back();
+    // Before anything is said: nobody may be reading.
+    if let Err(error) = log::begin() {
+        log::say(&format!("equipoise: {error}"));
+        return 1;
+    }
     let config = match load(&args.config) {
         Ok(config) => config,
         Err(problems) => {
-            complain(&problems);
+            log::say(&problems.to_string());
             return 2;
         }
     };
     let path = args.config.clone();
     let reread = Box::new(move || load(&path));
-    match server::run(&config, Some(reread)) {
+    let source = server::Source {
+        file: args.config.clone(),
+        reread,
+    };
+    match server::run(&config, Some(source)) {
         Ok(()) => 0,
         Err(error) => {
-            complain(&format_args!("equipoise: {error}"));
+            log::say(&format!("equipoise: {error}"));
             1
         }
     }
@@ -45,13 +55,4 @@ fn load(path: &Path) -> Result<Config, Problems> {
         examined.add(certificates.problems);
     }
     examined.finish().map(|loaded| loaded.config)
-}
-
-fn complain(trouble: &dyn std::fmt::Display) {
-    // Nobody is left to tell when stderr is closed, and the status still says it.
-    drop(writeln!(
-        std::io::stderr(),
-        "{}",
-        trouble.to_string().trim_end()
-    ));
 }

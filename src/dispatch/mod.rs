@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::balance::Slot;
 use crate::config::model::OnUnavailable;
-use crate::observe::{PersistenceResult, PickedBy, Seldom};
+use crate::observe::{PersistenceResult, PickedBy};
 use crate::pool::{BoundRefusal, Lease, QueueRefusal, Refusal, Server};
 
 mod binding;
@@ -214,10 +214,9 @@ fn lost(target: &PoolSite, binding: &mut Binding, reason: &str) -> Result<Option
     }
 }
 
-/// Logs why sessions move, at most once a second: when a server dies, thousands do.
+/// Logs why sessions move, at most once a second and pool: when a server dies, thousands do.
 fn tell_lost(target: &PoolSite, server: &str, reason: &str) {
-    static TOLD: Seldom = Seldom::new();
-    if TOLD.first_at(Instant::now()) {
+    if target.pool.told().session_lost.first_at(Instant::now()) {
         let pool = &**target.pool.name();
         let then = match target.on_unavailable {
             OnUnavailable::Reject => "refused",

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::model::{HealthCheck, ServerAddress};
 use crate::pool::{CheckResult, LastCheck, Pool, Server};
 use crate::shortage;
+use crate::supervise::{self, Task};
 use crate::upstream::Link;
 
 mod decision;
@@ -106,25 +107,44 @@ impl Watch {
         probe: Option<&Arc<Probe>>,
     ) -> Watched {
         let first = Arc::new(FirstResult::default());
+        let of = format!("{}/{}", self.pool.name(), server.name());
         let mut tasks = Vec::new();
         if let ServerAddress::Name(host, port) = server.configured_address() {
-            let task = resolve::keep_resolved(
-                Arc::downgrade(&self.pool),
-                Arc::clone(server),
-                Arc::clone(host),
-                *port,
-            );
-            tasks.push(self.tracker.spawn(task).abort_handle());
+            let (pool, host, port) = (Arc::downgrade(&self.pool), Arc::clone(host), *port);
+            let server = Arc::clone(server);
+            tasks.push(supervise::keep(
+                &self.tracker,
+                Task::Names,
+                &of,
+                move || {
+                    resolve::keep_resolved(
+                        Weak::clone(&pool),
+                        Arc::clone(&server),
+                        Arc::clone(&host),
+                        port,
+                    )
+                },
+            ));
         }
         if let (Some(check), Some(probe)) = (check, probe) {
-            let task = keep_checking(
-                Arc::downgrade(&self.pool),
-                Arc::clone(server),
-                check.clone(),
-                Arc::clone(probe),
-                Arc::clone(&first),
-            );
-            tasks.push(self.tracker.spawn(task).abort_handle());
+            let (pool, check, probe) =
+                (Arc::downgrade(&self.pool), check.clone(), Arc::clone(probe));
+            let (server, first) = (Arc::clone(server), Arc::clone(&first));
+            let begin = move || {
+                keep_checking(
+                    Weak::clone(&pool),
+                    Arc::clone(&server),
+                    check.clone(),
+                    Arc::clone(&probe),
+                    Arc::clone(&first),
+                )
+            };
+            tasks.push(supervise::keep(
+                &self.tracker,
+                Task::HealthCheck,
+                &of,
+                begin,
+            ));
         } else {
             first.set();
         }

@@ -13,9 +13,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::Rng;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
+
+use crate::supervise::{self, Task};
 
 /// Look-ups at once, of names that answer soon and of those that don't.
 const LOOKUPS: usize = 32;
@@ -114,15 +117,19 @@ impl Names {
                 wanted: Arc::default(),
             });
             known.insert(Arc::clone(host), Arc::downgrade(&name));
-            let keeper = Keeper {
-                names: Arc::clone(self),
-                name: Arc::downgrade(&name),
-                host: Arc::clone(host),
-                wanted: Arc::clone(&name.wanted),
-                was_slow: false,
-                stuck: None,
-            };
-            tokio::spawn(keeper.run());
+            let (names, followed) = (Arc::clone(self), Arc::downgrade(&name));
+            let (asked, wanted) = (Arc::clone(host), Arc::clone(&name.wanted));
+            supervise::keep_on(&Handle::current(), Task::Names, host, move || {
+                let keeper = Keeper {
+                    names: Arc::clone(&names),
+                    name: Weak::clone(&followed),
+                    host: Arc::clone(&asked),
+                    wanted: Arc::clone(&wanted),
+                    was_slow: false,
+                    stuck: None,
+                };
+                keeper.run()
+            });
             name
         });
         let mut answer = name.answer.subscribe();

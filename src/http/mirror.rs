@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::dispatch::PoolSite;
-use crate::observe::Seldom;
+use crate::supervise;
 
 mod delivery;
 
@@ -121,7 +121,7 @@ impl Mirror {
             }),
         };
         // Nobody waits for it, the end of the process neither.
-        tokio::spawn(async move {
+        supervise::once(async move {
             delivery.run().await;
             drop(place);
         });
@@ -137,8 +137,7 @@ impl Mirror {
 
     /// Tells once a second what nobody would know otherwise.
     fn tell(&self, what: &str) {
-        static TOLD: Seldom = Seldom::new();
-        if TOLD.first_at(Instant::now()) {
+        if self.target.pool.told().mirror.first_at(Instant::now()) {
             tracing::warn!(pool = &**self.target.pool.name(), "mirror: {what}");
         }
     }

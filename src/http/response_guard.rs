@@ -26,7 +26,6 @@ use super::failure::Failure;
 use super::headers;
 use super::retry::{fail, judge, prepare_retry};
 use crate::headers::{HeadersMut, list_members};
-use crate::observe::Seldom;
 
 /// Interim responses to one try of a request. Servers that work long send one every now and then; more is a flood.
 const MAX_INTERIM: u32 = 64;
@@ -104,11 +103,10 @@ pub fn clean_trailers(trailers: &mut HeaderMap) {
     }
 }
 
-/// Writes one warning a second at most about servers that break the rules.
+/// Writes one warning a second and pool at most about servers that break the rules.
 pub fn tell(context: &Context, fault: &str) {
-    static TOLD: Seldom = Seldom::new();
     if let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease)
-        && TOLD.first_at(Instant::now())
+        && target.pool.told().malformed.first_at(Instant::now())
     {
         let (pool, server) = (&**target.pool.name(), &**lease.server().name());
         tracing::warn!(pool, server, fault, "a server's answer is not valid HTTP");

@@ -13,7 +13,7 @@ use super::trouble;
 use crate::balance::Slot;
 use crate::dispatch;
 use crate::dispatch::PoolSite;
-use crate::observe::{RetryReason, Seldom};
+use crate::observe::RetryReason;
 use crate::pool::Others;
 
 /// Notes what went wrong. The error only carries it through Pingora.
@@ -129,10 +129,9 @@ fn is_unsent(failure: Failure) -> bool {
     )
 }
 
-/// Writes one warning a second at most.
+/// Writes one warning a second and pool at most.
 fn tell_exhausted(target: &PoolSite) {
-    static TOLD: Seldom = Seldom::new();
-    if TOLD.first_at(Instant::now()) {
+    if target.pool.told().retries.first_at(Instant::now()) {
         let pool = &**target.pool.name();
         tracing::warn!(
             pool,

@@ -94,7 +94,7 @@ fn words(error: &io::Error) -> String {
 /// Accepts until draining begins, calling `serve` with each connection. What is in the backlog at that
 /// moment is still accepted: those clients have been told that they are connected.
 pub async fn accept(
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     limits: Arc<Limits>,
     keepalive: model::TcpKeepalive,
     drain: Arc<Drain>,

@@ -28,6 +28,7 @@ use super::limits::Admitted;
 use super::patience::{Patience, Wait};
 use super::receive_rate::ReceiveRate;
 use super::transport::Transport;
+use crate::supervise;
 use crate::tunnel::{Beginning, Tunnel};
 
 /// Bytes asked of the socket at once for a header.
@@ -563,10 +564,10 @@ impl Drop for ClientStream {
         if self.saw_eof {
             return;
         }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        if tokio::runtime::Handle::try_current().is_err() {
             return;
-        };
-        runtime.spawn(async move {
+        }
+        supervise::once(async move {
             // Held on to until the socket is really closed: it counts as long as it is open.
             let _admitted = admitted;
             // A client that doesn't take the rest goes without.

@@ -5,6 +5,7 @@
 
 pub mod access_log;
 pub mod labels;
+mod lines;
 pub mod log;
 pub mod metrics;
 mod seldom;

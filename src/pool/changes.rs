@@ -93,11 +93,13 @@ impl Pool {
             );
         }
         let handovers = self.serve_waiters(&mut state, None);
+        let turn = self.turn(&state);
         drop(state);
         handovers.into_iter().for_each(Handover::complete);
         if changed {
             self.announce(server);
         }
+        self.tell_turn(turn);
     }
 
     /// Starts a server slowly that has just become available, if it is to.
@@ -127,6 +129,8 @@ impl Pool {
         let (pool, name) = (&*self.name, &**server.name());
         if state == ServerState::Down {
             tracing::warn!(pool, server = name, %state, reason, "server state changed");
+        } else if self.goes_without_saying(state) {
+            tracing::debug!(pool, server = name, %state, reason, "server state changed");
         } else {
             tracing::info!(pool, server = name, %state, reason, "server state changed");
         }

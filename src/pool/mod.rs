@@ -26,6 +26,7 @@ mod retry_budget;
 pub mod server;
 pub mod slow_start;
 pub mod tier;
+mod told;
 
 pub use addresses::{Address, Addresses, Endpoint};
 pub use gate::{Admission, Checked, Operator, Resolution};
@@ -33,6 +34,7 @@ pub use lease::{BoundRefusal, Lease, Others, Refusal};
 pub use queue::QueueRefusal;
 pub use retry_budget::RetryBudget;
 pub use server::{CheckResult, LastCheck, Server};
+pub use told::Told;
 
 /// A set of servers that do the same work, and who of them takes the next request.
 pub struct Pool {
@@ -43,6 +45,7 @@ pub struct Pool {
     /// Whether [`Pool::advance_slow_start`] has anything to do.
     ramping: AtomicBool,
     retry_budget: RetryBudget,
+    told: Told,
     metrics: PoolMetrics,
     registry: Arc<Metrics>,
 }
@@ -76,6 +79,7 @@ impl Pool {
             }),
             ramping: AtomicBool::new(false),
             retry_budget: RetryBudget::new(Instant::now()),
+            told: Told::default(),
             metrics: metrics.pool(&model.name),
             registry: Arc::clone(metrics),
         });

@@ -68,8 +68,10 @@ impl Pool {
         self.settings.store(Arc::new(model.clone()));
         self.servers.store(Arc::new(servers));
         let handovers = self.serve_waiters(&mut state, None);
+        let turn = self.turn(&state);
         drop(state);
         handovers.into_iter().for_each(Handover::complete);
+        self.tell_turn(turn);
     }
 
     fn add(

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -31,6 +31,7 @@ use crate::observe::access_log::AccessLog;
 use crate::persistence::table::SessionTable;
 use crate::persistence::{self, Moment};
 use crate::pool::Pool;
+use crate::supervise::{self, Task};
 use crate::tls::Terminator;
 use crate::upstream::Link;
 
@@ -40,6 +41,9 @@ const SLOW_START_STEP: Duration = Duration::from_millis(100);
 /// How long after the first connections could be accepted a name may resolve for the first time without its server
 /// starting slowly.
 const STARTUP: Duration = Duration::from_secs(1);
+
+/// After how long servers that are still unknown aren't waited for to tell of a pool's first checks.
+const KNOWN_AFTER: Duration = Duration::from_secs(2);
 
 /// Entries of a session table that one step of its expiry looks at.
 const EXPIRED_AT_ONCE: usize = 4096;
@@ -211,32 +215,17 @@ impl Instance {
             }
         }
         self.state.lock().accepting = true;
-        self.background
-            .spawn(secured::keep_fresh(Arc::downgrade(self)));
         let instance = Arc::downgrade(self);
-        self.background.spawn(async move {
-            let mut ticks = tokio::time::interval(SLOW_START_STEP);
-            let mut startup_ends = Some(Instant::now() + STARTUP);
-            loop {
-                ticks.tick().await;
-                let Some(instance) = instance.upgrade() else {
-                    return;
-                };
-                let now = Instant::now();
-                if startup_ends.take_if(|end| *end <= now).is_some() {
-                    for running in &instance.state.lock().pools {
-                        running.pool.end_startup();
-                    }
-                }
-                persistence::heed_wall_clock();
-                let moment = Moment::now();
-                for running in &instance.state.lock().pools {
-                    running.pool.advance_slow_start(now);
-                    if let Some(table) = &running.table {
-                        table.expire(moment, EXPIRED_AT_ONCE);
-                    }
-                }
-            }
+        supervise::keep(
+            &self.background,
+            Task::Certificates,
+            "all listeners",
+            move || secured::keep_fresh(Weak::clone(&instance)),
+        );
+        let instance = Arc::downgrade(self);
+        let startup_ends = Instant::now() + STARTUP;
+        supervise::keep(&self.background, Task::Upkeep, "all pools", move || {
+            keep_up(Weak::clone(&instance), startup_ends)
         });
     }
 
@@ -256,33 +245,43 @@ impl Instance {
             }
             let Some(terminator) = terminator.clone() else {
                 let transport = Transport::Plain(socket);
-                service.spawn(&connections, transport, None, peer, admitted);
+                service.serve(&connections, transport, None, peer, admitted);
                 return;
             };
             let (service, drain) = (service.clone(), Arc::clone(&drain));
             let tracker = connections.clone();
-            connections.spawn(async move {
+            supervise::once_tracked(&connections, async move {
                 let accepted = terminator.accept(socket, peer, drain.begun()).await;
                 if let Some((stream, tls)) = accepted {
                     let transport = Transport::Tls(Box::new(stream));
-                    service.spawn(&tracker, transport, Some(tls), peer, admitted);
+                    service.serve(&tracker, transport, Some(tls), peer, admitted);
                 }
             });
         };
         // Tracked with the connections: those still in the backlog are to be served, too.
-        self.connections.spawn(listen::accept(
-            socket,
-            Arc::clone(&listening.limits),
-            listening.keepalive,
-            Arc::clone(&self.drain),
-            serve,
-        ));
+        let (socket, keepalive) = (Arc::new(socket), listening.keepalive);
+        let (limits, drain) = (Arc::clone(&listening.limits), Arc::clone(&self.drain));
+        supervise::keep(
+            &self.connections,
+            Task::Accept,
+            &listening.name,
+            move || {
+                listen::accept(
+                    Arc::clone(&socket),
+                    Arc::clone(&limits),
+                    keepalive,
+                    Arc::clone(&drain),
+                    serve.clone(),
+                )
+            },
+        );
     }
 
     /// Serves the admin listener until the returned token is cancelled.
     pub fn serve_admin(self: &Arc<Self>, listener: admin::Listener) -> CancellationToken {
         if let Some(address) = listener.tcp_address() {
-            tracing::info!(%address, "admin listening");
+            let dashboard = format!("http://{address}/");
+            tracing::info!(%address, dashboard, "admin listening");
         }
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -291,11 +290,10 @@ impl Instance {
             metrics: Arc::clone(&self.metrics),
             view,
         };
-        self.background.spawn(async move {
-            let served = admin::serve(listener, state, async move { stopped.cancelled().await });
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the admin listener failed");
-            }
+        supervise::keep(&self.background, Task::Admin, "admin", move || {
+            let listener = listener.try_clone();
+            let (state, stopped) = (state.clone(), stopped.clone());
+            async move { admin::serve(listener?, state, stopped.cancelled_owned()).await }
         });
         stop
     }
@@ -355,6 +353,49 @@ impl Instance {
     }
 }
 
+/// Slow start and the expiry of sessions, as long as the instance lives.
+async fn keep_up(instance: Weak<Instance>, startup_ends: Instant) {
+    let mut ticks = tokio::time::interval(SLOW_START_STEP);
+    let mut startup_ends = Some(startup_ends);
+    loop {
+        ticks.tick().await;
+        let Some(instance) = instance.upgrade() else {
+            return;
+        };
+        let now = Instant::now();
+        if startup_ends.take_if(|end| *end <= now).is_some() {
+            for running in &instance.state.lock().pools {
+                running.pool.end_startup();
+            }
+        }
+        persistence::heed_wall_clock();
+        let moment = Moment::now();
+        for running in &instance.state.lock().pools {
+            running.pool.advance_slow_start(now);
+            if let Some(table) = &running.table {
+                table.expire(moment, EXPIRED_AT_ONCE);
+            }
+        }
+    }
+}
+
+/// Has the log told what became of a pool's first checks, once every server is known or some seconds have passed.
+async fn tell_first_checks(pool: Weak<Pool>, watch: Weak<Watch>) {
+    let Some(first) = watch.upgrade() else { return };
+    first.first_results(KNOWN_AFTER).await;
+    drop(first);
+    let deadline = Instant::now() + KNOWN_AFTER;
+    loop {
+        let Some(pool) = pool.upgrade() else { return };
+        if pool.is_known() || Instant::now() >= deadline {
+            pool.tell_first_checks();
+            return;
+        }
+        drop(pool);
+        tokio::time::sleep(SLOW_START_STEP).await;
+    }
+}
+
 impl Running {
     fn start(
         model: &model::Pool,
@@ -364,6 +405,10 @@ impl Running {
     ) -> Self {
         let pool = Pool::new(model, metrics);
         let watch = Arc::new(Watch::start(&pool, link, tracker));
+        let (known, watched) = (Arc::downgrade(&pool), Arc::downgrade(&watch));
+        supervise::keep(tracker, Task::FirstChecks, pool.name(), move || {
+            tell_first_checks(Weak::clone(&known), Weak::clone(&watched))
+        });
         let link = Arc::clone(link);
         let table = session_table(model, None, metrics);
         Self {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use nix::sys::signal::SigSet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Reread;
+use super::changes;
 use super::instance::Instance;
 
 /// Returns when the instance is to end: idle after SIGTERM, at once after SIGINT or a second signal, or
@@ -43,7 +45,10 @@ fn reload(instance: &Instance, reread: Option<&Reread>) {
         return;
     };
     let outcome = match reread() {
-        Ok(config) => instance.reload(config),
+        Ok(config) => {
+            let changes = changes::words(&instance.state.lock().config, &config);
+            instance.reload(config).map(|()| changes)
+        }
         Err(problems) => {
             for problem in &problems {
                 tracing::error!("{problem}");
@@ -55,9 +60,32 @@ fn reload(instance: &Instance, reread: Option<&Reread>) {
         .metrics
         .reloaded(outcome.is_ok(), SystemTime::now());
     match outcome {
-        Ok(()) => tracing::info!("configuration reloaded"),
+        Ok(changes) => tracing::info!(changes, "configuration reloaded"),
         Err(reason) => tracing::error!(reason, "reload refused, running on as before"),
     }
+}
+
+/// Keeps the signals that mean something here for when there is somebody to hear them, instead of letting them end the
+/// process: a reload or a stop may be asked for while files are still being read. SIGINT isn't kept, so that a start
+/// which hangs can be given up. To be called before there is a second thread, because threads inherit it.
+pub fn hold_signals_back() {
+    // An error is no more than a start that a signal can end.
+    let _ = kept_back().thread_block();
+}
+
+fn kept_back() -> SigSet {
+    use nix::sys::signal::Signal;
+    [
+        Signal::SIGTERM,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGXFSZ,
+    ]
+    .into_iter()
+    .collect()
 }
 
 enum Asked {
@@ -72,8 +100,13 @@ enum Asked {
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
     hang_up: Signal,
     user1: Signal,
+    user2: Signal,
+    alarm: Signal,
+    /// A file has grown as large as the process may make one: whoever writes learns of it by an error.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -83,20 +116,38 @@ impl Signals {
     ///
     /// Those of `sigaction(2)`.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self {
+        let signals = Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
             hang_up: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
-        })
+            user2: signal(SignalKind::user_defined2())?,
+            alarm: signal(SignalKind::alarm())?,
+            _file_size: signal(SignalKind::from_raw(
+                nix::sys::signal::Signal::SIGXFSZ as i32,
+            ))?,
+        };
+        // What came during the start is heard now, by this thread; the others go on leaving it to this one.
+        kept_back().thread_unblock()?;
+        Ok(signals)
     }
 
     async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Drain,
-            _ = self.interrupt.recv() => Asked::StopNow,
-            _ = self.hang_up.recv() => Asked::Reload,
-            _ = self.user1.recv() => Asked::ReopenLogs,
+        loop {
+            let meaningless = tokio::select! {
+                _ = self.terminate.recv() => return Asked::Drain,
+                _ = self.quit.recv() => return Asked::Drain,
+                _ = self.interrupt.recv() => return Asked::StopNow,
+                _ = self.hang_up.recv() => return Asked::Reload,
+                _ = self.user1.recv() => return Asked::ReopenLogs,
+                _ = self.user2.recv() => "SIGUSR2",
+                _ = self.alarm.recv() => "SIGALRM",
+            };
+            tracing::warn!(
+                "{meaningless} means nothing here and is ignored (SIGHUP reloads, SIGUSR1 reopens the access log, \
+                 SIGTERM and SIGQUIT stop gently)"
+            );
         }
     }
 

@@ -1,5 +1,6 @@
 //! The running instance: put together, changed, ended. The only module that knows all others.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,7 @@ use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
 
 mod acme;
+mod changes;
 mod instance;
 mod keys;
 mod life;
@@ -22,6 +24,8 @@ mod secured;
 mod service;
 mod tables;
 mod view;
+
+pub use life::hold_signals_back;
 
 use instance::{Instance, Prepared};
 use keys::Keys;
@@ -36,6 +40,14 @@ const LAST_BREATH: Duration = Duration::from_millis(200);
 
 /// Reads the configuration again, for a reload.
 pub type Reread = Box<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
+
+/// Where a configuration came from.
+pub struct Source {
+    /// The file, for the log.
+    pub file: PathBuf,
+    /// Reads it again.
+    pub reread: Reread,
+}
 
 /// Why an instance could not start. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +94,18 @@ pub enum StartError {
 /// # Errors
 ///
 /// [`StartError`] when it can't start; nothing is accepted then.
-pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
+pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
     observe::init_logging(&config.logging)?;
+    let file = source.as_ref().map(|source| source.file.display());
+    tracing::info!(
+        version = observe::VERSION,
+        configuration = file.map(tracing::field::display),
+        threads = config.server.threads,
+        listeners = config.listeners.len(),
+        pools = config.pools.len(),
+        "equipoise starts"
+    );
+    let reread = source.map(|source| source.reread);
     let room = process::raise_descriptor_limit(config);
 
     // Everything that may need privileges or be in somebody else's hands, before anything runs.
@@ -151,7 +173,13 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), StartError> {
     })?;
     runtime.shutdown_timeout(LAST_BREATH);
     // Last: a connection that is cut off writes its line when its task is dropped.
-    access_log.flush();
+    let unwritten = access_log.finish();
+    if unwritten > 0 {
+        tracing::error!(
+            lines = unwritten,
+            "what was left of the access log can't be written and is lost"
+        );
+    }
     tracing::info!("stopped");
     Ok(())
 }

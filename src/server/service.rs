@@ -14,6 +14,7 @@ use crate::dispatch::PoolSite;
 use crate::http::{Edge, HttpListener, Shared, Site, connection};
 use crate::listen::{Admitted, Transport};
 use crate::observe::Metrics;
+use crate::supervise;
 use crate::tcp;
 use crate::tls::Established;
 
@@ -96,7 +97,7 @@ impl Service {
     }
 
     /// Serves a connection to its end, in a task of its own.
-    pub fn spawn(
+    pub fn serve(
         &self,
         tracker: &TaskTracker,
         transport: Transport,
@@ -106,7 +107,7 @@ impl Service {
     ) {
         match self {
             Self::Http(http) => {
-                tracker.spawn(connection::serve(
+                let serving = connection::serve(
                     Arc::clone(&http.proxy),
                     Arc::clone(&http.shared),
                     Arc::clone(&http.listener),
@@ -114,11 +115,15 @@ impl Service {
                     tls,
                     peer,
                     admitted,
-                ));
+                );
+                supervise::once_tracked(tracker, serving);
             }
             Self::Tcp(tcp) => {
                 let listener = Arc::clone(tcp);
-                tracker.spawn(tcp::serve(listener, transport, tls, peer, admitted));
+                supervise::once_tracked(
+                    tracker,
+                    tcp::serve(listener, transport, tls, peer, admitted),
+                );
             }
         }
     }

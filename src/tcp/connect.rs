@@ -14,7 +14,7 @@ use crate::config::model;
 use crate::dispatch;
 use crate::dispatch::{Binding, NoPlace, PoolSite, Stay};
 use crate::listen::Transport;
-use crate::observe::{RejectReason, RetryReason, Seldom, Termination};
+use crate::observe::{RejectReason, RetryReason, Termination};
 use crate::pool::{Address, Server};
 use crate::shortage;
 use crate::shortage::Shortage;
@@ -254,12 +254,11 @@ fn set_up(raw: Raw, keepalive: model::TcpKeepalive) -> io::Result<ServerWire> {
     }
 }
 
-/// Logs why a server could not be connected to, at most once a second: when one dies, thousands meet it.
+/// Logs why a server could not be connected to, at most once a second and pool: when one dies, thousands meet it.
 fn tell(target: &PoolSite, server: &Server, trouble: &Trouble) {
-    static TOLD: Seldom = Seldom::new();
     if let Trouble::Tls(_, trouble) = trouble {
         target.link.tell(server, trouble);
-    } else if TOLD.first_at(Instant::now()) {
+    } else if target.pool.told().connect.first_at(Instant::now()) {
         let (pool, server) = (&**target.pool.name(), &**server.name());
         tracing::warn!(pool, server, "{trouble}");
     }

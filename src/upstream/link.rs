@@ -16,6 +16,7 @@ use super::secure::Secure;
 use super::trouble::Trouble;
 use crate::config::model::{self, Alpn};
 use crate::pool::Server;
+use crate::supervise;
 
 /// How long a server may take to show why its TLS fails.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -139,7 +140,7 @@ impl Link {
             .as_ref()
             .is_some_and(|secure| secure.identity.is_some());
         let suspected = clue.map(|clue| Trouble::of_reason(clue, has_certificate));
-        tokio::spawn(async move {
+        supervise::once(async move {
             let found = tokio::time::timeout(PATIENCE, link.examine(&server)).await;
             if let Some(trouble) = found.ok().flatten().or(suspected) {
                 link.tell(&server, &trouble);

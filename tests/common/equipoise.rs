@@ -76,18 +76,8 @@ impl Equipoise {
 
     #[track_caller]
     fn ready(mut self) -> Self {
-        let this = &mut self;
-        this.admin = this.wait_for_admin();
-        eventually(SOON, || {
-            this.fail_if_exited();
-            match Client::try_connect(this.admin)
-                .and_then(|mut c| c.get("/readyz", &[("Connection", "close")]))
-            {
-                Ok(response) if response.status == 200 => Ok(()),
-                Ok(response) => Err(format!("/readyz: {response}")),
-                Err(e) => Err(e.to_string()),
-            }
-        });
+        self.admin = self.wait_for_admin();
+        self.wait_until_ready();
         self
     }
 
@@ -128,6 +118,29 @@ impl Equipoise {
         }
     }
 
+    /// As [`Self::start`] with other standard streams than files. Where the admin listener is can't be read there, so
+    /// the configuration says it.
+    #[track_caller]
+    pub fn start_writing_to(yaml: &str, admin: SocketAddr, stdout: Stdio, stderr: Stdio) -> Self {
+        let command = Command::new(BINARY);
+        let mut this = Self::spawn_as(command, TempDir::new("log"), yaml, stdout, stderr);
+        this.admin = admin;
+        this.wait_until_ready();
+        this
+    }
+
+    /// As [`Self::start_writing_to`] by a shell that runs `script`, in which `"$@"` is the command line.
+    #[track_caller]
+    pub fn start_in_shell(yaml: &str, admin: SocketAddr, script: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh", BINARY]);
+        let dir = TempDir::new("shell");
+        let mut this = Self::spawn_as(command, dir, yaml, Stdio::null(), Stdio::null());
+        this.admin = admin;
+        this.wait_until_ready();
+        this
+    }
+
     fn spawn(dir: TempDir, yaml: &str, descriptors: Option<u32>) -> Self {
         Self::spawn_with(dir, yaml, descriptors, &[])
     }
@@ -138,13 +151,23 @@ impl Equipoise {
         descriptors: Option<u32>,
         environment: &[(&str, &str)],
     ) -> Self {
-        let yaml = complete(yaml, dir.path());
-        let config = dir.write("equipoise.yaml", &yaml);
         let stderr = File::create(dir.path().join("stderr.log")).unwrap();
         let stdout = File::create(dir.path().join("stdout.log")).unwrap();
         let mut command = command_in(dir.path(), descriptors);
+        command.envs(environment.iter().copied());
+        Self::spawn_as(command, dir, yaml, stdout.into(), stderr.into())
+    }
+
+    fn spawn_as(
+        mut command: Command,
+        dir: TempDir,
+        yaml: &str,
+        stdout: Stdio,
+        stderr: Stdio,
+    ) -> Self {
+        let yaml = complete(yaml, dir.path());
+        let config = dir.write("equipoise.yaml", &yaml);
         let child = command
-            .envs(environment.iter().copied())
             .arg("run")
             .arg("-c")
             .arg(config)
@@ -159,6 +182,20 @@ impl Equipoise {
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             exited: None,
         }
+    }
+
+    #[track_caller]
+    fn wait_until_ready(&mut self) {
+        eventually(SOON, || {
+            self.fail_if_exited();
+            match Client::try_connect(self.admin)
+                .and_then(|mut c| c.get("/readyz", &[("Connection", "close")]))
+            {
+                Ok(response) if response.status == 200 => Ok(()),
+                Ok(response) => Err(format!("/readyz: {response}")),
+                Err(e) => Err(e.to_string()),
+            }
+        });
     }
 
     #[track_caller]

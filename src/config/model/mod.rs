@@ -85,7 +85,7 @@ impl std::fmt::Display for AdminBind {
 }
 
 /// The program's own log and the access log.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logging {
     /// A level or a filter in the syntax of `tracing_subscriber::EnvFilter`.
     pub level: String,
@@ -112,7 +112,7 @@ pub enum LogFormat {
 }
 
 /// The access log.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessLog {
     /// Where it goes.
     pub path: AccessLogPath,

@@ -20,6 +20,7 @@ use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
+use crate::supervise;
 use exposition::label;
 use families::Families;
 pub use handles::{
@@ -40,6 +41,9 @@ impl Metrics {
     pub fn new(now: SystemTime) -> Arc<Self> {
         let families = Families::new();
         families.register(Box::new(ProcessCollector::for_self()));
+        families.register(Box::new(super::log::dropped().clone()));
+        families.register(Box::new(supervise::restarts().clone()));
+        families.register(Box::new(supervise::panics().clone()));
         families
             .build_info
             .with_label_values(&[super::VERSION, env!("EQUIPOISE_RUSTC")])

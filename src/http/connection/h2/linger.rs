@@ -11,16 +11,17 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::super::super::LATE_BODY;
+use crate::supervise;
 
 /// Takes in the rest of a body that nobody wants, in the background. When the moment is over, `h2` resets the stream.
 pub fn linger(mut body: RecvStream) {
     if body.is_end_stream() {
         return;
     }
-    let Ok(runtime) = Handle::try_current() else {
+    if Handle::try_current().is_err() {
         return;
-    };
-    runtime.spawn(async move {
+    }
+    supervise::once(async move {
         let rest = async {
             while let Some(Ok(piece)) = poll_fn(|cx| body.poll_data(cx)).await {
                 // Only a stream that has gone meanwhile has no window to open.

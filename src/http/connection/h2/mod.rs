@@ -34,6 +34,7 @@ use super::{Refused, TOO_MANY, Visit, termination_of};
 use crate::config::model;
 use crate::listen::ClientStream;
 use crate::observe::Termination;
+use crate::supervise;
 
 mod line;
 mod linger;
@@ -324,7 +325,7 @@ impl Driver<'_> {
         exchange.set_receive_rate(site.http.min_receive_rate);
         let session = ServerSession::new_custom(Box::new(exchange));
         let (proxy, drain) = (Arc::clone(&self.visit.proxy), drain.clone());
-        self.streams.spawn(async move {
+        supervise::once_tracked(&self.streams, async move {
             proxy.process_new_http(session, &drain).await;
         });
         true

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::supervise;
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
@@ -323,7 +324,7 @@ where
         .map_err(|error| Wrong::of(&error))?;
     Ok(Link {
         connection,
-        driver: Driver(tokio::spawn(driver)),
+        driver: Driver(supervise::once(driver)),
     })
 }
 

@@ -40,6 +40,7 @@ use super::upkeep::Cursor;
 use super::{Binding, Waited};
 use crate::config::model::RedisStore;
 use crate::persistence::{Moment, SessionKey};
+use crate::supervise::{self, Task};
 
 pub use endpoint::validate_url;
 
@@ -142,14 +143,16 @@ impl Attached {
     /// Begins to connect, and stays connected. Does so once.
     pub(super) fn start(&self, runtime: &Handle) {
         self.1.get_or_init(|| {
-            let queued = self.0.queued.lock().take();
+            let queued = Arc::new(tokio::sync::Mutex::new(self.0.queued.lock().take()));
+            let (linked, worked) = (Arc::clone(&self.0), Arc::clone(&self.0));
+            let of = &self.0.pool;
             [
-                runtime
-                    .spawn(link::keep(Arc::clone(&self.0)))
-                    .abort_handle(),
-                runtime
-                    .spawn(queue::work(Arc::clone(&self.0), queued))
-                    .abort_handle(),
+                supervise::keep_on(runtime, Task::SessionStore, of, move || {
+                    link::keep(Arc::clone(&linked))
+                }),
+                supervise::keep_on(runtime, Task::SessionStore, of, move || {
+                    queue::work(Arc::clone(&worked), Arc::clone(&queued))
+                }),
             ]
         });
     }

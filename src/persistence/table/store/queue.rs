@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use super::command::{Question, Rule};
@@ -48,8 +48,9 @@ impl Job {
 
 /// Does what is queued, some at once, for ever. Two jobs of one session are never under way together: the later one stands for both,
 /// but a check never for a change.
-pub(super) async fn work(store: Arc<Store>, queued: Option<mpsc::Receiver<Job>>) {
-    let Some(mut queued) = queued else {
+pub(super) async fn work(store: Arc<Store>, queued: Arc<Mutex<Option<mpsc::Receiver<Job>>>>) {
+    let mut queued = queued.lock().await;
+    let Some(queued) = queued.as_mut() else {
         return;
     };
     let mut batch = Vec::with_capacity(AT_ONCE);
