@@ -23,7 +23,7 @@ use pingora::{Error, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::acme::Challenges;
-use crate::listen::{Drain, Patience};
+use crate::listen::{ClientStream, Drain, Patience};
 use crate::observe::access_log::AccessLog;
 use crate::upstream;
 use crate::upstream::Trouble;
@@ -394,9 +394,10 @@ impl ProxyHttp for Edge {
             && *error.etype() == ErrorType::ReadTimedout
             && !session.was_upgraded()
             && !session.as_downstream_mut().is_body_done()
+            && !trouble::client_stream(session.as_downstream()).is_some_and(ClientStream::has_more)
         {
             // The server is still waiting for the request, as are we. In a tunnel it may speak at any time, and a server
-            // that takes nothing is not waiting.
+            // that takes nothing of what has come is not waiting.
             failure = Failure::ClientTimeout;
         }
         let while_sending = matches!(

@@ -5,6 +5,7 @@
 //! client that is still sending (a lingering close, as nginx does).
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -227,6 +228,16 @@ impl ClientStream {
     /// Whether the client has ended its side, or the connection has broken.
     pub fn has_ended(&self) -> bool {
         self.saw_eof
+    }
+
+    /// Whether the client has sent more than has been given away.
+    pub fn has_more(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let in_kernel = self.io.as_ref().is_some_and(|io| {
+            // Of a socket that doesn't block.
+            matches!(SockRef::from(io.stream().socket()).peek(&mut byte), Ok(1..))
+        });
+        !self.inbox.is_empty() || in_kernel
     }
 
     /// Whether the current message's body broke the rules of its framing.

@@ -38,6 +38,7 @@ mod counts;
 mod deploy;
 mod descriptors;
 mod edge;
+mod endings;
 mod framing;
 mod grpc;
 mod guards;
