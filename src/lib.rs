@@ -33,6 +33,7 @@ pub mod balance;
 pub mod cli;
 pub mod client_address;
 pub mod config;
+pub mod descriptors;
 pub mod dispatch;
 pub mod headers;
 pub mod health;

@@ -3,13 +3,12 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pingora::protocols::TcpKeepalive;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::protocols::tls::ALPN;
-use pingora::upstreams::peer::{HttpPeer, PeerOptions, Scheme, Tracer, Tracing};
+use pingora::upstreams::peer::{HttpPeer, PeerOptions, Scheme};
 
 use crate::config::model;
 use crate::pool::{Address, Endpoint, Server};
@@ -18,6 +17,7 @@ use crate::tunnel::Tunnel;
 mod dial;
 mod files;
 mod inspect;
+mod keeping;
 mod link;
 mod name;
 mod own_shortage;
@@ -31,6 +31,7 @@ use dial::Upgrade;
 pub use dial::{Dialer, Raw, TLS_FAILED};
 pub use files::Unusable;
 pub use inspect::admit;
+pub use keeping::Keeping;
 pub use link::Link;
 pub use name::ServerName;
 pub use own_shortage::own_shortage;
@@ -59,7 +60,7 @@ const HALF_CLOSED: Duration = Duration::from_secs(60);
 pub struct ForRequest {
     /// Where and how Pingora connects.
     pub peer: Box<HttpPeer>,
-    /// Whether the connection may be kept (HTTP/1 only).
+    /// The connection (HTTP/1 only).
     pub keeping: Option<Arc<Keeping>>,
     /// Where that leads.
     pub destination: Destination,
@@ -69,27 +70,27 @@ pub struct ForRequest {
 pub struct Destination {
     expected: Arc<Address>,
     /// Knows better, if a connection was made.
-    dialer: Option<Arc<Dialer>>,
+    keeping: Arc<Keeping>,
 }
 
 impl Destination {
     /// The address as it is known by now.
     pub fn address(&self) -> &Address {
-        let reached = self.dialer.as_ref().and_then(|dialer| dialer.reached());
-        reached.unwrap_or(&self.expected)
+        self.keeping.reached().unwrap_or(&self.expected)
     }
 }
 
 /// A server for one try of a request. `None` when there is nowhere to connect to: its name does not resolve, or it is a
 /// Unix socket whose path is too long to be one. The idle connections of tries after a stale connection are kept apart
 /// from those that have just proved stale: `fresh` numbers such tries, 0 is the ordinary one. `upgrade` is for a request
-/// that may switch protocols.
+/// that may switch protocols. A new connection may wait for `patience` for its place in the budget of descriptors.
 pub fn for_request(
     server: &Arc<Server>,
     settings: &model::Pool,
     link: &Arc<Link>,
     fresh: u32,
     upgrade: Option<Arc<Tunnel>>,
+    patience: Duration,
 ) -> Option<ForRequest> {
     let timeouts = &settings.timeouts;
     let addresses = server.addresses()?;
@@ -104,7 +105,14 @@ pub fn for_request(
     options.write_timeout = Some(timeouts.send);
     options.idle_timeout = Some(timeouts.idle);
     let may_be_kept = upgrade.is_none();
-    let mut dialer = None;
+    let keep = if may_be_kept && !link.http2() {
+        settings.keepalive.connections
+    } else {
+        0
+    };
+    let keeping = Arc::new(Keeping::new(server, keep, patience));
+    options.tracer = Some(keeping.tracer());
+    options.custom_l4 = Some(Arc::clone(&keeping) as Arc<_>);
     if let Some(tunnel) = upgrade {
         peer.group_key = UPGRADES;
         options.idle_timeout = Some(Duration::ZERO);
@@ -113,14 +121,13 @@ pub fn for_request(
             // Ended here before it looks like a server that is silent.
             quiet: (timeouts.receive * 3 / 4).min(HALF_CLOSED),
         };
-        dialer = Some(Arc::new(Dialer::for_upgrade(server, link, upgrade)));
-    } else if let model::ServerAddress::Name(..) = server.configured_address() {
-        dialer = Some(Arc::new(Dialer::for_requests(server)));
+        let dialer = Dialer::for_upgrade(server, link, &keeping, upgrade);
+        options.custom_l4 = Some(Arc::new(dialer));
     }
-    if let Some(dialer) = &dialer {
-        options.custom_l4 = Some(Arc::clone(dialer) as Arc<_>);
-    }
-    let destination = Destination { expected, dialer };
+    let destination = Destination {
+        expected,
+        keeping: Arc::clone(&keeping),
+    };
     if may_be_kept && let Some(secure) = link.secure() {
         let name = link.name(server);
         if name.is_none() && secure.verify {
@@ -140,16 +147,6 @@ pub fn for_request(
             destination,
         });
     }
-    let keeping = Arc::new(Keeping {
-        server: Arc::clone(server),
-        limit: if may_be_kept {
-            settings.keepalive.connections
-        } else {
-            0
-        },
-        kept: AtomicBool::new(false),
-    });
-    peer.options.tracer = Some(Tracer(Box::new(Place(Arc::clone(&keeping)))));
     Some(ForRequest {
         peer,
         keeping: Some(keeping),
@@ -201,44 +198,6 @@ fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
-}
-
-/// Whether a connection that is made for a request may be kept afterwards: no more of a server's
-/// connections may than the configuration says. It holds its place among them until it is closed, whoever
-/// uses it meanwhile.
-#[derive(Debug)]
-pub struct Keeping {
-    server: Arc<Server>,
-    limit: usize,
-    kept: AtomicBool,
-}
-
-impl Keeping {
-    /// Whether the connection has a place, once it is made.
-    pub fn is_kept(&self) -> bool {
-        self.kept.load(Ordering::Relaxed)
-    }
-}
-
-/// [`Keeping`], as the connection holds it.
-#[derive(Debug)]
-struct Place(Arc<Keeping>);
-
-impl Tracing for Place {
-    fn on_connected(&self) {
-        let kept = self.0.server.keep_connection(self.0.limit);
-        self.0.kept.store(kept, Ordering::Relaxed);
-    }
-
-    fn on_disconnected(&self) {
-        if self.0.kept.swap(false, Ordering::Relaxed) {
-            self.0.server.drop_connection();
-        }
-    }
-
-    fn boxed_clone(&self) -> Box<dyn Tracing> {
-        Box::new(Self(Arc::clone(&self.0)))
-    }
 }
 
 /// A peer at an address, spoken to in plain HTTP/1.1, with no limit of time.

@@ -52,6 +52,10 @@ pub struct ListenerStatus {
     pub connections_active: u64,
     /// Client connections accepted.
     pub connections_total: u64,
+    /// Client connections that had to wait for a place.
+    pub connections_delayed: u64,
+    /// Whether new ones wait for a place now.
+    pub full: bool,
     /// Requests that ended; with TCP there are none.
     pub requests: u64,
     /// Requests or connections that failed for the servers' part or ours, and connections that our limits left no room

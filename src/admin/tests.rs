@@ -55,6 +55,8 @@ impl View for Fake {
                 pool: "app".to_owned(),
                 connections_active: 1,
                 connections_total: 2,
+                connections_delayed: 0,
+                full: false,
                 requests: 3,
                 errors: 1,
                 unserved: 1,
@@ -205,7 +207,8 @@ async fn status_is_json_with_the_documented_names() {
         "uptime": 1.5, "state": "running",
         "listeners": [{
             "name": "web", "protocol": "http", "addresses": ["0.0.0.0:80"], "pool": "app",
-            "connections_active": 1, "connections_total": 2, "requests": 3,
+            "connections_active": 1, "connections_total": 2, "connections_delayed": 0, "full": false,
+            "requests": 3,
         }],
         "pools": [{
             "name": "app", "algorithm": "weighted_round_robin", "available_servers": 0,

@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::config::model::{HealthCheck, ServerAddress};
+use crate::descriptors;
 use crate::pool::{CheckResult, LastCheck, Pool, Server};
 use crate::shortage;
 use crate::supervise::{self, Task};
@@ -201,10 +202,13 @@ async fn keep_checking(
             wait = Duration::from_millis(200).min(check.interval);
             continue;
         }
+        // A check that waits for its turn has not begun.
+        let place = descriptors::check().await;
         let begun = Instant::now();
         let outcome = tokio::time::timeout(check.timeout, probe.run(&server))
             .await
             .unwrap_or_else(|_| Err(Failed::Broken(words::no_answer(check.timeout))));
+        drop(place);
         let Some(pool) = pool.upgrade() else { return };
         let (result, reason) = match outcome {
             Ok(seen) => (CheckResult::Success, seen),

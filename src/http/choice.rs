@@ -11,8 +11,10 @@ use super::answer::gone;
 use super::context::Context;
 use super::failure::Failure;
 use super::retry::{fail, note_try};
+use crate::descriptors;
 use crate::dispatch;
 use crate::observe::PickedBy;
+use crate::shortage;
 use crate::upstream;
 
 /// Takes a place on a server for the next try.
@@ -61,6 +63,26 @@ pub async fn peer(session: &mut Session, context: &mut Context) -> Result<Box<Ht
         }
     }
     note_try(context);
+    let patience = context.connect_timeout().unwrap_or_default();
+    // Who has to wait for a descriptor does so here, where it isn't the server that takes time to connect.
+    let place = if descriptors::is_short() && !target.link.http2() {
+        tokio::select! {
+            biased;
+            place = descriptors::server(patience) => match place {
+                Ok(place) => Some(place),
+                Err(shortage) => {
+                    shortage::tell(shortage, "a server could not be connected to");
+                    context.upstream.lease = None;
+                    return Err(fail(context, Failure::OwnShortage));
+                }
+            },
+            () = gone(session) => return Err(fail(context, Failure::ClientGone)),
+        }
+    } else {
+        None
+    };
+    // Should it be short all the same, the server is to have some of that time.
+    let patience = patience / 2;
     let way = &mut context.upstream;
     way.begun = Some(Instant::now());
     way.first_byte = None;
@@ -74,15 +96,17 @@ pub async fn peer(session: &mut Session, context: &mut Context) -> Result<Box<Ht
     // To HTTP/2 it is an ordinary request (RFC 9110 section 7.8), or was refused.
     way.tunnel = (session.is_upgrade_req() && !link.http2()).then(Arc::default);
     let upgrade = way.tunnel.clone();
-    let found = way
-        .lease
-        .as_ref()
-        .and_then(|lease| upstream::for_request(lease.server(), &settings, link, fresh, upgrade));
+    let found = way.lease.as_ref().and_then(|lease| {
+        upstream::for_request(lease.server(), &settings, link, fresh, upgrade, patience)
+    });
     let Some(found) = found else {
         return Err(fail(context, Failure::Connect));
     };
     let mut peer = found.peer;
-    way.keeping = found.keeping;
+    if let (Some(keeping), Some(place)) = (&found.keeping, place) {
+        keeping.reserve(place);
+    }
+    (way.keeping, way.reused) = (found.keeping, false);
     way.destination = Some(found.destination);
     if let Some(route) = &context.route {
         route.limit(&mut peer.options);

@@ -100,10 +100,12 @@ pub struct Upstream {
     pub pause: Option<Duration>,
     /// Interim responses to this try.
     pub interim: u32,
-    /// Whether the connection of this try may be kept; `None` once one that was kept serves it.
+    /// The connection of this try, if it is one of HTTP/1.
     pub keeping: Option<Arc<Keeping>>,
     /// Where this try leads.
     pub destination: Option<Destination>,
+    /// It was kept from an earlier request.
+    pub reused: bool,
     /// What the connections of this try are to know of each other if it switches protocols.
     pub tunnel: Option<Arc<Tunnel>>,
     /// When this try began.

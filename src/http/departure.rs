@@ -87,6 +87,7 @@ pub async fn prepare(
         request.insert_header(header::UPGRADE, protocols)?;
     }
     if let Some(keeping) = &context.upstream.keeping
+        && !context.upstream.reused
         && !keeping.is_kept()
         && !session.is_upgrade_req()
     {

@@ -135,7 +135,7 @@ impl ProxyHttp for Edge {
         session: &mut Session,
         reused: bool,
         peer: &HttpPeer,
-        _fd: std::os::unix::io::RawFd,
+        fd: std::os::unix::io::RawFd,
         digest: Option<&Digest>,
         context: &mut Context,
     ) -> Result<()> {
@@ -151,9 +151,17 @@ impl ProxyHttp for Edge {
             prepare_retry(context, &mut error, verdict);
             return Err(error);
         }
+        if let Some(keeping) = &context.upstream.keeping
+            && !keeping.hold(fd)
+        {
+            // Given up at this very moment, for a connection that somebody waits for. Nothing was sent.
+            let mut error = fail(context, Failure::ServerReset);
+            prepare_retry(context, &mut error, Verdict::FreshConnection);
+            return Err(error);
+        }
+        context.upstream.reused = reused;
         let metrics = lease.server().metrics();
         if reused {
-            context.upstream.keeping = None;
             metrics.connections_reused.inc();
         } else {
             let begun = context.upstream.begun;
@@ -496,6 +504,9 @@ impl ProxyHttp for Edge {
             stream.end_plainly();
         }
         record::finish(&self.shared, session.as_downstream(), context);
+        if let Some(keeping) = context.upstream.keeping.take() {
+            keeping.rest();
+        }
         context.upstream.lease = None;
     }
 

@@ -1,17 +1,24 @@
 //! How many connections may be held: in the process, at a listener, by one client.
 //!
-//! At the limit of the process or a listener nothing more is accepted: new connections wait in the
-//! kernel's backlog, and the established ones never notice. A client that holds too many is accepted
-//! and turned away in the words of the protocol.
+//! At the limit of the process or a listener new connections wait in the kernel's backlog, and the established ones
+//! never notice. Only who has a connection at hand asks for room, so that none is set aside for nobody; those who ask
+//! get it in their order, whatever their listener. A client that holds too many is accepted and turned away in the words
+//! of the protocol.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::observe::metrics::ListenerMetrics;
+use crate::observe::{DelayReason, RejectReason};
+
+/// How soon it is told again that a listener is full.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// The limits that new connections of one listener are held to.
 pub struct Limits {
@@ -20,6 +27,18 @@ pub struct Limits {
     /// Connections by client. Only kept when there is a limit.
     clients: Mutex<HashMap<IpAddr, usize>>,
     metrics: ListenerMetrics,
+    name: Arc<str>,
+    /// When it was last told that there is no room.
+    told: Mutex<Option<Instant>>,
+}
+
+/// Shows that connections wait, until it is dropped.
+pub struct Delayed(IntGauge);
+
+impl Drop for Delayed {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// Room for one connection that isn't accepted yet.
@@ -36,27 +55,91 @@ pub struct Admitted {
 }
 
 impl Limits {
-    /// `listener` is the listener's own limit, `0` for none.
-    pub fn new(process: Arc<Semaphore>, listener: usize, metrics: ListenerMetrics) -> Arc<Self> {
+    /// `listener` is the own limit of the listener called `name`, `0` for none.
+    pub fn new(
+        process: Arc<Semaphore>,
+        name: &Arc<str>,
+        listener: usize,
+        metrics: ListenerMetrics,
+    ) -> Arc<Self> {
         Arc::new(Self {
             process,
             listener: (listener > 0)
                 .then(|| Arc::new(Semaphore::new(listener.min(Semaphore::MAX_PERMITS)))),
             clients: Mutex::default(),
             metrics,
+            name: Arc::clone(name),
+            told: Mutex::default(),
         })
     }
 
-    /// Waits for room for one more connection. `None` when the limits are being taken down.
+    /// Waits for room for a connection that is there. `None` when the limits are being taken down.
     pub async fn room(&self) -> Option<Room> {
         let listener = match &self.listener {
-            Some(limit) => Some(Arc::clone(limit).acquire_owned().await.ok()?),
+            Some(limit) => Some(self.take(limit, DelayReason::ListenerLimit).await?),
             None => None,
         };
         Some(Room {
-            _process: Arc::clone(&self.process).acquire_owned().await.ok()?,
+            _process: self.take(&self.process, DelayReason::ProcessLimit).await?,
             _listener: listener,
         })
+    }
+
+    async fn take(
+        &self,
+        limit: &Arc<Semaphore>,
+        reason: DelayReason,
+    ) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(limit).try_acquire_owned() {
+            return Some(permit);
+        }
+        let _delayed = self.delay(reason);
+        Arc::clone(limit).acquire_owned().await.ok()
+    }
+
+    /// Room for a connection, if there is some now.
+    pub fn room_now(&self) -> Option<Room> {
+        let take = |limit: &Arc<Semaphore>| Arc::clone(limit).try_acquire_owned().ok();
+        let listener = match &self.listener {
+            Some(limit) => Some(take(limit)?),
+            None => None,
+        };
+        Some(Room {
+            _process: take(&self.process)?,
+            _listener: listener,
+        })
+    }
+
+    /// Notes that a connection has to wait from now on until what is returned is dropped.
+    pub fn delay(&self, reason: DelayReason) -> Delayed {
+        self.metrics.delayed.inc(reason);
+        self.metrics.full.inc();
+        // What is missing then, the log says elsewhere.
+        if reason != DelayReason::ProxyResources {
+            self.tell(reason, Instant::now());
+        }
+        Delayed(self.metrics.full.clone())
+    }
+
+    fn tell(&self, reason: DelayReason, now: Instant) {
+        let mut told = self.told.lock();
+        if told.is_some_and(|told| now.saturating_duration_since(told) < AGAIN) {
+            return;
+        }
+        *told = Some(now);
+        let limit = match reason {
+            DelayReason::ListenerLimit => "max_connections of the listener",
+            _ => "server.max_connections",
+        };
+        tracing::warn!(
+            listener = &*self.name,
+            "as many connections are held as {limit} allows: new ones wait in the backlog"
+        );
+    }
+
+    /// Counts a connection that is closed without being served.
+    pub fn reject(&self, reason: RejectReason) {
+        self.metrics.rejected.inc(reason);
     }
 
     /// Counts an accepted connection.
@@ -117,7 +200,8 @@ mod tests {
 
     fn limits(process: usize, listener: usize) -> Arc<Limits> {
         let metrics = Metrics::new(SystemTime::UNIX_EPOCH).listener("web");
-        Limits::new(Arc::new(Semaphore::new(process)), listener, metrics)
+        let process = Arc::new(Semaphore::new(process));
+        Limits::new(process, &Arc::from("web"), listener, metrics)
     }
 
     async fn admit(limits: &Arc<Limits>) -> Admitted {
@@ -132,6 +216,43 @@ mod tests {
         assert!(futures_now(limits.room()).await.is_none());
         drop(first);
         assert!(futures_now(limits.room()).await.is_some());
+    }
+
+    /// However many listeners there are, and whoever of them has waited before: none keeps room that it doesn't use.
+    #[tokio::test]
+    async fn a_limit_of_one_is_shared_by_all_listeners() {
+        let metrics = Metrics::new(SystemTime::UNIX_EPOCH);
+        let process = Arc::new(Semaphore::new(1));
+        let listeners: Vec<_> = ["a", "b", "c"]
+            .into_iter()
+            .map(|name| {
+                let process = Arc::clone(&process);
+                Limits::new(process, &Arc::from(name), 1, metrics.listener(name))
+            })
+            .collect();
+        for limits in listeners.iter().cycle().take(9) {
+            let admitted = admit(limits).await;
+            assert!(listeners.iter().all(|other| other.room_now().is_none()));
+            drop(admitted);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_waited_longest_is_next() {
+        let limits = limits(1, 0);
+        let held = admit(&limits).await;
+        let (first, second) = (limits.room(), limits.room());
+        tokio::pin!(first, second);
+        assert!(futures_now(first.as_mut()).await.is_none());
+        assert!(futures_now(second.as_mut()).await.is_none());
+        assert_eq!(limits.metrics.full.get(), 2);
+        drop(held);
+        assert!(futures_now(second.as_mut()).await.is_none());
+        let room = futures_now(first.as_mut()).await.unwrap();
+        assert_eq!(limits.metrics.full.get(), 1);
+        assert_eq!(limits.metrics.delayed.value(DelayReason::ProcessLimit), 2);
+        drop(room);
+        assert!(futures_now(second).await.is_some());
     }
 
     #[tokio::test]

@@ -9,6 +9,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::model;
+use crate::observe::{DelayReason, RejectReason};
+use crate::shortage;
+use crate::shortage::Shortage;
 
 mod drain;
 pub mod framing;
@@ -102,12 +105,10 @@ pub async fn accept(
 ) {
     let begun = drain.begun();
     tokio::pin!(begun);
-    loop {
-        let room = tokio::select! {
-            room = limits.room() => room,
-            () = &mut begun => break,
-        };
-        let Some(room) = room else { return };
+    let mut at_hand = None;
+    // What shows that nothing can be accepted for want of descriptors or memory.
+    let mut short = None;
+    while at_hand.is_none() {
         let accepted = tokio::select! {
             biased;
             accepted = socket.accept() => accepted,
@@ -115,25 +116,43 @@ pub async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
+                short = None;
+                tokio::select! {
+                    biased;
+                    room = limits.room() => {
+                        let Some(room) = room else { return };
+                        tune(&stream, keepalive);
+                        serve(stream, peer, limits.admit(room));
+                    }
+                    () = &mut begun => at_hand = Some((stream, peer)),
+                }
+            }
+            Err(error) => match Shortage::of(&error, None) {
+                Some(shortage) => {
+                    if short.is_none() {
+                        short = Some(limits.delay(DelayReason::ProxyResources));
+                    }
+                    shortage::tell(shortage, "connections wait to be accepted");
+                    // Nothing to wait for but somebody else's close.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                None => tracing::debug!(%error, "a connection ended before it was accepted"),
+            },
+        }
+    }
+    loop {
+        let next = match at_hand.take() {
+            Some(next) => Some(next),
+            None => now(socket.accept()).await.and_then(Result::ok),
+        };
+        let Some((stream, peer)) = next else { return };
+        match limits.room_now() {
+            Some(room) => {
                 tune(&stream, keepalive);
                 serve(stream, peer, limits.admit(room));
             }
-            Err(error) => {
-                if is_shortage(&error) {
-                    tracing::error!(%error, "cannot accept connections");
-                    // Nothing to wait for but somebody else's close.
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                } else {
-                    tracing::debug!(%error, "a connection ended before it was accepted");
-                }
-            }
+            None => limits.reject(RejectReason::Stopping),
         }
-    }
-    while let Some(Some(room)) = now(limits.room()).await {
-        let Some(Ok((stream, peer))) = now(socket.accept()).await else {
-            return;
-        };
-        serve(stream, peer, limits.admit(room));
     }
 }
 
@@ -159,16 +178,4 @@ fn tune(stream: &TcpStream, keepalive: model::TcpKeepalive) {
     if let Err(error) = tuned {
         tracing::debug!(%error, "cannot set socket options");
     }
-}
-
-/// Out of file descriptors or memory (`accept(2)`), as opposed to a connection that went away.
-fn is_shortage(error: &io::Error) -> bool {
-    const EMFILE: i32 = 24;
-    const ENFILE: i32 = 23;
-    const ENOMEM: i32 = 12;
-    const ENOBUFS: i32 = 105;
-    matches!(
-        error.raw_os_error(),
-        Some(EMFILE | ENFILE | ENOMEM | ENOBUFS)
-    )
 }

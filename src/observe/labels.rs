@@ -50,10 +50,6 @@ pub(super) use labels;
 labels! {
     /// Why a client connection was closed without being served.
     RejectReason {
-        /// `server.max_connections` is reached.
-        ProcessLimit = "process_limit",
-        /// The listener's `max_connections` is reached.
-        ListenerLimit = "listener_limit",
         /// The listener's `max_connections_per_client` is reached.
         ClientLimit = "client_limit",
         /// The process is stopping.
@@ -65,6 +61,18 @@ labels! {
         /// TCP: no server could be connected to.
         ConnectFailure = "connect_failure",
         /// TCP: this process or its machine had run out of what a connection to a server needs.
+        ProxyResources = "proxy_resources",
+    }
+}
+
+labels! {
+    /// Why a client connection had to wait for a place before it was served.
+    DelayReason {
+        /// `server.max_connections` is reached, or as many as there are file descriptors for.
+        ProcessLimit = "process_limit",
+        /// The listener's `max_connections` is reached.
+        ListenerLimit = "listener_limit",
+        /// No file descriptor, or no memory, was left to accept it with.
         ProxyResources = "proxy_resources",
     }
 }
@@ -263,6 +271,7 @@ mod tests {
     #[test]
     fn every_set_is_sound() {
         words_are_distinct_and_indexed::<RejectReason>();
+        words_are_distinct_and_indexed::<DelayReason>();
         words_are_distinct_and_indexed::<RetryReason>();
         words_are_distinct_and_indexed::<PickedBy>();
         words_are_distinct_and_indexed::<PersistenceResult>();

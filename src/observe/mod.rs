@@ -12,7 +12,8 @@ mod seldom;
 
 pub use access_log::{AccessLog, Record};
 pub use labels::{
-    ErrorReason, PersistenceResult, PickedBy, RejectReason, RetryReason, ServerState, Termination,
+    DelayReason, ErrorReason, PersistenceResult, PickedBy, RejectReason, RetryReason, ServerState,
+    Termination,
 };
 pub use log::init_logging;
 pub use metrics::{ListenerMetrics, Metrics, PoolMetrics, ServerMetrics, Traffic};

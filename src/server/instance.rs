@@ -22,6 +22,7 @@ use super::tables::session_table;
 use crate::acme::{Challenges, Manager};
 use crate::admin;
 use crate::config::model::{self, Config};
+use crate::descriptors::Shares;
 use crate::dispatch::PoolSite;
 use crate::health::Watch;
 use crate::http::{Edge, Shared};
@@ -47,6 +48,9 @@ const KNOWN_AFTER: Duration = Duration::from_secs(2);
 
 /// Entries of a session table that one step of its expiry looks at.
 const EXPIRED_AT_ONCE: usize = 4096;
+
+/// Idle connections to servers that are kept, at least, if there are descriptors for them.
+const KEPT: usize = 4096;
 
 /// What is read from files before privileges are dropped.
 pub struct Prepared {
@@ -106,13 +110,13 @@ pub(super) struct Listening {
 
 impl Instance {
     /// Puts an instance together; servers are watched from now on. Must be called within a runtime.
-    /// `room` is how many client connections may be held.
+    /// `shares` says how many connections may be held.
     pub fn new(
         config: &Config,
         prepared: Prepared,
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
-        room: usize,
+        shares: Shares,
     ) -> Self {
         let Prepared {
             keys,
@@ -129,7 +133,7 @@ impl Instance {
             .zip(links.iter())
             .map(|(model, link)| Running::start(model, link, &metrics, &background))
             .collect();
-        let process = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
+        let process = Arc::new(Semaphore::new(shares.clients.min(Semaphore::MAX_PERMITS)));
         let sites = pool_sites(&pools, &keys);
         let certificates = acme::start(config, &challenges, &metrics, &background);
         let shared = Arc::new(Shared {
@@ -138,7 +142,7 @@ impl Instance {
             challenges,
         });
         let proxy = Arc::new(http_proxy(
-            &Arc::new(pingora_conf(config)),
+            &Arc::new(pingora_conf(config, shares.idle)),
             Edge::new(Arc::clone(&shared)),
         ));
         let listeners = config
@@ -151,6 +155,7 @@ impl Instance {
                 addresses: Mutex::default(),
                 limits: Limits::new(
                     Arc::clone(&process),
+                    &model.name,
                     model.max_connections,
                     metrics.listener(&model.name),
                 ),
@@ -467,8 +472,9 @@ fn refuse_what_needs_a_restart(now: &Config, next: &Config) -> Result<(), String
     }
 }
 
-/// What Pingora wants to know. Retries are decided by us; its own bound is out of the way.
-fn pingora_conf(config: &Config) -> ServerConf {
+/// What Pingora wants to know: of idle connections to servers it keeps no more than `idle`, and a reload may bring more
+/// servers than there are. Retries are decided by us; its own bound is out of the way.
+fn pingora_conf(config: &Config, idle: usize) -> ServerConf {
     let kept: usize = config
         .pools
         .iter()
@@ -480,7 +486,7 @@ fn pingora_conf(config: &Config) -> ServerConf {
         .fold(0, usize::saturating_add);
     ServerConf {
         threads: config.server.threads,
-        upstream_keepalive_pool_size: kept.div_ceil(config.server.threads).max(1),
+        upstream_keepalive_pool_size: (kept.max(KEPT).min(idle) / config.server.threads).max(1),
         max_retries: 64,
         ..ServerConf::default()
     }

@@ -8,6 +8,7 @@ use crate::acme::Challenges;
 use crate::admin;
 use crate::config::Problems;
 use crate::config::model::Config;
+use crate::descriptors;
 use crate::listen::{self, BindError};
 use crate::observe;
 use crate::observe::Metrics;
@@ -106,7 +107,7 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
         "equipoise starts"
     );
     let reread = source.map(|source| source.reread);
-    let room = process::raise_descriptor_limit(config);
+    let limit = process::raise_descriptor_limit();
 
     // Everything that may need privileges or be in somebody else's hands, before anything runs.
     let mut sockets = Vec::with_capacity(config.listeners.len());
@@ -158,9 +159,12 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
     runtime.block_on(async {
         // First of all: a reload or a stop may be asked for while the first checks run.
         let signals = life::Signals::new().map_err(StartError::Signals)?;
+        let listening = sockets.iter().map(Vec::len).sum();
+        let shares = process::share_descriptors(config, limit, listening)?;
+        descriptors::set(shares);
         let instance = {
             let log = Arc::clone(&access_log);
-            Arc::new(Instance::new(config, prepared, metrics, log, room))
+            Arc::new(Instance::new(config, prepared, metrics, log, shares))
         };
         let stop_admin = admin.map(|listener| instance.serve_admin(listener));
         instance.first_checks(FIRST_CHECKS).await;

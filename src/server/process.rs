@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Group, Uid, User, initgroups, setgid, setuid};
 
-use crate::config::model::{Config, Server};
+use crate::config::model::{Config, Server, Store};
+use crate::descriptors::{Shares, TooFew};
 
 /// What could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
+    /// File descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// The pid file.
     #[error("cannot write the pid file {}: {source}", path.display())]
     PidFile {
@@ -37,14 +41,8 @@ pub enum ProcessError {
     },
 }
 
-/// Descriptors that aren't connections: listeners, logs, the runtime's own.
-const RESERVE: u64 = 256;
-
-/// Raises the soft limit of file descriptors to the hard limit. Returns how many client connections may
-/// be held: what the configuration says, or less if descriptors for that many connections and as many
-/// to servers can't be had.
-pub fn raise_descriptor_limit(config: &Config) -> usize {
-    let wanted = config.server.max_connections;
+/// Raises the soft limit of file descriptors to the hard limit. Returns what it is then.
+pub fn raise_descriptor_limit() -> usize {
     let limit = match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok((_, hard)) => {
             if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
@@ -54,20 +52,47 @@ pub fn raise_descriptor_limit(config: &Config) -> usize {
         }
         Err(error) => {
             tracing::warn!(%error, "cannot read the limit of file descriptors");
-            return wanted;
+            return usize::MAX;
         }
     };
-    let fits = usize::try_from(limit.saturating_sub(RESERVE) / 2).unwrap_or(usize::MAX);
-    if fits < wanted {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// Shares out the descriptors, of which `limit` may be had, when everything is open that is open for good. Each of the
+/// `sockets` that are listened on may have a connection at hand that waits for room.
+///
+/// # Errors
+///
+/// They are too few for a single client.
+pub fn share_descriptors(
+    config: &Config,
+    limit: usize,
+    sockets: usize,
+) -> Result<Shares, ProcessError> {
+    let stores = config
+        .pools
+        .iter()
+        .filter_map(|pool| pool.persistence.as_ref()?.table())
+        .filter(|table| table.store != Store::Memory)
+        .count();
+    let open = open_descriptors() + sockets + stores;
+    let wanted = config.server.max_connections;
+    let shares = Shares::of(limit, open, wanted)?;
+    if shares.clients < wanted {
         tracing::warn!(
             max_connections = wanted,
             descriptors = limit,
-            holding_at_most = fits,
+            holding_at_most = shares.clients,
             "server.max_connections needs more file descriptors than this process may have \
-             (two for each connection); raise LimitNOFILE or ulimit -Hn"
+             (two for each connection, and some for checks and files); raise LimitNOFILE or ulimit -Hn"
         );
     }
-    wanted.min(fits).max(1)
+    Ok(shares)
+}
+
+/// How many this process has open, or as many as it is likely to have, where the system doesn't tell.
+fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(64, Iterator::count)
 }
 
 /// A pid file, removed when this is dropped.

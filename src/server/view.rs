@@ -59,11 +59,8 @@ impl Instance {
     fn listener_status(&self, listening: &Listening) -> ListenerStatus {
         let metrics = self.metrics.listener(&listening.name);
         let tally = self.metrics.tally_of_listener(&listening.name);
-        let rejected = |reasons: &[RejectReason]| -> u64 {
-            let reasons = reasons.iter();
-            reasons.map(|reason| metrics.rejected.value(*reason)).sum()
-        };
-        let no_room = rejected(&[RejectReason::ProcessLimit, RejectReason::ListenerLimit]);
+        // At a limit connections wait; only the process's end turns them away.
+        let no_room = metrics.rejected.value(RejectReason::Stopping);
         ListenerStatus {
             name: listening.name.to_string(),
             protocol: match listening.protocol {
@@ -82,6 +79,8 @@ impl Instance {
             pool: listening.service.pool(),
             connections_active: count(metrics.connections_active.get()),
             connections_total: metrics.connections_total.get(),
+            connections_delayed: metrics.delayed.sum(),
+            full: metrics.full.get() > 0,
             requests: listening.service.requests(),
             errors: tally.errors + no_room,
             unserved: tally.unserved + no_room,

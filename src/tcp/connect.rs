@@ -11,6 +11,8 @@ use super::ledger::Ledger;
 use super::site::Site;
 use super::wire::ServerWire;
 use crate::config::model;
+use crate::descriptors;
+use crate::descriptors::Place;
 use crate::dispatch;
 use crate::dispatch::{Binding, NoPlace, PoolSite, Stay};
 use crate::listen::Transport;
@@ -126,8 +128,8 @@ async fn search(
         ledger.lease = Some(lease);
         let begun = Instant::now();
         let trouble = match connect(&target.link, &server, &settings, site.keepalive).await {
-            Ok((wire, address)) => {
-                ledger.address = Some(address);
+            Ok((wire, address, place)) => {
+                (ledger.address, ledger.place) = (Some(address), Some(place));
                 server.metrics().connected(begun.elapsed());
                 return Ok(wire);
             }
@@ -197,16 +199,18 @@ async fn connect(
     server: &Server,
     settings: &model::Pool,
     keepalive: model::TcpKeepalive,
-) -> Result<(ServerWire, Arc<Address>), Trouble> {
+) -> Result<(ServerWire, Arc<Address>, Place), Trouble> {
     let first = server.address().ok_or(Trouble::Unresolved)?;
     let patience = settings.timeouts.connect;
+    let place = descriptors::server(patience).await;
+    let place = place.map_err(Trouble::OwnShortage)?;
     let connected = async {
         let (raw, address) = upstream::reach(server, None)
             .await
             .map_err(Trouble::of_unreachable)?;
         let wire = set_up(raw, keepalive).map_err(Trouble::Socket)?;
         match secure(link, server, wire).await {
-            Ok(wire) => Ok((wire, address)),
+            Ok(wire) => Ok((wire, address, place)),
             Err(trouble) => Err(Trouble::Tls(address, trouble)),
         }
     };

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use super::relay::Meter;
 use super::site::Site;
+use crate::descriptors::Place;
 use crate::observe::access_log::{AccessLog, Record};
 use crate::observe::metrics::ListenerMetrics;
 use crate::observe::{ErrorReason, PersistenceResult, Termination};
@@ -17,6 +18,8 @@ use crate::tls::Established;
 pub struct Ledger<'a> {
     /// The place on the server; it ends with the connection at the latest.
     pub lease: Option<Lease>,
+    /// The descriptor of the connection to the server.
+    pub place: Option<Place>,
     /// The server of the last attempt.
     pub server: Option<Arc<Server>>,
     /// Its address: the one that it was reached at, or was to be.
@@ -49,6 +52,7 @@ impl<'a> Ledger<'a> {
     ) -> Self {
         Self {
             lease: None,
+            place: None,
             server: None,
             address: None,
             attempts: 0,

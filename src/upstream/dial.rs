@@ -1,8 +1,8 @@
 //! Connections that are made here and not by Pingora: our own handshake, with its own words.
 //!
 //! Pingora can't keep a connection whose handshake is ours, so those are for what is not kept: health checks, and
-//! requests that may switch protocols. Of other requests' connections only the first part is made here, where a server
-//! has a name and so maybe several addresses.
+//! requests that may switch protocols. Of other requests' connections only the first part is made here
+//! ([`super::keeping`]).
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -17,10 +17,12 @@ use pingora::{Error, ErrorType, Result};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_openssl::SslStream;
 
+use super::keeping::Keeping;
 use super::link::Link;
 use super::patient::Patient;
 use super::reach::reach;
 use crate::pool::{Address, Endpoint, Server};
+use crate::shortage::Shortage;
 use crate::tunnel::Tunnel;
 
 /// A handshake of ours failed; the error's context says why, in words.
@@ -37,12 +39,10 @@ pub struct Dialer {
 
 #[derive(Debug)]
 enum Purpose {
-    /// For requests: Pingora does the handshake, and keeps the connection.
-    Requests,
     /// For a check: by the rules of the link.
     Check(Arc<Link>),
     /// The same for a request that may switch protocols.
-    Upgrade(Arc<Link>, Upgrade),
+    Upgrade(Arc<Link>, Arc<Keeping>, Upgrade),
 }
 
 /// What a connection for a request has to know that may switch protocols.
@@ -55,19 +55,20 @@ pub struct Upgrade {
 }
 
 impl Dialer {
-    /// For requests on connections that Pingora keeps.
-    pub fn for_requests(server: &Arc<Server>) -> Self {
-        Self::new(server, None, Purpose::Requests)
-    }
-
     /// For a check, at that port if one is given.
     pub fn for_check(server: &Arc<Server>, port: Option<u16>, link: &Arc<Link>) -> Self {
         Self::new(server, port, Purpose::Check(Arc::clone(link)))
     }
 
     /// For a request that may switch protocols.
-    pub fn for_upgrade(server: &Arc<Server>, link: &Arc<Link>, upgrade: Upgrade) -> Self {
-        Self::new(server, None, Purpose::Upgrade(Arc::clone(link), upgrade))
+    pub fn for_upgrade(
+        server: &Arc<Server>,
+        link: &Arc<Link>,
+        keeping: &Arc<Keeping>,
+        upgrade: Upgrade,
+    ) -> Self {
+        let purpose = Purpose::Upgrade(Arc::clone(link), Arc::clone(keeping), upgrade);
+        Self::new(server, None, purpose)
     }
 
     fn new(server: &Arc<Server>, port: Option<u16>, purpose: Purpose) -> Self {
@@ -79,7 +80,7 @@ impl Dialer {
         }
     }
 
-    /// Where it connected to, if it did.
+    /// Where it connected to for a check, if it did.
     pub fn reached(&self) -> Option<&Arc<Address>> {
         self.reached.get()
     }
@@ -102,41 +103,50 @@ impl Dialer {
 #[async_trait]
 impl L4Connect for Dialer {
     async fn connect(&self, _address: &SocketAddr) -> Result<Stream> {
-        let (raw, address) = reach(&self.server, self.port)
-            .await
-            .map_err(|unreachable| {
-                if let Some(shortage) = unreachable.own_shortage() {
-                    return Error::because(ErrorType::ConnectError, "", shortage);
-                }
-                // The last one is the one that had the most time.
-                let error = unreachable.errors().last().map(io::Error::kind);
-                let kind = match error {
-                    Some(io::ErrorKind::ConnectionRefused) => ErrorType::ConnectRefused,
-                    Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
-                        ErrorType::ConnectNoRoute
-                    }
-                    Some(io::ErrorKind::TimedOut) => ErrorType::ConnectTimedout,
-                    _ => ErrorType::ConnectError,
-                };
-                Error::because(kind, unreachable.to_string(), unreachable)
-            })?;
-        // Once for each Dialer, as each is for one connection.
-        drop(self.reached.set(address));
         let socket: Box<dyn VirtualSocket> = match &self.purpose {
-            Purpose::Requests => {
-                return Ok(match raw {
-                    Raw::Tcp(stream) => stream.into(),
-                    Raw::Unix(stream) => stream.into(),
-                });
+            Purpose::Check(link) => {
+                let (raw, address) = reach_server(&self.server, self.port).await?;
+                // Once for each Dialer, as each is for one connection.
+                drop(self.reached.set(address));
+                Box::new(self.secure(link, raw).await?)
             }
-            Purpose::Check(link) => Box::new(self.secure(link, raw).await?),
-            Purpose::Upgrade(link, Upgrade { tunnel, quiet }) => {
+            Purpose::Upgrade(link, keeping, Upgrade { tunnel, quiet }) => {
+                let raw = keeping.reach().await?;
                 let stream = self.secure(link, raw).await?;
                 Box::new(Patient::new(stream, Arc::clone(tunnel), *quiet))
             }
         };
         Ok(VirtualSocketStream::new(socket).into())
     }
+}
+
+/// Connects to a server. Its error is one of Pingora's.
+pub(super) async fn reach_server(
+    server: &Server,
+    port: Option<u16>,
+) -> Result<(Raw, Arc<Address>)> {
+    reach(server, port).await.map_err(|unreachable| {
+        if let Some(shortage) = unreachable.own_shortage() {
+            return out_of(shortage);
+        }
+        // The last one is the one that had the most time.
+        let error = unreachable.errors().last().map(io::Error::kind);
+        let kind = match error {
+            Some(io::ErrorKind::ConnectionRefused) => ErrorType::ConnectRefused,
+            Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
+                ErrorType::ConnectNoRoute
+            }
+            Some(io::ErrorKind::TimedOut) => ErrorType::ConnectTimedout,
+            _ => ErrorType::ConnectError,
+        };
+        Error::because(kind, unreachable.to_string(), unreachable)
+    })
+}
+
+/// Something of ours is missing for a connection.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
+pub(super) fn out_of(shortage: Shortage) -> Box<Error> {
+    Error::because(ErrorType::ConnectError, "", shortage)
 }
 
 /// Connects to an endpoint.

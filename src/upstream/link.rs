@@ -15,6 +15,7 @@ use super::report::Report;
 use super::secure::Secure;
 use super::trouble::Trouble;
 use crate::config::model::{self, Alpn};
+use crate::descriptors;
 use crate::pool::Server;
 use crate::supervise;
 
@@ -151,6 +152,7 @@ impl Link {
     async fn examine(&self, server: &Server) -> Option<Trouble> {
         let secure = self.secure.as_ref()?;
         let name = self.name(server);
+        let _place = descriptors::server_now()?;
         let (stream, _) = reach(server, None).await.ok()?;
         secure
             .examine(name.as_ref(), Some(self.alpn()), stream)

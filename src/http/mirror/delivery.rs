@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::Guard;
 use http::{StatusCode, Uri, Version, header};
+use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 
 use super::Body;
 use crate::config::model;
+use crate::descriptors;
 use crate::dispatch::PoolSite;
 use crate::http::failure::Failure;
 use crate::http::trouble;
@@ -28,7 +30,13 @@ use crate::upstream;
 const INTERIM: usize = 16;
 
 /// Connections to shadow servers, kept apart from those that clients' requests go on.
-static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
+static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| {
+    let idle = descriptors::shares().map_or(KEPT, |shares| (shares.idle / 8).clamp(1, KEPT));
+    Connector::new(Some(ConnectorOptions::new(idle)))
+});
+
+/// Of these, idle ones that are kept at most.
+const KEPT: usize = 128;
 
 /// A copy to be sent.
 pub(super) struct Delivery {
@@ -76,7 +84,10 @@ impl Delivery {
     async fn send(&mut self, lease: &Lease, settings: &model::Pool, fresh: u32) -> Outcome {
         let server = lease.server();
         let link = &self.target.link;
-        let Some(found) = upstream::for_request(server, settings, link, fresh, None) else {
+        // Nobody gives way to a copy, so it waits for nobody.
+        let patience = Duration::ZERO;
+        let found = upstream::for_request(server, settings, link, fresh, None, patience);
+        let Some(found) = found else {
             return Outcome::Failed;
         };
         let (peer, keeping) = (found.peer, found.keeping);

@@ -23,6 +23,8 @@ pub(super) struct Families {
     pub(super) connections: IntCounterVec,
     pub(super) connections_active: IntGaugeVec,
     pub(super) connections_rejected: IntCounterVec,
+    pub(super) connections_delayed: IntCounterVec,
+    pub(super) listener_full: IntGaugeVec,
     pub(super) bytes: IntCounterVec,
     pub(super) requests: IntCounterVec,
     pub(super) request_duration: HistogramVec,
@@ -56,6 +58,8 @@ pub(super) struct Families {
     pub(super) config_reloads: IntCounterVec,
     pub(super) config_last_reload: Gauge,
     pub(super) access_log_dropped: IntCounter,
+    pub(super) descriptors: IntGaugeVec,
+    pub(super) descriptors_limit: IntGaugeVec,
 }
 
 impl Families {
@@ -82,6 +86,16 @@ impl Families {
                 "equipoise_connections_rejected_total",
                 "Client connections closed without being served, by reason.",
                 &["listener", "reason"],
+            ),
+            connections_delayed: build.counters(
+                "equipoise_connections_delayed_total",
+                "Client connections that had to wait for a place before they were served, by reason.",
+                &["listener", "reason"],
+            ),
+            listener_full: build.gauges(
+                "equipoise_listener_full",
+                "At how many of its addresses new client connections wait for a place now.",
+                &["listener"],
             ),
             bytes: build.counters(
                 "equipoise_bytes_total",
@@ -231,6 +245,16 @@ impl Families {
                 "equipoise_access_log_dropped_total",
                 "Access log lines lost because the log could not be written fast enough.",
             )),
+            descriptors: build.gauges(
+                "equipoise_descriptors",
+                "File descriptors held for this use now.",
+                &["use"],
+            ),
+            descriptors_limit: build.gauges(
+                "equipoise_descriptors_limit",
+                "File descriptors that may be held for this use.",
+                &["use"],
+            ),
             registry: build.0,
         }
     }
@@ -243,10 +267,11 @@ impl Families {
     }
 
     /// The counters whose series come and go with listeners, pools and servers.
-    pub(super) fn counters(&self) -> [&IntCounterVec; 15] {
+    pub(super) fn counters(&self) -> [&IntCounterVec; 16] {
         [
             &self.connections,
             &self.connections_rejected,
+            &self.connections_delayed,
             &self.bytes,
             &self.requests,
             &self.upstream_connections,
@@ -264,9 +289,10 @@ impl Families {
     }
 
     /// The gauges whose series come and go with listeners, pools and servers.
-    pub(super) fn gauges(&self) -> [&IntGaugeVec; 10] {
+    pub(super) fn gauges(&self) -> [&IntGaugeVec; 11] {
         [
             &self.connections_active,
+            &self.listener_full,
             &self.server_active,
             &self.server_weight,
             &self.server_up,

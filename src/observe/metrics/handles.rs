@@ -10,7 +10,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 use super::families::{ByPoolOrServer, Families};
 use super::sums::Sum;
 use crate::observe::labels::{
-    Label, PersistenceResult, PickedBy, RejectReason, RetryReason, ServerState,
+    DelayReason, Label, PersistenceResult, PickedBy, RejectReason, RetryReason, ServerState,
 };
 
 /// One counter for each word of a closed set.
@@ -40,6 +40,11 @@ impl<L: Label> Counters<L> {
         }
     }
 
+    /// What was counted so far, all words together.
+    pub fn sum(&self) -> u64 {
+        self.counters.iter().map(IntCounter::get).sum()
+    }
+
     /// What was counted so far.
     pub fn value(&self, label: L) -> u64 {
         self.counters.get(label.index()).map_or(0, IntCounter::get)
@@ -59,6 +64,10 @@ pub struct ListenerMetrics {
     pub bytes_out: IntCounter,
     /// Connections closed without being served.
     pub rejected: Counters<RejectReason>,
+    /// Connections that had to wait for a place.
+    pub delayed: Counters<DelayReason>,
+    /// Addresses at which connections wait for a place now.
+    pub full: IntGauge,
 }
 
 impl ListenerMetrics {
@@ -69,6 +78,8 @@ impl ListenerMetrics {
             bytes_in: families.bytes.with_label_values(&[listener, "in"]),
             bytes_out: families.bytes.with_label_values(&[listener, "out"]),
             rejected: Counters::new(&families.connections_rejected, &[listener]),
+            delayed: Counters::new(&families.connections_delayed, &[listener]),
+            full: families.listener_full.with_label_values(&[listener]),
         }
     }
 }

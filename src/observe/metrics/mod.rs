@@ -29,6 +29,8 @@ pub use handles::{
 };
 pub use outcomes::{Outcomes, Tally};
 
+use crate::descriptors;
+
 /// All metrics of the process.
 pub struct Metrics {
     families: Families,
@@ -67,6 +69,7 @@ impl Metrics {
     /// The exposition in Prometheus' text format: its content type and its body. With a thousand servers that takes some
     /// tens of milliseconds: nothing for a thread that requests are served on.
     pub fn render(&self) -> (String, Vec<u8>) {
+        self.note_descriptors();
         let mut families = self.families.gather(self.by_server.load(Ordering::Relaxed));
         exposition::thin_out(&mut families);
         let encoder = TextEncoder::new();
@@ -76,6 +79,45 @@ impl Metrics {
         }
         // The version parameter is what Prometheus 3 insists on.
         ("text/plain; version=0.0.4; charset=utf-8".to_owned(), body)
+    }
+
+    /// Brings the gauges of descriptors up to date: they are counted elsewhere, and read rarely.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a count, as a whole number of floating point"
+    )]
+    fn note_descriptors(&self) {
+        let Some(shares) = descriptors::shares() else {
+            return;
+        };
+        let clients: i64 = self
+            .families
+            .connections_active
+            .collect()
+            .iter()
+            .flat_map(|family| family.get_metric())
+            .map(|metric| metric.get_gauge().get_value() as i64)
+            .sum();
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        for (name, held, limit) in [
+            ("clients", clients, shares.clients),
+            (
+                "servers",
+                count(descriptors::servers_held()),
+                shares.servers,
+            ),
+            ("idle", count(descriptors::idle::count()), shares.idle),
+        ] {
+            let values = &[name];
+            self.families
+                .descriptors
+                .with_label_values(values)
+                .set(held);
+            self.families
+                .descriptors_limit
+                .with_label_values(values)
+                .set(count(limit));
+        }
     }
 
     /// Handles of a listener.

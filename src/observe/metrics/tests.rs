@@ -93,12 +93,12 @@ fn every_name_has_its_labels_and_pools_start_at_zero() {
 fn handles_count_into_their_series() {
     let metrics = metrics();
     let listener = metrics.listener("web");
-    listener.rejected.inc(RejectReason::ListenerLimit);
+    listener.rejected.inc(RejectReason::ClientLimit);
     has(
         &metrics,
-        "equipoise_connections_rejected_total{listener=\"web\",reason=\"listener_limit\"} 1",
+        "equipoise_connections_rejected_total{listener=\"web\",reason=\"client_limit\"} 1",
     );
-    assert_eq!(listener.rejected.value(RejectReason::ListenerLimit), 1);
+    assert_eq!(listener.rejected.value(RejectReason::ClientLimit), 1);
     let pool = metrics.pool("app");
     pool.retries.inc(RetryReason::ConnectFailure);
     pool.persistence.inc(PersistenceResult::Hit);
