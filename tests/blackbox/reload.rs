@@ -6,6 +6,8 @@ use nix::sys::signal::Signal;
 
 use crate::common::*;
 
+mod kept;
+
 fn reloads(lb: &Equipoise) -> f64 {
     lb.metrics().sum("equipoise_config_reloads_total", &[])
 }

@@ -33,8 +33,10 @@ pub async fn converse(visit: &Visit, mut stream: Box<ClientStream>) -> Option<Bo
         handback: Arc::default(),
     };
     loop {
+        let next = conversation.next_head(&mut stream).await;
+        // The head was waited for, however long: what counts is the configuration of now.
         let site = visit.listener.site.load_full();
-        let (head, received, time) = match conversation.next_head(&mut stream, &site).await {
+        let (head, received, time) = match next {
             Next::Request(head, received, time) => (head, received, time),
             Next::Http2 => return Some(stream),
             Next::Over => return None,
@@ -100,18 +102,27 @@ struct Conversation<'a> {
 }
 
 impl Conversation<'_> {
-    /// Waits for the next header section and looks at it.
-    async fn next_head(&mut self, stream: &mut ClientStream, site: &Site) -> Next {
-        let patience = if self.served == 0 {
-            site.http.header_timeout
-        } else {
-            site.http.keepalive_timeout
+    /// Waits for the next header section and looks at it. A wait that has begun keeps its length over a reload; what is
+    /// looked at is held to the limits of that moment.
+    async fn next_head(&mut self, stream: &mut ClientStream) -> Next {
+        let listener = &self.visit.listener;
+        let patience = {
+            let site = listener.site.load();
+            if self.served == 0 {
+                site.http.header_timeout
+            } else {
+                site.http.keepalive_timeout
+            }
         };
         if !self.first_byte(stream, patience).await {
             return Next::Over;
         }
         let (received, time) = (Instant::now(), SystemTime::now());
-        let deadline = tokio::time::Instant::from_std(received) + site.http.header_timeout;
+        let (deadline, may_be_http2) = {
+            let site = listener.site.load();
+            let deadline = tokio::time::Instant::from_std(received) + site.http.header_timeout;
+            (deadline, self.served == 0 && site.http.http2.is_some())
+        };
         let refused = |status, reason, termination, line| {
             Next::Refused(Refusal {
                 status,
@@ -123,14 +134,13 @@ impl Conversation<'_> {
             })
         };
         let mut scanned = 0;
-        let may_be_http2 = self.served == 0 && site.http.http2.is_some();
         loop {
             let pending = stream.pending();
             if may_be_http2 && pending.starts_with(PREFACE) {
                 return Next::Http2;
             }
             let preface_begins = may_be_http2 && PREFACE.starts_with(pending);
-            match head::inspect(pending, scanned, &site.limits) {
+            match head::inspect(pending, scanned, &listener.site.load().limits) {
                 _ if preface_begins => {}
                 Ok(Some(head)) => return Next::Request(head, received, time),
                 Ok(None) => scanned = pending.len(),

@@ -175,13 +175,14 @@ impl Driver<'_> {
     async fn drive(mut self, drain: watch::Receiver<bool>) {
         let mut draining = pin!(begun(drain.clone()));
         loop {
-            let site = self.visit.listener.site.load_full();
             let closing = self.closing.is_some();
             let event = tokio::select! {
                 biased;
-                event = self.next(&site.http) => event,
+                event = self.next() => event,
                 () = &mut draining, if !closing => Event::Drain,
             };
+            // It was waited for, however long: what counts is the configuration of now.
+            let site = self.visit.listener.site.load_full();
             match event {
                 Event::Request(request, respond) => {
                     if !self.begin(&site, request, respond, &drain) {
@@ -209,7 +210,8 @@ impl Driver<'_> {
     }
 
     /// Waits for what happens next, driving the connection meanwhile.
-    async fn next(&mut self, http: &model::Http) -> Event {
+    async fn next(&mut self) -> Event {
+        let listener = Arc::clone(&self.visit.listener);
         poll_fn(|cx| {
             match self.connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
@@ -225,9 +227,10 @@ impl Driver<'_> {
             if let Some(fault) = self.line.fault() {
                 return Poll::Ready(Event::Fault(fault));
             }
+            let site = listener.site.load();
             loop {
                 let now = Instant::now();
-                let (deadline, event) = self.deadline(http, now);
+                let (deadline, event) = self.deadline(&site.http, now);
                 if deadline <= now {
                     return Poll::Ready(event);
                 }
