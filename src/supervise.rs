@@ -48,6 +48,8 @@ pub enum Task {
     Names,
     /// Telling what became of a pool's first checks.
     FirstChecks,
+    /// Waiting to be asked for a reload.
+    Reload,
     /// The connection to a shared session store, and what is queued for it.
     SessionStore,
     /// Slow start and the expiry of sessions.
@@ -56,7 +58,7 @@ pub enum Task {
 
 impl Task {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Accept,
         Self::AccessLog,
         Self::Acme,
@@ -66,6 +68,7 @@ impl Task {
         Self::Log,
         Self::Names,
         Self::FirstChecks,
+        Self::Reload,
         Self::SessionStore,
         Self::Upkeep,
     ];
@@ -82,6 +85,7 @@ impl Task {
             Self::Log => "log",
             Self::Names => "names",
             Self::FirstChecks => "first_checks",
+            Self::Reload => "reload",
             Self::SessionStore => "session_store",
             Self::Upkeep => "upkeep",
         }

@@ -21,6 +21,8 @@ pub struct Status {
     pub uptime: f64,
     /// Whether it takes new work.
     pub state: InstanceState,
+    /// The last reload; `null` before any.
+    pub reload: Option<ReloadStatus>,
     /// In the order of the configuration.
     pub listeners: Vec<ListenerStatus>,
     /// In the order of the configuration.
@@ -35,6 +37,29 @@ pub enum InstanceState {
     Running,
     /// It finishes what it has.
     Stopping,
+}
+
+/// A reload that ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReloadStatus {
+    /// How it ended.
+    pub result: ReloadResult,
+    /// When, RFC 3339.
+    pub at: String,
+    /// What was wrong, as the log says it; the first 20.
+    pub problems: Vec<String>,
+    /// The keys that changed; the first 20.
+    pub changes: Vec<String>,
+}
+
+/// How a reload ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReloadResult {
+    /// The new configuration is in use.
+    Success,
+    /// It was refused: the one from before is in use.
+    Failure,
 }
 
 /// One listener.

@@ -48,6 +48,7 @@ impl View for Fake {
             started: timestamp(UNIX_EPOCH),
             uptime: 1.5,
             state: InstanceState::Running,
+            reload: None,
             listeners: vec![ListenerStatus {
                 name: "web".to_owned(),
                 protocol: "http".to_owned(),
@@ -204,7 +205,7 @@ async fn status_is_json_with_the_documented_names() {
     answer.has("cache-control: no-store");
     let expected = serde_json::json!({
         "version": "1.2.3", "pid": 42, "started": "1970-01-01T00:00:00.000Z",
-        "uptime": 1.5, "state": "running",
+        "uptime": 1.5, "state": "running", "reload": null,
         "listeners": [{
             "name": "web", "protocol": "http", "addresses": ["0.0.0.0:80"], "pool": "app",
             "connections_active": 1, "connections_total": 2, "connections_delayed": 0, "full": false,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::files;
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Loaded, Problems};
 use crate::observe::log;
 use crate::server;
 
@@ -25,18 +25,19 @@ pub fn run(args: &Args) -> u8 {
         log::say(&format!("equipoise: {error}"));
         return 1;
     }
-    let config = match load(&args.config) {
-        Ok(config) => config,
+    let loaded = match load(&args.config) {
+        Ok(loaded) => loaded,
         Err(problems) => {
             log::say(&problems.to_string());
             return 2;
         }
     };
     let path = args.config.clone();
-    let reread = Box::new(move || load(&path));
+    let config = loaded.config.clone();
     let source = server::Source {
         file: args.config.clone(),
-        reread,
+        loaded,
+        reread: Box::new(move || config::examine(&path, &config::environment).finish()),
     };
     match server::run(&config, Some(source)) {
         Ok(()) => 0,
@@ -48,11 +49,11 @@ pub fn run(args: &Args) -> u8 {
 }
 
 /// Reads the configuration and looks at the certificates that it names, so that what is wrong with them has its place, too.
-fn load(path: &Path) -> Result<Config, Problems> {
+fn load(path: &Path) -> Result<Loaded, Problems> {
     let mut examined = config::examine(path, &config::environment);
     if let Some(loaded) = &examined.sound {
         let certificates = files::certificates(loaded, SystemTime::now());
         examined.add(certificates.problems);
     }
-    examined.finish().map(|loaded| loaded.config)
+    examined.finish()
 }

@@ -10,6 +10,7 @@
 
 mod address;
 mod core_schema;
+mod difference;
 mod hints;
 mod include;
 mod input;
@@ -113,6 +114,11 @@ impl Loaded {
             }
         }
         descend(&At::root(&self.tree), path, &self.files, message.into())
+    }
+
+    /// What is written otherwise than in `before`, a few words a key.
+    pub fn differences(&self, before: &Self) -> Vec<String> {
+        difference::differences(&before.tree, &self.tree)
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -99,7 +100,7 @@ fn words(error: &io::Error) -> String {
 pub async fn accept(
     socket: Arc<TcpListener>,
     limits: Arc<Limits>,
-    keepalive: model::TcpKeepalive,
+    keepalive: Arc<ArcSwap<model::TcpKeepalive>>,
     drain: Arc<Drain>,
     serve: impl Fn(TcpStream, SocketAddr, Admitted),
 ) {
@@ -121,7 +122,7 @@ pub async fn accept(
                     biased;
                     room = limits.room() => {
                         let Some(room) = room else { return };
-                        tune(&stream, keepalive);
+                        tune(&stream, **keepalive.load());
                         serve(stream, peer, limits.admit(room));
                     }
                     () = &mut begun => at_hand = Some((stream, peer)),
@@ -148,7 +149,7 @@ pub async fn accept(
         let Some((stream, peer)) = next else { return };
         match limits.room_now() {
             Some(room) => {
-                tune(&stream, keepalive);
+                tune(&stream, **keepalive.load());
                 serve(stream, peer, limits.admit(room));
             }
             None => limits.reject(RejectReason::Stopping),

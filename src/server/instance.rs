@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::http_proxy;
@@ -14,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::acme;
+use super::files::Kept;
 use super::keys::Keys;
 use super::links::Links;
 use super::secured;
 use super::service::Service;
 use super::tables::session_table;
 use crate::acme::{Challenges, Manager};
-use crate::admin;
+use crate::admin::{self, status::ReloadStatus};
 use crate::config::model::{self, Config};
 use crate::descriptors::Shares;
 use crate::dispatch::PoolSite;
@@ -74,26 +76,28 @@ pub struct Instance {
     /// Client connections being served.
     pub(super) connections: TaskTracker,
     pub(super) state: Mutex<Changeable>,
-    certificates: Manager,
-    background: TaskTracker,
+    /// What was read from files. Held by a reload, so that there is one at a time.
+    pub(super) files: Mutex<Kept>,
+    pub(super) last_reload: Mutex<Option<ReloadStatus>>,
+    pub(super) certificates: Manager,
+    pub(super) background: TaskTracker,
 }
 
-/// What a reload changes.
+/// What a reload changes. Nobody holds it for long.
 pub(super) struct Changeable {
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
     pub(super) pools: Vec<Running>,
-    keys: Keys,
-    links: Links,
     /// Set once connections are accepted.
     pub(super) accepting: bool,
 }
 
 /// A pool and those who watch over its servers.
+#[derive(Clone)]
 pub(super) struct Running {
     pub(super) pool: Arc<Pool>,
-    watch: Arc<Watch>,
-    link: Arc<Link>,
-    table: Option<Arc<SessionTable>>,
+    pub(super) watch: Arc<Watch>,
+    pub(super) link: Arc<Link>,
+    pub(super) table: Option<Arc<SessionTable>>,
 }
 
 /// A listener and where it listens.
@@ -103,9 +107,10 @@ pub(super) struct Listening {
     pub(super) service: Service,
     pub(super) addresses: Mutex<Vec<SocketAddr>>,
     limits: Arc<Limits>,
-    keepalive: model::TcpKeepalive,
+    /// For connections that are accepted from now on.
+    pub(super) keepalive: Arc<ArcSwap<model::TcpKeepalive>>,
     /// `None` for the protocols without TLS.
-    terminator: Option<Arc<Terminator>>,
+    pub(super) terminator: Option<Arc<Terminator>>,
 }
 
 impl Instance {
@@ -159,7 +164,7 @@ impl Instance {
                     model.max_connections,
                     metrics.listener(&model.name),
                 ),
-                keepalive: model.tcp_keepalive,
+                keepalive: Arc::new(ArcSwap::from_pointee(model.tcp_keepalive)),
                 terminator: terminators.remove(&model.name),
             })
             .collect();
@@ -171,12 +176,12 @@ impl Instance {
             access_log,
             connections: TaskTracker::new(),
             state: Mutex::new(Changeable {
-                config: config.clone(),
+                config: Arc::new(config.clone()),
                 pools,
-                keys,
-                links,
                 accepting: false,
             }),
+            files: Mutex::new(Kept { keys, links }),
+            last_reload: Mutex::default(),
             certificates,
             background,
         }
@@ -264,7 +269,7 @@ impl Instance {
             });
         };
         // Tracked with the connections: those still in the backlog are to be served, too.
-        let (socket, keepalive) = (Arc::new(socket), listening.keepalive);
+        let (socket, keepalive) = (Arc::new(socket), Arc::clone(&listening.keepalive));
         let (limits, drain) = (Arc::clone(&listening.limits), Arc::clone(&self.drain));
         supervise::keep(
             &self.connections,
@@ -274,7 +279,7 @@ impl Instance {
                 listen::accept(
                     Arc::clone(&socket),
                     Arc::clone(&limits),
-                    keepalive,
+                    Arc::clone(&keepalive),
                     Arc::clone(&drain),
                     serve.clone(),
                 )
@@ -301,60 +306,6 @@ impl Instance {
             async move { admin::serve(listener?, state, stopped.cancelled_owned()).await }
         });
         stop
-    }
-
-    /// Applies a new configuration to pools and routes.
-    ///
-    /// # Errors
-    ///
-    /// What can't be applied to a running instance, in words; nothing is changed then.
-    pub fn reload(&self, config: Config) -> Result<(), String> {
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        refuse_what_needs_a_restart(&state.config, &config)?;
-        acme::prepare(&config);
-        let mut secured = secured::load(&config).map_err(|error| error.to_string())?;
-        let keys = Keys::load(&config, &state.keys).map_err(|error| error.to_string())?;
-        state.links = Links::load(&config, &state.links).map_err(|error| error.to_string())?;
-        state.keys = keys;
-
-        let mut old: HashMap<Arc<str>, Running> = state
-            .pools
-            .drain(..)
-            .map(|running| (Arc::clone(running.pool.name()), running))
-            .collect();
-        for (model, link) in config.pools.iter().zip(state.links.iter()) {
-            let running = match old.remove(&model.name) {
-                Some(mut running) => {
-                    running.pool.reconcile(model);
-                    running.link = Arc::clone(link);
-                    running.watch.sync(link);
-                    running.table = session_table(model, running.table.take(), &self.metrics);
-                    running
-                }
-                None => Running::start(model, link, &self.metrics, &self.background),
-            };
-            state.pools.push(running);
-        }
-        let sites = pool_sites(&state.pools, &state.keys);
-        for (listening, model) in self.listeners.iter().zip(&config.listeners) {
-            listening.service.reconfigure(model, &sites, &self.metrics);
-            if let (Some(terminator), Some(loaded)) =
-                (&listening.terminator, secured.remove(&listening.name))
-                && let Err(trouble) = terminator.replace(loaded)
-            {
-                // It was tried when it was loaded.
-                tracing::error!(listener = &*listening.name, "{trouble}");
-            }
-        }
-        for removed in old.keys() {
-            self.metrics.forget_pool(removed);
-        }
-        acme::apply(&self.certificates, &config);
-        self.metrics
-            .set_server_histograms(config.metrics.server_histograms);
-        state.config = config;
-        Ok(())
     }
 }
 
@@ -402,7 +353,7 @@ async fn tell_first_checks(pool: Weak<Pool>, watch: Weak<Watch>) {
 }
 
 impl Running {
-    fn start(
+    pub(super) fn start(
         model: &model::Pool,
         link: &Arc<Link>,
         metrics: &Arc<Metrics>,
@@ -425,7 +376,8 @@ impl Running {
     }
 }
 
-fn pool_sites(pools: &[Running], keys: &Keys) -> HashMap<Arc<str>, Arc<PoolSite>> {
+/// What listeners are given of the pools.
+pub(super) fn pool_sites(pools: &[Running], keys: &Keys) -> HashMap<Arc<str>, Arc<PoolSite>> {
     pools
         .iter()
         .map(|running| {
@@ -441,35 +393,6 @@ fn pool_sites(pools: &[Running], keys: &Keys) -> HashMap<Arc<str>, Arc<PoolSite>
             )
         })
         .collect()
-}
-
-/// Listeners, process and admin settings are fixed while the process runs.
-fn refuse_what_needs_a_restart(now: &Config, next: &Config) -> Result<(), String> {
-    let fixed = |config: &Config| {
-        let listeners: Vec<_> = config
-            .listeners
-            .iter()
-            .map(|l| {
-                (
-                    Arc::clone(&l.name),
-                    l.bind.clone(),
-                    l.protocol,
-                    l.max_connections,
-                    l.tcp_keepalive,
-                )
-            })
-            .collect();
-        listeners
-    };
-    if fixed(now) == fixed(next) {
-        Ok(())
-    } else {
-        Err(
-            "a listener was added, removed, renamed or rebound, or its connection limits changed: \
-             that needs a restart (pools, servers and HTTP settings can be reloaded)"
-                .to_owned(),
-        )
-    }
 }
 
 /// What Pingora wants to know: of idle connections to servers it keeps no more than `idle`, and a reload may bring more

@@ -31,6 +31,21 @@ pub enum KeyTrouble {
     },
 }
 
+impl KeyTrouble {
+    /// The key that it is written at.
+    pub fn path(&self) -> Vec<&str> {
+        match self {
+            Self::SecretFile { pool, .. } => vec!["pools", pool, "persistence", "secret_file"],
+            Self::StateDir { .. } => vec!["server", "state_dir"],
+        }
+    }
+}
+
+/// All of them.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct KeyTroubles(pub Vec<KeyTrouble>);
+
 /// Every key that the configuration names.
 #[derive(Default)]
 pub struct Keys {
@@ -45,8 +60,9 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// The first key that can't be read or kept.
-    pub fn load(config: &Config, known: &Self) -> Result<Self, KeyTrouble> {
+    /// All keys that can't be read or kept.
+    pub fn load(config: &Config, known: &Self) -> Result<Self, KeyTroubles> {
+        let mut troubles = Vec::new();
         let mut keys = Self {
             by_file: HashMap::new(),
             generated: known.generated.clone(),
@@ -65,28 +81,36 @@ impl Keys {
                             before.clone()
                         }
                         (Err(source), _) => {
-                            return Err(KeyTrouble::SecretFile {
+                            troubles.push(KeyTrouble::SecretFile {
                                 pool: pool.name.to_string(),
                                 source,
                             });
+                            continue;
                         }
                     };
                     keys.by_file.insert(path.clone(), keyring);
                 }
                 None if keys.generated.is_none() => {
                     let directory = &config.server.state_dir;
-                    let loaded = Keyring::load_or_create(directory).map_err(|source| {
-                        KeyTrouble::StateDir {
-                            directory: directory.clone(),
-                            source,
+                    match Keyring::load_or_create(directory) {
+                        Ok(loaded) => keys.generated = Some(heeded(loaded, directory)),
+                        Err(source) => {
+                            troubles.push(KeyTrouble::StateDir {
+                                directory: directory.clone(),
+                                source,
+                            });
+                            break;
                         }
-                    })?;
-                    keys.generated = Some(heeded(loaded, directory));
+                    }
                 }
                 _ => {}
             }
         }
-        Ok(keys)
+        if troubles.is_empty() {
+            Ok(keys)
+        } else {
+            Err(KeyTroubles(troubles))
+        }
     }
 
     /// The keys that sign a pool's cookies, if it has any.

@@ -1,21 +1,19 @@
 //! Signals: reload, reopen logs, stop gently, stop now.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use nix::sys::signal::SigSet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Reread;
-use super::changes;
 use super::instance::Instance;
+use super::reload::Reloader;
 
 /// Returns when the instance is to end: idle after SIGTERM, at once after SIGINT or a second signal, or
 /// when the shutdown timeout has passed.
-pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, reread: Option<Reread>) {
+pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, reloader: &Reloader) {
     loop {
         match signals.next().await {
-            Asked::Reload => reload(instance, reread.as_ref()),
+            Asked::Reload => reloader.ask(),
             Asked::ReopenLogs => instance.access_log.reopen(),
             Asked::StopNow => {
                 tracing::info!("stopping at once");
@@ -36,32 +34,6 @@ pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, rerea
             tracing::warn!(connections = left, "shutdown timeout reached, closing what is left");
         }
         () = signals.hurry(instance) => tracing::info!("told to hurry, closing what is left"),
-    }
-}
-
-fn reload(instance: &Instance, reread: Option<&Reread>) {
-    let Some(reread) = reread else {
-        tracing::warn!("there is no configuration file to reload");
-        return;
-    };
-    let outcome = match reread() {
-        Ok(config) => {
-            let changes = changes::words(&instance.state.lock().config, &config);
-            instance.reload(config).map(|()| changes)
-        }
-        Err(problems) => {
-            for problem in &problems {
-                tracing::error!("{problem}");
-            }
-            Err("the configuration has problems".to_owned())
-        }
-    };
-    instance
-        .metrics
-        .reloaded(outcome.is_ok(), SystemTime::now());
-    match outcome {
-        Ok(changes) => tracing::info!(changes, "configuration reloaded"),
-        Err(reason) => tracing::error!(reason, "reload refused, running on as before"),
     }
 }
 

@@ -1,12 +1,10 @@
 //! The running instance: put together, changed, ended. The only module that knows all others.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::acme::Challenges;
 use crate::admin;
-use crate::config::Problems;
 use crate::config::model::Config;
 use crate::descriptors;
 use crate::listen::{self, BindError};
@@ -15,12 +13,14 @@ use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
 
 mod acme;
-mod changes;
+mod files;
+mod fixed;
 mod instance;
 mod keys;
 mod life;
 mod links;
 mod process;
+mod reload;
 mod secured;
 mod service;
 mod tables;
@@ -32,23 +32,14 @@ use instance::{Instance, Prepared};
 use keys::Keys;
 use links::Links;
 use process::PidFile;
+use reload::Reloader;
+pub use reload::{Reread, Source};
 
 /// How long the start waits for the servers' first checks before it accepts connections, which wait in
 /// the backlog meanwhile.
 const FIRST_CHECKS: Duration = Duration::from_millis(500);
 /// How long tasks that are still running get when the process ends.
 const LAST_BREATH: Duration = Duration::from_millis(200);
-
-/// Reads the configuration again, for a reload.
-pub type Reread = Box<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
-
-/// Where a configuration came from.
-pub struct Source {
-    /// The file, for the log.
-    pub file: PathBuf,
-    /// Reads it again.
-    pub reread: Reread,
-}
 
 /// Why an instance could not start. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
@@ -75,10 +66,10 @@ pub enum StartError {
     Tls(#[from] secured::TlsTrouble),
     /// A cookie key can't be read or kept.
     #[error(transparent)]
-    Key(#[from] keys::KeyTrouble),
+    Key(#[from] keys::KeyTroubles),
     /// A file of a pool's TLS can't be used.
     #[error(transparent)]
-    Link(#[from] links::LinkTrouble),
+    Link(#[from] links::LinkTroubles),
     /// What an operating system's service manager wants of a process failed.
     #[error(transparent)]
     Process(#[from] process::ProcessError),
@@ -90,7 +81,7 @@ pub enum StartError {
     Runtime(std::io::Error),
 }
 
-/// Runs an instance until it is told to end. Blocks.
+/// Runs an instance until it is told to end. Blocks. Without a `source` there is nothing to reload.
 ///
 /// # Errors
 ///
@@ -106,7 +97,6 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
         pools = config.pools.len(),
         "equipoise starts"
     );
-    let reread = source.map(|source| source.reread);
     let limit = process::raise_descriptor_limit();
 
     // Everything that may need privileges or be in somebody else's hands, before anything runs.
@@ -169,7 +159,8 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
         let stop_admin = admin.map(|listener| instance.serve_admin(listener));
         instance.first_checks(FIRST_CHECKS).await;
         instance.accept(sockets);
-        life::until_the_end(&instance, signals, reread).await;
+        let reloader = Reloader::start(&instance, source);
+        life::until_the_end(&instance, signals, &reloader).await;
         if let Some(stop) = stop_admin {
             stop.cancel();
         }

@@ -8,7 +8,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::instance::Instance;
 use crate::acme::{Challenges, Store};
-use crate::config::model::Config;
+use crate::config::model::{self, Config};
 use crate::observe::Metrics;
 use crate::tls::{self, Loaded, Terminator};
 
@@ -37,8 +37,7 @@ pub fn load(config: &Config) -> Result<Secured, TlsTrouble> {
         let Some(settings) = &listener.tls else {
             continue;
         };
-        let obtained = settings.acme.as_ref().map(|acme| Store::new(acme).source());
-        match tls::load(settings, obtained.as_slice(), now) {
+        match load_one(settings, now) {
             Ok(loaded) => {
                 secured.insert(Arc::clone(&listener.name), loaded);
             }
@@ -54,6 +53,16 @@ pub fn load(config: &Config) -> Result<Secured, TlsTrouble> {
     } else {
         Err(TlsTrouble(troubles))
     }
+}
+
+/// Reads the files of one listener.
+///
+/// # Errors
+///
+/// Everything that it can't be served with.
+pub fn load_one(settings: &model::Tls, now: SystemTime) -> Result<Loaded, Vec<tls::Trouble>> {
+    let obtained = settings.acme.as_ref().map(|acme| Store::new(acme).source());
+    tls::load(settings, obtained.as_slice(), now)
 }
 
 /// A terminator for each of them.

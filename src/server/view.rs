@@ -6,7 +6,7 @@ use crate::admin::status::{
     CheckResult, CheckStatus, InstanceState, ListenerStatus, PoolStatus, ServerStatus, Status,
     timestamp,
 };
-use crate::config::model::{Algorithm, Protocol};
+use crate::config::model::Algorithm;
 use crate::observe::VERSION;
 use crate::observe::labels::RejectReason;
 use crate::observe::metrics::Tally;
@@ -26,6 +26,7 @@ impl View for Instance {
             } else {
                 InstanceState::Running
             },
+            reload: self.last_reload.lock().clone(),
             listeners: self
                 .listeners
                 .iter()
@@ -63,13 +64,7 @@ impl Instance {
         let no_room = metrics.rejected.value(RejectReason::Stopping);
         ListenerStatus {
             name: listening.name.to_string(),
-            protocol: match listening.protocol {
-                Protocol::Http => "http",
-                Protocol::Https => "https",
-                Protocol::Tcp => "tcp",
-                Protocol::Tls => "tls",
-            }
-            .to_owned(),
+            protocol: listening.protocol.word().to_owned(),
             addresses: listening
                 .addresses
                 .lock()

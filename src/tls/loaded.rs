@@ -153,17 +153,8 @@ pub(super) fn pipe(settings: &model::Tls, awaited: &[CertificateSource]) -> Opti
 }
 
 fn files(settings: &model::Tls, awaited: &[CertificateSource]) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = Vec::new();
-    for source in settings.certificates.iter().chain(awaited) {
-        files.push(source.cert.clone());
-        files.extend(source.key.clone());
-        files.extend(source.password_file.clone());
-    }
-    if let Some(clients) = &settings.client_auth {
-        files.push(clients.ca.clone());
-        files.extend(clients.crl.clone());
-    }
-    files.extend(settings.session_ticket_key_file.clone());
+    let mut files = settings.files();
+    files.extend(awaited.iter().flat_map(CertificateSource::files));
     files
 }
 

@@ -104,6 +104,11 @@ impl Terminator {
         Ok(terminator)
     }
 
+    /// Whether what is served was configured like this.
+    pub fn is_configured_as(&self, settings: &model::Tls) -> bool {
+        self.loaded.lock().settings == *settings
+    }
+
     /// Serves what was loaded anew from now on; connections that stand are not touched.
     ///
     /// # Errors

@@ -66,7 +66,8 @@ impl Link {
         }))
     }
 
-    fn is_configured_as(&self, pool: &model::Pool) -> bool {
+    /// Whether the pool's configuration was like this when it was made.
+    pub fn is_configured_as(&self, pool: &model::Pool) -> bool {
         self.tls == pool.tls && self.http2 == pool.http2
     }
 

@@ -88,6 +88,6 @@ fn a_reload_says_what_it_changed() {
     let lb = Setup::of([&a]).start();
     lb.rewrite(&Setup::of([&a]).server(&b, "weight: 3").yaml());
     lb.signal(nix::sys::signal::Signal::SIGHUP);
-    let told = ["configuration reloaded", "pool app: server b added"];
+    let told = ["configuration reloaded", "pools.app.servers[b] added"];
     eventually(SOON, || count(&lb, &told) == 1);
 }

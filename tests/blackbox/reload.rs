@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use crate::common::*;
 
 mod kept;
+mod refused;
 
 fn reloads(lb: &Equipoise) -> f64 {
     lb.metrics().sum("equipoise_config_reloads_total", &[])

@@ -73,6 +73,18 @@ pub enum Protocol {
     Tls,
 }
 
+impl Protocol {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+}
+
 /// TCP keep-alive probes on client connections (RFC 1122 section 4.2.3.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpKeepalive {

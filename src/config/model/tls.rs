@@ -33,6 +33,23 @@ pub struct Tls {
     pub handshake_timeout: Duration,
 }
 
+impl Tls {
+    /// The files that the configuration names, those of ACME's own apart.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = self
+            .certificates
+            .iter()
+            .flat_map(CertificateSource::files)
+            .collect();
+        if let Some(clients) = &self.client_auth {
+            files.push(clients.ca.clone());
+            files.extend(clients.crl.clone());
+        }
+        files.extend(self.session_ticket_key_file.clone());
+        files
+    }
+}
+
 /// Versions of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
@@ -70,6 +87,17 @@ pub struct CertificateSource {
     pub key: Option<PathBuf>,
     /// The password of key or bundle: the first line of this file.
     pub password_file: Option<PathBuf>,
+}
+
+impl CertificateSource {
+    /// Its files.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let further = self.key.iter().chain(&self.password_file);
+        std::iter::once(&self.cert)
+            .chain(further)
+            .cloned()
+            .collect()
+    }
 }
 
 /// Certificates of clients.
@@ -133,4 +161,12 @@ pub struct UpstreamTls {
     pub ca: Option<PathBuf>,
     /// Our own certificate.
     pub certificate: Option<CertificateSource>,
+}
+
+impl UpstreamTls {
+    /// The files that it names.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let certificate = self.certificate.iter().flat_map(CertificateSource::files);
+        self.ca.iter().cloned().chain(certificate).collect()
+    }
 }

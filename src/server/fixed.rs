@@ -1,0 +1,143 @@
+//! What a running process can't become: everything else a reload changes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::model::{Admin, Config, Listener, Protocol, Server};
+use crate::config::{Loaded, Problems};
+
+/// Everything that `next` wants and that a process which runs by `now` can't have without a restart, each with its key and
+/// both values.
+pub fn demands(now: &Config, next: &Loaded) -> Problems {
+    let mut demands = Demands {
+        next,
+        found: Problems::default(),
+    };
+    demands.server(&now.server, &next.config.server);
+    demands.admin(now.admin.as_ref(), next.config.admin.as_ref());
+    demands.listeners(&now.listeners, &next.config.listeners);
+    demands.found
+}
+
+struct Demands<'a> {
+    next: &'a Loaded,
+    found: Problems,
+}
+
+impl Demands<'_> {
+    fn refuse(&mut self, path: &[&str], message: impl Into<String>) {
+        self.found.push(self.next.problem(path, message));
+    }
+
+    /// The value of a key has to stay as it is.
+    fn keep<T: PartialEq>(
+        &mut self,
+        path: &[&str],
+        now: &T,
+        next: &T,
+        show: impl Fn(&T) -> String,
+    ) {
+        if now != next {
+            let (now, next) = (show(now), show(next));
+            self.refuse(
+                path,
+                format!(
+                    "can't be changed from {now} to {next} while running: that needs a restart"
+                ),
+            );
+        }
+    }
+
+    fn server(&mut self, now: &Server, next: &Server) {
+        // All keys, so that a new one has to be thought about.
+        let Server {
+            threads,
+            max_connections,
+            shutdown_timeout: _,
+            pid_file,
+            state_dir,
+            user,
+            group,
+        } = now;
+        let count = |count: &usize| count.to_string();
+        let path = |path: &PathBuf| path.display().to_string();
+        let optional_path = |path: &Option<PathBuf>| {
+            path.as_ref()
+                .map_or_else(|| "null".to_owned(), |path| path.display().to_string())
+        };
+        let account = |name: &Option<String>| name.clone().unwrap_or_else(|| "null".to_owned());
+        self.keep(&["server", "threads"], threads, &next.threads, count);
+        self.keep(
+            &["server", "max_connections"],
+            max_connections,
+            &next.max_connections,
+            count,
+        );
+        self.keep(
+            &["server", "pid_file"],
+            pid_file,
+            &next.pid_file,
+            optional_path,
+        );
+        self.keep(&["server", "state_dir"], state_dir, &next.state_dir, path);
+        self.keep(&["server", "user"], user, &next.user, account);
+        self.keep(&["server", "group"], group, &next.group, account);
+    }
+
+    fn admin(&mut self, now: Option<&Admin>, next: Option<&Admin>) {
+        match (now, next) {
+            (None, None) => {}
+            (Some(Admin { bind }), Some(next)) => {
+                self.keep(&["admin", "bind"], bind, &next.bind, ToString::to_string);
+            }
+            (now, next) => {
+                let bind =
+                    |admin: Option<&Admin>| admin.map(|admin| &admin.bind).map(ToString::to_string);
+                let show =
+                    |bind: &Option<String>| bind.clone().unwrap_or_else(|| "none".to_owned());
+                self.keep(&["admin"], &bind(now), &bind(next), show);
+            }
+        }
+    }
+
+    fn listeners(&mut self, now: &[Listener], next: &[Listener]) {
+        let find = |all: &[Listener], name: &Arc<str>| all.iter().position(|one| one.name == *name);
+        for listener in now {
+            let Some(wanted) = find(next, &listener.name).and_then(|at| next.get(at)) else {
+                let name = &listener.name;
+                self.refuse(
+                    &["listeners"],
+                    format!("the listener {name} can't be taken away while running: that needs a restart"),
+                );
+                continue;
+            };
+            self.listener(listener, wanted);
+        }
+        for wanted in next {
+            if find(now, &wanted.name).is_none() {
+                self.refuse(
+                    &["listeners", &wanted.name],
+                    "a listener can't be added while running: that needs a restart",
+                );
+            }
+        }
+    }
+
+    fn listener(&mut self, now: &Listener, next: &Listener) {
+        let key = |key| ["listeners", &*now.name, key];
+        let bind = |addresses: &Vec<std::net::SocketAddr>| {
+            let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            all.join(", ")
+        };
+        self.keep(&key("bind"), &now.bind, &next.bind, bind);
+        let protocol = |protocol: &Protocol| protocol.word().to_owned();
+        self.keep(&key("protocol"), &now.protocol, &next.protocol, protocol);
+        let limit = |limit: &usize| limit.to_string();
+        self.keep(
+            &key("max_connections"),
+            &now.max_connections,
+            &next.max_connections,
+            limit,
+        );
+    }
+}

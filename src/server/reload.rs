@@ -1,0 +1,263 @@
+//! Reloads: one at a time, each all or nothing.
+//!
+//! Everything is read and judged first, outside of every lock that anybody else waits for; then it takes effect at once.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::files::Files;
+use super::fixed;
+use super::instance::{Instance, Running};
+use super::{acme, tables};
+use crate::admin::status::{ReloadResult, ReloadStatus, timestamp};
+use crate::config::{Loaded, Problems};
+use crate::observe;
+use crate::supervise::{self, Task};
+
+/// How long a reload waits for files that can't be used: a certificate and its key are rarely renewed at the same
+/// moment.
+const SETTLE: Duration = Duration::from_secs(2);
+/// How often it looks meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
+/// Problems that the status has in words; the log has all.
+const SHOWN: usize = 20;
+
+/// Where the configuration comes from.
+pub struct Source {
+    /// The file, for the log.
+    pub file: PathBuf,
+    /// As it was read at the start.
+    pub loaded: Loaded,
+    /// Reads it again.
+    pub reread: Reread,
+}
+
+/// Reads the configuration again.
+pub type Reread = Box<dyn Fn() -> Result<Loaded, Problems> + Send + Sync>;
+
+/// Who reloads when asked to.
+pub struct Reloader(Option<Arc<Notify>>);
+
+impl Reloader {
+    /// Begins to wait for being asked. Must be called within a runtime.
+    pub fn start(instance: &Arc<Instance>, source: Option<Source>) -> Self {
+        let asked = source.map(|source| {
+            let asked = Arc::new(Notify::new());
+            let (weak, notify) = (Arc::downgrade(instance), Arc::clone(&asked));
+            let current = Mutex::new(Arc::new(source.loaded));
+            let kept = Arc::new((source.reread, current));
+            supervise::keep(
+                &instance.background,
+                Task::Reload,
+                "the configuration",
+                move || serve(Weak::clone(&weak), Arc::clone(&kept), Arc::clone(&notify)),
+            );
+            asked
+        });
+        Self(asked)
+    }
+
+    /// Asks for a reload. While one is under way, another one follows it.
+    pub fn ask(&self) {
+        if let Some(asked) = &self.0 {
+            asked.notify_one();
+        } else {
+            tracing::warn!("there is no configuration file to reload");
+        }
+    }
+}
+
+/// How the configuration is read, and as it was read last.
+type Kept = Arc<(Reread, Mutex<Arc<Loaded>>)>;
+
+async fn serve(instance: Weak<Instance>, kept: Kept, asked: Arc<Notify>) {
+    loop {
+        asked.notified().await;
+        let Some(instance) = instance.upgrade() else {
+            return;
+        };
+        let kept = Arc::clone(&kept);
+        let keeper = Arc::clone(&instance);
+        // Files may be on a disk, or a network, that takes its time, and passwords and keys are work.
+        let done = tokio::task::spawn_blocking(move || {
+            let (reread, current) = &*kept;
+            let outcome = reread().and_then(|next| instance.apply(&next).map(|()| next));
+            let before = Arc::clone(&current.lock());
+            if let Some(next) = report(&instance, &before, outcome) {
+                *current.lock() = next;
+            }
+        });
+        if let Err(error) = done.await {
+            tracing::error!(%error, "the reload ended unexpectedly");
+            keeper.note_reload(&Err(vec!["the reload ended unexpectedly".to_owned()]));
+        }
+    }
+}
+
+/// Tells how a reload ended. Gives the configuration of now, if it is another one.
+fn report(
+    instance: &Instance,
+    before: &Loaded,
+    outcome: Result<Loaded, Problems>,
+) -> Option<Arc<Loaded>> {
+    match outcome {
+        Ok(next) => {
+            let changes = next.differences(before);
+            let told = changes.join(", ");
+            instance.note_reload(&Ok(changes));
+            if told.is_empty() {
+                tracing::info!("configuration reloaded: the same keys, files read again");
+            } else {
+                tracing::info!("configuration reloaded: {told}");
+            }
+            Some(Arc::new(next))
+        }
+        Err(problems) => {
+            for problem in &problems {
+                tracing::error!("{problem}");
+            }
+            let mut told: Vec<String> = problems
+                .iter()
+                .take(SHOWN)
+                .map(ToString::to_string)
+                .collect();
+            let count = problems.count();
+            if count > told.len() {
+                told.push(format!("and {} more", count - told.len()));
+            }
+            instance.note_reload(&Err(told));
+            tracing::error!(problems = count, "reload refused, running on as before");
+            None
+        }
+    }
+}
+
+impl Instance {
+    /// Applies a new configuration.
+    ///
+    /// # Errors
+    ///
+    /// Everything that can't be used or can't be changed while running; nothing is changed then.
+    fn apply(&self, next: &Loaded) -> Result<(), Problems> {
+        let config = &next.config;
+        let now = Arc::clone(&self.state.lock().config);
+        let demands = fixed::demands(&now, next);
+        if !demands.is_empty() {
+            return Err(demands);
+        }
+        acme::prepare(config);
+        let mut kept = self.files.lock();
+        let Files {
+            keys,
+            links,
+            mut secured,
+        } = self.settled(next, &kept)?;
+        // The last that can fail: what follows is only done when the log is there.
+        let log = &config.logging;
+        self.access_log
+            .reconfigure(&log.access_log)
+            .map_err(|error| {
+                let at = ["logging", "access_log", "path"];
+                let message = format!("the access log can't be opened: {error}");
+                Problems::from_iter([next.problem(&at, message)])
+            })?;
+        if let Err(error) = observe::log::reconfigure(log) {
+            // The level was tried when the file was read.
+            tracing::error!("{error}");
+        }
+
+        // From here on nothing can fail.
+        let before = self.state.lock().pools.clone();
+        let mut old: HashMap<Arc<str>, Running> = before
+            .into_iter()
+            .map(|running| (Arc::clone(running.pool.name()), running))
+            .collect();
+        let mut pools = Vec::with_capacity(config.pools.len());
+        for (model, link) in config.pools.iter().zip(links.iter()) {
+            pools.push(match old.remove(&model.name) {
+                Some(mut running) => {
+                    running.pool.reconcile(model);
+                    running.link = Arc::clone(link);
+                    running.watch.sync(link);
+                    running.table =
+                        tables::session_table(model, running.table.take(), &self.metrics);
+                    running
+                }
+                None => Running::start(model, link, &self.metrics, &self.background),
+            });
+        }
+        let sites = super::instance::pool_sites(&pools, &keys);
+        for listening in &self.listeners {
+            let Some(model) = config
+                .listeners
+                .iter()
+                .find(|model| model.name == listening.name)
+            else {
+                continue;
+            };
+            listening.keepalive.store(Arc::new(model.tcp_keepalive));
+            listening.service.reconfigure(model, &sites, &self.metrics);
+            if let (Some(terminator), Some(loaded)) =
+                (&listening.terminator, secured.remove(&listening.name))
+                && let Err(trouble) = terminator.replace(loaded)
+            {
+                // It was tried when it was loaded.
+                tracing::error!(listener = &*listening.name, "{trouble}");
+            }
+        }
+        {
+            let mut state = self.state.lock();
+            state.pools = pools;
+            state.config = Arc::new(config.clone());
+        }
+        for removed in old.keys() {
+            self.metrics.forget_pool(removed);
+        }
+        acme::apply(&self.certificates, config);
+        self.metrics
+            .set_server_histograms(config.metrics.server_histograms);
+        kept.keys = keys;
+        kept.links = links;
+        Ok(())
+    }
+
+    /// Reads the files, again and again for a moment if they can't be used.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a reload has a thread of its own that may wait"
+    )]
+    fn settled(&self, next: &Loaded, known: &super::files::Kept) -> Result<Files, Problems> {
+        let deadline = Instant::now() + SETTLE;
+        loop {
+            let read = super::files::read(next, known, |listener| {
+                let listening = self.listeners.iter().find(|one| one.name == *listener);
+                listening.and_then(|listening| listening.terminator.as_deref())
+            });
+            if read.is_ok() || Instant::now() >= deadline {
+                return read;
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Keeps how a reload ended: what changed, or what is wrong.
+    fn note_reload(&self, outcome: &Result<Vec<String>, Vec<String>>) {
+        let now = SystemTime::now();
+        let (result, changes, problems) = match outcome {
+            Ok(changes) => (ReloadResult::Success, changes.clone(), Vec::new()),
+            Err(problems) => (ReloadResult::Failure, Vec::new(), problems.clone()),
+        };
+        *self.last_reload.lock() = Some(ReloadStatus {
+            result,
+            at: timestamp(now),
+            problems,
+            changes,
+        });
+        self.metrics.reloaded(outcome.is_ok(), now);
+    }
+}
