@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::files;
 use crate::config::{self, Config, Problem, Problems};
+use crate::server::preflight;
 
 /// What `check` is told.
 #[derive(Debug, Clone, clap::Args)]
@@ -19,6 +20,12 @@ pub struct Args {
     /// How the result is printed: text has problems on stderr, json is one object on stdout.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// Exit with 1 for nothing: what clients would refuse is printed and served all the same.
+    #[arg(long)]
+    pub fatal_only: bool,
+    /// The configuration is for another machine: addresses, users and directories of this one are not looked at.
+    #[arg(long)]
+    pub elsewhere: bool,
 }
 
 /// How the result is printed.
@@ -31,7 +38,7 @@ pub enum Format {
 }
 
 /// Checks the file with everything it names, prints the result, and gives the exit status: 0 if the configuration
-/// can be used, 1 if clients would refuse a certificate in it, 2 if it can't be used.
+/// can be used, 1 if it can but clients would refuse a certificate in it, say, 2 if `run` would refuse it.
 pub fn run(args: &Args) -> u8 {
     let mut examined = config::examine(&args.config, &config::environment);
     let mut errors = Vec::new();
@@ -39,9 +46,15 @@ pub fn run(args: &Args) -> u8 {
     let mut found = Vec::new();
     if let Some(loaded) = &examined.sound {
         warnings.extend(loaded.warnings.iter().cloned());
-        let secrets = files::secrets(loaded);
-        let certificates = files::certificates(loaded, SystemTime::now());
-        for findings in [secrets, certificates] {
+        let mut all = vec![
+            files::secrets(loaded),
+            files::certificates(loaded, SystemTime::now()),
+        ];
+        if !args.elsewhere {
+            all.push(preflight::examine(loaded));
+            all.push(preflight::addresses(loaded));
+        }
+        for findings in all {
             found.extend(findings.problems);
             errors.extend(findings.errors);
             warnings.extend(findings.warnings);
@@ -62,8 +75,8 @@ pub fn run(args: &Args) -> u8 {
     drop(printed);
     match (report.problems.is_empty(), report.errors.is_empty()) {
         (false, _) => 2,
-        (true, false) => 1,
-        (true, true) => 0,
+        (true, false) if !args.fatal_only => 1,
+        _ => 0,
     }
 }
 

@@ -4,20 +4,10 @@ use std::time::SystemTime;
 
 use crate::config::{Loaded, Problem, model};
 use crate::persistence::Keyring;
+use crate::server::preflight::Findings;
 use crate::tls;
 use crate::tls::certificate::{Finding, Severity};
 use crate::upstream::Link;
-
-/// What is wrong with the files that a configuration names.
-#[derive(Default)]
-pub struct Findings {
-    /// With these nothing can be served.
-    pub problems: Vec<Problem>,
-    /// Served, but clients will refuse it.
-    pub errors: Vec<Problem>,
-    /// What will become a problem, or was sorted out.
-    pub warnings: Vec<Problem>,
-}
 
 impl Findings {
     fn note(&mut self, finding: &Finding, problem: Problem) {

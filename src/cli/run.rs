@@ -48,12 +48,15 @@ pub fn run(args: &Args) -> u8 {
     }
 }
 
-/// Reads the configuration and looks at the certificates that it names, so that what is wrong with them has its place, too.
+/// Reads the configuration and looks at the files and accounts that it names, so that what is wrong with them has its place,
+/// too.
 fn load(path: &Path) -> Result<Loaded, Problems> {
     let mut examined = config::examine(path, &config::environment);
     if let Some(loaded) = &examined.sound {
-        let certificates = files::certificates(loaded, SystemTime::now());
-        examined.add(certificates.problems);
+        let mut found = files::certificates(loaded, SystemTime::now()).problems;
+        found.extend(files::secrets(loaded).problems);
+        found.extend(server::preflight::examine(loaded).problems);
+        examined.add(found);
     }
     examined.finish()
 }

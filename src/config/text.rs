@@ -282,17 +282,33 @@ checked_text!(
     }
 );
 
-checked_text!(
-    /// A user or group of the system.
-    Account, "equipoise-account", |text| {
+/// A user or group of the system, by name or number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account(pub String);
+
+impl Scalar for Account {
+    const FORMAT: &'static str = "equipoise-account";
+
+    fn parse(text: &str) -> Result<Self, String> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.$".contains(&byte);
-        if !text.is_empty() && text.len() <= 64 && text.bytes().all(fits) {
-            Ok(())
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
+            Err(format!(
+                "`{}` is not the name or number of a user or group",
+                shown(text)
+            ))
         } else {
-            Err(format!("`{}` is not the name of a user or group", shown(text)))
+            Ok(Self(text.to_owned()))
         }
     }
-);
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+scalar!(Account, { "type": ["string", "integer"] });
 
 checked_text!(
     /// A level, or a filter in the syntax of `tracing_subscriber::EnvFilter`.

@@ -84,7 +84,8 @@ fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-fn words(error: &io::Error) -> String {
+/// Why an address can't be listened on, in words.
+pub fn words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => "the address is in use by another process".to_owned(),
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),

@@ -103,16 +103,28 @@ impl Keyring {
     /// # Errors
     /// The directory or file can't be made or read, or [`Keyring::parse`] refuses what is in it.
     pub fn load_or_create(state_dir: &Path) -> Result<LoadedKeys, KeyError> {
-        let path = state_dir.join(GENERATED);
-        match Self::load(&path) {
-            Err(KeyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            done => return done,
+        if let Some(keys) = Self::load_generated(state_dir)? {
+            return Ok(keys);
         }
+        let path = state_dir.join(GENERATED);
         create(state_dir, &path).map_err(|source| KeyError::Create {
             path: path.clone(),
             source,
         })?;
         Self::load(&path)
+    }
+
+    /// Reads the generated secret in `state_dir`; `None` = there is none yet.
+    ///
+    /// # Errors
+    /// The file can't be read, or [`Keyring::parse`] refuses what is in it.
+    pub fn load_generated(state_dir: &Path) -> Result<Option<LoadedKeys>, KeyError> {
+        match Self::load(&state_dir.join(GENERATED)) {
+            Err(KeyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            done => done.map(Some),
+        }
     }
 
     /// One generator of keys a secret, the signing one first.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::acme::Challenges;
 use crate::admin;
-use crate::config::model::Config;
+use crate::config::model::{AccessLogPath, Config};
 use crate::descriptors;
 use crate::listen::{self, BindError};
 use crate::observe;
@@ -19,6 +19,9 @@ mod instance;
 mod keys;
 mod life;
 mod links;
+mod missed;
+mod occupant;
+pub mod preflight;
 mod process;
 mod reload;
 mod secured;
@@ -31,7 +34,7 @@ pub use life::hold_signals_back;
 use instance::{Instance, Prepared};
 use keys::Keys;
 use links::Links;
-use process::PidFile;
+use process::{Identity, PidFile};
 use reload::Reloader;
 pub use reload::{Reread, Source};
 
@@ -59,8 +62,13 @@ pub enum StartError {
     #[error(transparent)]
     Log(#[from] observe::log::LogError),
     /// The access log can't be opened.
-    #[error("cannot open the access log: {0}")]
-    AccessLog(std::io::Error),
+    #[error("cannot open the access log {path}: {source}")]
+    AccessLog {
+        /// The file, or the name of the stream.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A listener's TLS can't be served.
     #[error(transparent)]
     Tls(#[from] secured::TlsTrouble),
@@ -98,6 +106,7 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
         "equipoise starts"
     );
     let limit = process::raise_descriptor_limit();
+    let identity = process::identity(&config.server)?;
 
     // Everything that may need privileges or be in somebody else's hands, before anything runs.
     let mut sockets = Vec::with_capacity(config.listeners.len());
@@ -117,13 +126,11 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
     let metrics = Metrics::new(SystemTime::now());
     let keys = Keys::load(config, &Keys::default())?;
     let links = Links::load(config, &Links::default())?;
-    let access_log = AccessLog::open(&config.logging.access_log, metrics.access_log_dropped())
-        .map_err(StartError::AccessLog)?;
+    let access_log = open_access_log(config, identity.as_ref(), &metrics)?;
     let _pid_file = PidFile::write(config.server.pid_file.as_deref())?;
     // What is made in ACME's storage belongs to who works with it; keys may be for the eyes of the first user alone.
-    let changes_user = config.server.user.is_some() || config.server.group.is_some();
     acme::set_aside(config);
-    if !changes_user {
+    if identity.is_none() {
         acme::prepare(config);
     }
     let challenges: Arc<Challenges> = Arc::default();
@@ -134,9 +141,10 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
         challenges,
         links,
     };
-    process::drop_privileges(&config.server)?;
-    if changes_user {
+    if let Some(identity) = &identity {
+        identity.assume()?;
         acme::prepare(config);
+        missed::tell(config, source.as_ref(), &identity.name);
     }
     acme::advise(config);
 
@@ -177,4 +185,21 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Opens the access log, whose file belongs to the user that the process becomes if it is made here.
+fn open_access_log(
+    config: &Config,
+    identity: Option<&Identity>,
+    metrics: &Metrics,
+) -> Result<Arc<AccessLog>, StartError> {
+    let settings = &config.logging.access_log;
+    let failed = |source| StartError::AccessLog {
+        path: settings.path.to_string(),
+        source,
+    };
+    if let (AccessLogPath::File(path), Some(identity)) = (&settings.path, identity) {
+        identity.make_log(path).map_err(failed)?;
+    }
+    AccessLog::open(settings, metrics.access_log_dropped()).map_err(failed)
 }

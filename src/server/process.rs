@@ -1,10 +1,13 @@
 //! The process towards its operating system: file descriptors, pid file, privileges.
 
-use std::io::Write;
+use std::ffi::CString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::{Gid, Group, Uid, User, initgroups, setgid, setuid};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist, initgroups, setgid, setgroups, setuid};
 
 use crate::config::model::{Config, Server, Store};
 use crate::descriptors::{Shares, TooFew};
@@ -21,24 +24,38 @@ pub enum ProcessError {
         /// Its path.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// There is no such user.
-    #[error("server.user: there is no user {0:?} on this machine")]
+    #[error("there is no user {0:?} on this machine")]
     NoUser(String),
     /// There is no such group.
-    #[error("server.group: there is no group {0:?} on this machine")]
+    #[error("there is no group {0:?} on this machine")]
     NoGroup(String),
+    /// A number that no user has, and no group beside it.
+    #[error(
+        "no user on this machine has the number {0}, so that server.group has to be given as well"
+    )]
+    NoGroupOf(String),
     /// The change of user or group was refused.
-    #[error("cannot become user {user:?}, group {group:?}: {source}")]
+    #[error("cannot become user {user:?}: {source}")]
     Privileges {
         /// The user wanted.
         user: String,
-        /// The group wanted.
-        group: String,
         /// What the system said.
         source: nix::Error,
     },
+}
+
+impl ProcessError {
+    /// The key below `server` that it is about.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::PidFile { .. } => "pid_file",
+            Self::NoGroup(_) => "group",
+            _ => "user",
+        }
+    }
 }
 
 /// Raises the soft limit of file descriptors to the hard limit. Returns what it is then.
@@ -95,10 +112,9 @@ fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(64, Iterator::count)
 }
 
-/// A pid file, removed when this is dropped.
-pub struct PidFile {
-    path: Option<PathBuf>,
-}
+/// A pid file, removed when this is dropped. Where that isn't possible, because privileges were dropped and the directory
+/// isn't ours, it is made empty: nobody then takes its number for a process.
+pub struct PidFile(Option<(PathBuf, File)>);
 
 impl PidFile {
     /// Writes the process's id, if there is a path to write it to.
@@ -108,76 +124,182 @@ impl PidFile {
     /// The file can't be written.
     pub fn write(path: Option<&Path>) -> Result<Self, ProcessError> {
         let Some(path) = path else {
-            return Ok(Self { path: None });
+            return Ok(Self(None));
         };
-        std::fs::File::create(path)
-            .and_then(|mut file| writeln!(file, "{}", std::process::id()))
-            .map_err(|source| ProcessError::PidFile {
+        let written = File::create(path).and_then(|mut file| {
+            writeln!(file, "{}", std::process::id())?;
+            Ok(file)
+        });
+        match written {
+            Ok(file) => Ok(Self(Some((path.to_owned(), file)))),
+            Err(source) => Err(ProcessError::PidFile {
                 path: path.to_owned(),
                 source,
-            })?;
-        Ok(Self {
-            path: Some(path.to_owned()),
-        })
+            }),
+        }
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        if let Some(path) = &self.path
-            && let Err(error) = std::fs::remove_file(path)
-        {
-            tracing::debug!(%error, "cannot remove the pid file");
+        let Some((path, file)) = &self.0 else { return };
+        if let Err(error) = std::fs::remove_file(path) {
+            tracing::info!(path = %path.display(), %error, "the pid file can't be removed and is empty now");
+            if let Err(error) = file.set_len(0) {
+                tracing::warn!(path = %path.display(), %error, "the pid file can't be emptied");
+            }
         }
     }
 }
 
-/// Becomes the configured user and group, with the user's supplementary groups.
+/// Who the process is to become after binding.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// As it is configured.
+    pub name: String,
+    /// `None` = the user stays.
+    uid: Option<Uid>,
+    gid: Gid,
+    /// The name that supplementary groups are known by; `None` = there are none.
+    known_as: Option<CString>,
+}
+
+impl Identity {
+    /// Whether this process can become that one.
+    ///
+    /// # Errors
+    ///
+    /// It can't; why, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let now = Uid::effective();
+        let is_same_user = self.uid.is_none_or(|uid| uid == now);
+        if now.is_root() || is_same_user && self.gid == Gid::effective() {
+            Ok(())
+        } else {
+            Err(format!(
+                "cannot become user {:?}: only root can, and this is user {now}; start as root, or as that user with null here",
+                self.name
+            ))
+        }
+    }
+
+    /// Whether it may write in a directory, as far as its mode tells.
+    ///
+    /// # Errors
+    ///
+    /// It may not, or the directory can't be looked at.
+    pub fn may_write(&self, directory: &Path) -> Result<(), String> {
+        let found = std::fs::metadata(directory)
+            .map_err(|error| format!("{} can't be looked at: {error}", directory.display()))?;
+        let uid = self.uid.unwrap_or_else(Uid::effective);
+        let groups = self.known_as.as_ref().map_or_else(Vec::new, |name| {
+            getgrouplist(name, self.gid).unwrap_or_default()
+        });
+        let is_in =
+            |gid: u32| self.gid.as_raw() == gid || groups.iter().any(|one| one.as_raw() == gid);
+        let bits = if found.uid() == uid.as_raw() {
+            found.mode() >> 6
+        } else if is_in(found.gid()) {
+            found.mode() >> 3
+        } else {
+            found.mode()
+        };
+        if uid.is_root() || bits & 0o3 == 0o3 {
+            Ok(())
+        } else {
+            Err(format!(
+                "user {} may not write in {}",
+                self.name,
+                directory.display()
+            ))
+        }
+    }
+
+    /// Makes the access log's file, if it isn't there, as one of that user's, so that it can be opened again after a
+    /// rotation. One that is there stays whose it is.
+    ///
+    /// # Errors
+    ///
+    /// It can't be made.
+    pub fn make_log(&self, path: &Path) -> io::Result<()> {
+        let made = OpenOptions::new()
+            .append(true)
+            // Of what is there already nobody knows what else it may be.
+            .create_new(true)
+            .mode(0o640)
+            .open(path);
+        match made {
+            Ok(file) => {
+                std::os::unix::fs::fchown(file, self.uid.map(Uid::as_raw), Some(self.gid.as_raw()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Becomes it, with the user's supplementary groups.
+    ///
+    /// # Errors
+    ///
+    /// The change was refused.
+    pub fn assume(&self) -> Result<(), ProcessError> {
+        let change = || {
+            if Uid::effective().is_root() && self.uid.is_some() {
+                match &self.known_as {
+                    Some(name) => initgroups(name, self.gid)?,
+                    None => setgroups(&[self.gid])?,
+                }
+            }
+            setgid(self.gid)?;
+            self.uid.map_or(Ok(()), setuid)
+        };
+        change().map_err(|source| ProcessError::Privileges {
+            user: self.name.clone(),
+            source,
+        })
+    }
+}
+
+/// Who the configuration wants the process to become; `None` = it stays who it is. Users and groups go by their names or,
+/// if nobody is called that, by their numbers.
 ///
 /// # Errors
 ///
-/// There is no such user or group, or the change was refused.
-pub fn drop_privileges(server: &Server) -> Result<(), ProcessError> {
-    let user = server.user.as_deref().map(find_user).transpose()?;
+/// There is no such user or group.
+pub fn identity(server: &Server) -> Result<Option<Identity>, ProcessError> {
     let group = server.group.as_deref().map(find_group).transpose()?;
-    if user.is_none() && group.is_none() {
-        return Ok(());
-    }
-    let change = || {
-        let gid = group.or(user.as_ref().map(|user| user.gid));
-        if let Some(user) = &user {
-            let name =
-                std::ffi::CString::new(user.name.as_str()).map_err(|_| nix::Error::EINVAL)?;
-            if Uid::effective().is_root() {
-                initgroups(&name, gid.unwrap_or(user.gid))?;
-            }
-        }
-        if let Some(gid) = gid {
-            setgid(gid)?;
-        }
-        if let Some(user) = &user {
-            setuid(user.uid)?;
-        }
-        Ok(())
+    let Some(name) = &server.user else {
+        return Ok(group.map(|gid| Identity {
+            name: Uid::effective().to_string(),
+            uid: None,
+            gid,
+            known_as: None,
+        }));
     };
-    change().map_err(|source| ProcessError::Privileges {
-        user: server.user.clone().unwrap_or_default(),
-        group: server.group.clone().unwrap_or_default(),
-        source,
-    })
-}
-
-fn find_user(name: &str) -> Result<User, ProcessError> {
-    User::from_name(name)
-        .ok()
-        .flatten()
-        .ok_or_else(|| ProcessError::NoUser(name.to_owned()))
+    let number = name.parse().ok().map(Uid::from_raw);
+    let by_number = || number.and_then(|uid| User::from_uid(uid).ok().flatten());
+    let user = User::from_name(name).ok().flatten().or_else(by_number);
+    let (uid, gid, known_as) = match (user, number, group) {
+        (Some(user), _, group) => (
+            user.uid,
+            group.unwrap_or(user.gid),
+            CString::new(user.name).ok(),
+        ),
+        (None, Some(uid), Some(gid)) => (uid, gid, None),
+        (None, Some(_), None) => return Err(ProcessError::NoGroupOf(name.clone())),
+        (None, None, _) => return Err(ProcessError::NoUser(name.clone())),
+    };
+    Ok(Some(Identity {
+        name: name.clone(),
+        uid: Some(uid),
+        gid,
+        known_as,
+    }))
 }
 
 fn find_group(name: &str) -> Result<Gid, ProcessError> {
-    Group::from_name(name)
-        .ok()
-        .flatten()
-        .map(|group| group.gid)
+    let known = Group::from_name(name).ok().flatten().map(|group| group.gid);
+    known
+        .or_else(|| name.parse().ok().map(Gid::from_raw))
         .ok_or_else(|| ProcessError::NoGroup(name.to_owned()))
 }

@@ -4,6 +4,9 @@ use std::fs;
 
 use crate::common::*;
 
+mod preflight;
+mod user;
+
 fn status_line(lb: &Equipoise, name: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{}/status", lb.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
@@ -20,7 +23,7 @@ fn root_becomes_the_configured_user_after_binding() {
         // Who isn't root can't become anybody else, and is told so.
         let yaml = Setup::of([&origin]).top("server: {user: nobody}").yaml();
         let exit = Equipoise::run_to_exit(&yaml);
-        assert_eq!(exit.code(), Some(1), "{}", exit.stderr);
+        assert_eq!(exit.code(), Some(2), "{}", exit.stderr);
         assert!(
             exit.stderr.contains("cannot become user"),
             "{}",
@@ -56,7 +59,7 @@ fn an_unknown_user_is_a_clear_error() {
             .top(&format!("server: {{{key}: {name}}}"))
             .yaml();
         let exit = Equipoise::run_to_exit(&yaml);
-        assert_eq!(exit.code(), Some(1), "{}", exit.stderr);
+        assert_eq!(exit.code(), Some(2), "{}", exit.stderr);
         assert!(exit.stderr.contains(name), "{}", exit.stderr);
     }
 }

@@ -135,6 +135,17 @@ pub enum AccessLogPath {
     File(PathBuf),
 }
 
+impl std::fmt::Display for AccessLogPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Stdout => f.write_str("stdout"),
+            Self::Stderr => f.write_str("stderr"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 /// How an access log line looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLogFormat {

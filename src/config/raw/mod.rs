@@ -77,7 +77,7 @@ pub struct Server {
     /// Directory for what must survive a restart: the generated cookie key. Default: `$STATE_DIRECTORY`
     /// (which systemd sets), else /var/lib/equipoise.
     pub state_dir: Option<FilePath>,
-    /// User to become after binding; null = stay. Ports below 1024 can still be bound.
+    /// User to become after binding, by name or number; null = stay. Ports below 1024 can still be bound.
     pub user: Option<Account>,
     /// Group to become after binding; null = the user's own.
     pub group: Option<Account>,

@@ -60,13 +60,13 @@ fn check_with(text: &str, files: &[(&str, &str)], env: &[(&str, &str)]) -> Outco
         fs::write(&path, text).expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("allowed");
     }
-    equipoise(dir.path(), &["check", "-c", "lb.yaml"], env)
+    equipoise(dir.path(), &["check", "--elsewhere", "-c", "lb.yaml"], env)
 }
 
 /// Checks what comes on standard input.
 fn check_stdin(dir: &Path, text: &str) -> Outcome {
     let mut child = Command::new(BINARY)
-        .args(["check", "-c", "-"])
+        .args(["check", "--elsewhere", "-c", "-"])
         .env_remove("STATE_DIRECTORY")
         .current_dir(dir)
         .stdin(Stdio::piped())

@@ -93,7 +93,7 @@ fn the_password_of_a_store_is_never_printed() {
             let dir = TempDir::new().expect("a directory");
             fs::write(dir.path().join("lb.yaml"), text(&store)).expect("written");
             for format in ["text", "json"] {
-                let args = ["check", "-c", "lb.yaml", "--format", format];
+                let args = ["check", "--elsewhere", "-c", "lb.yaml", "--format", format];
                 let outcome = equipoise(dir.path(), &args, &[("PASSWORD", env)]);
                 let said = outcome.stdout + &outcome.stderr;
                 assert_eq!(outcome.status, Some(2), "{store} is accepted");

@@ -71,7 +71,7 @@ fn a_missing_file_is_a_problem_and_a_missing_argument_is_usage() {
 fn json_is_one_object_on_stdout() {
     let dir = TempDir::new().expect("a directory");
     let file = dir.path().join("lb.yaml");
-    let args = ["check", "-c", "lb.yaml", "--format", "json"];
+    let args = ["check", "--elsewhere", "-c", "lb.yaml", "--format", "json"];
     fs::write(&file, MINIMAL).expect("written");
     let outcome = equipoise(dir.path(), &args, &[]);
     assert_eq!(outcome.status, Some(0));

@@ -64,7 +64,11 @@ fn relative_paths_start_at_the_file() {
         "0123456789abcdef0123456789abcdef\n",
     )
     .expect("written");
-    let outcome = equipoise(dir.path(), &["check", "-c", "etc/lb.yaml"], &[]);
+    let outcome = equipoise(
+        dir.path(),
+        &["check", "--elsewhere", "-c", "etc/lb.yaml"],
+        &[],
+    );
     assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
 }
 
@@ -114,7 +118,7 @@ fn one_file_under_several_names_is_merged_once() {
     link("b.yaml", "conf.d/z.yaml");
     let text = format!("include: [\"conf.d/*.yaml\", \"conf.d/b*\", conf.d/b.yaml]\n{MINIMAL}");
     fs::write(dir.path().join("lb.yaml"), text).expect("written");
-    let outcome = equipoise(dir.path(), &["check", "-c", "lb.yaml"], &[]);
+    let outcome = equipoise(dir.path(), &["check", "--elsewhere", "-c", "lb.yaml"], &[]);
     assert_eq!(
         outcome.stdout, "lb.yaml: ok, 2 listeners, 2 pools, 2 servers\n",
         "{}",
@@ -122,7 +126,7 @@ fn one_file_under_several_names_is_merged_once() {
     );
     // The same mount as a directory.
     fs::write(dir.path().join("conf.d/..2026/b.yaml"), MINIMAL).expect("written");
-    let outcome = equipoise(dir.path(), &["check", "-c", "conf.d"], &[]);
+    let outcome = equipoise(dir.path(), &["check", "--elsewhere", "-c", "conf.d"], &[]);
     assert_eq!(
         outcome.stdout, "conf.d: ok, 1 listener, 1 pool, 1 server\n",
         "{}",
@@ -160,7 +164,7 @@ fn directory(files: &[(&str, &str)]) -> Outcome {
     for (name, text) in files {
         fs::write(dir.path().join("etc").join(name), text).expect("written");
     }
-    equipoise(dir.path(), &["check", "-c", "etc"], &[])
+    equipoise(dir.path(), &["check", "--elsewhere", "-c", "etc"], &[])
 }
 
 #[test]

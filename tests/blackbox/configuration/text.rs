@@ -52,7 +52,7 @@ fn numbers_from_the_environment_are_numbers() {
 fn told_about(bytes: &[u8]) -> Vec<String> {
     let dir = TempDir::new().expect("a directory");
     fs::write(dir.path().join("lb.yaml"), bytes).expect("written");
-    let outcome = equipoise(dir.path(), &["check", "-c", "lb.yaml"], &[]);
+    let outcome = equipoise(dir.path(), &["check", "--elsewhere", "-c", "lb.yaml"], &[]);
     assert_eq!(outcome.status, Some(2), "{}", outcome.stdout);
     outcome.stderr.lines().map(str::to_owned).collect()
 }
