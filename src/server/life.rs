@@ -6,11 +6,17 @@ use nix::sys::signal::SigSet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::instance::Instance;
+use super::notify::Notifier;
 use super::reload::Reloader;
 
 /// Returns when the instance is to end: idle after SIGTERM, at once after SIGINT or a second signal, or
 /// when the shutdown timeout has passed.
-pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, reloader: &Reloader) {
+pub async fn until_the_end(
+    instance: &Arc<Instance>,
+    mut signals: Signals,
+    reloader: &Reloader,
+    notifier: &Notifier,
+) {
     loop {
         match signals.next().await {
             Asked::Reload => reloader.ask(),
@@ -24,6 +30,7 @@ pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, reloa
         }
     }
     let patience = instance.state.lock().config.server.shutdown_timeout;
+    notifier.stopping();
     tracing::info!(at_most = ?patience, "stopping: finishing what is in flight");
     instance.drain.begin();
     instance.connections.close();

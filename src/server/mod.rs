@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::acme::Challenges;
 use crate::admin;
+use crate::config;
 use crate::config::model::{AccessLogPath, Config};
 use crate::descriptors;
 use crate::listen::{self, BindError};
@@ -20,6 +21,7 @@ mod keys;
 mod life;
 mod links;
 mod missed;
+mod notify;
 mod occupant;
 pub mod preflight;
 mod process;
@@ -34,6 +36,7 @@ pub use life::hold_signals_back;
 use instance::{Instance, Prepared};
 use keys::Keys;
 use links::Links;
+use notify::Notifier;
 use process::{Identity, PidFile};
 use reload::Reloader;
 pub use reload::{Reread, Source};
@@ -167,8 +170,10 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
         let stop_admin = admin.map(|listener| instance.serve_admin(listener));
         instance.first_checks(FIRST_CHECKS).await;
         instance.accept(sockets);
-        let reloader = Reloader::start(&instance, source);
-        life::until_the_end(&instance, signals, &reloader).await;
+        let notifier = Arc::new(Notifier::new(config::environment("NOTIFY_SOCKET")));
+        let reloader = Reloader::start(&instance, source, &notifier);
+        notifier.ready(&instance.summary());
+        life::until_the_end(&instance, signals, &reloader, &notifier).await;
         if let Some(stop) = stop_admin {
             stop.cancel();
         }

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::files::Files;
 use super::fixed;
 use super::instance::{Instance, Running};
+use super::notify::Notifier;
 use super::{acme, tables};
 use crate::admin::status::{ReloadResult, ReloadStatus, timestamp};
 use crate::config::{Loaded, Problems};
@@ -45,12 +46,19 @@ pub struct Reloader(Option<Arc<Notify>>);
 
 impl Reloader {
     /// Begins to wait for being asked. Must be called within a runtime.
-    pub fn start(instance: &Arc<Instance>, source: Option<Source>) -> Self {
+    pub fn start(
+        instance: &Arc<Instance>,
+        source: Option<Source>,
+        notifier: &Arc<Notifier>,
+    ) -> Self {
         let asked = source.map(|source| {
             let asked = Arc::new(Notify::new());
             let (weak, notify) = (Arc::downgrade(instance), Arc::clone(&asked));
-            let current = Mutex::new(Arc::new(source.loaded));
-            let kept = Arc::new((source.reread, current));
+            let kept = Arc::new(Kept {
+                reread: source.reread,
+                current: Mutex::new(Arc::new(source.loaded)),
+                notifier: Arc::clone(notifier),
+            });
             supervise::keep(
                 &instance.background,
                 Task::Reload,
@@ -72,30 +80,36 @@ impl Reloader {
     }
 }
 
-/// How the configuration is read, and as it was read last.
-type Kept = Arc<(Reread, Mutex<Arc<Loaded>>)>;
+/// What lasts from reload to reload.
+struct Kept {
+    reread: Reread,
+    /// As it was read last.
+    current: Mutex<Arc<Loaded>>,
+    notifier: Arc<Notifier>,
+}
 
-async fn serve(instance: Weak<Instance>, kept: Kept, asked: Arc<Notify>) {
+async fn serve(instance: Weak<Instance>, kept: Arc<Kept>, asked: Arc<Notify>) {
     loop {
         asked.notified().await;
         let Some(instance) = instance.upgrade() else {
             return;
         };
-        let kept = Arc::clone(&kept);
+        kept.notifier.reloading();
+        let work = Arc::clone(&kept);
         let keeper = Arc::clone(&instance);
         // Files may be on a disk, or a network, that takes its time, and passwords and keys are work.
         let done = tokio::task::spawn_blocking(move || {
-            let (reread, current) = &*kept;
-            let outcome = reread().and_then(|next| instance.apply(&next).map(|()| next));
-            let before = Arc::clone(&current.lock());
+            let outcome = (work.reread)().and_then(|next| instance.apply(&next).map(|()| next));
+            let before = Arc::clone(&work.current.lock());
             if let Some(next) = report(&instance, &before, outcome) {
-                *current.lock() = next;
+                *work.current.lock() = next;
             }
         });
         if let Err(error) = done.await {
             tracing::error!(%error, "the reload ended unexpectedly");
             keeper.note_reload(&Err(vec!["the reload ended unexpectedly".to_owned()]));
         }
+        kept.notifier.ready(&keeper.summary());
     }
 }
 
@@ -242,6 +256,26 @@ impl Instance {
                 return read;
             }
             std::thread::sleep(LOOK);
+        }
+    }
+
+    /// The state of things in one line, for the service manager.
+    pub(super) fn summary(&self) -> String {
+        let config = Arc::clone(&self.state.lock().config);
+        let servers: usize = config.pools.iter().map(|pool| pool.servers.len()).sum();
+        let serving = format!(
+            "Serving {} listeners, {} pools, {servers} servers",
+            config.listeners.len(),
+            config.pools.len()
+        );
+        match self.last_reload.lock().as_ref() {
+            Some(last) if last.result == ReloadResult::Failure => {
+                format!(
+                    "{serving}; the last reload was refused: {}",
+                    last.problems.join("; ")
+                )
+            }
+            _ => serving,
         }
     }
 

@@ -11,7 +11,7 @@ use regex::Regex;
 use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 
-use crate::common::equipoise::BINARY;
+use crate::common::equipoise::{BINARY, complete};
 use crate::common::peers::program;
 use crate::common::*;
 
@@ -46,6 +46,100 @@ fn the_service_is_well_formed_and_hardened() {
     assert!(!said.contains("equipoise.service:"), "{said}");
     let limit = ["security", "--offline=true", "--threshold=20", unit];
     succeed("systemd-analyze", &limit, dir.path());
+}
+
+/// What the unit has its manager do is done here by hand: there is no systemd that runs.
+#[test]
+fn the_service_says_when_it_is_ready_and_how_a_reload_ended() {
+    use std::os::unix::net::UnixDatagram;
+    let unit = read("systemd/equipoise.service");
+    let line = |key: &str| -> Vec<String> {
+        unit.lines()
+            .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(line("Type"), ["notify"]);
+    assert_eq!(line("ExecStartPre"), [""; 0]);
+    assert_eq!(line("RestartPreventExitStatus"), ["2"]);
+    let (pki, origin, dir) = (Pki::new(), Origin::start("a"), TempDir::new("unit"));
+    let expired = pki.expired(&["a.test"]);
+    let yaml = |threads: u32, limit: u32| {
+        let setup = Setup::of([&origin])
+            .top(&format!("server: {{threads: {threads}}}"))
+            .listener(&format!(
+                "http: {{max_body_size: {limit}}}\nprotocol: https\ntls: {{certificates: [{{cert: {}, key: {}}}]}}",
+                expired.cert.display(),
+                expired.key.display()
+            ));
+        complete(&setup.yaml(), dir.path())
+    };
+    let config = dir.write("equipoise.yaml", &yaml(2, 1));
+    let command = |line: &str| {
+        let mut words = line.split(' ').map(|word| match word {
+            "/usr/local/bin/equipoise" => BINARY.to_owned(),
+            "/etc/equipoise/equipoise.yaml" => config.display().to_string(),
+            word => word.to_owned(),
+        });
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words);
+        command
+    };
+    let manager = UnixDatagram::bind(dir.path().join("notify")).unwrap();
+    manager.set_read_timeout(Some(SOON)).unwrap();
+    let heard = || {
+        let mut buffer = [0; 4096];
+        let length = manager.recv(&mut buffer).expect("a word from the service");
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let start = line("ExecStart");
+    let mut child = command(&start[0])
+        .env("NOTIFY_SOCKET", dir.path().join("notify"))
+        .stderr(fs::File::create(dir.path().join("stderr.log")).unwrap())
+        .spawn()
+        .unwrap();
+    let pid = child.id().to_string();
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        assert_eq!(
+            heard(),
+            "READY=1\nSTATUS=Serving 1 listeners, 1 pools, 1 servers"
+        );
+        let reload = line("ExecReload");
+        let reload = || {
+            reload.iter().all(|line| {
+                let line = line.replace("$MAINPID", &pid);
+                output(&mut command(&line)).status.success()
+            })
+        };
+        dir.write("equipoise.yaml", &yaml(2, 2));
+        assert!(reload(), "an expired certificate is no reason not to");
+        assert!(heard().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+        assert_eq!(
+            heard(),
+            "READY=1\nSTATUS=Serving 1 listeners, 1 pools, 1 servers"
+        );
+        dir.write("equipoise.yaml", &yaml(3, 3));
+        assert!(reload());
+        assert!(heard().starts_with("RELOADING=1"));
+        let told = heard();
+        assert!(
+            told.contains("the last reload was refused: ") && told.contains("server.threads"),
+            "{told}"
+        );
+        dir.write("equipoise.yaml", "listeners: 1");
+        assert!(!reload(), "a file with problems");
+        assert!(
+            output(&mut command(&format!("/bin/kill -TERM {pid}")))
+                .status
+                .success()
+        );
+        assert!(heard().starts_with("STOPPING=1"));
+    }));
+    let _ = child.kill();
+    let _ = child.wait();
+    if let Err(panic) = ended {
+        std::panic::resume_unwind(panic);
+    }
 }
 
 #[test]
