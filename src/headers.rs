@@ -6,6 +6,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+pub mod spelling;
+
 /// A header section that can be read and changed.
 pub trait HeadersMut {
     /// The fields as they are now.

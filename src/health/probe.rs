@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pingora::connectors::http::Connector;
+use tokio::time::Instant;
 
 use super::words;
 use crate::config::model::{Alpn, CheckKind, HealthCheck, HttpCheck};
@@ -69,9 +70,10 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// What was seen instead. There is no timeout in here.
-    pub async fn run(&self, server: &Arc<Server>) -> Result<String, Failed> {
-        let exchange = |connector| Exchange::new(connector, server, self.port, &self.link);
+    /// What was seen instead. Only a body has a limit of time in here: what has come of it until `deadline` is judged.
+    pub async fn run(&self, server: &Arc<Server>, deadline: Instant) -> Result<String, Failed> {
+        let exchange =
+            |connector| Exchange::new(connector, server, self.port, &self.link, deadline);
         match &self.kind {
             Kind::Tcp => match upstream::reach(server, self.port).await {
                 Ok(_) => Ok("connected".to_owned()),

@@ -10,6 +10,9 @@ use crate::shortage::Shortage;
 use crate::upstream;
 use crate::upstream::{Trouble, Unreachable};
 
+/// The error type of a server that sends interim responses and no final one.
+pub const TOO_MANY_INTERIM: ErrorType = ErrorType::Custom("TooManyInterim");
+
 /// Nothing came back within the check's timeout.
 pub fn no_answer(timeout: Duration) -> String {
     format!("no answer in {}", duration(timeout))
@@ -62,6 +65,7 @@ pub fn of_error(error: &Error, address: &str) -> Failed {
         ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => {
             format!("{address} closed the connection without an answer")
         }
+        &TOO_MANY_INTERIM => format!("{address} sends interim responses without end"),
         ErrorType::InvalidHTTPHeader | ErrorType::H1Error => {
             format!("{address} answered something that isn't HTTP")
         }

@@ -69,6 +69,9 @@ pub fn admit(
         return Err(error);
     }
     let status = response.status;
+    if !status.is_informational() {
+        note_passed(context);
+    }
     let trailers_pass =
         response.version == Version::HTTP_2 && session.req_header().version == Version::HTTP_2;
     if !trailers_pass && response.headers.contains_key(TRAILER) {
@@ -103,13 +106,28 @@ pub fn clean_trailers(trailers: &mut HeaderMap) {
     }
 }
 
-/// Writes one warning a second and pool at most about servers that break the rules.
+/// Writes a warning about a server that breaks the rules: one, until it is over.
 pub fn tell(context: &Context, fault: &str) {
     if let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease)
-        && target.pool.told().malformed.first_at(Instant::now())
+        && lease.server().refusals().refused(Instant::now())
     {
         let (pool, server) = (&**target.pool.name(), &**lease.server().name());
-        tracing::warn!(pool, server, fault, "a server's answer is not valid HTTP");
+        tracing::warn!(
+            pool,
+            server,
+            fault,
+            "a server's answer is not valid HTTP and is refused; more of them are not told"
+        );
+    }
+}
+
+/// An answer is passed on.
+fn note_passed(context: &Context) {
+    if let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease)
+        && lease.server().refusals().passed()
+    {
+        let (pool, server) = (&**target.pool.name(), &**lease.server().name());
+        tracing::info!(pool, server, "a server's answers are valid HTTP again");
     }
 }
 

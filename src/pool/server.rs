@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::addresses::{Address, Addresses, Endpoint};
 use super::gate::{Admission, Gate, Resolution};
+use super::refusals::Refusals;
 use crate::balance::Slot;
 use crate::config::model::{PoolServer, ServerAddress};
 use crate::observe::ServerState;
@@ -31,6 +32,7 @@ pub struct Server {
     backup: AtomicBool,
     addresses: ArcSwapOption<Addresses>,
     connect_failure: Notify,
+    refusals: Refusals,
     gate: Mutex<Gate>,
     /// What follows from gate and weight, as [`Admission`]'s discriminant: read for each bound request.
     admission: AtomicU8,
@@ -96,6 +98,7 @@ impl Server {
             backup: AtomicBool::new(model.backup),
             addresses: ArcSwapOption::from_pointee(endpoint.map(Addresses::one)),
             connect_failure: Notify::new(),
+            refusals: Refusals::default(),
             gate: Mutex::new(gate),
             admission: AtomicU8::new(Admission::Closed as u8),
             cold: AtomicBool::new(false),
@@ -166,6 +169,11 @@ impl Server {
     /// Waits for [`Self::note_connect_failure`], for whoever knows where to look for other addresses.
     pub async fn connect_failure(&self) {
         self.connect_failure.notified().await;
+    }
+
+    /// Whether its answers are refused here.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Its place in the pool's selector.

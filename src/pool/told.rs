@@ -21,8 +21,6 @@ pub struct Told {
     pub retries: Seldom,
     /// Copies for a mirror are given up.
     pub mirror: Seldom,
-    /// A server's answer is not valid HTTP.
-    pub malformed: Seldom,
     /// That no server is available.
     without_server: AtomicBool,
     /// What became of the first checks: from now on each server is told of by itself.

@@ -31,6 +31,7 @@ mod availability;
 mod balancing;
 mod buffers;
 mod certificates;
+mod checks;
 mod client_address;
 mod compression;
 mod configuration;

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use http::{Method, Uri, header};
+use http::{Method, Uri};
 use pingora::Result;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::{Error, ErrorType};
+use tokio::time::Instant;
 
 use super::Failed;
+use crate::config::model::ServerAddress;
 use crate::health::words;
 use crate::pool::Server;
 use crate::upstream;
@@ -20,6 +22,8 @@ pub struct Exchange<'a> {
     pub connector: &'a Connector,
     pub server: &'a Server,
     pub link: &'a Arc<Link>,
+    /// Until then what comes is judged.
+    pub deadline: Instant,
     dialer: Arc<Dialer>,
 }
 
@@ -30,11 +34,13 @@ impl<'a> Exchange<'a> {
         server: &'a Arc<Server>,
         port: Option<u16>,
         link: &'a Arc<Link>,
+        deadline: Instant,
     ) -> Self {
         Self {
             connector,
             server,
             link,
+            deadline,
             dialer: Arc::new(Dialer::for_check(server, port, link)),
         }
     }
@@ -79,8 +85,8 @@ impl<'a> Exchange<'a> {
             host
         } else {
             configured = match self.server.configured_address() {
-                // The name of a socket file is none of a host, and HTTP/2 takes it for none.
-                crate::config::model::ServerAddress::Unix(_) if http2 => "localhost".to_owned(),
+                // The name of a socket file is none of a host.
+                ServerAddress::Unix(_) => "localhost".to_owned(),
                 address => address.to_string(),
             };
             &configured
@@ -103,10 +109,10 @@ impl<'a> Exchange<'a> {
             request.set_version(http::Version::HTTP_2);
             request.set_uri(uri);
         } else {
-            request.insert_header(header::HOST, host)?;
-            request.insert_header(header::CONNECTION, "close")?;
+            request.insert_header("Host", host)?;
+            request.insert_header("Connection", "close")?;
         }
-        request.insert_header(header::USER_AGENT, "equipoise-health-check")?;
+        request.insert_header("User-Agent", "equipoise-health-check")?;
         Ok(request)
     }
 }

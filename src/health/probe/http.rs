@@ -1,14 +1,24 @@
 //! The check of type http.
 
+use http::{Method, StatusCode, header};
 use pingora::protocols::http::client::HttpSession;
 use pingora::{Error, ErrorType, Result};
+use regex::bytes::Regex;
 
 use super::Failed;
 use super::exchange::Exchange;
 use crate::config::model::HttpCheck;
+use crate::headers::spelling::spelt;
+use crate::health::words::TOO_MANY_INTERIM;
 
 /// A body is searched up to here; a health page is small.
 const BODY_LIMIT: usize = 1 << 20;
+
+/// Interim responses that are read past: as many as a request's.
+const INTERIM: usize = 64;
+
+/// Bytes of their fields, all together.
+const INTERIM_SIZE: usize = 64 << 10;
 
 /// Sends the request and compares the answer. Returns what was seen, in words.
 ///
@@ -20,7 +30,8 @@ pub async fn check(exchange: &Exchange<'_>, check: &HttpCheck) -> Result<String,
     let mut session = exchange.session(http2).await?;
     let status = ask(exchange, check, &mut session, http2)
         .await
-        .map_err(|error| exchange.broken(&error))?;
+        .map_err(|error| exchange.broken(&error))?
+        .as_u16();
     let ranges = &check.expect_status;
     if !ranges.iter().any(|range| range.contains(&status)) {
         let wanted = list(ranges);
@@ -28,52 +39,146 @@ pub async fn check(exchange: &Exchange<'_>, check: &HttpCheck) -> Result<String,
             "status {status}, wanted {wanted}"
         )));
     }
-    if let Some(wanted) = &check.expect_body {
-        let body = body(&mut session)
-            .await
-            .map_err(|error| exchange.broken(&error))?;
-        if !wanted.is_match(&body) {
-            return Err(Failed::Unwanted(format!(
-                "status {status}, but the body does not match {wanted}"
-            )));
-        }
+    let Some(wanted) = &check.expect_body else {
+        return Ok(format!("status {status} as wanted"));
+    };
+    let mut body = Body::new(wanted);
+    let end = body.read(&mut session, exchange).await;
+    if body.is_match(true) {
+        return Ok(format!("status {status} and body as wanted"));
     }
-    Ok("status and body as wanted".to_owned())
+    let what = match end {
+        End::Whole => "the body",
+        End::TooLong => "the first 1 MiB of the body",
+        End::Broken => "what came of the body before the connection broke",
+        End::TimedOut => "what came of the body in time",
+    };
+    Err(Failed::Unwanted(format!(
+        "status {status}, but {what} does not match {wanted}"
+    )))
 }
 
+/// Sends the request and reads up to the final response's body. Returns its status.
 async fn ask(
     exchange: &Exchange<'_>,
     check: &HttpCheck,
     session: &mut HttpSession,
     http2: bool,
-) -> Result<u16> {
+) -> Result<StatusCode> {
     let mut request = exchange.request(
         check.method.clone(),
         &check.path,
         check.host.as_deref(),
         http2,
     )?;
+    let sends_length = |(name, _): &(http::HeaderName, http::HeaderValue)| {
+        *name == header::CONTENT_LENGTH || *name == header::TRANSFER_ENCODING
+    };
+    if check.method == Method::POST && !check.headers.iter().any(sends_length) {
+        // Some servers insist on being told that there is no body (RFC 9110 section 8.6).
+        request.insert_header("Content-Length", "0")?;
+    }
     for (name, value) in &check.headers {
-        request.insert_header(name, value)?;
+        request.insert_header(spelt(name), value)?;
     }
     session.write_request_header(Box::new(request)).await?;
     session.finish_request_body().await?;
-    session.read_response_header().await?;
-    let response = session
-        .response_header()
-        .ok_or_else(|| Error::new(ErrorType::InvalidHTTPHeader))?;
-    Ok(response.status.as_u16())
-}
-
-async fn body(session: &mut HttpSession) -> Result<Vec<u8>> {
-    let mut body = Vec::new();
-    while let Some(chunk) = session.read_response_body().await? {
-        body.extend_from_slice(&chunk);
-        if body.len() > BODY_LIMIT {
+    let mut interim_size = 0;
+    for _ in 0..=INTERIM {
+        session.read_response_header().await?;
+        let response = session
+            .response_header()
+            .ok_or_else(|| Error::new(ErrorType::InvalidHTTPHeader))?;
+        let status = response.status;
+        // A switch of protocols may be what is checked.
+        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(status);
+        }
+        let size = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            name.as_str().len() + value.len()
+        };
+        interim_size += response.headers.iter().map(size).sum::<usize>();
+        if interim_size > INTERIM_SIZE {
             break;
         }
     }
-    Ok(body)
+    Error::e_explain(TOO_MANY_INTERIM, "")
+}
+
+/// How a body ended.
+enum End {
+    Whole,
+    TooLong,
+    Broken,
+    TimedOut,
+}
+
+/// What has come of a body, compared with what is wanted as it comes.
+struct Body<'a> {
+    wanted: &'a Regex,
+    /// Whether more bytes could undo a match.
+    looks_ahead: bool,
+    bytes: Vec<u8>,
+    looks: usize,
+}
+
+/// How far behind a match its expression may look: a character of UTF-8.
+const AHEAD: usize = 4;
+
+/// How often a body is looked at while it comes in small pieces.
+const LOOKS: usize = 1024;
+
+impl<'a> Body<'a> {
+    fn new(wanted: &'a Regex) -> Self {
+        // All that looks ahead is written with one of these. Where it is something else, it is only decided later.
+        let ahead = ["$", r"\b", r"\B", r"\z", r"\<", r"\>"];
+        Self {
+            wanted,
+            looks_ahead: ahead.iter().any(|sign| wanted.as_str().contains(sign)),
+            bytes: Vec::new(),
+            looks: 0,
+        }
+    }
+
+    /// Reads until it matches, or there is no more.
+    async fn read(&mut self, session: &mut HttpSession, exchange: &Exchange<'_>) -> End {
+        loop {
+            let chunk = tokio::time::timeout_at(exchange.deadline, session.read_response_body());
+            match chunk.await {
+                Ok(Ok(Some(chunk))) => self.take(&chunk),
+                Ok(Ok(None)) => return End::Whole,
+                Ok(Err(_)) => return End::Broken,
+                Err(_) => return End::TimedOut,
+            }
+            if self.is_decided() {
+                return End::Whole;
+            }
+            if self.bytes.len() >= BODY_LIMIT {
+                return End::TooLong;
+            }
+        }
+    }
+
+    fn take(&mut self, chunk: &[u8]) {
+        let room = BODY_LIMIT.saturating_sub(self.bytes.len());
+        self.bytes
+            .extend_from_slice(chunk.get(..room).unwrap_or(chunk));
+    }
+
+    /// Whether it matches, whatever may come. Not looked for behind every single byte of a long body.
+    fn is_decided(&mut self) -> bool {
+        self.looks += 1;
+        self.looks <= LOOKS && self.is_match(false)
+    }
+
+    /// `whole`: nothing will come any more.
+    fn is_match(&self, whole: bool) -> bool {
+        if whole || !self.looks_ahead {
+            return self.wanted.is_match(&self.bytes);
+        }
+        let found = self.wanted.find(&self.bytes);
+        found.is_some_and(|found| found.end() + AHEAD <= self.bytes.len())
+    }
 }
 
 fn list(ranges: &[std::ops::RangeInclusive<u16>]) -> String {
@@ -93,11 +198,43 @@ fn list(ranges: &[std::ops::RangeInclusive<u16>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn status_ranges_read_as_they_are_configured() {
         assert_eq!(list(&[200..=399]), "200-399");
         assert_eq!(list(&[200..=299, 301..=301]), "200-299, 301");
+    }
+
+    fn decided(wanted: &str, bytes: &[u8]) -> bool {
+        let wanted = Regex::new(wanted).unwrap();
+        let mut body = Body::new(&wanted);
+        body.take(bytes);
+        body.is_decided()
+    }
+
+    #[test]
+    fn a_match_is_decided_where_nothing_can_undo_it() {
+        assert!(decided("UP", b"status: UP"));
+        assert!(!decided("UP$", b"status: UP"));
+        assert!(!decided(r"UP\b", b"status: UP"));
+        assert!(decided(r"UP\b", b"status: UP, and more"));
+        assert!(!decided("UP", b"status: U"));
+    }
+
+    proptest! {
+        /// What is decided early is what the whole body says.
+        #[test]
+        fn early_is_no_other_than_late(
+            which in 0usize..8, body in "[ab\n é]{0,12}", at in 0usize..16,
+        ) {
+            let wanted = ["a", "a$", "(?m)a$", r"a\b", r"a\Bb", r"^a\z", r"a\>", "(?:a$|ab)b"][which];
+            let part = &body.as_bytes()[..at.min(body.len())];
+            if decided(wanted, part) {
+                prop_assert!(Regex::new(wanted).unwrap().is_match(body.as_bytes()));
+            }
+        }
     }
 }

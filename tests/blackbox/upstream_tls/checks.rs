@@ -39,7 +39,7 @@ fn type_http_uses_the_pools_tls() {
     let address = origin.address().to_string();
     let tls = trusting(&pki, ", server_name: app.internal");
     let lb = checked(&address, &tls, "type: http, path: /health").start();
-    is(&lb, "up", "status and body as wanted");
+    is(&lb, "up", "status 200 as wanted");
     assert_eq!(origin.last_greeting().sni.as_deref(), Some("app.internal"));
 
     let lb = checked(&address, &trusting(&pki, ""), "type: http, path: /health").start();
@@ -150,7 +150,7 @@ fn type_http_speaks_http2_where_the_pool_does() {
     ] {
         let tls = format!("http2: true\n{tls}");
         let lb = checked(&origin.address().to_string(), &tls, check).start();
-        is(&lb, "up", "status and body as wanted");
+        is(&lb, "up", "status 200 and body as wanted");
         let taken = origin.last();
         assert_eq!(taken.uri, format!("{scheme}://app.example/health"));
         assert_eq!(taken.method, "GET");
