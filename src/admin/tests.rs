@@ -209,11 +209,12 @@ async fn status_is_json_with_the_documented_names() {
         "listeners": [{
             "name": "web", "protocol": "http", "addresses": ["0.0.0.0:80"], "pool": "app",
             "connections_active": 1, "connections_total": 2, "connections_delayed": 0, "full": false,
-            "requests": 3,
+            "requests": 3, "errors": 1, "unserved": 1, "refused": 0,
         }],
         "pools": [{
             "name": "app", "algorithm": "weighted_round_robin", "available_servers": 0,
             "queue_length": 0,
+            "requests": 10, "errors": 2, "unserved": 1,
             "servers": [{
                 "name": "a", "address": "127.0.0.1:8001", "server_address": "127.0.0.1:8001", "state": "down",
                 "reason": "connect to 127.0.0.1:8001 refused (nothing listens there)",
