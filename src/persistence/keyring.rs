@@ -51,7 +51,9 @@ impl Keyring {
         let mut lines: Vec<&[u8]> = Vec::new();
         for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
             let line = trim(line.strip_suffix(b"\r").unwrap_or(line));
-            if line.is_empty() || line.starts_with(b"#") || lines.contains(&line) {
+            // A file system that lost what was written gives zeros, which everybody could guess.
+            let is_blank = line.iter().all(|byte| *byte == 0);
+            if is_blank || line.starts_with(b"#") || lines.contains(&line) {
                 continue;
             }
             if line.len() < MIN_SECRET {
@@ -100,6 +102,9 @@ impl Keyring {
     /// Processes that do this at the same time end with the same secret: it is written to a file of
     /// its own and then given its name with `link(2)`, which only one of them can do.
     ///
+    /// A file without a secret, as a crash may leave it, is set aside and made anew: nobody wrote it, and nothing that it
+    /// signed is lost.
+    ///
     /// # Errors
     /// The directory or file can't be made or read, or [`Keyring::parse`] refuses what is in it.
     pub fn load_or_create(state_dir: &Path) -> Result<LoadedKeys, KeyError> {
@@ -107,14 +112,23 @@ impl Keyring {
             return Ok(keys);
         }
         let path = state_dir.join(GENERATED);
-        create(state_dir, &path).map_err(|source| KeyError::Create {
+        let failed = |source| KeyError::Create {
             path: path.clone(),
             source,
-        })?;
-        Self::load(&path)
+        };
+        let aside = set_aside(state_dir, &path).map_err(failed)?;
+        create(state_dir, &path).map_err(failed)?;
+        let mut loaded = Self::load(&path)?;
+        loaded
+            .warnings
+            .extend(aside.map(|aside| KeyWarning::SetAside {
+                path: path.clone(),
+                aside,
+            }));
+        Ok(loaded)
     }
 
-    /// Reads the generated secret in `state_dir`; `None` = there is none yet.
+    /// Reads the generated secret in `state_dir`; `None` = there is none yet, or a file that a crash left empty.
     ///
     /// # Errors
     /// The file can't be read, or [`Keyring::parse`] refuses what is in it.
@@ -123,6 +137,10 @@ impl Keyring {
             Err(KeyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 Ok(None)
             }
+            Err(KeyError::Secret {
+                source: SecretError::Empty,
+                ..
+            }) => Ok(None),
             done => done.map(Some),
         }
     }
@@ -164,6 +182,18 @@ pub enum KeyWarning {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// The generated file held nothing.
+    #[error(
+        "{} held no secret, as after a crash; it is {} now, and a new secret is made: cookies that were signed before count no more",
+        path.display(),
+        aside.display()
+    )]
+    SetAside {
+        /// The file.
+        path: PathBuf,
+        /// What it is called now.
+        aside: PathBuf,
     },
 }
 
@@ -270,6 +300,26 @@ fn warnings(path: &Path, mode: u32) -> Vec<KeyWarning> {
         path: path.to_owned(),
         mode,
     }]
+}
+
+/// Renames `path` in `dir` if it still holds no secret, and gives its new name. One process at a time, so that none
+/// renames what another has just made anew.
+fn set_aside(dir: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+    let lock = match File::open(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    lock.lock()?;
+    let (text, _) = match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read?,
+    };
+    if !matches!(Keyring::parse(&text), Err(SecretError::Empty)) {
+        return Ok(None);
+    }
+    let aside = path.with_extension("key.empty");
+    fs::rename(path, &aside)?;
+    Ok(Some(aside))
 }
 
 /// Makes `path` in `dir` with a new secret, unless someone else does it first.

@@ -187,3 +187,53 @@ fn errors_name_the_file_and_say_what_is_wrong() {
             .contains("cookie.key")
     );
 }
+
+#[test]
+fn a_generated_file_that_a_crash_left_empty_is_set_aside_and_made_anew() {
+    for left in [&b""[..], b"\n", &[0; 65], b"# only words\n"] {
+        let scratch = Scratch::new();
+        let path = scratch.0.join(GENERATED);
+        fs::write(&path, left).unwrap();
+        let made = Keyring::load_or_create(&scratch.0).unwrap();
+        assert_eq!(made.keyring.secrets().count(), 1);
+        let aside = scratch.0.join("cookie.key.empty");
+        assert_eq!(fs::read(&aside).unwrap(), left);
+        let wanted = KeyWarning::SetAside { path, aside };
+        assert!(made.warnings.contains(&wanted), "{:?}", made.warnings);
+        let again = Keyring::load_or_create(&scratch.0).unwrap();
+        assert_eq!(keys(&again.keyring), keys(&made.keyring));
+        assert_eq!(again.warnings, []);
+        // One that was configured is the operator's to mend.
+        let configured = scratch.0.join("configured");
+        fs::write(&configured, left).unwrap();
+        assert!(matches!(
+            Keyring::load(&configured),
+            Err(KeyError::Secret {
+                source: SecretError::Empty,
+                ..
+            })
+        ));
+    }
+}
+
+#[test]
+fn processes_that_find_an_empty_file_at_once_end_with_one_secret() {
+    let scratch = Scratch::new();
+    fs::write(scratch.0.join(GENERATED), "").unwrap();
+    let barrier = Barrier::new(8);
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    keys(&Keyring::load_or_create(&scratch.0).unwrap().keyring)
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    assert!(made.iter().all(|keys| *keys == made[0]));
+}
