@@ -26,6 +26,9 @@ pub struct Args {
     /// The configuration is for another machine: addresses, users and directories of this one are not looked at.
     #[arg(long)]
     pub elsewhere: bool,
+    /// Print the effective configuration as YAML: defaults filled in, paths absolute, secrets hidden.
+    #[arg(long, conflicts_with = "format")]
+    pub dump: bool,
 }
 
 /// How the result is printed.
@@ -66,9 +69,13 @@ pub fn run(args: &Args) -> u8 {
         errors,
         warnings,
     };
+    let dumped = match &examined.sound {
+        Some(loaded) if args.dump && report.problems.is_empty() => Some(config::dump(loaded)),
+        _ => None,
+    };
     let config = examined.sound.map(|loaded| loaded.config);
     let printed = match args.format {
-        Format::Text => print_text(args, config.as_ref(), &report),
+        Format::Text => print_text(args, config.as_ref(), dumped, &report),
         Format::Json => print_json(&report),
     };
     // Nobody is left to tell when stdout is closed, and the status still says it.
@@ -89,13 +96,23 @@ struct Report {
     warnings: Vec<Problem>,
 }
 
-fn print_text(args: &Args, config: Option<&Config>, report: &Report) -> io::Result<()> {
+fn print_text(
+    args: &Args,
+    config: Option<&Config>,
+    dumped: Option<Result<String, String>>,
+    report: &Report,
+) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
     for warning in &report.warnings {
         writeln!(stderr, "{}", warning.as_warning())?;
     }
     for error in &report.errors {
         writeln!(stderr, "{error}")?;
+    }
+    match dumped {
+        Some(Ok(yaml)) => return write!(io::stdout(), "{yaml}"),
+        Some(Err(why)) => return writeln!(stderr, "equipoise: can't print it: {why}"),
+        None => {}
     }
     match config {
         Some(config) if report.problems.is_empty() && report.errors.is_empty() => {

@@ -11,6 +11,7 @@
 mod address;
 mod core_schema;
 mod difference;
+mod dump;
 mod hints;
 mod include;
 mod input;
@@ -46,6 +47,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+pub use dump::dump;
 pub use model::Config;
 pub use problem::{Problem, Problems, on_one_line};
 pub use schema::text as schema_text;
@@ -62,7 +64,10 @@ pub struct Loaded {
     pub config: Config,
     /// What is allowed, and hardly meant.
     pub warnings: Vec<Problem>,
+    /// As it is written.
     tree: Node,
+    /// What of it follows the schema.
+    sound: Node,
     files: Files,
 }
 
@@ -177,13 +182,16 @@ fn assemble(
 ) -> Examined {
     let mut files = Files::default();
     let mut problems = Problems::default();
-    let sound = steps(&mut files, env, &mut problems, read).map(|(config, warnings, tree)| {
+    let sound = steps(&mut files, env, &mut problems, read).map(|steps| {
+        let (mut config, warnings, tree, sound) = steps;
         let mut warnings: Problems = warnings;
         files.sort(&mut warnings);
+        config.warnings = warnings.iter().map(ToString::to_string).collect();
         Loaded {
             config,
             warnings: warnings.into_iter().cloned().collect(),
             tree,
+            sound,
             files: files.clone(),
         }
     });
@@ -197,7 +205,7 @@ fn steps(
     env: &dyn Fn(&str) -> Option<String>,
     problems: &mut Problems,
     read: impl FnOnce(&mut Merger<'_>) -> Option<Node>,
-) -> Option<(Config, Problems, Node)> {
+) -> Option<(Config, Problems, Node, Node)> {
     let mut merger = Merger::new(files, env, problems);
     let mut tree = read(&mut merger)?;
     merger.include(&mut tree);
@@ -213,7 +221,7 @@ fn steps(
     let mut checks = Checks::new(files, complete, problems);
     let config = validate::validate(&raw, &sound, &tree, env, &mut checks);
     let warnings = checks.into_warnings();
-    Some((config, warnings, tree))
+    Some((config, warnings, tree, sound))
 }
 
 #[cfg(test)]

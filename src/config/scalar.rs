@@ -1,17 +1,33 @@
 //! What all textual values have in common: one fallible constructor, used by serde and by the
 //! structure check alike, and a JSON Schema.
 
+use std::fmt;
+
 /// A value written as one YAML scalar.
 pub trait Scalar: Sized {
     /// The `format` of its JSON Schema, by which the structure check finds the constructor.
     const FORMAT: &'static str;
+
+    /// Whether it may be written as a string; otherwise it is a number, or true or false.
+    const MAY_BE_STRING: bool = true;
 
     /// The one constructor.
     ///
     /// # Errors
     /// What is wrong with the text and what to write instead, in words.
     fn parse(text: &str) -> Result<Self, String>;
+
+    /// The text that gives this value again, with [`HIDDEN`] for a secret.
+    fn written(&self) -> String
+    where
+        Self: fmt::Display,
+    {
+        self.to_string()
+    }
 }
+
+/// What stands for a secret where a configuration is shown.
+pub const HIDDEN: &str = "HIDDEN";
 
 /// Implements serde and `JsonSchema` for a [`Scalar`] that has `Display`. `or integer` and `or boolean` are for
 /// those that YAML may have resolved to another type than a string.
@@ -19,7 +35,7 @@ macro_rules! scalar {
     ($name:ident, $schema:tt) => {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                $crate::config::scalar::write(self, serializer)
             }
         }
 
@@ -52,6 +68,22 @@ macro_rules! scalar {
     };
 }
 pub(super) use scalar;
+
+/// Writes a scalar such that its schema takes it.
+pub(super) fn write<T: Scalar + fmt::Display, S: serde::Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let text = value.written();
+    if T::MAY_BE_STRING {
+        return serializer.serialize_str(&text);
+    }
+    match (text.parse::<bool>(), text.parse::<i64>()) {
+        (Ok(flag), _) => serializer.serialize_bool(flag),
+        (_, Ok(number)) => serializer.serialize_i64(number),
+        _ => serializer.serialize_str(&text),
+    }
+}
 
 /// A scalar as text, whatever type YAML resolved it to.
 pub(super) fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

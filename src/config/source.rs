@@ -19,6 +19,8 @@ use super::tree::{At, Entry, Files, Node, Place, Value};
 
 /// Most values in one file, aliases expanded.
 const MOST_NODES: usize = 1_000_000;
+/// What is wrong with a list or mapping where a key is wanted.
+const NO_KEY: &str = "a key must be a plain word, not a list or mapping";
 /// Deepest nesting.
 const DEEPEST: usize = 64;
 
@@ -41,7 +43,10 @@ pub fn parse(
         nodes: 0,
         top: None,
     };
-    if let Err((place, message)) = builder.read(text) {
+    if let Err((place, mut message)) = builder.read(text) {
+        if message == NO_KEY {
+            message = syntax::key_instead(text, place.line).unwrap_or(message);
+        }
         problems.push(files.problem(place, String::new(), message));
         return None;
     }
@@ -205,10 +210,7 @@ impl Builder<'_> {
     fn begin(&mut self, span: Span, anchor: usize, content: Content) -> Result<(), Broken> {
         let place = self.place(span.start);
         if self.expects_key() {
-            return Err((
-                place,
-                "a key must be a plain word, not a list or mapping".into(),
-            ));
+            return Err((place, NO_KEY.into()));
         }
         if self.open.len() >= DEEPEST {
             return Err((place, format!("is nested deeper than {DEEPEST} levels")));

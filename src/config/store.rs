@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::address::host_name;
-use super::scalar::{Scalar, scalar};
+use super::scalar::{HIDDEN, Scalar, scalar};
 
 /// The word for a table in this process alone.
 const MEMORY: &str = "memory";
@@ -36,6 +36,11 @@ impl Scalar for StoreAddress {
             check_url(text)?;
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// The URL without its password.
+    fn written(&self) -> String {
+        without_password(&self.0)
     }
 }
 
@@ -217,6 +222,38 @@ fn check_database(database: &str) -> Result<(), String> {
     }
 }
 
+/// A sound URL with [`HIDDEN`] for its password.
+fn without_password(url: &str) -> String {
+    let (url, query) = match url.split_once('?') {
+        Some((url, query)) => (url, Some(query)),
+        None => (url, None),
+    };
+    let mut out = match url
+        .split_once("//")
+        .map(|(scheme, rest)| (scheme, rest.rsplit_once('@')))
+    {
+        Some((scheme, Some((user, rest)))) => match user.split_once(':') {
+            Some((user, _)) => format!("{scheme}//{user}:{HIDDEN}@{rest}"),
+            None => url.to_owned(),
+        },
+        _ => url.to_owned(),
+    };
+    for (index, part) in query
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .enumerate()
+    {
+        out.push(if index == 0 { '?' } else { '&' });
+        if part.starts_with("pass=") {
+            out.push_str("pass=");
+            out.push_str(HIDDEN);
+        } else {
+            out.push_str(part);
+        }
+    }
+    out
+}
+
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -244,6 +281,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_password_is_hidden_and_nothing_else() {
+        for (url, wanted) in [
+            ("memory", "memory"),
+            ("redis://host:6379/0", "redis://host:6379/0"),
+            ("redis://:pw@host/1", "redis://:HIDDEN@host/1"),
+            ("rediss://me:p%40w@host", "rediss://me:HIDDEN@host"),
+            (
+                "unix:///run/r.sock?db=1&user=me&pass=pw",
+                "unix:///run/r.sock?db=1&user=me&pass=HIDDEN",
+            ),
+        ] {
+            let address = StoreAddress::parse(url).expect("sound");
+            assert_eq!(address.written(), wanted);
+            assert!(StoreAddress::parse(wanted).is_ok(), "{wanted}");
+        }
+    }
 
     #[test]
     fn takes_memory_and_urls() {

@@ -40,11 +40,8 @@ fn special(info: &str, here: &str, from: &str, column: usize) -> Option<String> 
             shown(&quoted.replace('\'', "''"))
         ));
     }
-    if let Some(address) = bare_ipv6(here) {
-        return Some(format!(
-            "`{0}` begins a list; write an IPv6 address in quotes: \"{0}\"",
-            shown(address)
-        ));
+    if let Some(message) = bare_ipv6_message(here) {
+        return Some(message);
     }
     if info.contains("unexpected character") && from.starts_with(['@', '`', '%']) {
         let word = word(from);
@@ -112,20 +109,37 @@ fn double_quoted(line: &str, column: usize) -> Option<String> {
     None
 }
 
+/// What to write instead of a list where an IPv6 address begins one.
+fn bare_ipv6_message(line: &str) -> Option<String> {
+    bare_ipv6(line).map(|address| {
+        format!(
+            "`{0}` begins a list; write an IPv6 address in quotes: \"{0}\"",
+            shown(address)
+        )
+    })
+}
+
+/// What a list or mapping in the place of a key was probably meant as.
+pub fn key_instead(text: &str, line: usize) -> Option<String> {
+    let here = text.lines().nth(line.checked_sub(1)?)?;
+    bare_ipv6_message(here).map(|message| format!("is not valid YAML: {message}"))
+}
+
 /// `[::]:80` outside quotes.
 fn bare_ipv6(line: &str) -> Option<&str> {
-    let start = line.find('[')?;
-    let bracketed = line.get(start..)?;
-    let (inside, after) = bracketed.get(1..)?.split_once(']')?;
-    let is_address = inside.contains(':') && inside.parse::<std::net::Ipv6Addr>().is_ok();
-    let digits = after
-        .strip_prefix(':')?
-        .bytes()
-        .take_while(u8::is_ascii_digit)
-        .count();
-    let quotes = line.get(..start)?.matches(['"', '\'']).count();
-    (is_address && digits > 0 && quotes % 2 == 0)
-        .then(|| bracketed.get(..inside.len() + 3 + digits))?
+    line.match_indices('[').find_map(|(start, _)| {
+        let bracketed = line.get(start..)?;
+        let (inside, after) = bracketed.get(1..)?.split_once(']')?;
+        let is_address = inside.contains(':') && inside.parse::<std::net::Ipv6Addr>().is_ok();
+        let digits = after
+            .strip_prefix(':')?
+            .bytes()
+            .take_while(u8::is_ascii_digit)
+            .count();
+        let quotes = line.get(..start)?.matches(['"', '\'']).count();
+        (is_address && digits > 0 && quotes % 2 == 0)
+            .then(|| bracketed.get(..inside.len() + 3 + digits))?
+    })
 }
 
 /// `key:value`, which is one word to YAML.

@@ -12,6 +12,7 @@ use super::model::{
 };
 use super::*;
 
+mod dump;
 mod persistence;
 mod routes;
 

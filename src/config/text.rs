@@ -370,6 +370,7 @@ pub struct RedirectHttps(pub Option<u16>);
 
 impl Scalar for RedirectHttps {
     const FORMAT: &'static str = "equipoise-redirect-https";
+    const MAY_BE_STRING: bool = false;
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {

@@ -101,6 +101,7 @@ pub fn validate(
         listeners,
         pools,
         files: checks.files.names().map(PathBuf::from).collect(),
+        warnings: Vec::new(),
     };
     // Beside problems they would be about what nobody wrote.
     if checks.found.is_empty() {
@@ -333,7 +334,7 @@ fn listener(
         tcp_keepalive: tcp_keepalive(&raw.tcp_keepalive, &at.key("tcp_keepalive"), checks),
         client_address: client_address(&raw.client_address),
         http: http(&raw.http, &at.key("http"), checks),
-        tls: tls(raw, at, state_dir, checks),
+        tls: tls(raw, at, written, state_dir, checks),
         redirect_https: raw.redirect_https.0,
         tcp: tcp(&raw.tcp, &at.key("tcp"), checks),
         routes,

@@ -84,14 +84,10 @@ pub(super) fn pool(
     })
 }
 
-fn servers(
-    raw: &[raw::PoolServer],
-    at: &At<'_>,
-    checks: &mut Checks<'_>,
-) -> Vec<model::PoolServer> {
+fn servers(raw: &[raw::Listed], at: &At<'_>, checks: &mut Checks<'_>) -> Vec<model::PoolServer> {
     let mut names: HashMap<String, String> = HashMap::new();
     let mut servers = Vec::with_capacity(raw.len());
-    for (index, raw) in raw.iter().enumerate() {
+    for (index, raw::Listed(raw)) in raw.iter().enumerate() {
         let at = at.item(index);
         let name_at = at.key("name");
         let name = match &raw.name {

@@ -8,10 +8,11 @@ use super::raw;
 use super::tree::At;
 use super::validate::Checks;
 
-/// The listener's TLS: `Some` exactly for the protocols that have it.
+/// The listener's TLS: `Some` exactly for the protocols that have it. What is `written` and not sound has its own problem.
 pub(super) fn tls(
     raw: &raw::Listener,
     at: &At<'_>,
+    written: &At<'_>,
     state_dir: &Path,
     checks: &mut Checks<'_>,
 ) -> Option<model::Tls> {
@@ -26,6 +27,7 @@ pub(super) fn tls(
             );
             None
         }
+        (None, true) if written.key("tls").is_written() => None,
         (None, true) => {
             checks.note(
                 &at.key("protocol"),

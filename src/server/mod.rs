@@ -99,6 +99,7 @@ pub enum StartError {
 /// [`StartError`] when it can't start; nothing is accepted then.
 pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
     observe::init_logging(&config.logging)?;
+    config.tell_warnings();
     let file = source.as_ref().map(|source| source.file.display());
     tracing::info!(
         version = observe::VERSION,

@@ -38,6 +38,17 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// Every file this was read from: the main one first, then the includes.
     pub files: Vec<PathBuf>,
+    /// What is allowed and hardly meant, in words and with places.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Logs what of it is hardly meant.
+    pub fn tell_warnings(&self) {
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
+    }
 }
 
 /// Settings of the process.

@@ -22,7 +22,7 @@ pub use http::{Coding, Compression, EncodedSlashes, Http, Http2};
 pub use persistence::{
     OnUnavailable, Persistence, PersistenceType, RouteCookie, SameSite, Secure, Table, Token,
 };
-pub use pool::{Algorithm, Pool, PoolServer, Queue, RetryOn, Timeouts};
+pub use pool::{Algorithm, Listed, Pool, Queue, RetryOn, Timeouts};
 pub use route::{
     BasicAuth, HeaderEdits, Match, Mirror, RateLimit, Redirect, Route, RouteTimeouts, Share,
 };

@@ -1,13 +1,16 @@
 //! `pools.NAME` as it is written.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::address::Upstream;
 use super::super::route_text::Percent;
-use super::super::scalar;
+use super::super::scalar::{self, Scalar as _};
 use super::super::text::Name;
 use super::super::units::Span;
 use super::{HealthCheck, Persistence, UpstreamTls};
@@ -19,9 +22,9 @@ pub struct Pool {
     /// How a server is picked.
     #[serde(default)]
     pub algorithm: Algorithm,
-    /// At least one.
+    /// At least one. A server that needs nothing else may be written as its address alone.
     #[schemars(length(min = 1))]
-    pub servers: Vec<PoolServer>,
+    pub servers: Vec<Listed>,
     /// How a client's requests stay on one server; absent = they don't.
     #[serde(default)]
     pub persistence: Option<Persistence>,
@@ -96,6 +99,64 @@ pub struct PoolServer {
     /// Used only when no server without this mark is available.
     #[serde(default)]
     pub backup: bool,
+}
+
+/// A server in the list: a mapping, or its address alone.
+#[derive(Debug, Clone)]
+pub struct Listed(pub PoolServer);
+
+impl Serialize for Listed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Listed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Forms;
+
+        impl<'de> Visitor<'de> for Forms {
+            type Value = Listed;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a server or its address")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Listed, E> {
+                let address = Upstream::parse(text).map_err(E::custom)?;
+                Ok(Listed(PoolServer {
+                    name: None,
+                    address,
+                    route: None,
+                    weight: default_weight(),
+                    max_connections: 0,
+                    backup: false,
+                }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listed, A::Error> {
+                PoolServer::deserialize(MapAccessDeserializer::new(map)).map(Listed)
+            }
+        }
+
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+impl JsonSchema for Listed {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Listed".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let address = generator.subschema_for::<Upstream>();
+        let server = generator.subschema_for::<PoolServer>();
+        json_schema!({ "anyOf": [server, address] })
+    }
 }
 
 fn default_weight() -> u16 {

@@ -10,7 +10,9 @@ use tempfile::TempDir;
 
 use crate::common::equipoise::BINARY;
 
+mod dump;
 mod messages;
+mod newcomers;
 mod persistence;
 mod report;
 mod several_files;
