@@ -190,7 +190,7 @@ fn what_makes_no_sense_is_refused() {
             "insert.same_site: browsers drop",
         ),
         (
-            "type: cookie_insert, same_site: none, partitioned: true, secure: false",
+            "type: cookie_insert, partitioned: true, secure: false",
             "partitioned: browsers drop",
         ),
         ("type: route, insert: {}", "insert.cookie: is missing"),

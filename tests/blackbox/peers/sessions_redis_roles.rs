@@ -120,7 +120,7 @@ fn the_master_that_sentinels_know_is_followed_when_it_changes() {
     let (origins, master) = (three(), Redis::start());
     let replica = Redis::configured(&format!("replicaof 127.0.0.1 {}", master.address().port()));
     let sentinel = Redis::sentinel(&master);
-    eventually(SOON, || {
+    eventually(4 * SOON, || {
         sentinel
             .cli(0, &["SENTINEL", "REPLICAS", "mymaster"])
             .contains(&replica.address().port().to_string())
@@ -145,18 +145,19 @@ fn the_master_that_sentinels_know_is_followed_when_it_changes() {
         offset = replica.cli(2, &["DBSIZE"]);
         offset == "6"
     });
-    eventually(SOON, || {
+    eventually(4 * SOON, || {
         sentinel.cli(0, &["SENTINEL", "FAILOVER", "mymaster"]) == "OK"
     });
     let port = replica.address().port().to_string();
-    eventually(SOON, || {
+    // It looks at its replicas every ten seconds.
+    eventually(4 * SOON, || {
         sentinel
             .cli(0, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"])
             .contains(&port)
     });
     // A session that begins now is in the new master, and both follow it.
     let mut n = 100;
-    eventually(SOON, || {
+    eventually(4 * SOON, || {
         n += 2;
         let server = from(&nodes[0], n);
         let pair = (from(&nodes[1], n), from(&nodes[1], n + 1));

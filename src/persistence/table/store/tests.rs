@@ -407,6 +407,8 @@ async fn an_outage_is_logged_once_and_its_end_once_without_the_password() {
     attempts.await.unwrap();
     redis.restart().await;
     until("it is in use again", || store.up.get() == 1).await;
+    // That is told when it has lasted for a moment.
+    until("it is told", || log.count("in use again") > 0).await;
     let text = String::from_utf8_lossy(&log.0.lock()).into_owned();
     assert_eq!(
         (log.count("is away"), log.count("in use again")),
