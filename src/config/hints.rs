@@ -19,6 +19,7 @@ pub fn hints(raw: &raw::Config, model: &model::Config, root: &At<'_>, checks: &m
         }
         servers(pool, &at, checks);
         own_listeners(pool, model, &at, checks);
+        dropped_cookies(pool, raw, &at, checks);
         if let Some(check) = &pool.health_check
             && check.timeout > check.interval
         {
@@ -43,18 +44,52 @@ pub fn hints(raw: &raw::Config, model: &model::Config, root: &At<'_>, checks: &m
 }
 
 fn is_used(pool: &str, raw: &raw::Config) -> bool {
+    let mut listeners = raw.listeners.0.iter();
+    listeners.any(|(_, listener)| leads_to(listener, pool))
+}
+
+fn leads_to(listener: &raw::Listener, pool: &str) -> bool {
     let is = |name: &Option<raw::Name>| name.as_ref().is_some_and(|name| name.0 == pool);
-    raw.listeners.0.iter().any(|(_, listener)| {
-        is(&listener.pool)
-            || listener.routes.iter().any(|route| {
-                is(&route.pool)
-                    || route.split.iter().any(|share| share.pool.0 == pool)
-                    || route
-                        .mirror
-                        .as_ref()
-                        .is_some_and(|mirror| mirror.pool.0 == pool)
-            })
-    })
+    is(&listener.pool)
+        || listener.routes.iter().any(|route| {
+            is(&route.pool)
+                || route.split.iter().any(|share| share.pool.0 == pool)
+                || route
+                    .mirror
+                    .as_ref()
+                    .is_some_and(|mirror| mirror.pool.0 == pool)
+        })
+}
+
+/// Cookies of ours that browsers want Secure, which they are not where clients come by http.
+fn dropped_cookies(pool: &model::Pool, raw: &raw::Config, at: &At<'_>, checks: &mut Checks<'_>) {
+    let at = at.key("persistence");
+    let (attributes, at) = match &pool.persistence {
+        Some(model::Persistence::CookieInsert(insert)) => (&insert.attributes, at),
+        Some(model::Persistence::Route(route)) => match &route.insert {
+            Some(cookie) => (&cookie.attributes, at.key("insert")),
+            None => return,
+        },
+        _ => return,
+    };
+    let mut listeners = raw.listeners.0.iter();
+    let plain =
+        listeners.find(|(_, listener)| listener.tls.is_none() && leads_to(listener, &pool.name));
+    let Some((listener, _)) = plain.filter(|_| attributes.secure == model::Secure::Auto) else {
+        return;
+    };
+    let cure = "write secure: true if clients come by https through a proxy in front";
+    if attributes.same_site == model::SameSite::None {
+        let message = format!(
+            "browsers drop a cookie with SameSite=None that is not Secure, as it is on the listener `{listener}`, which is http; {cure}, or another same_site"
+        );
+        checks.warn(&at.key("same_site"), message);
+    } else if attributes.partitioned {
+        let message = format!(
+            "is left away on the listener `{listener}`, which is http, since browsers want Secure with it; {cure}"
+        );
+        checks.warn(&at.key("partitioned"), message);
+    }
 }
 
 fn servers(pool: &model::Pool, at: &At<'_>, checks: &mut Checks<'_>) {

@@ -30,6 +30,20 @@ fn what_is_hardly_meant_is_a_warning_that_editors_find() {
             "lb.yaml:10:5: warning: pools.app.queue: nothing ever waits",
         ),
         (
+            pool("persistence: {type: cookie_insert, same_site: none}"),
+            "lb.yaml:10:51: warning: pools.app.persistence.same_site: browsers drop a cookie with SameSite=None that is not Secure, as it is on the listener `web`",
+        ),
+        (
+            pool("persistence: {type: cookie_insert, partitioned: true}"),
+            "lb.yaml:10:53: warning: pools.app.persistence.partitioned: is left away on the listener `web`",
+        ),
+        (
+            pool(
+                "persistence: {type: route, insert: {cookie: R, same_site: none}, separator: '|'}",
+            ),
+            "lb.yaml:10:63: warning: pools.app.persistence.insert.same_site: browsers drop a cookie",
+        ),
+        (
             MINIMAL.replace(
                 "- address: 127.0.0.1:8081",
                 "- {address: \"a:1\", weight: 0}",
