@@ -89,9 +89,9 @@ fn resolve(node: &mut Node, schema: &Json, files: &Files) {
         }
         Value::Sequence(items) => {
             if let Some(schema) = schema.get("items") {
-                items
-                    .iter_mut()
-                    .for_each(|item| resolve(item, schema, files));
+                for item in items {
+                    resolve(item, schema, files);
+                }
             }
         }
         Value::String(text) => {
@@ -249,9 +249,13 @@ fn leave_out(tree: &mut Node, problems: &Problems) -> bool {
                 leave_out(&mut entry.node, problems) || any
             })
         }
-        Value::Sequence(items) => items
-            .iter_mut()
-            .fold(false, |any, item| leave_out(item, problems) || any),
+        Value::Sequence(items) => {
+            let mut gone = false;
+            for item in items {
+                gone |= leave_out(item, problems);
+            }
+            gone
+        }
         _ => false,
     }
 }

@@ -84,9 +84,10 @@ fn check_url(url: &str) -> Result<(), String> {
             let rest = rest
                 .strip_prefix("//")
                 .ok_or_else(|| format!("has no `//` after {scheme}:"))?;
-            let rest = match scheme.starts_with("rediss") {
-                true => rest.strip_suffix("#insecure").unwrap_or(rest),
-                false => rest,
+            let rest = if scheme.starts_with("rediss") {
+                rest.strip_suffix("#insecure").unwrap_or(rest)
+            } else {
+                rest
             };
             check_several(rest, scheme.ends_with("sentinel"))
         }

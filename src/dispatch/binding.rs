@@ -130,7 +130,7 @@ impl Binding {
                 Answer::Unknown => {}
             }
         }
-        if this.next() {
+        if this.take_next() {
             this.result = Some(PersistenceResult::Hit);
         } else if gone.is_some() {
             this.result = Some(PersistenceResult::Unavailable);
@@ -140,7 +140,7 @@ impl Binding {
     }
 
     /// Goes on to the next session that the request brings. Whether there is one.
-    pub fn next(&mut self) -> bool {
+    pub fn take_next(&mut self) -> bool {
         let Some(Another { bound, entry }) = self.others.pop_front() else {
             return false;
         };

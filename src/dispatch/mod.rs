@@ -134,7 +134,7 @@ async fn bound_place(
             Err(unable) => unable,
         };
         full |= matches!(unable, Unable::Full);
-        if binding.next() {
+        if binding.take_next() {
             continue;
         }
         if full {

@@ -129,17 +129,18 @@ pub async fn accept(
                     () = &mut begun => at_hand = Some((stream, peer)),
                 }
             }
-            Err(error) => match Shortage::of(&error, None) {
-                Some(shortage) => {
+            Err(error) => {
+                if let Some(shortage) = Shortage::of(&error, None) {
                     if short.is_none() {
                         short = Some(limits.delay(DelayReason::ProxyResources));
                     }
                     shortage::tell(shortage, "connections wait to be accepted");
                     // Nothing to wait for but somebody else's close.
                     tokio::time::sleep(Duration::from_millis(50)).await;
+                } else {
+                    tracing::debug!(%error, "a connection ended before it was accepted");
                 }
-                None => tracing::debug!(%error, "a connection ended before it was accepted"),
-            },
+            }
         }
     }
     loop {

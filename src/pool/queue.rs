@@ -66,8 +66,13 @@ impl Waiting {
         self.count
     }
 
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether nothing is left behind by those who have waited.
     #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) fn is_clear(&self) -> bool {
         self.bound.is_empty() && self.any.is_empty() && self.count == 0
     }
 
@@ -190,7 +195,7 @@ impl Pool {
         freed: Option<Slot>,
     ) -> Vec<Handover> {
         let mut handovers = Vec::new();
-        if state.waiting.len() == 0 {
+        if state.waiting.is_empty() {
             return handovers;
         }
         // The heads that may still be served: whoever went without a place goes without one until another becomes free,

@@ -455,6 +455,9 @@ fn a_server_that_came_back_while_it_drained_starts_slowly_when_it_is_undrained()
     assert_eq!(b.effective_percent(), 10);
 }
 
+/// A wait that goes on.
+type Wait = std::pin::Pin<Box<dyn Future<Output = Result<Lease, QueueRefusal>>>>;
+
 /// What a waiter of the queue's test wants.
 #[derive(Clone, Debug)]
 enum Want {
@@ -485,7 +488,7 @@ proptest! {
         let all = pool.servers();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let _inside = runtime.enter();
-        let mut waiting: Vec<(Want, std::pin::Pin<Box<dyn Future<Output = Result<Lease, QueueRefusal>>>>)> = Vec::new();
+        let mut waiting: Vec<(Want, Wait)> = Vec::new();
         let mut held: Vec<Lease> = Vec::new();
         let may_use = |want: &Want, server: &Server| match want {
             Want::Server(i) => all[*i].name() == server.name(),
@@ -536,6 +539,6 @@ proptest! {
         drop(waiting);
         prop_assert_eq!(pool.queue_length(), 0);
         let state = pool.state.lock();
-        prop_assert!(state.waiting.is_empty());
+        prop_assert!(state.waiting.is_clear());
     }
 }

@@ -70,7 +70,7 @@ mod tests {
             let depth = |level: i64| credits.iter().map(|credit| (level - credit).max(0)).sum::<i64>();
             let highest = credits.iter().copied().max().unwrap_or(0);
             // A search instead of the sum.
-            let expected = (-4000..=highest).rev().find(|level| depth(*level) < total as i64).unwrap();
+            let expected = (-4000..=highest).rev().find(|level| depth(*level) < i64::try_from(total).unwrap()).unwrap();
             let found = level(&mut credits, total);
             prop_assert_eq!(found.min(highest), expected);
         }

@@ -95,7 +95,7 @@ impl Metrics {
             .connections_active
             .collect()
             .iter()
-            .flat_map(|family| family.get_metric())
+            .flat_map(prometheus::proto::MetricFamily::get_metric)
             .map(|metric| metric.get_gauge().get_value() as i64)
             .sum();
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);

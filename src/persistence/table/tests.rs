@@ -109,7 +109,7 @@ fn the_last_put_counts_and_the_same_server_again_goes_on() {
         ("b", 6, binding("b", 6)),
     ] {
         table.put(key(1), &server.into(), at(now));
-        assert_eq!(get(&table, key(1), now.into()), Answer::Known(then));
+        assert_eq!(get(&table, key(1), now), Answer::Known(then));
     }
     table.forget(key(1));
     assert_eq!(get(&table, key(1), 7), Answer::Unknown);

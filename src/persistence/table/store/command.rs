@@ -40,7 +40,7 @@ impl StoreClock {
         u64::try_from(shown).unwrap_or(0)
     }
 
-    fn from_store(self, shown: u64) -> Moment {
+    fn to_moment(self, shown: u64) -> Moment {
         let moment = shown.cast_signed().saturating_sub(self.0).max(0);
         Moment(u32::try_from(moment).unwrap_or(u32::MAX))
     }
@@ -170,7 +170,7 @@ fn read(value: &[u8], clock: StoreClock) -> Option<Binding> {
     }
     Some(Binding {
         server: Arc::from(server),
-        started: clock.from_store(started),
+        started: clock.to_moment(started),
     })
 }
 
@@ -204,8 +204,8 @@ mod tests {
         let clock = StoreClock::new(1_800_000_000_400, 5_000, None);
         assert_eq!(clock, StoreClock(1_799_999_995));
         assert_eq!(clock.to_store(Moment(7)), 1_800_000_002);
-        assert_eq!(clock.from_store(1_800_000_002), Moment(7));
-        assert_eq!(clock.from_store(0), Moment(0));
+        assert_eq!(clock.to_moment(1_800_000_002), Moment(7));
+        assert_eq!(clock.to_moment(0), Moment(0));
         // What is a moment's delay is no other clock.
         let later = StoreClock::new(1_800_000_010_900, 15_000, Some(clock));
         assert_eq!(later, clock);
