@@ -2,20 +2,71 @@
 
 SHELL := /bin/bash
 CARGO ?= cargo
-BIN := target/release/equipoise
+BIN ?= target/release/equipoise
+OBJCOPY ?= objcopy
+# Where `make install` puts things; DESTDIR goes in front of all of it, for who makes packages.
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+DESTDIR ?=
 # Tests wait on sockets more than they compute, so they may outnumber the cores.
 TEST_THREADS ?= 6
 # nextest is faster and kills what hangs; plain `cargo test` does when it isn't there.
 HAVE_NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 .DEFAULT_GOAL := build
-.PHONY: help build demo test test-release lint fmt unit blackbox bench bench-proxy bench-tls bench-memory fuzz docs setup setup-build clean
+.PHONY: help build install install-debug uninstall demo test test-release lint fmt unit blackbox bench bench-proxy bench-tls bench-memory fuzz docs setup setup-build clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: setup-build ## Build the release binary, target/release/equipoise (also plain `make`)
 	$(CARGO) build --release --locked
+
+# Without the names and line numbers that debuggers want, which are two thirds of it. Those go to a file of their own.
+STRIPPED := $(BIN).stripped
+DEBUG_FILE := $(BIN).debug
+
+$(BIN):
+	$(MAKE) --no-print-directory build
+
+$(DEBUG_FILE): $(BIN)
+	$(OBJCOPY) --only-keep-debug --compress-debug-sections $< $@
+	chmod 644 $@
+
+$(STRIPPED): $(BIN) $(DEBUG_FILE)
+	$(OBJCOPY) --strip-all --add-gnu-debuglink=$(DEBUG_FILE) $< $@
+
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+SHARE = $(DESTDIR)$(PREFIX)/share
+DOC = $(SHARE)/doc/equipoise
+UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
+COMPLETIONS = $(SHARE)/bash-completion/completions/equipoise $(SHARE)/zsh/site-functions/_equipoise \
+	$(SHARE)/fish/vendor_completions.d/equipoise.fish
+
+install: $(STRIPPED) ## Install below PREFIX (/usr/local) and DESTDIR: program, service, completions, documents
+	install -D -m 755 $(STRIPPED) $(BINDIR)/equipoise
+	install -d $(UNITS) $(DOC)/conf $(dir $(COMPLETIONS))
+	sed 's:/usr/local/bin/:$(PREFIX)/bin/:g' deploy/systemd/equipoise.service > $(UNITS)/equipoise.service
+	chmod 644 $(UNITS)/equipoise.service
+	install -D -m 644 deploy/systemd/equipoise.sysusers.conf $(SYSUSERS)/equipoise.conf
+	$(BIN) completions bash > $(SHARE)/bash-completion/completions/equipoise
+	$(BIN) completions zsh > $(SHARE)/zsh/site-functions/_equipoise
+	$(BIN) completions fish > $(SHARE)/fish/vendor_completions.d/equipoise.fish
+	install -m 644 README.md CHANGELOG.md LICENSE $(DOC)/
+	cp -R --no-preserve=ownership docs deploy conf $(DOC)/
+	@# What an operator has written stays.
+	@test -e $(DESTDIR)$(SYSCONFDIR)/equipoise/equipoise.yaml || { \
+		echo "install -D -m 644 conf/minimal.yaml $(DESTDIR)$(SYSCONFDIR)/equipoise/equipoise.yaml"; \
+		install -D -m 644 conf/minimal.yaml $(DESTDIR)$(SYSCONFDIR)/equipoise/equipoise.yaml; }
+
+install-debug: $(STRIPPED) ## Install the file that debuggers and backtraces find names in, below /usr/lib/debug
+	install -D -m 644 $(DEBUG_FILE) $(DESTDIR)/usr/lib/debug$(PREFIX)/bin/$(notdir $(DEBUG_FILE))
+
+uninstall: ## Remove what `make install` installed; the configuration stays
+	rm -f $(BINDIR)/equipoise $(UNITS)/equipoise.service $(SYSUSERS)/equipoise.conf $(COMPLETIONS)
+	rm -f $(DESTDIR)/usr/lib/debug$(PREFIX)/bin/$(notdir $(DEBUG_FILE))
+	rm -rf $(DOC)
 
 demo: build ## See it: three servers, the load balancer on 127.0.0.1:8080, the dashboard on 127.0.0.1:9900
 	@exec $(BIN) demo $(DEMO_ARGS)

@@ -1,7 +1,7 @@
 //! `equipoise check`: is this configuration right?
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::ValueEnum;
@@ -14,9 +14,12 @@ use crate::server::preflight;
 /// What `check` is told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The configuration file, a directory of *.yaml files, or - for standard input.
-    #[arg(short, long, value_name = "FILE")]
-    pub config: PathBuf,
+    /// The configuration: a file, `-` for standard input, or a directory of files.
+    #[arg(value_name = "FILE", default_value = super::DEFAULT_CONFIG)]
+    pub file: PathBuf,
+    /// The same, as `run` takes it.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    pub config: Option<PathBuf>,
     /// How the result is printed: text has problems on stderr, json is one object on stdout.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -31,6 +34,12 @@ pub struct Args {
     pub dump: bool,
 }
 
+impl Args {
+    fn path(&self) -> &Path {
+        self.config.as_ref().unwrap_or(&self.file)
+    }
+}
+
 /// How the result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -43,7 +52,7 @@ pub enum Format {
 /// Checks the file with everything it names, prints the result, and gives the exit status: 0 if the configuration
 /// can be used, 1 if it can but clients would refuse a certificate in it, say, 2 if `run` would refuse it.
 pub fn run(args: &Args) -> u8 {
-    let mut examined = config::examine(&args.config, &config::environment);
+    let mut examined = config::examine(args.path(), &config::environment);
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
     let mut found = Vec::new();
@@ -120,14 +129,19 @@ fn print_text(
             writeln!(
                 io::stdout(),
                 "{}: ok, {}, {}, {}",
-                args.config.display(),
+                args.path().display(),
                 counted(config.listeners.len(), "listener"),
                 counted(config.pools.len(), "pool"),
                 counted(servers, "server"),
             )
         }
         _ if report.problems.is_empty() => Ok(()),
-        _ => writeln!(stderr, "{}", report.problems),
+        _ => writeln!(
+            stderr,
+            "{}{}",
+            report.problems,
+            super::without_a_file(args.path())
+        ),
     }
 }
 

@@ -1,29 +1,50 @@
 //! The command line: one file a command. Each gives the exit status: 0 success, 1 the thing asked for is
 //! not so, 2 bad usage or configuration.
 
+use std::path::Path;
+
 use clap::{Parser, Subcommand};
 
 use crate::observe;
 
 pub mod cert;
 pub mod check;
+pub mod completions;
 pub mod demo;
 mod files;
+pub mod healthcheck;
+pub mod proxy;
 pub mod run;
 pub mod schema;
+mod version;
+
+/// Where the configuration is if nothing else is said.
+pub const DEFAULT_CONFIG: &str = "/etc/equipoise/equipoise.yaml";
 
 /// An edge load balancer: exact balancing, sessions that stay, health in plain words.
 #[derive(Debug, Parser)]
-#[command(name = "equipoise", version, max_term_width = 100)]
+#[command(
+    name = "equipoise",
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
 pub struct Cli {
+    /// Print the version; with --verbose also the commit, the compiler and the versions of OpenSSL and Pingora.
+    #[arg(short = 'V', long)]
+    version: bool,
+    /// With --version: more.
+    #[arg(short, long, requires = "version")]
+    verbose: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the load balancer in the foreground.
     Run(run::Args),
+    /// Run without a file: one address in front of servers that do the same work.
+    Proxy(proxy::Args),
     /// See it work: three built-in servers, the load balancer and the dashboard, without a file.
     Demo(demo::Args),
     /// Check a configuration and the files it names; print every problem.
@@ -33,6 +54,10 @@ enum Command {
     Cert(cert::Command),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
+    /// Ask a running instance whether it is ready for traffic: the exit status says it.
+    Healthcheck(healthcheck::Args),
+    /// Print a script that completes commands and flags in a shell.
+    Completions(completions::Args),
 }
 
 impl Cli {
@@ -45,11 +70,32 @@ impl Cli {
 
     fn command(self) -> u8 {
         match self.command {
-            Command::Run(args) => run::run(&args),
-            Command::Demo(args) => demo::run(&args),
-            Command::Check(args) => check::run(&args),
-            Command::Cert(command) => cert::run(&command),
-            Command::Schema => schema::run(),
+            Some(command) if !self.version => command.run(),
+            _ => version::run(self.verbose),
         }
+    }
+}
+
+impl Command {
+    fn run(self) -> u8 {
+        match self {
+            Self::Run(args) => run::run(&args),
+            Self::Proxy(args) => proxy::run(&args),
+            Self::Demo(args) => demo::run(&args),
+            Self::Check(args) => check::run(&args),
+            Self::Cert(command) => cert::run(&command),
+            Self::Schema => schema::run(),
+            Self::Healthcheck(args) => healthcheck::run(&args),
+            Self::Completions(args) => completions::run(&args),
+        }
+    }
+}
+
+/// What to say besides to somebody who gave no file where there is none; else nothing.
+fn without_a_file(path: &Path) -> &'static str {
+    if path == Path::new(DEFAULT_CONFIG) && !path.exists() {
+        "\nGive another file with -c FILE. Without one: equipoise demo, or equipoise proxy --from :8080 --to 127.0.0.1:8081"
+    } else {
+        ""
     }
 }

@@ -11,8 +11,8 @@ use crate::server;
 /// What `run` is told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The configuration file, a directory of *.yaml files, or - for standard input.
-    #[arg(short, long, value_name = "FILE")]
+    /// The configuration: a file, `-` for standard input, or a directory of files.
+    #[arg(short, long, value_name = "FILE", default_value = super::DEFAULT_CONFIG)]
     pub config: PathBuf,
 }
 
@@ -28,7 +28,10 @@ pub fn run(args: &Args) -> u8 {
     let loaded = match load(&args.config) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            log::say(&problems.to_string());
+            log::say(&format!(
+                "{problems}{}",
+                super::without_a_file(&args.config)
+            ));
             return 2;
         }
     };

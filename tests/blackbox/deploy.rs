@@ -506,3 +506,67 @@ fn output(command: &mut Command) -> Output {
         .output()
         .unwrap_or_else(|e| panic!("{command:?}: {e}"))
 }
+
+#[test]
+fn make_install_puts_everything_in_its_place_and_keeps_what_is_configured() {
+    let (dir, bin) = (TempDir::new("install"), TempDir::new("build"));
+    // What is made from the binary goes beside it.
+    let built = bin.path().join("equipoise");
+    std::os::unix::fs::symlink(BINARY, &built).unwrap();
+    let make = |target: &str| {
+        let bin = format!("BIN={}", built.display());
+        let to = format!("DESTDIR={}", dir.path().display());
+        let args = ["--no-print-directory", target, "PREFIX=/usr", &bin, &to];
+        succeed("make", &args, &root())
+    };
+    make("install");
+    let at = |path: &str| dir.path().join(path);
+    let sections = |path: &Path| succeed("readelf", &["-SW", path.to_str().unwrap()], &root());
+
+    let program = at("usr/bin/equipoise");
+    let said = output(Command::new(&program).arg("--version"));
+    assert!(said.status.success());
+    let inside = sections(&program);
+    assert!(
+        !inside.contains(".debug_line") && !inside.contains(".symtab"),
+        "{inside}"
+    );
+    assert!(inside.contains(".gnu_debuglink"), "{inside}");
+    let config = at("etc/equipoise/equipoise.yaml");
+    let said = output(Command::new(&program).arg("check").arg(&config));
+    assert!(said.status.success());
+    let unit = fs::read_to_string(at("usr/lib/systemd/system/equipoise.service")).unwrap();
+    assert!(
+        unit.contains("\nExecStart=/usr/bin/equipoise run"),
+        "{unit}"
+    );
+    assert!(!unit.contains("/usr/local/"), "{unit}");
+    for path in [
+        "usr/lib/sysusers.d/equipoise.conf",
+        "usr/share/bash-completion/completions/equipoise",
+        "usr/share/zsh/site-functions/_equipoise",
+        "usr/share/fish/vendor_completions.d/equipoise.fish",
+        "usr/share/doc/equipoise/README.md",
+        "usr/share/doc/equipoise/LICENSE",
+        "usr/share/doc/equipoise/docs/configuration.md",
+        "usr/share/doc/equipoise/conf/edge.yaml",
+        "usr/share/doc/equipoise/deploy/prometheus/alerts.yml",
+    ] {
+        let file = fs::metadata(at(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert!(file.len() > 0, "{path}");
+        assert_eq!(file.permissions().mode() & 0o444, 0o444, "{path}");
+    }
+    assert!(!at("usr/lib/debug").exists());
+    make("install-debug");
+    assert!(sections(&at("usr/lib/debug/usr/bin/equipoise.debug")).contains(".debug_line"));
+
+    fs::write(&config, "# mine\n").unwrap();
+    make("install");
+    make("uninstall");
+    assert_eq!(fs::read_to_string(&config).unwrap(), "# mine\n");
+    let left: Vec<_> = [program, at("usr/share/doc/equipoise")]
+        .into_iter()
+        .filter(|path| path.exists())
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}

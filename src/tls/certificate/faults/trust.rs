@@ -126,7 +126,7 @@ fn incomplete(
     );
     let finding =
         Finding::new(Fault::IntermediateMissing, severity, &contents.path, what).at(top.line);
-    let private = "If it is a private authority's, tell its root to this check (--ca FILE) or to this system \
+    let private = "If it is a private authority's, tell its root to `equipoise cert check --ca FILE`, or to this system \
                    (update-ca-certificates)";
     Some(match url {
         Some(url) => finding
