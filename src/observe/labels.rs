@@ -211,6 +211,8 @@ labels! {
         ClientAborted = "client_aborted",
         /// The client was too slow to send its request or to take the response.
         ClientTimeout = "client_timeout",
+        /// The TLS handshake with the client failed, or the client spoke no TLS.
+        ClientTls = "client_tls",
         /// No server could be connected to: refused, unreachable, or its name did not resolve.
         ServerRefused = "server_refused",
         /// The server closed or reset the connection before the end of its response.

@@ -18,6 +18,7 @@ use super::acme;
 use super::files::Kept;
 use super::keys::Keys;
 use super::links::Links;
+use super::refusals::Refusals;
 use super::secured;
 use super::service::Service;
 use super::tables::session_table;
@@ -249,6 +250,10 @@ impl Instance {
     fn accept_on(&self, listening: &Listening, socket: TcpListener) {
         let (service, connections) = (listening.service.clone(), self.connections.clone());
         let (terminator, drain) = (listening.terminator.clone(), Arc::clone(&self.drain));
+        let refusals = Refusals {
+            listener: Arc::clone(&listening.name),
+            access_log: Arc::clone(&self.access_log),
+        };
         let serve = move |socket: TcpStream, peer, mut admitted| {
             if !service.admits(peer, &mut admitted) {
                 return;
@@ -259,12 +264,16 @@ impl Instance {
                 return;
             };
             let (service, drain) = (service.clone(), Arc::clone(&drain));
-            let tracker = connections.clone();
+            let (tracker, refusals) = (connections.clone(), refusals.clone());
             supervise::once_tracked(&connections, async move {
-                let accepted = terminator.accept(socket, peer, drain.begun()).await;
-                if let Some((stream, tls)) = accepted {
-                    let transport = Transport::Tls(Box::new(stream));
-                    service.serve(&tracker, transport, Some(tls), peer, admitted);
+                let began = (SystemTime::now(), Instant::now());
+                match terminator.accept(socket, peer, drain.begun()).await {
+                    Ok((stream, tls)) => {
+                        let transport = Transport::Tls(Box::new(stream));
+                        service.serve(&tracker, transport, Some(tls), peer, admitted);
+                    }
+                    Err(Some(failure)) => refusals.write(peer, began, &failure),
+                    Err(None) => {}
                 }
             });
         };

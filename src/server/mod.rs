@@ -25,6 +25,7 @@ mod notify;
 mod occupant;
 pub mod preflight;
 mod process;
+mod refusals;
 mod reload;
 mod secured;
 mod service;

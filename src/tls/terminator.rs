@@ -25,6 +25,7 @@ use super::loaded::{Loaded, assemble, pipe};
 use super::ticket_keys::TicketKeys;
 use super::trouble::Trouble;
 use crate::config::model;
+use crate::observe::Termination;
 use crate::observe::metrics::{Metrics, TlsMetrics};
 
 /// How long a client is still listened to whose handshake is at its end: by a failure, or by our stop.
@@ -47,6 +48,27 @@ pub struct Terminator {
     challenges: Option<Arc<dyn AlpnChallenges>>,
     counts: TlsMetrics,
     metrics: Arc<Metrics>,
+}
+
+/// A handshake that came to nothing, as the access log tells it.
+#[derive(Debug)]
+pub struct HandshakeFailure {
+    /// Why.
+    pub termination: Termination,
+    /// The status that was sent to a client that speaks HTTP without TLS.
+    pub status: Option<u16>,
+    /// The name that the client asked for, in lower case, if it came that far.
+    pub sni: Option<Box<str>>,
+}
+
+impl HandshakeFailure {
+    fn of(termination: Termination, ssl: &SslRef) -> Self {
+        Self {
+            termination,
+            status: None,
+            sni: server_name(ssl),
+        }
+    }
 }
 
 /// What handshakes use.
@@ -232,83 +254,93 @@ impl Terminator {
         }
     }
 
-    /// Does the handshake. `None` if there is nothing more to do with the connection. `hurry` resolves when the
-    /// process is to end.
+    /// Does the handshake. `hurry` resolves when the process is to end.
+    ///
+    /// # Errors
+    ///
+    /// There is nothing more to do with the connection: what there is to tell of it, or nothing if the client came and
+    /// went without a word, as health checks do, or was an authority that looked at a challenge.
     pub async fn accept(
         &self,
         socket: TcpStream,
         peer: SocketAddr,
         hurry: impl Future<Output = ()>,
-    ) -> Option<(SslStream<TcpStream>, Established)> {
+    ) -> Result<(SslStream<TcpStream>, Established), Option<HandshakeFailure>> {
         let serving = self.serving.load_full();
-        let ssl = Ssl::new(&serving.context).ok()?;
-        let mut stream = SslStream::new(ssl, socket).ok()?;
-        let accepted = {
+        let ssl = Ssl::new(&serving.context).map_err(|_| None)?;
+        let mut stream = SslStream::new(ssl, socket).map_err(|_| None)?;
+        let (accepted, late) = {
             let mut accept = std::pin::pin!(Pin::new(&mut stream).accept());
             let in_time = tokio::time::timeout(serving.timeout, &mut accept);
             tokio::select! {
                 biased;
-                accepted = in_time => accepted.ok(),
+                accepted = in_time => (accepted.ok(), Termination::ClientTimeout),
                 // Who is in the middle of it may still make it.
-                () = hurry => tokio::time::timeout(LAST_WORDS, accept).await.ok(),
+                () = hurry => {
+                    let last = tokio::time::timeout(LAST_WORDS, accept).await;
+                    (last.ok(), Termination::Shutdown)
+                }
             }
         };
         match accepted {
             Some(Ok(())) if context::is_validation(stream.ssl()) => {
                 drop(stream.shutdown().await);
-                None
+                Err(None)
             }
             Some(Ok(())) => match established(stream.ssl(), &serving) {
                 Ok(established) => {
                     self.counts
                         .succeeded(established.version, established.resumed);
-                    Some((stream, established))
+                    Ok((stream, established))
                 }
                 Err(reason) => {
                     self.counts.failed.inc();
                     tracing::info!(listener = &*self.listener, %peer, reason, "TLS handshake refused");
-                    None
+                    Err(Some(HandshakeFailure::of(
+                        Termination::ClientTls,
+                        stream.ssl(),
+                    )))
                 }
             },
-            Some(Err(error)) => {
-                self.failed(&error, stream, peer, serving.strict_sni).await;
-                None
-            }
+            Some(Err(error)) => Err(self.failed(&error, stream, peer, serving.strict_sni).await),
             None => {
                 self.counts.timed_out.inc();
                 tracing::debug!(listener = &*self.listener, %peer, "TLS handshake timed out");
-                None
+                Err(has_begun(stream.ssl()).then(|| HandshakeFailure::of(late, stream.ssl())))
             }
         }
     }
 
+    /// Counts and tells a failed handshake, and gives what the access log is to say of it.
     async fn failed(
         &self,
         error: &openssl::ssl::Error,
         mut stream: SslStream<TcpStream>,
         peer: SocketAddr,
         strict_sni: bool,
-    ) {
+    ) -> Option<HandshakeFailure> {
         let reason = reason(error).map(|words| match words {
             // Ours, which looks for the certificate.
             "callback failed" if strict_sni => "strict_sni, and no certificate covers the name",
             "callback failed" => "there is no certificate for the name now",
             words => words,
         });
-        if reason.is_none() && stream.ssl().state_string_long() == NOTHING_YET {
-            // Came and went without a word, as health checks do.
-            return;
+        if reason.is_none() && !has_begun(stream.ssl()) {
+            return None;
         }
         self.counts.failed.inc();
         let words = reason.unwrap_or("the client closed the connection");
         tracing::debug!(listener = &*self.listener, %peer, reason = words, "TLS handshake failed");
         if reason.is_none() {
-            return;
+            let gone = HandshakeFailure::of(Termination::ClientAborted, stream.ssl());
+            return Some(gone);
         }
+        let mut failure = HandshakeFailure::of(Termination::ClientTls, stream.ssl());
         let socket = stream.get_mut();
         let told = async {
             if words == "http request" {
                 socket.write_all(SPEAK_TLS).await?;
+                failure.status = Some(400);
             }
             socket.shutdown().await?;
             // Closing with something unread in it would take the answer, or OpenSSL's alert, back.
@@ -317,7 +349,20 @@ impl Terminator {
             io::Result::Ok(())
         };
         drop(tokio::time::timeout(LAST_WORDS, told).await);
+        Some(failure)
     }
+}
+
+/// Whether a first message has come.
+fn has_begun(ssl: &SslRef) -> bool {
+    ssl.state_string_long() != NOTHING_YET
+}
+
+/// The name that the client asked for, in lower case.
+fn server_name(ssl: &SslRef) -> Option<Box<str>> {
+    let name = ssl.servername(NameType::HOST_NAME)?;
+    let name = name.strip_suffix('.').unwrap_or(name);
+    Some(name.to_ascii_lowercase().into_boxed_str())
 }
 
 /// OpenSSL's words for a failed handshake; `None` if the connection ended.
@@ -332,10 +377,7 @@ fn established(ssl: &SslRef, serving: &Serving) -> Result<Established, &'static 
     Ok(Established {
         version: ssl.version_str(),
         cipher: ssl.current_cipher().map_or("", |cipher| cipher.name()),
-        sni: ssl.servername(NameType::HOST_NAME).map(|name| {
-            let name = name.strip_suffix('.').unwrap_or(name);
-            name.to_ascii_lowercase().into_boxed_str()
-        }),
+        sni: server_name(ssl),
         http2: ssl.selected_alpn_protocol() == Some(model::Alpn::H2.wire()),
         resumed: ssl.session_reused(),
         client: client_auth::shown(ssl)?,

@@ -163,6 +163,34 @@ fn whoever_speaks_http_to_tls_is_told_so() {
     assert_eq!(answer.status, 400);
     assert!(answer.text().contains("use https"), "{answer}");
     assert_eq!(origin.served(), 0);
+    let line = lb.wait_logged(|line| line["termination"] == "client_tls");
+    assert_eq!(line["status"], 400, "{line}");
+    assert_eq!(line["protocol"], "TLS", "{line}");
+    assert_eq!(line["listener"], "web", "{line}");
+    assert_eq!(line["client"], "127.0.0.1", "{line}");
+    assert!(line.get("method").is_none(), "{line}");
+}
+
+#[test]
+fn handshakes_that_fail_are_logged_with_the_name_that_was_asked_for() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    let lb = usual(&pki, &origin, "min_version: \"1.3\"");
+    // A health check: no line.
+    drop(lb.client());
+    let old = Tls::new(&pki, NAME).version(SslVersion::TLS1_2);
+    assert!(old.try_connect(lb.web()).is_err());
+    let line = lb.wait_logged(|line| line["termination"] == "client_tls");
+    assert!(line.get("status").is_none(), "{line}");
+    let mut client = Tls::new(&pki, NAME).connect(lb.web());
+    client.get("/", &[("Connection", "close")]).unwrap();
+    drop(client);
+    lb.wait_logged(|line| line["termination"] == "complete");
+    // Who doesn't trust the certificate says so, and is logged with the name.
+    let other = Tls::new(&Pki::new(), NAME);
+    assert!(other.try_connect(lb.web()).is_err());
+    lb.wait_logged(|line| line["termination"] == "client_tls" && line["sni"] == NAME);
+    lb.wait_idle();
+    assert_eq!(lb.access_log().len(), 3, "{:?}", lb.access_log());
 }
 
 #[test]
