@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::common::equipoise::BINARY;
 use crate::common::*;
 
-const SOUND: &str = "listeners: {web: {bind: 127.0.0.1:8080, pool: app}}\n\
+const SOUND: &str = "listeners: {web: {bind: \"127.0.0.1:0\", pool: app}}\n\
                      pools: {app: {servers: [{address: 127.0.0.1:8081}]}}\n";
 /// Needs no rights: ends at the first look at its configuration.
 const UNSOUND: &str = "listeners: {}\n";

@@ -39,6 +39,7 @@ mod configuration;
 mod counts;
 mod deploy;
 mod descriptors;
+mod documents;
 mod edge;
 mod endings;
 mod framing;

@@ -135,7 +135,7 @@ fn what_is_printed_can_be_checked_and_run() {
         assert_eq!(printed.stderr, "", "{args:?}");
         let dir = TempDir::new("printed");
         let file = dir.write("lb.yaml", &printed.stdout);
-        let exit = Equipoise::command(&["check", file.to_str().unwrap()]);
+        let exit = Equipoise::command(&["check", "--elsewhere", file.to_str().unwrap()]);
         assert_eq!(exit.code(), Some(0), "{exit:?}");
     }
     let args = ["proxy", "--from", "127.0.0.1:0", "--to", &to, "--print"];

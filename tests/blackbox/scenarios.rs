@@ -13,7 +13,8 @@ fn shipped(file: &str, origins: &[Origin]) -> String {
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
     let text = text
         .replace("0.0.0.0:8080", "127.0.0.1:0")
-        .replace("127.0.0.1:9900", "127.0.0.1:0");
+        .replace("127.0.0.1:9900", "127.0.0.1:0")
+        .replace("admin: {}", "admin: {bind: \"127.0.0.1:0\"}");
     origins.iter().enumerate().fold(text, |text, (n, origin)| {
         let old = format!("127.0.0.1:{}", 8081 + n);
         assert!(text.contains(&old), "{file} has no {old}");
