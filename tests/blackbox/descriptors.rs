@@ -262,7 +262,8 @@ fn a_request_that_waits_for_a_descriptor_in_vain_blames_no_server() {
     let lb = Equipoise::start_with_descriptors(&yaml, 120);
     let to = addresses(&lb, 2);
     let metrics = lb.metrics();
-    let limit = metrics.value("equipoise_descriptors_limit", &[("use", "servers")]) as usize;
+    let limit = metrics.value("equipoise_descriptors_limit", &[("use", "servers")]);
+    let limit: usize = format!("{limit}").parse().unwrap();
     let hogs: Vec<_> = (0..limit.div_ceil(100))
         .map(|_| h2::H2::connect(to[0]))
         .collect();
@@ -315,7 +316,7 @@ fn a_limit_of_n_serves_n_over_all_listeners() {
                 listeners.iter().all(|listener| listener["full"] == true)
             });
             let active = lb.metrics().sum("equipoise_connections_active", &[]);
-            assert_eq!(active as usize, limit);
+            assert_eq!(format!("{active}"), limit.to_string());
             // The established ones don't suffer, and when one ends, the one that waits longest is next.
             for client in &mut clients {
                 assert_eq!(client.get("/", &[]).unwrap().status, 200);

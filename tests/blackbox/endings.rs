@@ -205,7 +205,7 @@ fn of_a_tunnel_it_is_who_leaves_or_is_silent() {
                 .unwrap();
             let mut server = raw.accept();
             server.until("\r\n\r\n");
-            server.send(&format!("HTTP/1.1 101 Switching Protocols\r\n{upgrade}"));
+            server.send(format!("HTTP/1.1 101 Switching Protocols\r\n{upgrade}"));
             assert_eq!(client.read_head().unwrap().status, 101);
             match who {
                 "client" => client.reset(),
