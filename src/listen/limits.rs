@@ -10,9 +10,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::capacity::{Capacity, CapacityPlace};
 use parking_lot::Mutex;
 use prometheus::IntGauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::observe::metrics::ListenerMetrics;
 use crate::observe::{DelayReason, RejectReason};
@@ -22,8 +22,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// The limits that new connections of one listener are held to.
 pub struct Limits {
-    process: Arc<Semaphore>,
-    listener: Option<Arc<Semaphore>>,
+    process: Arc<Capacity>,
+    listener: Arc<Capacity>,
     /// Connections by client. Only kept when there is a limit.
     clients: Mutex<HashMap<IpAddr, usize>>,
     metrics: ListenerMetrics,
@@ -43,8 +43,8 @@ impl Drop for Delayed {
 
 /// Room for one connection that isn't accepted yet.
 pub struct Room {
-    _process: OwnedSemaphorePermit,
-    _listener: Option<OwnedSemaphorePermit>,
+    _process: CapacityPlace,
+    _listener: CapacityPlace,
 }
 
 /// One admitted connection; it counts until this is dropped.
@@ -57,15 +57,14 @@ pub struct Admitted {
 impl Limits {
     /// `listener` is the own limit of the listener called `name`, `0` for none.
     pub fn new(
-        process: Arc<Semaphore>,
+        process: Arc<Capacity>,
         name: &Arc<str>,
         listener: usize,
         metrics: ListenerMetrics,
     ) -> Arc<Self> {
         Arc::new(Self {
             process,
-            listener: (listener > 0)
-                .then(|| Arc::new(Semaphore::new(listener.min(Semaphore::MAX_PERMITS)))),
+            listener: Capacity::new((listener > 0).then_some(listener)),
             clients: Mutex::default(),
             metrics,
             name: Arc::clone(name),
@@ -73,39 +72,34 @@ impl Limits {
         })
     }
 
+    /// Changes the listener's own limit, `0` for none. Who is connected stays.
+    pub fn resize(&self, listener: usize) {
+        self.listener.resize((listener > 0).then_some(listener));
+    }
+
     /// Waits for room for a connection that is there. `None` when the limits are being taken down.
     pub async fn room(&self) -> Option<Room> {
-        let listener = match &self.listener {
-            Some(limit) => Some(self.take(limit, DelayReason::ListenerLimit).await?),
-            None => None,
-        };
+        let listener = self.take(&self.listener, DelayReason::ListenerLimit);
+        let listener = listener.await?;
         Some(Room {
             _process: self.take(&self.process, DelayReason::ProcessLimit).await?,
             _listener: listener,
         })
     }
 
-    async fn take(
-        &self,
-        limit: &Arc<Semaphore>,
-        reason: DelayReason,
-    ) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(limit).try_acquire_owned() {
-            return Some(permit);
+    async fn take(&self, limit: &Arc<Capacity>, reason: DelayReason) -> Option<CapacityPlace> {
+        if let Some(place) = limit.take_now() {
+            return Some(place);
         }
         let _delayed = self.delay(reason);
-        Arc::clone(limit).acquire_owned().await.ok()
+        limit.take().await
     }
 
     /// Room for a connection, if there is some now.
     pub fn room_now(&self) -> Option<Room> {
-        let take = |limit: &Arc<Semaphore>| Arc::clone(limit).try_acquire_owned().ok();
-        let listener = match &self.listener {
-            Some(limit) => Some(take(limit)?),
-            None => None,
-        };
+        let listener = self.listener.take_now()?;
         Some(Room {
-            _process: take(&self.process)?,
+            _process: self.process.take_now()?,
             _listener: listener,
         })
     }
@@ -200,7 +194,7 @@ mod tests {
 
     fn limits(process: usize, listener: usize) -> Arc<Limits> {
         let metrics = Metrics::new(SystemTime::UNIX_EPOCH).listener("web");
-        let process = Arc::new(Semaphore::new(process));
+        let process = Capacity::new(Some(process));
         Limits::new(process, &Arc::from("web"), listener, metrics)
     }
 
@@ -222,7 +216,7 @@ mod tests {
     #[tokio::test]
     async fn a_limit_of_one_is_shared_by_all_listeners() {
         let metrics = Metrics::new(SystemTime::UNIX_EPOCH);
-        let process = Arc::new(Semaphore::new(1));
+        let process = Capacity::new(Some(1));
         let listeners: Vec<_> = ["a", "b", "c"]
             .into_iter()
             .map(|name| {

@@ -14,6 +14,7 @@ use crate::observe::{DelayReason, RejectReason};
 use crate::shortage;
 use crate::shortage::Shortage;
 
+mod capacity;
 mod drain;
 pub mod framing;
 mod gather;
@@ -24,6 +25,7 @@ mod receive_rate;
 mod stream;
 mod transport;
 
+pub use capacity::Capacity;
 pub use drain::Drain;
 pub use handback::Handback;
 pub use limits::{Admitted, Limits};

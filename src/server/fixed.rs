@@ -7,10 +7,11 @@ use crate::config::model::{Admin, Config, Listener, Protocol, Server};
 use crate::config::{Loaded, Problems};
 
 /// Everything that `next` wants and that a process which runs by `now` can't have without a restart, each with its key and
-/// both values.
-pub fn demands(now: &Config, next: &Loaded) -> Problems {
+/// both values. `clients` is for how many of them descriptors were set aside at the start.
+pub fn demands(now: &Config, next: &Loaded, clients: usize) -> Problems {
     let mut demands = Demands {
         next,
+        clients,
         found: Problems::default(),
     };
     demands.server(&now.server, &next.config.server);
@@ -21,6 +22,7 @@ pub fn demands(now: &Config, next: &Loaded) -> Problems {
 
 struct Demands<'a> {
     next: &'a Loaded,
+    clients: usize,
     found: Problems,
 }
 
@@ -67,12 +69,15 @@ impl Demands<'_> {
         };
         let account = |name: &Option<String>| name.clone().unwrap_or_else(|| "null".to_owned());
         self.keep(&["server", "threads"], threads, &next.threads, count);
-        self.keep(
-            &["server", "max_connections"],
-            max_connections,
-            &next.max_connections,
-            count,
-        );
+        // The limit itself can be changed, but what was set aside for servers isn't taken from them.
+        if next.max_connections > self.clients.max(*max_connections) {
+            self.keep(
+                &["server", "max_connections"],
+                max_connections,
+                &next.max_connections,
+                count,
+            );
+        }
         self.keep(
             &["server", "pid_file"],
             pid_file,
@@ -132,12 +137,5 @@ impl Demands<'_> {
         self.keep(&key("bind"), &now.bind, &next.bind, bind);
         let protocol = |protocol: &Protocol| protocol.word().to_owned();
         self.keep(&key("protocol"), &now.protocol, &next.protocol, protocol);
-        let limit = |limit: &usize| limit.to_string();
-        self.keep(
-            &key("max_connections"),
-            &now.max_connections,
-            &next.max_connections,
-            limit,
-        );
     }
 }

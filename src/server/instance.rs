@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::http_proxy;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,7 +28,7 @@ use crate::descriptors::Shares;
 use crate::dispatch::PoolSite;
 use crate::health::Watch;
 use crate::http::{Edge, Shared};
-use crate::listen::{self, Drain, Limits, Transport};
+use crate::listen::{self, Capacity, Drain, Limits, Transport};
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
 use crate::persistence::table::SessionTable;
@@ -74,6 +73,9 @@ pub struct Instance {
     pub(super) drain: Arc<Drain>,
     pub(super) listeners: Vec<Listening>,
     pub(super) access_log: Arc<AccessLog>,
+    /// How many client connections may be held, and for how many descriptors were set aside at the start.
+    pub(super) capacity: Arc<Capacity>,
+    pub(super) clients: usize,
     /// Client connections being served.
     pub(super) connections: TaskTracker,
     pub(super) state: Mutex<Changeable>,
@@ -107,7 +109,7 @@ pub(super) struct Listening {
     pub(super) protocol: model::Protocol,
     pub(super) service: Service,
     pub(super) addresses: Mutex<Vec<SocketAddr>>,
-    limits: Arc<Limits>,
+    pub(super) limits: Arc<Limits>,
     /// For connections that are accepted from now on.
     pub(super) keepalive: Arc<ArcSwap<model::TcpKeepalive>>,
     /// `None` for the protocols without TLS.
@@ -139,7 +141,7 @@ impl Instance {
             .zip(links.iter())
             .map(|(model, link)| Running::start(model, link, &metrics, &background))
             .collect();
-        let process = Arc::new(Semaphore::new(shares.clients.min(Semaphore::MAX_PERMITS)));
+        let process = Capacity::new(Some(shares.clients));
         let sites = pool_sites(&pools, &keys);
         let certificates = acme::start(config, &challenges, &metrics, &background);
         let shared = Arc::new(Shared {
@@ -175,6 +177,8 @@ impl Instance {
             drain,
             listeners,
             access_log,
+            capacity: process,
+            clients: shares.clients,
             connections: TaskTracker::new(),
             state: Mutex::new(Changeable {
                 config: Arc::new(config.clone()),

@@ -160,7 +160,7 @@ impl Instance {
     fn apply(&self, next: &Loaded) -> Result<(), Problems> {
         let config = &next.config;
         let now = Arc::clone(&self.state.lock().config);
-        let demands = fixed::demands(&now, next);
+        let demands = fixed::demands(&now, next, self.clients);
         if !demands.is_empty() {
             return Err(demands);
         }
@@ -215,6 +215,7 @@ impl Instance {
                 continue;
             };
             listening.keepalive.store(Arc::new(model.tcp_keepalive));
+            listening.limits.resize(model.max_connections);
             listening.service.reconfigure(model, &sites, &self.metrics);
             if let (Some(terminator), Some(loaded)) =
                 (&listening.terminator, secured.remove(&listening.name))
@@ -224,6 +225,8 @@ impl Instance {
                 tracing::error!(listener = &*listening.name, "{trouble}");
             }
         }
+        let clients = config.server.max_connections.min(self.clients);
+        self.capacity.resize(Some(clients));
         {
             let mut state = self.state.lock();
             state.pools = pools;

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use crate::common::*;
 
 mod kept;
+mod limits;
 mod refused;
 
 fn reloads(lb: &Equipoise) -> f64 {
