@@ -43,10 +43,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// Logs what of it is hardly meant.
+    /// Logs what of it is hardly meant, as far as that is read: a generated file may have the same a thousand times.
     pub fn tell_warnings(&self) {
-        for warning in &self.warnings {
+        const MOST: usize = 8;
+        for warning in self.warnings.iter().take(MOST) {
             tracing::warn!("{warning}");
+        }
+        let more = self.warnings.len().saturating_sub(MOST);
+        if more > 0 {
+            tracing::warn!("and {more} more warnings, which `equipoise check` tells");
         }
     }
 }
