@@ -241,6 +241,7 @@ fn http_check(
         raw::Method::Get => http::Method::GET,
         raw::Method::Options => http::Method::OPTIONS,
         raw::Method::Post => http::Method::POST,
+        raw::Method::Put => http::Method::PUT,
     };
     let expect_at = at.key("expect_status");
     if raw.expect_status.0.is_empty() {

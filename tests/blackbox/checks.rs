@@ -184,14 +184,14 @@ fn the_request_is_one_that_every_server_takes() {
         }
     });
     let address = format!("unix:{}", path.display());
-    for method in ["GET", "HEAD", "POST", "OPTIONS"] {
+    for method in ["GET", "HEAD", "POST", "PUT", "OPTIONS"] {
         let lb = checked(
             &address,
             &format!("method: {method}, headers: {{x-my-probe: \"1\", dnt: \"1\"}}"),
         );
         lb.wait_state("app", "a", "up");
         let asked = ASKED.lock().pop().unwrap();
-        let length = if method == "POST" {
+        let length = if method.starts_with('P') {
             "Content-Length: 0\r\n"
         } else {
             ""

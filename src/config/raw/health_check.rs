@@ -32,7 +32,7 @@ pub struct HealthCheck {
     /// Checks go to this port instead of the server's own; null = its own.
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u16>,
-    /// type http only. HEAD, GET, OPTIONS or POST. With `expect_body` a HEAD is sent as GET.
+    /// type http only. HEAD, GET, OPTIONS, POST or PUT. With `expect_body` a HEAD is sent as GET.
     pub method: Method,
     /// type http only. Path of the request, with its query if it needs one.
     pub path: RequestPath,
@@ -97,4 +97,5 @@ pub enum Method {
     Get,
     Options,
     Post,
+    Put,
 }

@@ -74,7 +74,8 @@ async fn ask(
     let sends_length = |(name, _): &(http::HeaderName, http::HeaderValue)| {
         *name == header::CONTENT_LENGTH || *name == header::TRANSFER_ENCODING
     };
-    if check.method == Method::POST && !check.headers.iter().any(sends_length) {
+    let expects_body = matches!(check.method, Method::POST | Method::PUT);
+    if expects_body && !check.headers.iter().any(sends_length) {
         // Some servers insist on being told that there is no body (RFC 9110 section 8.6).
         request.insert_header("Content-Length", "0")?;
     }
