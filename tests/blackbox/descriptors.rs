@@ -74,7 +74,9 @@ fn a_request_that_finds_no_descriptor_blames_no_server() {
     let cookie = client.get("/before", &[]).unwrap();
     let cookie = cookie.header("set-cookie").unwrap().to_owned();
     let cookie = cookie.split(';').next().unwrap();
+    // Served once, so that it has been accepted and needs no descriptor any more.
     let mut admin = Client::connect(lb.admin());
+    server_of(&mut admin, "a");
     // Once all that the start opened is closed.
     let response = eventually(SOON, || {
         lb.leave_descriptors(0);
@@ -398,7 +400,9 @@ fn nothing_to_accept_with_costs_neither_processor_nor_log_nor_the_established() 
     let lb = Setup::of([&origin]).start();
     let mut established = lb.client();
     assert_eq!(established.get("/", &[]).unwrap().status, 200);
+    // Served once, so that it has been accepted and needs no descriptor any more.
     let mut admin = Client::connect(lb.admin());
+    server_of(&mut admin, "a");
     let to = lb.web();
     lb.leave_descriptors(0);
     let mut waiting: Vec<_> = (0..20).map(|_| Client::connect(to)).collect();
