@@ -90,7 +90,7 @@ static CHECKS: Semaphore = Semaphore::const_new(Semaphore::MAX_PERMITS);
 /// Those who wait for a place on the way to a server.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
-/// Has the budget hold from now on. Once in a process.
+/// Puts the budget into force. It can be set once in a process.
 pub fn set(shares: Shares) {
     if SHARES.set(shares).is_ok() {
         SERVERS.forget_permits(Semaphore::MAX_PERMITS.saturating_sub(shares.servers));

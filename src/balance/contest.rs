@@ -138,7 +138,7 @@ impl Contest {
         self.nodes.fill(EMPTY);
     }
 
-    /// Lets servers into a contest that nobody is in.
+    /// Puts servers into the contest, which is empty.
     pub fn fill(&mut self, entrants: impl Iterator<Item = (u32, Entrant)>) {
         for (index, entrant) in entrants {
             let leaf = self.leaves + index as usize;

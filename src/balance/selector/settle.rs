@@ -68,7 +68,7 @@ impl Selector {
         });
     }
 
-    /// Lets into the empty contest who may be picked.
+    /// Puts every server that may be picked into the contest, which is empty.
     pub(super) fn fill(&mut self) {
         let entrants = (0..).zip(&self.servers).filter_map(|(index, server)| {
             let entrant = server.entrant(self.algorithm)?;
