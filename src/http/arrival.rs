@@ -45,14 +45,14 @@ pub async fn receive(
     let Some(origin) = &context.origin else {
         return Err(fail(context, Failure::Internal));
     };
-    settle(session.req_header_mut());
     let site = Arc::clone(&origin.site);
+    context.unfinished = Some(Unfinished::new(shared, session.req_header()));
+    settle(session.req_header_mut());
     compression::prepare(session, site.http.compression.as_ref());
     let request = session.req_header();
     let peer = origin.connection.peer.ip().to_canonical();
     let client = site.resolver.client(peer, &request.headers);
     context.client = Some(client);
-    context.unfinished = Unfinished::new(shared, request);
     let server = site.http.server_header.as_ref();
     if acme::answer(&shared.challenges, session, server).await? {
         return Ok(true);

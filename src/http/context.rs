@@ -69,14 +69,14 @@ pub struct Context {
     pub retry_after: Option<Duration>,
     /// What went wrong, if something has.
     pub failure: Option<Failure>,
-    /// As long as it has no line in the access log: what the line says if its end isn't seen.
+    /// As long as it isn't recorded: what is recorded of it if nobody sees its end.
     pub unfinished: Option<Unfinished>,
 }
 
 impl Drop for Context {
     fn drop(&mut self) {
         if let Some(unfinished) = self.unfinished.take() {
-            unfinished.write(self);
+            unfinished.record(self);
         }
     }
 }

@@ -18,13 +18,24 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// nginx's status for a client that went away before it could be answered; never sent.
 const CLIENT_GONE: u16 = 499;
 
+/// How a request ended, for the counts.
+pub struct Ended {
+    /// The status that the client was sent, or the one that stands for none.
+    pub status: Option<u16>,
+    /// Why.
+    pub termination: Termination,
+    /// Bytes of the response's body that the client was sent.
+    pub bytes_out: u64,
+    /// The server is to blame.
+    pub server_failed: bool,
+}
+
 /// Records a request that has ended.
 pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
     context.unfinished = None;
     let (Some(origin), Some(client)) = (&context.origin, context.client_address()) else {
         return;
     };
-    let site = &origin.site;
     let upstream = &context.upstream;
     let server = upstream.lease.as_ref().map(Lease::server);
     let status = session
@@ -32,40 +43,21 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
         .map(|response| response.status.as_u16())
         .filter(|status| *status >= 200 || *status == 101);
     let status = status.or(context.failure.map(|_| CLIENT_GONE));
-    let duration = origin.received.elapsed();
-
     let termination = context
         .failure
         .map_or(Termination::Complete, super::Failure::termination);
-    let (traffic, seconds, outcomes) = match &context.target {
-        Some(target) => {
-            let slot = server.map(|server| server.slot());
-            (target.traffic(slot), &target.duration, &target.outcomes)
-        }
-        None => (&site.traffic, &site.duration, &site.outcomes),
-    };
-    let error = ErrorReason::of(termination, status);
-    outcomes.ended(status, error, server.is_some());
-    traffic.request(status.unwrap_or(0));
-    seconds.observe(duration.as_secs_f64());
-    site.requests.fetch_add(1, Ordering::Relaxed);
-    let pool = context.target().map(|target| &target.pool);
-    if let (Some(result), Some(pool)) = (context.binding.result, pool) {
-        pool.metrics().persistence.inc(result);
-    }
-    if let Some(server) = server {
-        let failed = match context.failure {
+    let ended = Ended {
+        status,
+        termination,
+        bytes_out: session.body_bytes_sent() as u64,
+        server_failed: match context.failure {
             // With a status of ours.
             Some(Failure::OwnShortage) => false,
             Some(failure) if failure.blames_server() => true,
             _ => status.is_some_and(|status| status >= 500),
-        };
-        server.note_request(failed, upstream.first_byte);
-        let metrics = server.metrics();
-        metrics.bytes_in.inc_by(context.body_bytes);
-        metrics.bytes_out.inc_by(session.body_bytes_sent() as u64);
-    }
-
+        },
+    };
+    count(context, &ended);
     if !shared.access_log.enabled() {
         return;
     }
@@ -81,11 +73,11 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
         protocol: protocol(request.version),
         status,
         bytes_in: session.body_bytes_read() as u64,
-        bytes_out: session.body_bytes_sent() as u64,
-        duration,
+        bytes_out: ended.bytes_out,
+        duration: origin.received.elapsed(),
         upstream_duration: upstream.first_byte,
         route: context.route.as_ref().map(|route| &*route.name),
-        pool: pool.map(|pool| &**pool.name()),
+        pool: context.target().map(|target| &**target.pool.name()),
         server: server.map(|server| &**server.name()),
         server_address: upstream.address(),
         attempts: upstream.attempts,
@@ -103,9 +95,40 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
             origin.time,
             client,
             origin.connection.peer.ip().to_canonical(),
-            &site.listener,
+            &origin.site.listener,
         )
     });
+}
+
+/// Counts a request that has ended, once.
+pub fn count(context: &Context, ended: &Ended) {
+    let Some(origin) = &context.origin else {
+        return;
+    };
+    let site = &origin.site;
+    let server = context.upstream.lease.as_ref().map(Lease::server);
+    let (traffic, seconds, outcomes) = match &context.target {
+        Some(target) => {
+            let slot = server.map(|server| server.slot());
+            (target.traffic(slot), &target.duration, &target.outcomes)
+        }
+        None => (&site.traffic, &site.duration, &site.outcomes),
+    };
+    let error = ErrorReason::of(ended.termination, ended.status);
+    outcomes.ended(ended.status, error, server.is_some());
+    traffic.request(ended.status.unwrap_or(0));
+    seconds.observe(origin.received.elapsed().as_secs_f64());
+    site.requests.fetch_add(1, Ordering::Relaxed);
+    let pool = context.target().map(|target| &target.pool);
+    if let (Some(result), Some(pool)) = (context.binding.result, pool) {
+        pool.metrics().persistence.inc(result);
+    }
+    if let Some(server) = server {
+        server.note_request(ended.server_failed, context.upstream.first_byte);
+        let metrics = server.metrics();
+        metrics.bytes_in.inc_by(context.body_bytes);
+        metrics.bytes_out.inc_by(ended.bytes_out);
+    }
 }
 
 /// A request target's path and query.

@@ -1,7 +1,8 @@
-//! The line in the access log of a request that is cut off by the end of the process.
+//! The counts and the line in the access log of a request whose end nobody sees: it is cut off by the end of the process,
+//! or met a defect.
 //!
 //! Nobody is asked about such a request any more: its task is dropped, session and all. So its context keeps the little
-//! that makes a line of use, by reference count, and writes it when it is dropped.
+//! that makes a line of use, by reference count, and records it when it is dropped.
 
 use std::sync::Arc;
 
@@ -11,34 +12,42 @@ use pingora::http::RequestHeader;
 
 use super::Shared;
 use super::context::Context;
-use super::record::{protocol, split_target};
+use super::record::{self, Ended, protocol, split_target};
 use crate::observe::Termination;
 use crate::observe::access_log::Record;
 use crate::pool::Lease;
 
-/// What is known of a request that has no line yet.
+/// What is known of a request that isn't recorded yet.
 pub struct Unfinished {
     shared: Arc<Shared>,
-    method: Method,
-    uri: Uri,
-    host: Option<HeaderValue>,
-    version: Version,
+    /// `None` if nothing is logged.
+    asked: Option<Asked>,
     status: Option<StatusCode>,
     bytes_out: u64,
 }
 
+/// What its line says of the request itself.
+struct Asked {
+    method: Method,
+    uri: Uri,
+    host: Option<HeaderValue>,
+    version: Version,
+}
+
 impl Unfinished {
-    /// Of a request that has come in; `None` if nothing is logged.
-    pub fn new(shared: &Arc<Shared>, request: &RequestHeader) -> Option<Self> {
-        shared.access_log.enabled().then(|| Self {
+    /// Of a request that has come in.
+    pub fn new(shared: &Arc<Shared>, request: &RequestHeader) -> Self {
+        Self {
             shared: Arc::clone(shared),
-            method: request.method.clone(),
-            uri: request.uri.clone(),
-            host: request.headers.get(header::HOST).cloned(),
-            version: request.version,
+            asked: shared.access_log.enabled().then(|| Asked {
+                method: request.method.clone(),
+                uri: request.uri.clone(),
+                host: request.headers.get(header::HOST).cloned(),
+                version: request.version,
+            }),
             status: None,
             bytes_out: 0,
-        })
+        }
     }
 
     /// The client is sent a response.
@@ -51,26 +60,42 @@ impl Unfinished {
         self.bytes_out += part.map_or(0, Bytes::len) as u64;
     }
 
-    /// Writes the line of the request whose context this is.
-    pub fn write(&self, context: &Context) {
+    /// Records the request whose context this is: as a defect's where one is what drops the context.
+    pub fn record(&self, context: &Context) {
+        let has_panicked = std::thread::panicking();
+        let termination = if self.shared.drain.has_begun() && !has_panicked {
+            Termination::Shutdown
+        } else {
+            Termination::Internal
+        };
+        let status = self.status.map(|status| status.as_u16());
+        record::count(
+            context,
+            &Ended {
+                status,
+                termination,
+                bytes_out: self.bytes_out,
+                server_failed: false,
+            },
+        );
+        let Some(asked) = &self.asked else { return };
         let (Some(origin), Some(client)) = (&context.origin, context.client_address()) else {
             return;
         };
         let server = context.upstream.lease.as_ref().map(Lease::server);
-        let target = self
+        let target = asked
             .uri
             .path_and_query()
             .map_or("", |target| target.as_str());
         let (path, query) = split_target(target.as_bytes());
         let tls = origin.connection.tls.as_ref();
-        let is_stopping = self.shared.drain.has_begun();
         self.shared.access_log.write(&Record {
-            method: Some(self.method.as_str().as_bytes()),
-            host: self.host.as_ref().map(HeaderValue::as_bytes),
+            method: Some(asked.method.as_str().as_bytes()),
+            host: asked.host.as_ref().map(HeaderValue::as_bytes),
             path: Some(path),
             query,
-            protocol: protocol(self.version),
-            status: self.status.map(|status| status.as_u16()),
+            protocol: protocol(asked.version),
+            status,
             bytes_in: context.body_bytes,
             bytes_out: self.bytes_out,
             duration: origin.received.elapsed(),
@@ -85,11 +110,7 @@ impl Unfinished {
             tls_version: tls.map(|tls| tls.version),
             tls_cipher: tls.map(|tls| tls.cipher),
             sni: tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
-            termination: if is_stopping {
-                Termination::Shutdown
-            } else {
-                Termination::Internal
-            },
+            termination,
             ..Record::new(
                 origin.time,
                 client,

@@ -123,6 +123,9 @@ impl Meter for Ledger<'_> {
 
 impl Drop for Ledger<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.termination = Termination::Internal;
+        }
         let error = ErrorReason::of(self.termination, None);
         let outcomes = &self.site.outcomes;
         outcomes.ended(None, error, self.server.is_some());

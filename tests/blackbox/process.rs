@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::common::*;
 
+mod panics;
 mod preflight;
 mod user;
 

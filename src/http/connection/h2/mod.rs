@@ -7,6 +7,7 @@
 //! difference, and a Pingora session ([`session`]).
 
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -185,8 +186,12 @@ impl Driver<'_> {
             let site = self.visit.listener.site.load_full();
             match event {
                 Event::Request(request, respond) => {
-                    if !self.begin(&site, request, respond, &drain) {
-                        return self.end(Reason::ENHANCE_YOUR_CALM).await;
+                    // A defect costs the request that it is met with: `h2` resets its stream, and the others go on.
+                    let begin = || self.begin(&site, request, respond, &drain);
+                    match catch_unwind(AssertUnwindSafe(begin)) {
+                        Ok(true) => {}
+                        Ok(false) => return self.end(Reason::ENHANCE_YOUR_CALM).await,
+                        Err(_) => self.record_unseen(&site, DEFECT, Instant::now()),
                     }
                 }
                 Event::Drain => self.close(),
@@ -200,7 +205,7 @@ impl Driver<'_> {
                         .await;
                 }
                 Event::SlowHeader(since) => {
-                    self.record_slow_header(&site, since);
+                    self.record_unseen(&site, SLOW_HEADER, since);
                     return self.end(Reason::ENHANCE_YOUR_CALM).await;
                 }
                 Event::Idle => return self.end(Reason::NO_ERROR).await,
@@ -411,13 +416,13 @@ impl Driver<'_> {
     }
 
     /// A request that never came to be is recorded, as in HTTP/1; there is no stream to answer it on.
-    fn record_slow_header(&self, site: &Site, since: Instant) {
+    fn record_unseen(&self, site: &Site, (status, reason, termination): Unseen, since: Instant) {
         self.visit.refuse(
             site,
             &Refused {
-                status: 408,
-                reason: "the request's header took too long to arrive",
-                termination: Termination::ClientTimeout,
+                status,
+                reason,
+                termination,
                 protocol: Some(PROTOCOL),
                 method: None,
                 host: None,
@@ -431,3 +436,13 @@ impl Driver<'_> {
         );
     }
 }
+
+/// How a request is recorded that never came to be.
+type Unseen = (u16, &'static str, Termination);
+
+const SLOW_HEADER: Unseen = (
+    408,
+    "the request's header took too long to arrive",
+    Termination::ClientTimeout,
+);
+const DEFECT: Unseen = (500, "a defect", Termination::Internal);

@@ -5,6 +5,7 @@
 //! replica, or is full, answers, but isn't in use. While it is idle it is asked as well, so that mostly not a request finds out.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus::IntGauge;
@@ -66,14 +67,12 @@ impl Drop for InUse {
 
 /// Connects, and connects again, for ever.
 pub(super) async fn keep(store: Arc<Store>) {
-    let mut number = 0;
     let mut pause = PAUSE;
     let mut told = false;
     loop {
-        number += 1;
         match store.attempt().await {
             Ok(link) => {
-                store.put_in_use(number, &link.connection);
+                let number = store.put_in_use(&link.connection);
                 let end = store.until_lost(number, link, told).await;
                 // What ends as soon as it begins is part of the outage before it.
                 if end.lasted {
@@ -157,11 +156,15 @@ impl Store {
         *clock = Some(StoreClock::new(millis, Moment::millis_now(), *clock));
     }
 
-    fn put_in_use(&self, number: u64, connection: &MultiplexedConnection) {
+    /// Gives the connection's number. No other connection has it, also when this task was begun again: a request that
+    /// waited on an earlier connection must not take this one out of use.
+    fn put_in_use(&self, connection: &MultiplexedConnection) -> u64 {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         self.state
             .send_replace(State::Up(number, connection.clone()));
         // It may have forgotten everything, and has heard nothing meanwhile.
         *self.again.lock() = Some(super::Cursor::default());
+        number
     }
 
     /// Asks from time to time; ends when the connection does or a request has given it up. `was_away`: an outage was logged,

@@ -21,6 +21,7 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -73,6 +74,8 @@ struct Store {
     local: Arc<Local>,
     metrics: StoreMetrics,
     state: watch::Sender<State>,
+    /// How many connections there have been; the last one's number.
+    connections: AtomicU64,
     jobs: mpsc::Sender<Job>,
     queued: Mutex<Option<mpsc::Receiver<Job>>>,
     /// When it was logged last that it has refused a single command.
@@ -127,6 +130,7 @@ impl Attached {
             local,
             metrics,
             state: watch::Sender::new(State::Starting),
+            connections: AtomicU64::new(0),
             jobs,
             queued: Mutex::new(Some(queued)),
             told_refusal: Mutex::new(None),

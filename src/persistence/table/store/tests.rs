@@ -654,3 +654,29 @@ async fn speaks_tls_and_believes_only_who_it_should() {
             .unwrap()
     );
 }
+
+#[tokio::test]
+async fn a_connection_of_a_task_that_was_begun_again_has_a_number_of_its_own() {
+    let redis = Server::start(&[]).await;
+    let settings = RedisStore {
+        url: redis.url(),
+        timeout: PATIENCE,
+    };
+    let idle = Duration::from_secs(IDLE);
+    let local = Arc::new(Local::new(1000, idle, None, TableMetrics::default()));
+    let metrics = StoreMetrics::default();
+    let attached = Attached::new(&settings, &"pool".into(), local, metrics.clone()).unwrap();
+    let store = &attached.0;
+    let first = tokio::spawn(link::keep(Arc::clone(store)));
+    until("the store is in use", || metrics.up.get() == 1).await;
+    let (before, _) = store.connection().await.unwrap();
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let _second = tokio::spawn(link::keep(Arc::clone(store)));
+    until("the store is in use again", || metrics.up.get() == 1).await;
+    let (after, _) = store.connection().await.unwrap();
+    assert_ne!(before, after);
+    // A request that has waited on the first one until now.
+    store.lost(before, "late");
+    assert!(store.connection().await.is_some());
+}
