@@ -63,6 +63,7 @@ fn http2(raw: &raw::Http2, at: &At<'_>, checks: &mut Checks<'_>) -> Option<model
     raw.enabled.then_some(model::Http2 {
         max_streams: raw.max_streams,
         idle_timeout,
+        max_requests: raw.max_requests,
     })
 }
 

@@ -1,6 +1,7 @@
 //! SPEC section 8 over HTTP/2: what is told, limited, refused and survived.
 
 mod bodies;
+mod browser;
 mod drain;
 mod floods;
 mod frames;

@@ -128,7 +128,7 @@ pub enum XForwardedFor {
 /// HTTP behaviour towards clients.
 #[derive(Debug, Clone)]
 pub struct Http {
-    /// Requests on one connection, `0` = no limit.
+    /// Requests on one connection of HTTP/1, `0` = no limit.
     pub keepalive_requests: u32,
     /// Between two requests on one connection.
     pub keepalive_timeout: Duration,
@@ -200,6 +200,8 @@ pub struct Http2 {
     pub max_streams: u32,
     /// How long a connection without a request may last.
     pub idle_timeout: Duration,
+    /// Requests on one connection before it is told to go, `0` = no limit.
+    pub max_requests: u32,
 }
 
 /// TCP behaviour towards clients and servers.

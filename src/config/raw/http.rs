@@ -12,7 +12,7 @@ use super::Named;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
-    /// Requests on one connection, then `Connection: close`; 0 = no limit.
+    /// Requests on one connection of HTTP/1, then `Connection: close`; 0 = no limit. HTTP/2 has `http2.max_requests`.
     #[schemars(range(min = 0, max = 4_294_967_295_u32))]
     pub keepalive_requests: u32,
     /// How long a connection may wait for its next request.
@@ -79,6 +79,10 @@ pub struct Http2 {
     pub max_streams: u32,
     /// How long a connection without a request may last.
     pub idle_timeout: Span,
+    /// Requests on one connection, after which it ends by GOAWAY when that costs its client nothing: at its first quiet
+    /// second. 0 = no limit.
+    #[schemars(range(min = 0, max = 4_294_967_295_u32))]
+    pub max_requests: u32,
 }
 
 impl Default for Http2 {
@@ -87,6 +91,7 @@ impl Default for Http2 {
             enabled: true,
             max_streams: 128,
             idle_timeout: Span::secs(180),
+            max_requests: 0,
         }
     }
 }

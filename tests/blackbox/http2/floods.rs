@@ -25,9 +25,7 @@ fn flood(client: &mut Frames, most: u32, mut next: impl FnMut(u32) -> Vec<u8>) -
 
 /// Makes a flood while another client works; the flood must end in ENHANCE_YOUR_CALM.
 fn survives(origin: &Origin, most: u32, open: bool, next: impl FnMut(u32) -> Vec<u8>) {
-    let lb = Setup::of([origin])
-        .listener("http: {keepalive_requests: 0}")
-        .start();
+    let lb = Setup::of([origin]).start();
     let other = H2::connect(lb.web());
     assert_eq!(other.get("/", &[]).unwrap().status, 200);
     let before = memory(&lb);
@@ -88,9 +86,7 @@ fn a_rapid_reset_ends_the_connection() {
 fn resets_of_requests_that_have_reached_their_server_count_too() {
     const BATCH: usize = 100;
     let origin = slow();
-    let lb = Setup::of([&origin])
-        .listener("http: {keepalive_requests: 0}")
-        .start();
+    let lb = Setup::of([&origin]).start();
     let mut client = Frames::connect(lb.web());
     client.polite = false;
     let mut batches = 0;

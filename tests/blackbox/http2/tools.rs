@@ -88,9 +88,7 @@ fn nghttp_finds_nothing_wrong() {
 fn h2load_sees_no_failed_request() {
     let origins = ["a", "b"].map(Origin::start);
     origins.iter().for_each(Origin::quiet);
-    let lb = Setup::of(&origins)
-        .listener("http: {keepalive_requests: 0}")
-        .start();
+    let lb = Setup::of(&origins).start();
     let url = format!("http://{}/", lb.web());
     let said = run("h2load", &["-n4000", "-c4", "-m20", &url]);
     assert!(

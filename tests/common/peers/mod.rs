@@ -1,6 +1,7 @@
 //! Servers and clients that nobody here wrote, from the distribution's packages.
 
 mod apache;
+mod chromium;
 mod grpc;
 mod haproxy;
 mod nghttpd;
@@ -11,6 +12,7 @@ mod redis;
 mod tomcat;
 
 pub use apache::Apache;
+pub use chromium::Chromium;
 pub use grpc::{GrpcClient, GrpcServer};
 pub use haproxy::Haproxy;
 pub use nghttpd::Nghttpd;

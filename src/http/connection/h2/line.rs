@@ -81,6 +81,11 @@ impl Line {
         self.watched.lock().stalled_since
     }
 
+    /// Requests under way.
+    pub fn active(&self) -> usize {
+        self.active.load(Ordering::Acquire)
+    }
+
     /// Since when there is no request; `None` if there is one.
     pub fn idle_since(&self) -> Option<Instant> {
         (self.active.load(Ordering::Acquire) == 0)

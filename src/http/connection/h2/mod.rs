@@ -42,11 +42,13 @@ mod linger;
 mod meter;
 mod request;
 mod session;
+mod turnover;
 
 use line::{Line, Wire};
 use linger::linger;
 use meter::Fault;
 use session::Exchange;
+use turnover::Turnover;
 
 const PROTOCOL: &str = "HTTP/2.0";
 
@@ -98,6 +100,7 @@ pub async fn converse(visit: &Visit, stream: Box<ClientStream>) {
         served: 0,
         malformed: 0,
         busy: Instant::now(),
+        turnover: Turnover::new(Instant::now()),
         closing: None,
     }
     .drive(drain)
@@ -148,6 +151,8 @@ enum Event {
     Fault(Fault),
     /// A header block takes too long.
     SlowHeader(Instant),
+    /// It has carried its share of requests, and to be told so costs its client nothing now.
+    Enough,
     /// No request for too long.
     Idle,
     /// The client takes nothing of what there is to send.
@@ -168,6 +173,7 @@ struct Driver<'a> {
     malformed: u32,
     /// When it was last seen to have streams.
     busy: Instant,
+    turnover: Turnover,
     /// Since when the client knows that the connection ends.
     closing: Option<Instant>,
 }
@@ -194,7 +200,7 @@ impl Driver<'_> {
                         Err(_) => self.record_unseen(&site, DEFECT, Instant::now()),
                     }
                 }
-                Event::Drain => self.close(),
+                Event::Drain | Event::Enough => self.close(),
                 Event::Fault(fault) => {
                     tracing::debug!(?fault, peer = %self.visit.connection.peer, "an HTTP/2 client is sent away");
                     return self
@@ -268,6 +274,17 @@ impl Driver<'_> {
         let idle_since = self.line.idle_since().unwrap_or(now).max(self.busy);
         let idle_since = idle_since.max(self.closing.unwrap_or(idle_since));
         let mut next = (idle_since + patience, Event::Idle);
+        if let (None, Some(http2)) = (self.closing, http.http2) {
+            let open = self.line.active();
+            self.turnover.note(open, now);
+            let quiet_since = (open == 0).then_some(idle_since);
+            let due = self
+                .turnover
+                .due(self.served, http2.max_requests, quiet_since);
+            if let Some(due) = due.filter(|due| *due < next.0) {
+                next = (due, Event::Enough);
+            }
+        }
         if let Some(since) = self.line.block_since() {
             let until = since + http.header_timeout;
             // Who sends a header isn't idle.
@@ -302,10 +319,6 @@ impl Driver<'_> {
         }
         self.busy = received;
         self.served = self.served.saturating_add(1);
-        let most = site.http.keepalive_requests;
-        if most > 0 && self.served >= most {
-            self.close();
-        }
         let (mut parts, body) = request.into_parts();
         let refusal = if self.visit.too_many {
             self.close();
