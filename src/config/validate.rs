@@ -82,7 +82,7 @@ pub fn validate(
         ));
     }
     for (at, what) in [(&written_listeners, "listener"), (&written_pools, "pool")] {
-        // Where the key is missing, that is said already.
+        // A missing key has a problem of its own already.
         if at.node.is_some() && entries(at).is_empty() {
             checks.note(at, format!("is empty; at least one {what} is needed"));
         }
@@ -97,13 +97,15 @@ pub fn validate(
         logging,
         metrics: model::Metrics {
             server_histograms: raw.metrics.server_histograms,
+            server_counters: pools.iter().map(|pool| pool.servers.len()).sum::<usize>()
+                <= usize::try_from(raw.metrics.server_counters_up_to).unwrap_or(usize::MAX),
         },
         listeners,
         pools,
         files: checks.files.names().map(PathBuf::from).collect(),
         warnings: Vec::new(),
     };
-    // Beside problems they would be about what nobody wrote.
+    // With problems the configuration isn't what was written, so hints about it would mislead.
     if checks.found.is_empty() {
         hints(raw, &config, &root, checks);
     }

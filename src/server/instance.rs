@@ -133,6 +133,7 @@ impl Instance {
             links,
         } = prepared;
         metrics.set_server_histograms(config.metrics.server_histograms);
+        metrics.set_server_counters(config.metrics.server_counters);
         let background = TaskTracker::new();
         let drain = Arc::new(Drain::default());
         let pools: Vec<Running> = config
@@ -348,7 +349,7 @@ async fn keep_up(instance: Weak<Instance>, startup_ends: Instant) {
     }
 }
 
-/// Has the log told what became of a pool's first checks, once every server is known or some seconds have passed.
+/// Logs, in the background, what became of a pool's first checks, once every server is known or some seconds have passed.
 async fn tell_first_checks(pool: Weak<Pool>, watch: Weak<Watch>) {
     let Some(first) = watch.upgrade() else { return };
     first.first_results(KNOWN_AFTER).await;

@@ -238,6 +238,8 @@ impl Instance {
         acme::apply(&self.certificates, config);
         self.metrics
             .set_server_histograms(config.metrics.server_histograms);
+        self.metrics
+            .set_server_counters(config.metrics.server_counters);
         kept.keys = keys;
         kept.links = links;
         Ok(())

@@ -19,7 +19,7 @@ fn forty_pools(origin: &Origin, more: &str) -> String {
     for pool in 0..40 {
         let _ = writeln!(
             yaml,
-            "  pool-{pool:02}:\n    health_check: null\n    servers:"
+            "  pool-{pool:02}:\n    health_check: null\n    persistence: {{type: cookie_insert, cookie: session}}\n    servers:"
         );
         for server in 0..25 {
             let _ = writeln!(
@@ -35,19 +35,37 @@ fn forty_pools(origin: &Origin, more: &str) -> String {
 #[test]
 fn the_metrics_of_a_thousand_servers_are_less_than_a_megabyte() {
     let origin = Origin::start("a");
+    origin.quiet();
     let lb = Equipoise::start(&forty_pools(&origin, ""));
     let size = lb.metrics().text.len();
     assert!(size < 1_000_000, "{size} bytes");
-    let mut client = lb.client();
     for pool in 0..40 {
-        client.get(&format!("/{pool:02}"), &[]).unwrap();
+        let mut client = lb.client();
+        for _ in 0..25 {
+            let first = client.get(&format!("/{pool:02}"), &[]).unwrap();
+            let cookie = format!("session={}", first.cookie("session").unwrap());
+            let target = format!("/{pool:02}/more");
+            client
+                .request("POST", &target, &[("Cookie", &cookie)], b"a body")
+                .unwrap();
+        }
     }
+    lb.wait_idle_servers();
     let metrics = lb.metrics();
-    assert!(
-        metrics.text.len() < 1_000_000,
-        "{} bytes",
-        metrics.text.len()
-    );
+    let size = metrics.text.len();
+    assert!(size < 1_000_000, "{size} bytes");
+    for pool in 0..40 {
+        let pool = &*format!("pool-{pool:02}");
+        for (name, label, count) in [
+            ("equipoise_server_picks_total", ("by", "balance"), 25.0),
+            ("equipoise_server_picks_total", ("by", "persistence"), 25.0),
+            ("equipoise_server_bytes_total", ("direction", "in"), 150.0),
+        ] {
+            let labels = [("pool", pool), label];
+            assert_eq!(metrics.sum(name, &labels), count, "{name} {label:?}");
+            assert!(!metrics.has(name, &[("server", "server-0000")]));
+        }
+    }
     // What a server says at the least.
     for name in [
         "equipoise_server_active",
@@ -62,6 +80,13 @@ fn the_metrics_of_a_thousand_servers_are_less_than_a_megabyte() {
             .filter(|sample| sample.name == name);
         assert_eq!(series.count(), 1000, "{name}");
     }
+    let answered = metrics.samples().iter().filter(|sample| {
+        sample.name == "equipoise_http_requests_total"
+            && sample.label("server") != Some("")
+            && sample.label("code") == Some("2xx")
+            && sample.value == 2.0
+    });
+    assert_eq!(answered.count(), 1000);
 }
 
 #[test]
@@ -118,6 +143,29 @@ fn histograms_by_server_can_be_switched_on_and_off_by_a_reload() {
     are(false, 1.0);
     reload(&by_server);
     are(true, 1.0);
+}
+
+#[test]
+fn a_reload_decides_what_is_counted_by_server() {
+    let origin = Origin::start("a");
+    let setup = Setup::of([&origin]);
+    let by_pool = setup.clone().top("metrics: {server_counters_up_to: 0}");
+    let lb = setup.start();
+    assert_eq!(lb.get("/", &[]).status, 200);
+    let shown = |by_server: bool| {
+        eventually(SOON, || {
+            let metrics = lb.metrics();
+            let picks = "equipoise_server_picks_total";
+            metrics.has(picks, &[("server", "a")]) == by_server
+                && metrics.sum(picks, &[("pool", "app")]) == 1.0
+        });
+    };
+    shown(true);
+    for (setup, by_server) in [(&by_pool, false), (&setup, true)] {
+        lb.rewrite(&setup.yaml());
+        lb.signal(nix::sys::signal::Signal::SIGHUP);
+        shown(by_server);
+    }
 }
 
 /// The listener `web`, the pool `app` and its only server, as the status has them.

@@ -116,6 +116,8 @@ pub struct Logging {
 pub struct Metrics {
     /// Histograms by server rather than by pool.
     pub server_histograms: bool,
+    /// All counters of each server, rather than some of them by pool.
+    pub server_counters: bool,
 }
 
 /// How the program's own log is written.

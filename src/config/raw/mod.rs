@@ -136,12 +136,24 @@ impl Default for Logging {
 }
 
 /// What `/metrics` shows.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Metrics {
     /// Histograms of response and connect times by server rather than by pool. *Trap:* each server adds 38 series to
     /// every scrape.
     pub server_histograms: bool,
+    /// Up to so many servers in all pools each has all counters of its own. With more servers, picks, connections, bytes
+    /// and passed health checks are counted by pool, so that a thousand servers are less than a megabyte. 0: always by pool.
+    pub server_counters_up_to: u32,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            server_histograms: false,
+            server_counters_up_to: 500,
+        }
+    }
 }
 
 /// How the program's own log looks.

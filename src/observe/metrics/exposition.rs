@@ -22,10 +22,13 @@ const REQUESTS: &str = "equipoise_http_requests_total";
 pub(super) fn thin_out(families: &mut Vec<MetricFamily>) {
     for family in families.iter_mut() {
         if SPARSE.contains(&family.name()) {
-            // Whether it is up is always told, so that a pool with nobody left is a sum that is 0.
-            family
-                .mut_metric()
-                .retain(|metric| !is_zero(metric) || label(metric, "state") == Some("up"));
+            // Whether it is up is always told, so that a pool with nobody left is a sum that is 0. What has no server is
+            // summed up, and a pool's.
+            family.mut_metric().retain(|metric| {
+                !is_zero(metric)
+                    || label(metric, "state") == Some("up")
+                    || label(metric, "server").is_none()
+            });
         } else if family.name() == REQUESTS {
             family
                 .mut_metric()

@@ -5,6 +5,7 @@
 //! afterwards only adds to atomics: no label is looked up on the request path. All series of a
 //! handle exist from the start with the value 0; of a server's, those that say nothing are not shown ([`exposition`]).
 
+mod coarse;
 mod exposition;
 mod families;
 mod handles;
@@ -21,6 +22,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
 use crate::supervise;
+use coarse::Gone;
 use exposition::label;
 use families::Families;
 pub use handles::{
@@ -35,6 +37,9 @@ use crate::descriptors;
 pub struct Metrics {
     families: Families,
     by_server: Arc<AtomicBool>,
+    /// Whether what is of more use by pool than by server is shown by pool alone.
+    coarse: AtomicBool,
+    gone: Gone,
 }
 
 impl Metrics {
@@ -56,6 +61,8 @@ impl Metrics {
         let metrics = Self {
             families,
             by_server: Arc::default(),
+            coarse: AtomicBool::new(false),
+            gone: Gone::default(),
         };
         metrics.set_last_reload(now);
         Arc::new(metrics)
@@ -66,11 +73,19 @@ impl Metrics {
         self.by_server.store(wanted, Ordering::Relaxed);
     }
 
+    /// Whether all counters of each server are shown. Otherwise some are summed up by pool ([`coarse`]).
+    pub fn set_server_counters(&self, wanted: bool) {
+        self.coarse.store(!wanted, Ordering::Relaxed);
+    }
+
     /// The exposition in Prometheus' text format: its content type and its body. With a thousand servers that takes some
     /// tens of milliseconds: nothing for a thread that requests are served on.
     pub fn render(&self) -> (String, Vec<u8>) {
         self.note_descriptors();
         let mut families = self.families.gather(self.by_server.load(Ordering::Relaxed));
+        if self.coarse.load(Ordering::Relaxed) {
+            self.gone.sum_up(&mut families);
+        }
         exposition::thin_out(&mut families);
         let encoder = TextEncoder::new();
         let mut body = Vec::with_capacity(64 * 1024);
@@ -225,6 +240,15 @@ impl Metrics {
     /// Removes every series of a server. Call it after the server is gone, and before one of the
     /// same name is made: handles that still exist count into nothing.
     pub fn forget_server(&self, pool: &str, server: &str) {
+        let families = &self.families;
+        for family in [
+            &families.health_checks,
+            &families.server_bytes,
+            &families.server_picks,
+            &families.upstream_connections,
+        ] {
+            self.gone.note(&family.collect(), pool, server);
+        }
         self.forget(&[("pool", pool), ("server", server)]);
         let gone = |of: &str, name: &str| of == pool && name == server;
         self.families.server_response.forget(gone);
@@ -233,6 +257,7 @@ impl Metrics {
     /// Removes every series of a pool, its servers' included. See [`Self::forget_server`].
     pub fn forget_pool(&self, pool: &str) {
         self.forget(&[("pool", pool)]);
+        self.gone.forget(pool);
         self.families.server_response.forget(|of, _| of == pool);
         self.families.outcomes.forget(|_, of| of == pool);
     }

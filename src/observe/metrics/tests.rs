@@ -321,3 +321,59 @@ fn reloads_are_counted_and_only_success_moves_the_time() {
         "equipoise_config_reloads_total{result=\"success\"} 1",
     );
 }
+
+#[test]
+fn with_many_servers_some_counters_are_by_pool_and_never_go_back() {
+    let metrics = metrics();
+    let (a, b) = (metrics.server("app", "a"), metrics.server("app", "b"));
+    let other = metrics.server("other", "a");
+    for server in [&a, &a, &b, &other] {
+        server.picks.inc(PickedBy::Balance);
+        server.connections_new.inc();
+        server.bytes_in.inc_by(10);
+        server.checks_passed.inc();
+    }
+    b.checks_failed.inc();
+    metrics.set_server_counters(false);
+    let picks = |pool, count| {
+        let labels = format!("by=\"balance\",pool=\"{pool}\"");
+        has(
+            &metrics,
+            &format!("equipoise_server_picks_total{{{labels}}} {count}"),
+        );
+    };
+    picks("app", 3);
+    picks("other", 1);
+    let shown = [
+        "equipoise_server_picks_total{by=\"retry\",pool=\"app\"} 0",
+        "equipoise_upstream_connections_total{pool=\"app\",reused=\"false\"} 3",
+        "equipoise_upstream_connections_total{pool=\"app\",reused=\"true\"} 0",
+        "equipoise_server_bytes_total{direction=\"in\",pool=\"app\"} 30",
+        "equipoise_health_checks_total{pool=\"app\",result=\"success\"} 3",
+        "equipoise_health_checks_total{pool=\"app\",result=\"failure\",server=\"b\"} 1",
+    ];
+    for line in shown {
+        has(&metrics, line);
+    }
+
+    metrics.forget_server("app", "a");
+    picks("app", 3);
+    let again = metrics.server("app", "a");
+    again.picks.inc(PickedBy::Balance);
+    picks("app", 4);
+
+    metrics.set_server_counters(true);
+    has(
+        &metrics,
+        "equipoise_server_picks_total{by=\"balance\",pool=\"app\",server=\"a\"} 1",
+    );
+
+    metrics.set_server_counters(false);
+    metrics.forget_pool("app");
+    assert!(
+        !lines(&metrics)
+            .iter()
+            .any(|line| line.contains("pool=\"app\""))
+    );
+    picks("other", 1);
+}
