@@ -44,7 +44,7 @@ pub struct Args {
     /// redirects, and shows Let's Encrypt that the name is ours. May be given again, for one certificate of several names.
     #[arg(long, value_name = "HOST")]
     https: Vec<String>,
-    /// Have the dashboard, metrics and the status API, at 127.0.0.1:9900 or elsewhere.
+    /// Serve the dashboard, metrics and the status API, at 127.0.0.1:9900 or elsewhere.
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:9900")]
     admin: Option<String>,
     /// Print the configuration that this stands for instead of running it.

@@ -19,7 +19,7 @@ use super::tree::{Files, Node, Place, Value};
 use super::units::Span;
 use super::{Loaded, assemble, model, schema};
 
-/// Rounds of leaving out what has no meaning: leaving out one thing may let another be judged.
+/// How many times keys without meaning are left out: leaving out one may show that another has none.
 const MOST_ROUNDS: usize = 16;
 /// What `sockaddr_un` holds (unix(7)).
 const LONGEST_SOCKET: usize = 107;
@@ -106,7 +106,7 @@ fn resolve(node: &mut Node, schema: &Json, files: &Files) {
     }
 }
 
-/// `None`: no path, or one that stays as it is.
+/// The absolute path; `None` if the text is no path, or is to stay as it is.
 fn resolved(text: &str, format: &str, place: Place, files: &Files) -> Option<String> {
     let file = Path::new(files.name(place.file));
     let join = |path: &str| {
@@ -193,7 +193,7 @@ fn hide(value: &mut Yaml, in_fields: bool) {
         Yaml::Mapping(entries) => {
             for (key, value) in entries {
                 let key = key.as_str().unwrap_or_default().to_ascii_lowercase();
-                // A pattern, unlike a value, gives nothing away.
+                // A pattern may be shown, because it is no secret value.
                 let is_value = value
                     .as_str()
                     .is_some_and(|text| !text.starts_with(['*', '~']));
@@ -229,7 +229,7 @@ fn is_secret(field: &str) -> bool {
     parts.iter().any(|part| field.contains(part))
 }
 
-/// Takes out what the problems are about. Whether there was any of it.
+/// Takes out the keys that the problems are about. Returns whether there were any.
 fn leave_out(tree: &mut Node, problems: &Problems) -> bool {
     let is_meant = |place: Place| {
         problems

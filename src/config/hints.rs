@@ -61,7 +61,7 @@ fn leads_to(listener: &raw::Listener, pool: &str) -> bool {
         })
 }
 
-/// Cookies of ours that browsers want Secure, which they are not where clients come by http.
+/// Warns of cookies of ours that browsers accept only with `Secure`, on listeners where clients come by http.
 fn dropped_cookies(pool: &model::Pool, raw: &raw::Config, at: &At<'_>, checks: &mut Checks<'_>) {
     let at = at.key("persistence");
     let (attributes, at) = match &pool.persistence {
@@ -115,7 +115,7 @@ fn servers(pool: &model::Pool, at: &At<'_>, checks: &mut Checks<'_>) {
     }
 }
 
-/// A server that is a listener of this very process.
+/// Warns of a server whose address is one of our own listeners.
 fn own_listeners(pool: &model::Pool, model: &model::Config, at: &At<'_>, checks: &mut Checks<'_>) {
     let at = at.key("servers");
     for (index, server) in pool.servers.iter().enumerate() {
@@ -158,12 +158,12 @@ fn reaches(server: &ServerAddress, bind: SocketAddr) -> bool {
             ],
             *port,
         ),
-        // What a name leads to is known at run time alone.
+        // What a name resolves to is only known at run time.
         ServerAddress::Name(..) | ServerAddress::Unix(_) => return false,
     };
     port == bind.port()
         && addresses.iter().any(|address| {
-            // To the kernel the wildcard as a destination is the loopback address.
+            // The kernel takes a connection to the wildcard address as one to loopback.
             let address = match address {
                 IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
                 IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -180,7 +180,7 @@ fn is_own(address: IpAddr) -> bool {
     address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
 }
 
-/// Routes that an earlier one leaves nothing.
+/// Warns of routes that get no request because an earlier route takes all of theirs.
 fn hidden_routes(routes: &[raw::Route], at: &At<'_>, checks: &mut Checks<'_>) {
     for (index, route) in routes.iter().enumerate() {
         let earlier = routes.iter().take(index);

@@ -16,8 +16,8 @@ const MOST_FILES: usize = 1000;
 /// The keys that several files may have, and an included file alone.
 const MERGED: [&str; 2] = ["listeners", "pools"];
 
-/// As a shell has it: a leading dot is matched by a dot alone, so that what editors, archivers and Kubernetes
-/// (`..data`) leave behind is not configuration.
+/// A leading dot is matched by a dot only, as in a shell, so that files that editors, archivers and Kubernetes (`..data`)
+/// leave behind are not read as configuration.
 const HOW: MatchOptions = MatchOptions {
     case_sensitive: true,
     require_literal_separator: true,
@@ -118,7 +118,7 @@ impl<'a> Merger<'a> {
                 seen.push(real);
                 true
             }
-            // Reading it says why.
+            // A file without a real path can't be read either, and reading it tells why.
             Err(_) => true,
         });
         unread
@@ -267,14 +267,15 @@ fn expand(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
             glob::Pattern::escape(&base.to_string_lossy())
         )
     };
-    // As what is found is spelt.
+    // The pattern is written the way in which the paths that are found are written.
     let full: PathBuf = Path::new(&full)
         .components()
         .filter(|part| *part != Component::CurDir)
         .collect();
     let full = full.to_string_lossy();
     let refused = |error: glob::PatternError| format!("is not a glob: {}", error.msg);
-    // The crate's own search knows no way to a hidden file, not even by a dot in the glob; its comparison does.
+    // With these options the glob crate's search finds no hidden file at all, even where the glob has the dot. So it
+    // searches without them, and what it finds is compared with them.
     let exact = glob::Pattern::new(&full).map_err(refused)?;
     glob::glob(&full)
         .map_err(refused)?

@@ -207,7 +207,7 @@ impl Default for Position {
 impl Position {
     fn pass(&mut self, c: char) {
         match c {
-            // The second half of one line break.
+            // `\n` after `\r` belongs to the same line break.
             '\n' if self.after_return => {}
             '\n' | '\r' => {
                 self.line += 1;

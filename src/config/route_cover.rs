@@ -5,8 +5,8 @@ use ipnet::IpNet;
 use super::raw::{Match, Named, OneOrMany};
 use super::route_text::{HostPattern, PathPattern, ValuePattern};
 
-/// Whether whatever `later` is for is taken by `earlier` already. Where it can't be told, as with two regular
-/// expressions, it isn't so.
+/// Whether every request that `later` matches is matched by `earlier` already. False where that can't be told, as with
+/// two regular expressions.
 pub fn covers(earlier: &Match, later: &Match) -> bool {
     each_within(&earlier.host.0, &later.host.0, host_within)
         && path_covers(earlier, later)
@@ -70,7 +70,7 @@ fn is_root(prefix: &PathPattern) -> bool {
     prefix.0 == "/"
 }
 
-/// As routes have it: /api has /api and /api/x below it, not /apix.
+/// Whether a path is below a prefix, as routes mean it: /api and /api/x are below /api, /apix is not.
 fn is_below(path: &PathPattern, prefix: &PathPattern) -> bool {
     let prefix = prefix.0.trim_end_matches('/');
     path.0

@@ -160,7 +160,7 @@ impl Checker<'_> {
         }
         let mut words: Vec<String> = Vec::with_capacity(choices.len());
         for word in choices.iter().copied().map(word) {
-            // A choice that may be a string or a number stands there twice.
+            // A value that may be a string or a number has an entry for each of the two.
             if !words.contains(&word) {
                 words.push(word);
             }
@@ -570,7 +570,7 @@ fn equals(node: &Node, json: &Json) -> bool {
         (Value::Integer(number), Json::Number(choice)) => {
             choice.as_i64().map(i128::from) == Some(*number)
         }
-        // Of what was written, as far as it can be told: 1.20 is 1.2.
+        // Numbers can't be compared as they were written: 1.20 is read as 1.2.
         (Value::Float(number), Json::Number(choice)) => choice
             .as_f64()
             .is_some_and(|choice| choice.total_cmp(number).is_eq()),

@@ -198,8 +198,8 @@ impl Binding {
         self.bound.take().map(|bound| bound.server)
     }
 
-    /// Has the table remember that the session goes to `picked`. Returns the server that it goes to instead,
-    /// if somebody else was first.
+    /// Writes into the table that the session goes to `picked`. Returns the server that it goes to instead, if another
+    /// request of the session was first.
     pub async fn remember(&mut self, target: &PoolSite, picked: &Server) -> Option<Arc<Server>> {
         let (Some(table), Some(place)) = (&target.table, self.place) else {
             return None;
@@ -240,7 +240,7 @@ impl Binding {
         });
     }
 
-    /// Has the table remember that the session moves from a server that can't take it.
+    /// Writes into the table that the session moves from a server that can't take it.
     pub async fn move_on(&mut self, target: &PoolSite, from: &Server, to: &Server) {
         if let (Some(table), Some(place)) = (&target.table, self.place) {
             let now = Moment::now();

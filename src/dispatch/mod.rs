@@ -93,7 +93,7 @@ async fn waited(
     waited
 }
 
-/// Has the session table remember a pick. If another request of the same session was balanced at the same
+/// Writes a pick into the session table. If another request of the same session was balanced at the same
 /// moment, or on another node, one of the two picks counts: this one follows if it was the other.
 async fn agree(
     target: &PoolSite,

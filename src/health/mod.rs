@@ -78,8 +78,8 @@ impl Watch {
         watch
     }
 
-    /// Follows a reload: watches the pool's servers of now, as its settings of now say, over `link`. Who is watched
-    /// that way already goes on being watched, in the middle of whatever is being found out.
+    /// Follows a reload: watches the servers that the pool has now, by its present settings, over `link`. A server that is
+    /// already watched that way goes on being watched, without a check being broken off.
     pub fn sync(&self, link: &Arc<Link>) {
         let mut running = self.running.lock();
         let mut before = std::mem::take(&mut *running);
@@ -197,7 +197,7 @@ async fn keep_checking(
     loop {
         tokio::time::sleep(wait).await;
         if server.addresses().is_none() {
-            // Nothing to check yet; resolution has its own words for it.
+            // Without an address there is nothing to check, and name resolution logs why.
             first.set();
             wait = Duration::from_millis(200).min(check.interval);
             continue;
@@ -229,7 +229,7 @@ async fn keep_checking(
             reason,
             "health check ended"
         );
-        // What says nothing about the server changes nothing.
+        // A check that could not be made says nothing about the server, so its state stays.
         if let Some(checked) = result.verdict().and_then(|passed| decision.observe(passed)) {
             pool.set_checked(&server, checked, &reason);
         }

@@ -1,9 +1,12 @@
 //! Names and their addresses, looked up by the system's resolver.
 //!
-//! A name is looked up once for all servers that have it, again and again as long as there is one, and at once when a
-//! connect to one of them has failed. The system's resolver takes a thread for each look-up, for as long as it likes. So
-//! only so many run at once, few beside what else needs such threads, in the order in which they were asked for; and those
-//! that take long are moved out of the way of the others. A name that was slow the last time waits with its like.
+//! Servers of the same name share its look-ups. A name is looked up at intervals as long as there is a server of that name,
+//! and at once when a connect to one of them has failed.
+//!
+//! The system's resolver blocks a thread for each look-up, for as long as it likes. So the number of look-ups at once is
+//! limited, in two lanes: one for names that answer soon, and one for names that don't, so that slow names hold up only
+//! each other. A look-up that turns out to be slow moves from the first lane to the second, and its name begins in the
+//! second the next time.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,21 +23,21 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::supervise::{self, Task};
 
-/// Look-ups at once, of names that answer soon and of those that don't.
+/// How many look-ups may run at once in each of the two lanes.
 const LOOKUPS: usize = 32;
-/// Until then an answer came soon.
+/// An answer within this time counts as soon.
 const SOON: Duration = Duration::from_secs(1);
 /// How often a name that resolves is looked up again.
 const REFRESH: Duration = Duration::from_secs(10);
 /// How soon a name that does not resolve is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-/// No name is looked up more often, whoever wants it.
+/// The shortest time between two look-ups of one name, whoever asks for them.
 const SPACING: Duration = Duration::from_secs(1);
-/// How long a resolver may take before a name counts as unresolved.
+/// After how long without an answer a name counts as unresolved. The look-up goes on.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it may take before the name is asked for once more beside it.
+/// After how long a look-up is given up: the name is then asked for again, while the thread of the first may still hang.
 const GIVEN_UP: Duration = Duration::from_secs(60);
-/// Addresses of one name that are used at most.
+/// How many addresses of one name are used at most.
 const ADDRESSES: usize = 64;
 
 /// What a name resolves to, port 0, in the resolver's order; or why it doesn't.
@@ -45,12 +48,12 @@ type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
 /// The names of this process's servers.
 static NAMES: LazyLock<Arc<Names>> = LazyLock::new(|| Names::new(Arc::new(system)));
 
-/// Follows a name of a server's. Must be called within a Tokio runtime.
+/// Begins to look up a server's name at intervals, or joins those who follow it already. Must be called within a Tokio runtime.
 pub fn follow(host: &Arc<str>) -> Followed {
     NAMES.follow(host)
 }
 
-/// The system's resolver: blocking.
+/// Asks the system's resolver, which blocks the thread.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place that looks names up, on a thread of its own"
@@ -79,11 +82,11 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// The next answer that is another one than the last; the first time the one that is known already.
+    /// Waits for an answer that differs from the last one. The first call returns at once if there is an answer already.
     pub async fn next(&mut self) -> Answer {
         loop {
             if self.answer.changed().await.is_err() {
-                // Can't be: the sender is in `self.name`.
+                // This can't happen, because the sender is in `self.name`.
                 std::future::pending::<()>().await;
             }
             if let Some(answer) = self.answer.borrow_and_update().clone() {
@@ -92,7 +95,7 @@ impl Followed {
         }
     }
 
-    /// Has it looked up at once, or as soon as a second has passed since the last time.
+    /// Asks for a look-up at once, or as soon as [`SPACING`] has passed since the last one.
     pub fn look_again(&self) {
         self.name.wanted.notify_one();
     }
@@ -152,7 +155,7 @@ struct Keeper {
     name: Weak<Name>,
     host: Arc<str>,
     wanted: Arc<Notify>,
-    /// The last answer didn't come soon.
+    /// Whether the last answer took longer than [`SOON`].
     was_slow: bool,
     /// A look-up that was given up and may still have its thread.
     stuck: Option<Looking>,
@@ -182,7 +185,7 @@ impl Keeper {
         self.names.forget(&self.host);
     }
 
-    /// False: there is nobody who wants to know.
+    /// Tells the followers an answer. Returns false if there are none left.
     fn publish(&self, answer: Answer) -> bool {
         let Some(name) = self.name.upgrade() else {
             return false;
@@ -215,7 +218,7 @@ impl Keeper {
                     self.was_slow = began.elapsed() > SOON;
                     return (self.answer(done), began);
                 }
-                // Out of the way of those that answer soon.
+                // The look-up is slow: it leaves its place to names that answer soon.
                 there = &mut moved, if !is_moved => {
                     is_moved = true;
                     *place.lock() = there;
@@ -233,14 +236,14 @@ impl Keeper {
         }
     }
 
-    /// A place among the look-ups of now, held until its thread has ended.
+    /// Waits for a place in the name's lane. The place is held until the look-up's thread has ended.
     async fn place(&self) -> Arc<Mutex<Option<OwnedSemaphorePermit>>> {
         let lane = if self.was_slow {
             &self.names.slow
         } else {
             &self.names.quick
         };
-        // It is never closed.
+        // `None` only if the semaphore were closed, which nobody does.
         Arc::new(Mutex::new(Arc::clone(lane).acquire_owned().await.ok()))
     }
 

@@ -23,9 +23,9 @@ use exchange::Exchange;
 pub enum Failed {
     /// There was no whole answer; the reason in words.
     Broken(String),
-    /// There was one, and it isn't what is wanted; the reason in words.
+    /// There was a whole answer, and it isn't what is wanted; the reason in words.
     Unwanted(String),
-    /// It could not be made, for want of something of ours: it says nothing about the server.
+    /// The check could not be made, because this process lacked a descriptor, port or memory. It says nothing about the server.
     NotMade(Shortage),
 }
 
@@ -38,7 +38,7 @@ pub struct Probe {
 
 enum Kind {
     Tcp,
-    /// For pools without TLS: any certificate will do.
+    /// Used for pools without TLS: any certificate will do.
     Tls(Option<Box<Secure>>),
     Http {
         check: Box<HttpCheck>,

@@ -158,7 +158,7 @@ fn mirror(
     }
 }
 
-/// Has the mirror get what the server gets of the body, from byte `at` on.
+/// Gives the mirror the piece of the body that the server gets. `at` is where in the body the piece begins, in bytes.
 pub fn copy(context: &mut Context, at: u64, piece: Option<&Bytes>, end_of_stream: bool) {
     if let (Some(copy), Some(piece)) = (&mut context.copy, piece) {
         copy.piece(at, piece);
@@ -175,7 +175,7 @@ const MAPPED: [HeaderName; 3] = [
     header::SET_COOKIE,
 ];
 
-/// Has the server's own names for places mean what the client asked for.
+/// Rewrites the places that the server names (`Location` and the like) to what they are called by the client's way.
 pub fn map_back(request: &RequestHeader, response: &mut ResponseHeader, context: &Context) {
     let (Some(route), Some(origin)) = (&context.route, &context.origin) else {
         return;

@@ -50,7 +50,7 @@ impl Address {
         &self.text
     }
 
-    /// The same machine at another port. A Unix socket has none.
+    /// The same machine at another port; `None` for a Unix socket.
     #[must_use]
     pub fn at_port(&self, port: u16) -> Self {
         match &self.endpoint {
@@ -84,7 +84,7 @@ impl std::fmt::Display for Address {
 #[derive(Debug)]
 pub struct Addresses {
     used: Arc<Address>,
-    /// The others, in the order of the resolver.
+    /// The addresses that are not in use, in the order of the resolver.
     others: Vec<Arc<Address>>,
     moves: u64,
 }

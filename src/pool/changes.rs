@@ -56,8 +56,8 @@ impl Pool {
         }
     }
 
-    /// Ends what belongs to the process's start: a server whose name has not resolved by now starts slowly when it does.
-    /// One whose first check is still out does not, if it passes.
+    /// Marks the end of the process's start. A server whose name has not resolved by now starts slowly when it does; a server
+    /// whose first check is still under way doesn't start slowly if that check passes.
     pub fn end_startup(&self) {
         for server in self.servers.load().iter() {
             if server.addresses().is_none() {
@@ -149,7 +149,7 @@ impl State {
         }
         self.open = best;
         for member in self.members.iter().flatten() {
-            // `to` is what the server being moved has become, whatever its gate says by now.
+            // `to` is the class that the server is moved to; its gate may say something else by now.
             let tier = if member.slot() == server.slot() {
                 to
             } else {

@@ -206,7 +206,7 @@ impl Pool {
                 continue;
             };
             let lease = Lease::new(self, server);
-            // It is there, because it has been the head of its line since the lock was taken.
+            // The waiter is still there, because the lock has been held since it was found at the head of its line.
             if let Some(hand) = state.waiting.leave(&wanted, number) {
                 self.metrics.queue_length.dec();
                 handovers.push(Handover { hand, lease });
@@ -228,7 +228,7 @@ impl Pool {
             Ok(()) => Some(Arc::clone(server)),
             Err(BoundRefusal::Full) => None,
             Err(BoundRefusal::Unavailable) => {
-                // There is nothing to wait for any more.
+                // A server that takes no more work is not waited for any longer.
                 let gone = state.waiting.dismiss(server);
                 let gone = i64::try_from(gone).unwrap_or(i64::MAX);
                 self.metrics.queue_length.sub(gone);

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// So many answers in a row that are passed on: it is over.
+/// After so many answers in a row that are passed on, the refusals count as over.
 const OVER: u32 = 20;
 
-/// It is told again no sooner, however often it is over in between.
+/// The shortest time between two lines about one server, however often its refusals end and begin.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// Whether a server's answers are refused here, as far as the log knows.
@@ -21,7 +21,7 @@ pub struct Refusals {
 #[derive(Debug, Default)]
 struct State {
     told: Option<Instant>,
-    /// Passed on since the last one that was refused.
+    /// How many answers were passed on since the last one that was refused.
     passed: u32,
 }
 

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// What is remembered, in seconds.
+/// How many seconds are remembered.
 const WINDOW: u32 = 10;
 
-/// What is free in any such time, in retries.
+/// How many retries are free in that time.
 const FREE: i64 = 10;
 
 /// What a retry costs: the unit is a hundredth of one, so that a percentage is what a request pays in.
@@ -25,7 +25,7 @@ pub struct RetryBudget {
     began: Instant,
     /// One for each second of the window: which second it is of, and what was paid in then, less what was taken out.
     seconds: [AtomicU64; WINDOW as usize],
-    /// Whoever takes out is alone, or two would take the same.
+    /// Held by the thread that takes a retry out, so that two can't take the same one.
     taking: Mutex<()>,
 }
 
@@ -83,7 +83,7 @@ impl RetryBudget {
             let balance = balance.saturating_add(amount);
             Some(Entry { second, balance }.to_bits())
         };
-        // It fails only when it is told to.
+        // The update fails only when the closure returns `None`, which it doesn't.
         let _ = place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
     }
 }

@@ -34,7 +34,8 @@ pub struct Server {
     connect_failure: Notify,
     refusals: Refusals,
     gate: Mutex<Gate>,
-    /// What follows from gate and weight, as [`Admission`]'s discriminant: read for each bound request.
+    /// Which work it may be given, by gate and weight, as [`Admission`]'s discriminant. It is read for each request of a
+    /// session.
     admission: AtomicU8,
     /// Whether it starts slowly when it becomes available: it was closed, or added to a running pool.
     cold: AtomicBool,
@@ -130,7 +131,7 @@ impl Server {
         &self.configured
     }
 
-    /// Where it is; `None` while its name does not resolve.
+    /// Its addresses; `None` while its name does not resolve.
     pub fn addresses(&self) -> Option<Arc<Addresses>> {
         self.addresses.load_full()
     }
@@ -141,7 +142,7 @@ impl Server {
         addresses.as_ref().map(|all| Arc::clone(all.used()))
     }
 
-    /// What its name resolves to, in the resolver's order. Nothing changes where that is nothing.
+    /// Sets what its name resolves to, in the resolver's order. An empty list changes nothing.
     pub(super) fn resolve_to(&self, found: &[SocketAddr]) {
         self.addresses.rcu(|now| {
             let next = Addresses::found(found, now.as_deref());
@@ -149,7 +150,7 @@ impl Server {
         });
     }
 
-    /// It was reached at that one of its addresses: the next connection is tried there first.
+    /// Notes that it was reached at this one of its addresses, so that the next connection is tried there first.
     pub fn use_address(&self, address: &Address) {
         let is_used = |all: &Addresses| **all.used() == *address;
         if self.addresses.load().as_deref().is_none_or(is_used) {
@@ -161,7 +162,7 @@ impl Server {
         });
     }
 
-    /// It could not be connected to where its addresses say.
+    /// Notes that it could not be connected to at any of its addresses.
     pub fn note_connect_failure(&self) {
         self.connect_failure.notify_one();
     }
@@ -200,12 +201,12 @@ impl Server {
         self.effective_percent.store(percent, Ordering::Relaxed);
     }
 
-    /// Has it start slowly when it next becomes available.
+    /// Makes it start slowly when it next becomes available.
     pub(super) fn set_cold(&self) {
         self.cold.store(true, Ordering::Relaxed);
     }
 
-    /// Tells once whether it is to start slowly, now that it is available.
+    /// Whether it is to start slowly, now that it has become available. True once only.
     pub(super) fn take_cold(&self) -> bool {
         self.cold.swap(false, Ordering::Relaxed)
     }

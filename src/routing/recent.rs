@@ -59,8 +59,8 @@ impl<K: Key> Recent<K> {
         }
     }
 
-    /// Has `change` decide by a key's moment, 0 for a key that isn't there, until when it is remembered now; `None`
-    /// leaves it as it is. One step, whoever else asks for the same key.
+    /// Changes until when a key is remembered. `change` is given the moment that holds, 0 for a key that isn't there, and
+    /// returns the new one, or `None` to leave it as it is. That is one step, also when others ask for the same key.
     pub(super) fn update<R>(
         &self,
         key: K,

@@ -80,7 +80,7 @@ impl ClientAuthority {
             .collect()
     }
 
-    /// Has a listener's handshakes ask for certificates.
+    /// Makes a listener's handshakes ask clients for certificates.
     ///
     /// # Errors
     ///

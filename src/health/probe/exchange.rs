@@ -22,13 +22,13 @@ pub struct Exchange<'a> {
     pub connector: &'a Connector,
     pub server: &'a Server,
     pub link: &'a Arc<Link>,
-    /// Until then what comes is judged.
+    /// When the check ends: what has come by then is judged.
     pub deadline: Instant,
     dialer: Arc<Dialer>,
 }
 
 impl<'a> Exchange<'a> {
-    /// With that server, at that port if one is given.
+    /// An exchange with that server, at that port if one is given.
     pub fn new(
         connector: &'a Connector,
         server: &'a Arc<Server>,
@@ -85,7 +85,7 @@ impl<'a> Exchange<'a> {
             host
         } else {
             configured = match self.server.configured_address() {
-                // The name of a socket file is none of a host.
+                // The path of a socket is no host name.
                 ServerAddress::Unix(_) => "localhost".to_owned(),
                 address => address.to_string(),
             };

@@ -14,10 +14,10 @@ use crate::health::words::TOO_MANY_INTERIM;
 /// A body is searched up to here; a health page is small.
 const BODY_LIMIT: usize = 1 << 20;
 
-/// Interim responses that are read past: as many as a request's.
+/// How many interim responses are skipped, the same number as for requests.
 const INTERIM: usize = 64;
 
-/// Bytes of their fields, all together.
+/// How many bytes the fields of all of them may have together.
 const INTERIM_SIZE: usize = 64 << 10;
 
 /// Sends the request and compares the answer. Returns what was seen, in words.
@@ -91,7 +91,7 @@ async fn ask(
             .response_header()
             .ok_or_else(|| Error::new(ErrorType::InvalidHTTPHeader))?;
         let status = response.status;
-        // A switch of protocols may be what is checked.
+        // 101 is final here: a check may look for a switch of protocols.
         if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(status);
         }
@@ -117,7 +117,7 @@ enum End {
 /// What has come of a body, compared with what is wanted as it comes.
 struct Body<'a> {
     wanted: &'a Regex,
-    /// Whether more bytes could undo a match.
+    /// Whether bytes that come later could undo a match.
     looks_ahead: bool,
     bytes: Vec<u8>,
     looks: usize,
@@ -131,7 +131,8 @@ const LOOKS: usize = 1024;
 
 impl<'a> Body<'a> {
     fn new(wanted: &'a Regex) -> Self {
-        // All that looks ahead is written with one of these. Where it is something else, it is only decided later.
+        // Whatever in a regular expression looks ahead is written with one of these characters. If one of them means something
+        // else, the match is only decided later.
         let ahead = ["$", r"\b", r"\B", r"\z", r"\<", r"\>"];
         Self {
             wanted,
@@ -166,13 +167,13 @@ impl<'a> Body<'a> {
             .extend_from_slice(chunk.get(..room).unwrap_or(chunk));
     }
 
-    /// Whether it matches, whatever may come. Not looked for behind every single byte of a long body.
+    /// Whether the body matches, whatever comes later. A long body is not searched again after every single byte.
     fn is_decided(&mut self) -> bool {
         self.looks += 1;
         self.looks <= LOOKS && self.is_match(false)
     }
 
-    /// `whole`: nothing will come any more.
+    /// Whether the body matches. With `whole` nothing more will come.
     fn is_match(&self, whole: bool) -> bool {
         if whole || !self.looks_ahead {
             return self.wanted.is_match(&self.bytes);
@@ -226,7 +227,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is decided early is what the whole body says.
+        /// A decision before the end is the one that the whole body would lead to.
         #[test]
         fn early_is_no_other_than_late(
             which in 0usize..8, body in "[ab\n é]{0,12}", at in 0usize..16,

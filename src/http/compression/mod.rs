@@ -26,7 +26,7 @@ mod response;
 
 use encoder::Encoder;
 
-/// Has the response of this request compressed, if the settings, the client and the response allow it.
+/// Sets up that the response of this request is compressed, if the settings, the client and the response allow it.
 pub fn prepare(session: &mut Session, settings: Option<&Arc<Compression>>) {
     let Some(settings) = settings else { return };
     let request = session.req_header();

@@ -95,7 +95,7 @@ impl Writer {
         }
     }
 
-    /// Has the thread reopen the file between what was appended before this and what comes after.
+    /// Tells the thread to reopen the file after the lines that were appended before this call.
     pub(super) fn reopen(&self) {
         let mut state = self.shared.state.lock();
         if state.reopen_at.is_none() {

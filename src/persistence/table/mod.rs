@@ -131,7 +131,7 @@ impl SessionTable {
         }
     }
 
-    /// Has a shared store counted there that a later [`SessionTable::reconfigure`] brings.
+    /// Sets the metrics of the shared store that a later [`SessionTable::reconfigure`] may bring.
     pub fn count_store(&self, metrics: StoreMetrics) {
         *self.metrics.lock() = metrics;
     }
