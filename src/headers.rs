@@ -6,6 +6,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+pub mod date;
 pub mod spelling;
 
 /// A header section that can be read and changed.

@@ -23,6 +23,7 @@ use pingora::{Error, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::acme::Challenges;
+use crate::headers::date;
 use crate::listen::{ClientStream, Drain, Patience};
 use crate::observe::access_log::AccessLog;
 use crate::upstream;
@@ -291,6 +292,14 @@ impl ProxyHttp for Edge {
             // Answered early, and there is no body to find that out by: see `response_body_filter`.
             context.response_ended = true;
             session.set_read_timeout(Some(LATE_BODY));
+        }
+        if !response.status.is_informational() {
+            date::settle(&mut headers::Response(response));
+            if let Some(given) = response.headers.get(header::DATE)
+                && let Some(stream) = trouble::client_stream(session.as_downstream())
+            {
+                stream.keep_date(given);
+            }
         }
         if let (Some(origin), Some(lease)) = (&context.origin, &context.upstream.lease)
             && let Some(target) = context.target.as_ref().map(|target| &target.site)

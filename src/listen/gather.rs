@@ -65,6 +65,11 @@ impl<S: AsyncWrite + Unpin> Gather<S> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
+    /// Adds what is to be written to what is gathered, however much that becomes.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.out.get(self.written..)
             && !rest.is_empty()

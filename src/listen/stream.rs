@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
+use http::HeaderValue;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest,
@@ -29,6 +30,7 @@ use super::limits::Admitted;
 use super::patience::{Patience, Wait};
 use super::receive_rate::ReceiveRate;
 use super::transport::Transport;
+use crate::headers::date;
 use crate::supervise;
 use crate::tunnel::{Beginning, Tunnel};
 
@@ -51,6 +53,8 @@ pub struct ClientStream {
     beginning: Beginning,
     /// What the server sends has come to its end, and the client has been told.
     told_end: bool,
+    /// What the next header section that is written has as its date in place of the one that Pingora gives it.
+    date: OnceLock<HeaderValue>,
     /// The response broke off, and nothing but a reset tells the client.
     reset: AtomicBool,
     /// Where the connection goes when it is dropped, if it is to be kept.
@@ -91,6 +95,7 @@ impl ClientStream {
             tunnel: OnceLock::new(),
             beginning: Beginning::default(),
             told_end: false,
+            date: OnceLock::new(),
             reset: AtomicBool::new(false),
             handback: None,
             keep: AtomicBool::new(false),
@@ -260,6 +265,13 @@ impl ClientStream {
         drop(self.tunnel.set(tunnel));
     }
 
+    /// The server's own date of the response whose header section is written next. Pingora would put the time of now in
+    /// its place.
+    pub fn keep_date(&self, date: &HeaderValue) {
+        // A response has one header section.
+        drop(self.date.set(date.clone()));
+    }
+
     /// The connection is to end in a reset: its response broke off where a plain end would look complete.
     pub fn end_in_reset(&self) {
         self.reset.store(true, Ordering::Release);
@@ -279,6 +291,7 @@ impl ClientStream {
             tunnel: std::mem::take(&mut self.tunnel),
             beginning: std::mem::take(&mut self.beginning),
             told_end: self.told_end,
+            date: OnceLock::new(),
             reset: AtomicBool::new(*self.reset.get_mut()),
             handback: None,
             keep: AtomicBool::new(false),
@@ -521,11 +534,17 @@ impl AsyncWrite for ClientStream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let is_tunnel = self.is_tunnel();
+        let date = self.date.take();
         let Some(io) = self.io.as_mut() else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         // HTTP/2 gathers its frames, and a tunnel's bytes go as they come.
-        let written = if is_tunnel {
+        let written = if let Some(date) = date {
+            let mut head = buf.to_vec();
+            date::replace(&mut head, &date);
+            io.add(&head);
+            Poll::Ready(Ok(buf.len()))
+        } else if is_tunnel {
             io.poll_through(cx, buf)
         } else {
             Pin::new(io).poll_write(cx, buf)

@@ -114,3 +114,43 @@ fn an_upgrade_that_is_required_is_told() {
     assert_eq!(response.status, 426);
     assert_eq!(response.header("upgrade"), Some("websocket"));
 }
+
+#[test]
+fn a_servers_date_is_kept_and_missing_ones_are_added() {
+    const OLD: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let large = format!("Date: {OLD}\r\nX-Large: {}\r\n", "x".repeat(20_000));
+    for (said, wanted) in [
+        (format!("Date: {OLD}\r\n"), Some(OLD)),
+        (format!("date:{OLD} \r\nX-Date: 1\r\n"), Some(OLD)),
+        (
+            "Date: Sunday, 06-Nov-94 08:49:37 GMT\r\n".to_owned(),
+            Some(OLD),
+        ),
+        (large, Some(OLD)),
+        (String::new(), None),
+        ("Date: yesterday\r\n".to_owned(), None),
+        (format!("Date: {OLD}\r\nDate: {OLD}\r\n"), None),
+    ] {
+        let origin = answering(&said);
+        let lb = before(&origin);
+        let mut kept = lb.client();
+        let responses = [
+            kept.get("/", &[]).unwrap(),
+            kept.get("/", &[]).unwrap(),
+            H2::connect(lb.web()).get("/", &[]).unwrap(),
+        ];
+        for response in responses {
+            let dates = response.headers_of("date");
+            assert_eq!(dates.len(), 1, "{response}");
+            match wanted {
+                Some(date) => assert_eq!(dates, [date], "{response}"),
+                None => assert!(dates[0].ends_with(" GMT") && dates != [OLD], "{response}"),
+            }
+            assert_eq!(response.text(), "ok");
+        }
+        // What is answered here has a date of now, also on a connection that has had a server's.
+        kept.send("GET / HTTP/2.0\r\n\r\n").unwrap();
+        let refused = kept.read_response(false).unwrap();
+        assert_ne!(refused.headers_of("date"), [OLD]);
+    }
+}

@@ -218,7 +218,8 @@ impl Exchange {
             }
             return Ok(());
         }
-        parts.headers.insert(DATE, date::get_cached_date());
+        let date = parts.headers.entry(DATE);
+        date.or_insert_with(date::get_cached_date);
         let end = end || ends_with_header(&self.request.method, status, &parts.headers);
         let mut written = Response::new(());
         *written.status_mut() = status;
