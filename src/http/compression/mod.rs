@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::modules::http::{HttpModule, HttpModuleBuilder, HttpModules, Module};
 use pingora::{Error, ErrorType, Result};
@@ -38,6 +38,12 @@ pub fn prepare(session: &mut Session, settings: Option<&Arc<Compression>>) {
         coding: negotiate::coding(&request.headers, &settings.codings),
         settings: Arc::clone(settings),
         head: request.method == Method::HEAD,
+        if_none_match: request
+            .headers
+            .get_all(header::IF_NONE_MATCH)
+            .iter()
+            .cloned()
+            .collect(),
     };
     let mut modules = HttpModules::new();
     modules.add_module(Box::new(wish));
@@ -50,6 +56,8 @@ struct Wish {
     settings: Arc<Compression>,
     coding: Option<Coding>,
     head: bool,
+    /// What the client has already.
+    if_none_match: Vec<HeaderValue>,
 }
 
 impl HttpModuleBuilder for Wish {
@@ -73,6 +81,16 @@ impl Compressing {
     fn begin(&mut self, response: &mut ResponseHeader, end: bool) -> Result<()> {
         let settings = &self.wish.settings;
         self.encoder = None;
+        if response.status == StatusCode::NOT_MODIFIED {
+            if response::may_be_compressible(settings, &response.headers) {
+                let mut fields = Response(response);
+                response::vary(&mut fields);
+                if self.wish.coding.is_some() {
+                    response::become_coded_unmodified(&mut fields, &self.wish.if_none_match);
+                }
+            }
+            return Ok(());
+        }
         if !response::is_compressible(settings, response.status, &response.headers) {
             return Ok(());
         }

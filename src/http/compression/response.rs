@@ -38,6 +38,40 @@ pub fn is_compressible(settings: &Compression, status: StatusCode, response: &He
         && !response.contains_key(CONTENT_RANGE)
         && is_of(&settings.types, response)
         && !forbids(response)
+        && tag(response).is_ok()
+}
+
+/// Whether what a 304 stands for is compressed for clients that want that, as far as it says: it needs to say little of
+/// what the 200 would (RFC 9110 section 15.4.5).
+pub fn may_be_compressible(settings: &Compression, response: &HeaderMap) -> bool {
+    let is_worth_it =
+        length(response).is_none_or(|length| length == 0 || length >= settings.min_size.max(1));
+    is_worth_it
+        && !response.contains_key(CONTENT_ENCODING)
+        && (!response.contains_key(CONTENT_TYPE) || is_of(&settings.types, response))
+        && !forbids(response)
+        && tag(response).is_ok()
+}
+
+/// Gives a 304 the tag of the compressed representation, unless it is the other one that the client has by what it says
+/// (`If-None-Match`).
+pub fn become_coded_unmodified(response: &mut impl HeadersMut, if_none_match: &[HeaderValue]) {
+    let Ok(Some(tag)) = tag(response.headers()) else {
+        return;
+    };
+    let has = |wanted: &[u8]| {
+        if_none_match
+            .iter()
+            .flat_map(|line| list_members(line.as_bytes()))
+            .any(|known| known == wanted)
+    };
+    let weak = [b"W/", tag].concat();
+    if !tag.starts_with(b"W/")
+        && (!has(tag) || has(&weak))
+        && let Ok(weak) = HeaderValue::try_from(weak)
+    {
+        response.set(ETAG, weak);
+    }
 }
 
 /// The body's length, if the server says it.
@@ -81,23 +115,45 @@ pub fn become_coded(response: &mut impl HeadersMut, coding: Coding) {
     for digest in DIGESTS {
         response.remove(&digest);
     }
-    let Some(tag) = response.headers().get(ETAG) else {
+    let Ok(Some(tag)) = tag(response.headers()) else {
         return;
     };
-    let tag = trim(tag.as_bytes());
-    if tag.starts_with(b"W/") {
-        return;
-    }
-    let weak = tag
-        .starts_with(b"\"")
-        .then(|| HeaderValue::try_from([b"W/", tag].concat()).ok())
-        .flatten();
-    match weak {
-        Some(weak) => response.set(ETAG, weak),
-        // None that anybody could compare.
-        None => response.remove(&ETAG),
+    if !tag.starts_with(b"W/")
+        && let Ok(weak) = HeaderValue::try_from([b"W/", tag].concat())
+    {
+        response.set(ETAG, weak);
     }
 }
+
+/// The entity tag, if there is one (RFC 9110 section 8.8.3).
+///
+/// # Errors
+///
+/// What is there is none, or there are several: nobody knows what becomes of it if it is made a weak one.
+fn tag(response: &HeaderMap) -> Result<Option<&[u8]>, Malformed> {
+    let mut lines = response.get_all(ETAG).iter();
+    let (Some(line), more) = (lines.next(), lines.next()) else {
+        return Ok(None);
+    };
+    let tag = trim(line.as_bytes());
+    let inner = tag
+        .strip_prefix(b"W/")
+        .unwrap_or(tag)
+        .strip_prefix(b"\"")
+        .and_then(|rest| rest.strip_suffix(b"\""))
+        .ok_or(Malformed)?;
+    let is_tag = inner
+        .iter()
+        .all(|byte| matches!(byte, 0x21 | 0x23..=0x7e | 0x80..));
+    if more.is_some() || !is_tag {
+        return Err(Malformed);
+    }
+    Ok(Some(tag))
+}
+
+/// No entity tag.
+#[derive(Debug, PartialEq, Eq)]
+struct Malformed;
 
 fn name(coding: Coding) -> &'static str {
     match coding {
@@ -259,15 +315,72 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_weak_or_not_there() {
+    fn a_tag_becomes_weak() {
         for (before, after) in [
-            ("W/\"a\"", Some("W/\"a\"")),
-            ("\"a\"", Some("W/\"a\"")),
-            ("abc", None),
+            ("W/\"a\"", "W/\"a\""),
+            ("\"a\"", "W/\"a\""),
+            ("\"\"", "W/\"\""),
         ] {
             let mut response = header(&[("etag", before)]);
             become_coded(&mut response, Coding::Gzip);
-            assert_eq!(response.get(ETAG).map(|tag| tag.to_str().unwrap()), after);
+            assert_eq!(response[ETAG], after);
+        }
+    }
+
+    #[test]
+    fn what_has_a_broken_tag_is_left_alone() {
+        let text = ("content-type", "text/html");
+        for tag in [
+            "abc", "\"abc", "abc\"", "\"", "W/abc", "w/\"a\"", "\"a b\"", "\"a\"b\"", "",
+        ] {
+            assert!(!compressible(200, &[text, ("etag", tag)]), "{tag}");
+            assert!(
+                !may_be_compressible(&settings(), &header(&[("etag", tag)])),
+                "{tag}"
+            );
+        }
+        assert!(!compressible(
+            200,
+            &[text, ("etag", "\"a\""), ("etag", "\"b\"")]
+        ));
+        assert!(compressible(200, &[text, ("etag", "\"a\"")]));
+    }
+
+    #[test]
+    fn a_304_may_be_of_something_compressible() {
+        for (fields, expected) in [
+            (&[][..], true),
+            (&[("content-type", "text/html")], true),
+            (&[("content-type", "image/png")], false),
+            (&[("content-encoding", "br")], false),
+            (&[("cache-control", "no-transform")], false),
+            (&[("content-length", "99")], false),
+            (&[("content-length", "0")], true),
+        ] {
+            assert_eq!(
+                may_be_compressible(&settings(), &header(fields)),
+                expected,
+                "{fields:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_304_has_the_tag_of_what_the_client_has() {
+        for (asked, tag, wanted) in [
+            (&["W/\"a\""][..], "\"a\"", "W/\"a\""),
+            (&["\"b\", W/\"a\""], "\"a\"", "W/\"a\""),
+            (&["\"b\"", "W/\"a\""], "\"a\"", "W/\"a\""),
+            (&["\"a\""], "\"a\"", "\"a\""),
+            (&["\"a\", W/\"a\""], "\"a\"", "W/\"a\""),
+            (&["*"], "\"a\"", "W/\"a\""),
+            (&[], "\"a\"", "W/\"a\""),
+            (&["W/\"a\""], "W/\"a\"", "W/\"a\""),
+        ] {
+            let asked: Vec<_> = asked.iter().map(|line| line.parse().unwrap()).collect();
+            let mut response = header(&[("etag", tag)]);
+            become_coded_unmodified(&mut response, &asked);
+            assert_eq!(response[ETAG], wanted, "{asked:?}");
         }
     }
 }

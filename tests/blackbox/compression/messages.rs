@@ -288,6 +288,55 @@ fn ranges_and_conditions_work_as_the_server_knows_them() {
 }
 
 #[test]
+fn a_304_has_vary_and_tag_of_its_200() {
+    let dir = TempDir::new("site");
+    dir.write("page.txt", &String::from_utf8(text(50_000)).unwrap());
+    let root = dir.path().display();
+    let nginx = Nginx::start(&format!(
+        "  server {{ listen @PORT@; root {root}; default_type text/plain; }}"
+    ));
+    let lb = Setup::new()
+        .server_at("nginx", &nginx.address().to_string(), "")
+        .listener("http: {compression: {enabled: true}}")
+        .start();
+    let client = H2::connect(lb.web());
+    for coding in ["gzip", "identity"] {
+        let accept = ("Accept-Encoding", coding);
+        let whole = lb.get("/page.txt", &[accept]);
+        let tag = whole.header("etag").unwrap();
+        assert_eq!(tag.starts_with("W/"), coding == "gzip");
+        let changed = whole.header("last-modified").unwrap();
+        for condition in [("If-None-Match", tag), ("If-Modified-Since", changed)] {
+            let one = lb.get("/page.txt", &[accept, condition]);
+            let lower = condition.0.to_lowercase();
+            let two = client.get(
+                "/page.txt",
+                &[("accept-encoding", coding), (&lower, condition.1)],
+            );
+            for same in [one, two.unwrap()] {
+                assert_eq!(same.status, 304, "{same}");
+                for name in ["etag", "vary"] {
+                    assert_eq!(same.headers_of(name), whole.headers_of(name), "{same}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tag_that_is_none_keeps_a_response_as_it_is() {
+    let origin = origin(&[("Content-Type", "text/html"), ("ETag", "\"abc")]);
+    let lb = compressing(&origin, "");
+    let one = lb.get("/", &[ALL]);
+    let two = H2::connect(lb.web()).get("/", &[("accept-encoding", "gzip")]);
+    for response in [one, two.unwrap()] {
+        assert_eq!(response.header("content-encoding"), None, "{response}");
+        assert_eq!(response.headers_of("etag"), ["\"abc"]);
+        assert_eq!(response.body, text(5000));
+    }
+}
+
+#[test]
 fn head_is_answered_as_get_would_be() {
     let origin = origin(&[("Content-Type", "text/html"), ("ETag", "\"abc\"")]);
     let lb = compressing(&origin, "");
