@@ -112,6 +112,8 @@ struct Chunks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Size,
+    /// White space before an extension, which there shouldn't be (RFC 9110 section 5.6.3).
+    SizeSpace,
     Extension,
     SizeLf,
     Data,
@@ -170,6 +172,12 @@ impl Chunks {
         self.state = match (self.state, byte) {
             (State::Size, b'\r') if self.count > 0 => State::SizeLf,
             (State::Size, b';') if self.count > 0 => State::Extension,
+            (State::Size, b' ' | b'\t') if self.count > 0 => State::SizeSpace,
+            (State::SizeSpace, b' ' | b'\t') => {
+                bounded(&mut self.excess)?;
+                State::SizeSpace
+            }
+            (State::SizeSpace, b';') => State::Extension,
             (State::Size, _) => {
                 let digit = char::from(byte).to_digit(16).ok_or(Malformed)?;
                 self.count += 1;
@@ -254,6 +262,7 @@ mod tests {
             chunked(b"3;x=y\r\nabc\r\n0\r\nT: v\r\n\r\nGET"),
             Ok((23, true))
         );
+        assert_eq!(chunked(b"3 \t ;x=y\r\nabc\r\n0 ;z\r\n\r\n"), Ok((23, true)));
         assert_eq!(chunked(b"A\r\n0123456789\r\n"), Ok((15, false)));
         let mut message = Message::new(0, Framing::Chunked);
         assert_eq!(message.body_left(), None);
@@ -273,6 +282,9 @@ mod tests {
             b"+3\r\n",
             b" 3\r\n",
             b"3 \r\nabc\r\n0\r\n\r\n",
+            b"3 4;x\r\nabc\r\n0\r\n\r\n",
+            b" ;x\r\n",
+            b"3\x0b;x\r\n",
             b"11111111111111111\r\n",
             b"3\r\r\nabc",
             b"3;a\nb\r\nabc\r\n0\r\n\r\n",

@@ -166,7 +166,9 @@ fn chunked(bytes: &[u8]) -> Result<Chunked, &'static str> {
         {
             return Err("a control character in a chunk extension");
         }
-        if !extension.is_empty() && extension[0] != b';' {
+        // White space may stand before an extension (RFC 9112 section 7.1.1), but not alone.
+        let begun = extension.trim_ascii_start();
+        if !extension.is_empty() && !begun.starts_with(b";") {
             return Err("no chunk size");
         }
         frills |= !extension.is_empty();
