@@ -6,7 +6,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-pub mod date;
+pub mod authority;
 pub mod spelling;
 
 /// A header section that can be read and changed.

@@ -63,7 +63,7 @@ impl Resolver {
 /// Forwarded with the client alone, who asked what a trusted proxy says that was asked, or else what we were.
 fn replaced(request: &HeaderMap, context: &Forwarding) -> HeaderValue {
     let trusted = context.client.trusted_peer;
-    let proto = told_first(request, &X_FORWARDED_PROTO, is_protocols).filter(|_| trusted);
+    let proto = told_protocol(request).filter(|_| trusted);
     let host = told_first(request, &X_FORWARDED_HOST, is_hosts).filter(|_| trusted);
     Element {
         from: context.client.address,
@@ -73,6 +73,11 @@ fn replaced(request: &HeaderMap, context: &Forwarding) -> HeaderValue {
             .unwrap_or(protocol(context.https)),
     }
     .alone()
+}
+
+/// The protocol by which the client asked, as `X-Forwarded-Proto` says.
+pub(super) fn told_protocol(request: &HeaderMap) -> Option<&[u8]> {
+    told_first(request, &X_FORWARDED_PROTO, is_protocols)
 }
 
 /// What was said first in a field of one well-formed line: what the client asked.

@@ -10,20 +10,35 @@ use http::header::FORWARDED;
 use http::{HeaderMap, HeaderValue};
 
 use super::entry;
-use crate::headers::{is_tchar, list_members, trim};
+use crate::headers::{is_tchar, list_members, trim, unquote};
 
 /// Addresses, the nearest proxy's first; `None` for an element that names none. Nothing, if the field is malformed.
 pub(super) fn addresses_from_right(
     request: &HeaderMap,
 ) -> impl Iterator<Item = Option<IpAddr>> + use<> {
-    let named = named(request).unwrap_or_default();
-    let addresses: Vec<_> = named
+    let told = told(request).unwrap_or_default();
+    let addresses: Vec<_> = told
         .into_iter()
         .rev()
         .take(super::MAX_ENTRIES)
-        .map(|value| entry::address(value?))
+        .map(|told| entry::address(told.from?))
         .collect();
     addresses.into_iter()
+}
+
+/// Address and protocol of each element, the nearest proxy's first, as far as they are named. Nothing, if the field is
+/// malformed.
+pub(super) fn protocols_from_right(
+    request: &HeaderMap,
+) -> impl Iterator<Item = (Option<IpAddr>, Option<&[u8]>)> {
+    let told = told(request).unwrap_or_default();
+    let nearest = told.into_iter().rev().take(super::MAX_ENTRIES);
+    nearest.map(|told| {
+        (
+            told.from.and_then(entry::address),
+            told.protocol.map(unquote),
+        )
+    })
 }
 
 /// What we say of a request.
@@ -45,7 +60,7 @@ impl Element<'_> {
     /// The field of `request` with this element at its end, as one line.
     pub(super) fn appended(&self, request: &HeaderMap) -> HeaderValue {
         let mut list = Vec::new();
-        if named(request).is_some() {
+        if told(request).is_some() {
             for line in request.get_all(FORWARDED) {
                 for element in list_members(line.as_bytes()) {
                     list.extend_from_slice(element);
@@ -79,8 +94,17 @@ impl Element<'_> {
     }
 }
 
-/// The `for` of each element, in their order. `None`: malformed.
-fn named(request: &HeaderMap) -> Option<Vec<Option<&[u8]>>> {
+/// What an element says, quotes and all.
+#[derive(Default, Clone, Copy)]
+struct Told<'a> {
+    /// `for`.
+    from: Option<&'a [u8]>,
+    /// `proto`.
+    protocol: Option<&'a [u8]>,
+}
+
+/// What each element says, in their order. `None`: malformed.
+fn told(request: &HeaderMap) -> Option<Vec<Told<'_>>> {
     let mut all = Vec::new();
     for line in request.get_all(FORWARDED) {
         for element in list_members(line.as_bytes()) {
@@ -92,9 +116,8 @@ fn named(request: &HeaderMap) -> Option<Vec<Option<&[u8]>>> {
 
 struct Malformed;
 
-/// What an element says for `for`, if it says that.
-fn of_element(mut rest: &[u8]) -> Result<Option<&[u8]>, Malformed> {
-    let mut from = None;
+fn of_element(mut rest: &[u8]) -> Result<Told<'_>, Malformed> {
+    let mut told = Told::default();
     loop {
         rest = trim(rest);
         if let [b';', after @ ..] = rest {
@@ -102,7 +125,7 @@ fn of_element(mut rest: &[u8]) -> Result<Option<&[u8]>, Malformed> {
             continue;
         }
         if rest.is_empty() {
-            return Ok(from);
+            return Ok(told);
         }
         let length = rest
             .iter()
@@ -113,7 +136,14 @@ fn of_element(mut rest: &[u8]) -> Result<Option<&[u8]>, Malformed> {
             return Err(Malformed);
         };
         let (value, after) = after.split_at(value_length(after).ok_or(Malformed)?);
-        if name.eq_ignore_ascii_case(b"for") && from.replace(value).is_some() {
+        let place = if name.eq_ignore_ascii_case(b"for") {
+            Some(&mut told.from)
+        } else if name.eq_ignore_ascii_case(b"proto") {
+            Some(&mut told.protocol)
+        } else {
+            None
+        };
+        if place.is_some_and(|place| place.replace(value).is_some()) {
             return Err(Malformed);
         }
         rest = trim(after);

@@ -94,6 +94,25 @@ impl Resolver {
         }
     }
 
+    /// Whether the client came by https: to us (`connection`) or, by the word of a trusted proxy, to the first one. What
+    /// `X-Forwarded-Proto` says first counts, or else the `proto` that `Forwarded` has beside the client.
+    pub fn https(&self, client: Client, request: &HeaderMap, connection: bool) -> bool {
+        if !client.trusted_peer {
+            return connection;
+        }
+        let told = forward::told_protocol(request).or_else(|| {
+            forwarded::protocols_from_right(request)
+                .find(|(from, _)| !from.is_some_and(|from| self.trusted.contains(from)))
+                .and_then(|(_, protocol)| protocol)
+        });
+        let is = |known: &[u8]| told.is_some_and(|told| told.eq_ignore_ascii_case(known));
+        if is(b"http") || is(b"ws") {
+            false
+        } else {
+            connection || is(b"https") || is(b"wss")
+        }
+    }
+
     /// The address at which a walk from `peer` ends.
     fn walk(&self, peer: IpAddr, entries: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
         let mut address = peer;

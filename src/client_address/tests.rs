@@ -193,3 +193,76 @@ proptest! {
         let _ = resolver(&["0.0.0.0/0", "::/0"]).client("10.0.0.1".parse().unwrap(), &request);
     }
 }
+
+#[test]
+fn the_scheme_is_what_a_trusted_proxy_says_of_the_client() {
+    let peer = "10.0.0.1".parse().unwrap();
+    for (fields, connection, wanted) in [
+        (&[][..], false, false),
+        (&[], true, true),
+        (&[("x-forwarded-proto", "https")], false, true),
+        (&[("x-forwarded-proto", "HTTPS")], false, true),
+        (&[("x-forwarded-proto", "wss")], false, true),
+        (&[("x-forwarded-proto", "https, http")], false, true),
+        (&[("x-forwarded-proto", "http")], true, false),
+        (&[("x-forwarded-proto", "gopher")], false, false),
+        (
+            &[
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-proto", "https"),
+            ],
+            false,
+            false,
+        ),
+        (&[("forwarded", "for=192.0.2.1;proto=https")], false, true),
+        (
+            &[("forwarded", "for=192.0.2.1;Proto=\"https\"")],
+            false,
+            true,
+        ),
+        (&[("forwarded", "proto=https")], false, true),
+        (&[("forwarded", "for=192.0.2.1;proto=http")], true, false),
+        // What the client itself has said is to the left of what was said of it.
+        (
+            &[("forwarded", "proto=https, for=192.0.2.1;proto=http")],
+            false,
+            false,
+        ),
+        (
+            &[(
+                "forwarded",
+                "for=192.0.2.1;proto=https, for=10.0.0.7;proto=http",
+            )],
+            false,
+            true,
+        ),
+        (
+            &[("forwarded", "for=192.0.2.1;proto=https;proto=http")],
+            false,
+            false,
+        ),
+        (
+            &[
+                ("x-forwarded-proto", "http"),
+                ("forwarded", "for=192.0.2.1;proto=https"),
+            ],
+            false,
+            false,
+        ),
+    ] {
+        let request = map(fields);
+        let resolver = resolver(TRUSTED);
+        let client = resolver.client(peer, &request);
+        assert_eq!(
+            resolver.https(client, &request, connection),
+            wanted,
+            "{fields:?}"
+        );
+        let stranger = resolver.client("203.0.113.9".parse().unwrap(), &request);
+        assert_eq!(
+            resolver.https(stranger, &request, connection),
+            connection,
+            "{fields:?}"
+        );
+    }
+}

@@ -74,7 +74,13 @@ pub enum Piece {
     Text(String),
     /// Filled in for each request.
     Variable(Variable),
+    /// Filled in for each request and percent-encoded, all but unreserved characters: a parameter of a URL
+    /// (`${uri|url}`).
+    Encoded(Variable),
 }
+
+/// What stands behind the name of a variable that is to be percent-encoded.
+const ENCODED: &str = "|url";
 
 /// Text with `${variables}` of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +113,10 @@ impl Scalar for Template {
             if !before.is_empty() {
                 pieces.push(Piece::Text(before.to_owned()));
             }
-            pieces.push(Piece::Variable(variable(name)?));
+            pieces.push(match name.strip_suffix(ENCODED) {
+                Some(name) => Piece::Encoded(variable(name)?),
+                None => Piece::Variable(variable(name)?),
+            });
             rest = after;
         }
         if !rest.is_empty() {
@@ -127,14 +136,21 @@ impl fmt::Display for Template {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => f.write_str(text)?,
-                Piece::Variable(Variable::Header(name)) => write!(f, "${{header:{name}}}")?,
-                Piece::Variable(variable) => {
-                    let name = NAMES.iter().find(|(_, known)| known == variable);
-                    write!(f, "${{{}}}", name.map_or("", |(name, _)| name))?;
-                }
+                Piece::Variable(variable) => write!(f, "${{{variable}}}")?,
+                Piece::Encoded(variable) => write!(f, "${{{variable}{ENCODED}}}")?,
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Header(name) = self {
+            return write!(f, "header:{name}");
+        }
+        let name = NAMES.iter().find(|(_, known)| known == self);
+        f.write_str(name.map_or("", |(name, _)| name))
     }
 }
 
@@ -142,6 +158,7 @@ scalar!(Template, { "type": ["string", "integer", "boolean"] });
 
 /// Whether `name` is a variable of requests rather than one of the environment.
 pub(super) fn is_variable(name: &str) -> bool {
+    let name = name.strip_suffix(ENCODED).unwrap_or(name);
     name.starts_with("header:") || NAMES.iter().any(|(known, _)| *known == name)
 }
 
@@ -166,6 +183,13 @@ fn variable(name: &str) -> Result<Variable, String> {
             .map(Variable::Header)
             .map_err(|_| format!("`{}` is not the name of a header field", shown(field)));
     }
+    if let Some((name, filter)) = name.split_once('|') {
+        return Err(format!(
+            "`{}` is nothing that is done with a variable; there is `${{{}|url}}`",
+            shown(filter),
+            shown(name)
+        ));
+    }
     let meant = similar(name, names())
         .map(|meant| format!("; did you mean `{meant}`?"))
         .unwrap_or_default();
@@ -182,7 +206,8 @@ mod tests {
 
     #[test]
     fn text_and_variables_take_turns() {
-        let template = Template::parse("https://${host}${path}?x=$1&${header:X-Y}").unwrap();
+        let text = "https://${host}${path}?x=$1&${header:X-Y}${uri|url}";
+        let template = Template::parse(text).unwrap();
         assert_eq!(
             template.pieces,
             [
@@ -191,11 +216,12 @@ mod tests {
                 Piece::Variable(Variable::Path),
                 Piece::Text("?x=$1&".into()),
                 Piece::Variable(Variable::Header(HeaderName::from_static("x-y"))),
+                Piece::Encoded(Variable::Uri),
             ]
         );
         assert_eq!(
             template.to_string(),
-            "https://${host}${path}?x=$1&${header:x-y}"
+            "https://${host}${path}?x=$1&${header:x-y}${uri|url}"
         );
         assert!(Template::parse("").unwrap().pieces.is_empty());
     }
@@ -205,6 +231,8 @@ mod tests {
         for (text, part) in [
             ("${hots}", "did you mean `host`"),
             ("${HOST}", "not a variable"),
+            ("${uri|base64}", "there is `${uri|url}`"),
+            ("${hots|url}", "did you mean `host`"),
             ("${host", "without `}`"),
             ("${header:a b}", "not the name of a header field"),
             ("a\nb", "control characters"),

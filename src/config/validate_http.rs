@@ -54,7 +54,18 @@ pub(super) fn http(raw: &raw::Http, at: &At<'_>, checks: &mut Checks<'_>) -> mod
         error_pages,
         server_header: raw.server_header.as_ref().map(|value| value.0.clone()),
         trace: raw.trace,
-        refuse_encoded_slashes: raw.encoded_slashes == raw::EncodedSlashes::Refuse,
+        path: path_form(raw.slashes, raw.encoded_slashes),
+    }
+}
+
+/// What paths keep.
+pub(super) fn path_form(
+    slashes: raw::Slashes,
+    encoded_slashes: raw::EncodedSlashes,
+) -> model::PathForm {
+    model::PathForm {
+        slashes: slashes == raw::Slashes::Keep,
+        encoded_slashes: encoded_slashes == raw::EncodedSlashes::Keep,
     }
 }
 

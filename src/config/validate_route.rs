@@ -17,6 +17,7 @@ use super::template::{Piece, Template};
 use super::tree::{At, Value};
 use super::units::Span;
 use super::validate::Checks;
+use super::validate_http::path_form;
 use super::validate_passwords::basic_auth;
 
 /// All routes of a listener. Names of pools are checked elsewhere.
@@ -59,7 +60,12 @@ pub(super) fn routes(
             }
         }
         let default = raw.pool.as_ref().map(|pool| pool.0.as_str());
-        routes.extend(self::route(index, route, default, &at, pools, checks));
+        let form = path_form(
+            route.slashes.unwrap_or(raw.http.slashes),
+            route.encoded_slashes.unwrap_or(raw.http.encoded_slashes),
+        );
+        let route = self::route(index, route, default, &at, pools, checks);
+        routes.extend(route.map(|route| model::Route { form, ..route }));
     }
     routes
 }
@@ -118,6 +124,7 @@ fn route(
         ),
         matches: matches?,
         action: action?,
+        form: model::PathForm::default(),
         rewrite,
         request_headers,
         response_headers,
@@ -284,7 +291,7 @@ fn redirect_to(raw: &raw::Redirect, at: &At<'_>, checks: &mut Checks<'_>) -> mod
         Piece::Text(text) => text
             .chars()
             .find(|c| c.is_ascii_whitespace() || "\"<>\\^`{|}".contains(*c)),
-        Piece::Variable(_) => None,
+        Piece::Variable(_) | Piece::Encoded(_) => None,
     }) {
         checks.note(
             &to_at,

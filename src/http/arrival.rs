@@ -21,7 +21,8 @@ use super::site::Site;
 use super::target::Target;
 use super::unfinished::Unfinished;
 use super::{
-    Shared, X_REQUEST_ID, acme, compression, host, options, record, redirect, unchunked, variables,
+    Shared, X_REQUEST_ID, acme, compression, destination, host, options, record, redirect,
+    unchunked, variables,
 };
 use crate::dispatch::Binding;
 use crate::persistence::RequestView;
@@ -53,6 +54,8 @@ pub async fn receive(
     let peer = origin.connection.peer.ip().to_canonical();
     let client = site.resolver.client(peer, &request.headers);
     context.client = Some(client);
+    let tls = origin.connection.tls.as_ref();
+    context.https = site.resolver.https(client, &request.headers, tls.is_some());
     let server = site.http.server_header.as_ref();
     if acme::answer(&shared.challenges, session, server).await? {
         return Ok(true);
@@ -64,7 +67,6 @@ pub async fn receive(
         .filter(|_| client.trusted_peer)
         .and_then(RequestId::from_trusted);
     context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
-    let tls = origin.connection.tls.as_ref();
     if let Some(tls) = tls.filter(|tls| tls.strict_sni)
         && !host::agrees(tls.sni.as_deref(), request.raw_path(), &request.headers)
     {
@@ -104,6 +106,10 @@ pub async fn receive(
         refuse(session, context, Failure::NoRoute).await?;
         return Ok(true);
     }
+    match destination::of_server(session.req_header(), context) {
+        Ok(destination) => context.destination = destination,
+        Err(failure) => return Err(fail(context, failure)),
+    }
     prepare(session, context)?;
     Ok(false)
 }
@@ -122,7 +128,7 @@ fn find(routes: &Routes, session: &Session, client: IpAddr) -> Result<Way, Failu
     let (path, query) = record::split_target(request.raw_path());
     // The asterisk is for the server as a whole, and no path (RFC 9110 section 9.3.7).
     let normal = if routes.normalizes() && path != b"*" {
-        Some(routes.normal(path).map_err(Failure::BadPath)?)
+        Some(routes.compared(path).map_err(Failure::BadPath)?)
     } else {
         None
     };
@@ -139,10 +145,19 @@ fn find(routes: &Routes, session: &Session, client: IpAddr) -> Result<Way, Failu
         Some((route, taken)) => (Some(route), taken),
         None => (None, 0),
     };
-    let rewrite = route.as_ref().and_then(|route| route.rewrite.path.as_ref());
+    let normal = match normal {
+        Some(compared) => {
+            let forwarded = routes.forwarded(path, compared, route.as_deref());
+            Some(forwarded.map_err(Failure::BadPath)?)
+        }
+        None => None,
+    };
+    let rewrite = route
+        .as_ref()
+        .and_then(|route| Some((route.form, route.rewrite.path.as_ref()?)));
     let uri = match (&normal, rewrite) {
-        (Some(normal), Some(rewrite)) => {
-            Some(rewritten(rewrite, normal, taken, query).ok_or(Failure::BadRequest)?)
+        (Some(normal), Some((form, rewrite))) => {
+            Some(rewritten(rewrite, normal, form, taken, query).ok_or(Failure::BadRequest)?)
         }
         (Some(normal), None) if *normal.forwarded != *path => {
             let mut uri = normal.forwarded.to_vec();

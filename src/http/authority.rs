@@ -1,14 +1,41 @@
 //! The forms of a target (RFC 9112 section 3.2) and the authority that a request names.
 
+use std::io::Write as _;
 use std::net::Ipv6Addr;
 
-/// Whether a target has only characters that one may have (RFC 3986), or at least those that everybody
-/// behind reads alike: what else there is, like `"`, `<` or a raw byte, is encoded by some and refused
-/// by others. A fragment is never sent (RFC 9110 section 4.2.5).
+/// Whether a target has only characters that pass in paths and queries alike. Besides those that a target may have
+/// (RFC 3986) these are the ones that clients send all the same, and that nginx and HAProxy let pass: `"`, `<`, `|`, `{`
+/// and the like, and raw UTF-8. A fragment is never sent (RFC 9110 section 4.2.5), and blanks and control characters end
+/// lines and their parts.
 pub fn is_target(target: &[u8]) -> bool {
-    let plain =
-        |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%[]".contains(byte);
-    target.iter().all(plain) || (!target.contains(&b'#') && http::Uri::try_from(target).is_ok())
+    let passes = |byte: &u8| !matches!(byte, 0..=b' ' | b'#' | 0x7f);
+    target.iter().all(passes) && (target.is_ascii() || str::from_utf8(target).is_ok())
+}
+
+/// A target with those characters percent-encoded that nobody's parser takes as they are, as browsers send them; `None`
+/// if it has none of them. They mean the same (RFC 3986 section 2.1).
+pub fn encoded(target: &[u8]) -> Option<Vec<u8>> {
+    let is_odd = |byte: u8| b"\"<>`".contains(&byte);
+    if !target.iter().copied().any(is_odd) {
+        return None;
+    }
+    let mut encoded = Vec::with_capacity(target.len() + 16);
+    for byte in target {
+        if is_odd(*byte) {
+            // Writing to memory doesn't fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        } else {
+            encoded.push(*byte);
+        }
+    }
+    Some(encoded)
+}
+
+/// Whether a target in absolute form is one of https.
+pub fn is_https(target: &[u8]) -> bool {
+    const HTTPS: &[u8] = b"https:";
+    let scheme = target.get(..HTTPS.len());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(HTTPS))
 }
 
 /// The authority of a target in absolute form (RFC 9112 section 3.2.2); `None` for the other forms.
@@ -126,6 +153,29 @@ mod tests {
         ] {
             assert_eq!(of("GET", target), None, "{target}");
         }
+    }
+
+    #[test]
+    fn one_rule_is_for_paths_and_queries() {
+        for text in ["/p{}q", "/p?q={}1"] {
+            let with = |odd: &str| text.replace("{}", odd).into_bytes();
+            for byte in (0..=0x20).chain([0x7f, b'#']) {
+                let odd = char::from(byte).to_string();
+                assert!(!is_target(&with(&odd)), "{byte:#x}");
+            }
+            for byte in 0x21..0x7f_u8 {
+                let odd = char::from(byte).to_string();
+                let target = with(&odd);
+                assert_eq!(is_target(&target), byte != b'#', "{odd}");
+                let sent = encoded(&target).unwrap_or(target);
+                assert!(byte == b'#' || http::Uri::try_from(sent).is_ok(), "{odd}");
+            }
+            assert!(is_target(&with("é日本😀")));
+            assert_eq!(encoded(&with("é|{}^\\")), None);
+            assert_eq!(encoded(&with("<\"`>")), Some(with("%3C%22%60%3E")));
+        }
+        assert!(!is_target(b"/\xe9"));
+        assert!(!is_target(b"/\xc0\xae"));
     }
 
     #[test]

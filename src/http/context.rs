@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use http::HeaderValue;
+
 use super::backoff::Backoff;
 use super::failure::Failure;
 use super::mirror::Copy;
@@ -43,6 +45,8 @@ pub struct Context {
     pub origin: Option<Box<Origin>>,
     /// The client, once found.
     pub client: Option<Client>,
+    /// Whether it came by https, to us or to a trusted proxy in front.
+    pub https: bool,
     /// The request's id.
     pub request_id: Option<RequestId>,
     /// The route that takes it.
@@ -51,6 +55,8 @@ pub struct Context {
     pub taken: usize,
     /// What the server is asked for, where that isn't what came.
     pub uri: Option<Vec<u8>>,
+    /// The server's name for the place that a request of WebDAV copies or moves to, where that isn't the client's.
+    pub destination: Option<HeaderValue>,
     /// The pool that it goes to.
     pub target: Option<Arc<Target>>,
     /// What persistence knows of its session.

@@ -7,12 +7,13 @@ use pingora::{Error, Result};
 use pingora_proxy::Session;
 
 use super::context::Context;
+use super::destination::DESTINATION;
 use super::{answer, client_certificate, headers, host, identity, options, record, variables};
 use crate::client_address::Forwarding;
 use crate::config::model::HeaderEdits;
 use crate::headers::{HeadersMut, is_ambiguous, is_known_as, remove_where};
 use crate::pool::Lease;
-use crate::routing::Reverse;
+use crate::routing::{Reverse, normalize};
 
 /// Makes `request` the one that goes to the server of this try.
 ///
@@ -116,6 +117,9 @@ fn redirect(
     if let Some(host) = &route.rewrite.host {
         request.insert_header(header::HOST, host)?;
     }
+    if let Some(destination) = &context.destination {
+        request.insert_header(DESTINATION, destination)?;
+    }
     if !route.request_headers.is_empty() {
         let mut fields = headers::Request(request);
         drop_impostors(&route.request_headers, &mut fields);
@@ -177,7 +181,7 @@ const MAPPED: [HeaderName; 3] = [
 
 /// Rewrites the places that the server names (`Location` and the like) to what they are called by the client's way.
 pub fn map_back(request: &RequestHeader, response: &mut ResponseHeader, context: &Context) {
-    let (Some(route), Some(origin)) = (&context.route, &context.origin) else {
+    let Some(route) = &context.route else {
         return;
     };
     let names_places = MAPPED
@@ -187,15 +191,15 @@ pub fn map_back(request: &RequestHeader, response: &mut ResponseHeader, context:
         return;
     }
     let (path, _) = record::split_target(request.raw_path());
-    let normal = origin
-        .site
-        .routes
-        .as_ref()
-        .map(|routes| routes.normal(path));
-    let original_prefix = match &normal {
-        Some(Ok(normal)) => normal.prefix(context.taken),
-        _ => b"",
+    let normal = normalize(path, route.form);
+    let mut original_prefix = match &normal {
+        Ok(normal) => normal.prefix(context.taken),
+        Err(_) => b"",
     };
+    while original_prefix.starts_with(b"//") {
+        // At the beginning of a Location the next segment would be a host.
+        original_prefix = original_prefix.get(1..).unwrap_or_default();
+    }
     let server = context
         .upstream
         .lease
@@ -209,7 +213,7 @@ pub fn map_back(request: &RequestHeader, response: &mut ResponseHeader, context:
     Reverse {
         rewrite: &route.rewrite,
         original_prefix,
-        https: origin.connection.tls.is_some(),
+        https: context.https,
         client_authority: host::authority(request.raw_path(), &request.headers).unwrap_or_default(),
         server_authorities: [
             rewritten.unwrap_or_default(),

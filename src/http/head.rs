@@ -8,8 +8,9 @@
 
 use std::ops::Range;
 
-use super::authority::{absolute_authority, is_authority, is_target};
+use super::authority::{absolute_authority, encoded, is_authority, is_https, is_target};
 use crate::config::model;
+use crate::headers::authority::is_same;
 use crate::headers::{is_known_as, is_tchar, is_token, trim};
 use crate::listen::framing::{Framing, Message};
 
@@ -31,6 +32,17 @@ pub struct Head {
     pub length: usize,
     /// How its body is delimited.
     pub framing: Framing,
+    /// What of the bytes has another form to whoever is behind, the first first.
+    pub edits: Vec<Edit>,
+}
+
+/// A part of what was received, and what is to stand there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// Which bytes.
+    pub place: Range<usize>,
+    /// Instead of them.
+    pub text: Vec<u8>,
 }
 
 /// Why a request is refused.
@@ -136,7 +148,31 @@ pub fn inspect(
         leading,
         length,
         framing,
+        edits: edits(&line, target, &fields, leading),
     }))
+}
+
+/// What makes of a request one that Pingora takes. A target gets its odd characters encoded, and a Host field that names
+/// the target's authority otherwise than that does (RFC 9112 section 3.2.2) the target's letters.
+fn edits(line: &RequestLine, target: &[u8], fields: &Fields<'_>, leading: usize) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    if let Some(text) = encoded(target) {
+        edits.push(Edit {
+            place: line.target.clone(),
+            text,
+        });
+    }
+    if let Some(authority) = absolute_authority(target)
+        && fields.hosts > 0
+        && fields.host != authority
+    {
+        let begin = leading + fields.host_at;
+        edits.push(Edit {
+            place: begin..begin + fields.host.len(),
+            text: authority.to_vec(),
+        });
+    }
+    edits
 }
 
 /// `HTTP/1.0` or `HTTP/1.1`; all else was refused.
@@ -151,6 +187,9 @@ pub(super) const UNKNOWN_EXPECTATION: &str = "an expectation other than 100-cont
 /// The answer to a field that CGI takes for one of framing.
 pub(super) const LIKE_FRAMING: &str =
     "a field whose name can be taken for Content-Length or Transfer-Encoding";
+
+/// Why a target is refused by its characters.
+pub(super) const NO_TARGET: &str = "the target has a control character, a #, or bytes that are no UTF-8; they must be percent-encoded";
 
 const MALFORMED_LINE: &str = "malformed line: a bare CR or LF, or a control character";
 const MALFORMED_REQUEST_LINE: &str = "malformed request line";
@@ -334,6 +373,8 @@ pub(super) fn is_like_framing(name: &[u8]) -> bool {
 struct Fields<'a> {
     hosts: usize,
     host: &'a [u8],
+    /// Where that is in the header section.
+    host_at: usize,
     lengths: usize,
     length: &'a [u8],
     codings: usize,
@@ -347,7 +388,7 @@ impl<'a> Fields<'a> {
     fn collect(lines: &mut Lines<'a>) -> Result<Self, (u16, &'static str)> {
         let mut fields = Self::default();
         for (count, line) in lines.enumerate() {
-            let (line, _) = line.map_err(|reason| (400, reason))?;
+            let (line, at) = line.map_err(|reason| (400, reason))?;
             if line.is_empty() {
                 return Ok(fields);
             }
@@ -358,15 +399,19 @@ impl<'a> Fields<'a> {
                 .iter()
                 .position(|byte| *byte == b':')
                 .ok_or((400, "a header line without a colon"))?;
-            let (name, value) = line.split_at(colon);
+            let (name, rest) = line.split_at(colon);
             if !is_token(name) {
                 return Err((
                     400,
                     "malformed header name (or a folded line, or a space before the colon)",
                 ));
             }
+            let value = rest.get(1..).unwrap_or_default().trim_ascii_start();
+            if name.eq_ignore_ascii_case(b"host") {
+                fields.host_at = at + line.len() - value.len();
+            }
             fields
-                .note(name, trim(value.get(1..).unwrap_or_default()))
+                .note(name, trim(value))
                 .map_err(|reason| (400, reason))?;
         }
         Ok(fields)
@@ -418,18 +463,16 @@ fn check_target(
         return Err((405, "CONNECT is not served here"));
     }
     if !is_target(target) {
-        return Err((
-            400,
-            "the target has characters that must be percent-encoded",
-        ));
+        return Err((400, NO_TARGET));
     }
     match target {
         [b'/', ..] => Ok(()),
         b"*" if method == b"OPTIONS" => Ok(()),
         _ => {
             let authority = absolute_authority(target).ok_or((400, MALFORMED_REQUEST_LINE))?;
-            // Two authorities that differ are an attempt. Pingora wants them to be the same to the letter.
-            if fields.hosts == 1 && fields.host != authority {
+            let https = is_https(target);
+            // Two authorities that differ are an attempt.
+            if !fields.host.is_empty() && !is_same(Some(https), fields.host, authority) {
                 return Err((400, "the target's host and the Host field differ"));
             }
             Ok(())
@@ -441,6 +484,8 @@ fn check_host(version: Version, fields: &Fields<'_>) -> Result<(), &'static str>
     match fields.hosts {
         0 if version == Version::V11 => Err("no Host field"),
         0 => Ok(()),
+        // It says no more than none (RFC 9110 section 7.2).
+        1 if fields.host.is_empty() && version == Version::V11 => Err("an empty Host field"),
         1 if fields.host.is_empty() || is_authority(fields.host) => Ok(()),
         1 => Err("malformed Host field"),
         _ => Err("more than one Host field"),

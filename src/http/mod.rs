@@ -23,8 +23,7 @@ use pingora::{Error, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::acme::Challenges;
-use crate::headers::date;
-use crate::listen::{ClientStream, Drain, Patience};
+use crate::listen::{Amendment, ClientStream, Drain, Patience};
 use crate::observe::access_log::AccessLog;
 use crate::upstream;
 use crate::upstream::Trouble;
@@ -39,7 +38,9 @@ mod client_certificate;
 mod compression;
 pub mod connection;
 mod context;
+mod date;
 mod departure;
+mod destination;
 mod error_page;
 mod failure;
 pub mod head;
@@ -295,13 +296,17 @@ impl ProxyHttp for Edge {
         }
         if !response.status.is_informational() {
             date::settle(&mut headers::Response(response));
-            if let Some(given) = response.headers.get(header::DATE)
+            let amendment = Amendment {
+                date: response.headers.get(header::DATE).cloned(),
+                upgrade: response.headers.contains_key(header::UPGRADE),
+            };
+            if (amendment.date.is_some() || amendment.upgrade)
                 && let Some(stream) = trouble::client_stream(session.as_downstream())
             {
-                stream.keep_date(given);
+                stream.amend(amendment);
             }
         }
-        if let (Some(origin), Some(lease)) = (&context.origin, &context.upstream.lease)
+        if let Some(lease) = &context.upstream.lease
             && let Some(target) = context.target.as_ref().map(|target| &target.site)
         {
             departure::map_back(session.req_header(), response, context);
@@ -310,7 +315,7 @@ impl ProxyHttp for Edge {
                 lease.server(),
                 &session.req_header().headers,
                 &mut headers::Response(response),
-                origin.connection.tls.is_some(),
+                context.https,
             );
         }
         if let Some(site) = context.site() {

@@ -1,5 +1,7 @@
 //! From http to https: same host, same path, another scheme.
 
+use std::io::Write as _;
+
 use http::{HeaderMap, HeaderValue};
 
 use super::authority::absolute_authority;
@@ -30,7 +32,14 @@ pub fn location(target: &[u8], headers: &HeaderMap, port: u16) -> Option<HeaderV
     }
     // The asterisk is for the server as a whole, and no path.
     if path != b"*" {
-        location.extend_from_slice(path);
+        for byte in path {
+            if byte.is_ascii() {
+                location.push(*byte);
+            } else {
+                // Writing to memory doesn't fail.
+                let _ = write!(location, "%{byte:02X}");
+            }
+        }
     }
     HeaderValue::from_bytes(&location).ok()
 }

@@ -250,7 +250,8 @@ fn clean(status: StatusCode, response: &mut impl HeadersMut) {
         .collect();
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
     // Which protocols a server insists on is for the client to know (RFC 9110 section 15.5.22).
-    let keeps_upgrade = switches || status == StatusCode::UPGRADE_REQUIRED;
+    let keeps_upgrade =
+        switches || (status == StatusCode::UPGRADE_REQUIRED && named.contains(&UPGRADE));
     for name in &named {
         if *name != UPGRADE {
             response.remove(name);

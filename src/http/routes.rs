@@ -13,14 +13,19 @@ use super::target::Target;
 use crate::config::model;
 use crate::config::model::{HeaderEdits, Rewrite, RouteTimeouts, Template};
 use crate::networks::Networks;
-use crate::routing::{Asked, NormalPath, Passwords, RateLimiter, Schedule, Table, normalize};
+use crate::routing::{
+    Asked, NormalPath, Passwords, PathForm, RateLimiter, Schedule, Table, normalize,
+};
 
 /// Routes in their order.
 pub struct Routes {
     table: Table,
     list: Vec<Arc<Route>>,
     normalizes: bool,
-    refuse_encoded_slashes: bool,
+    /// What paths keep that no route takes.
+    form: PathForm,
+    /// All routes keep the same.
+    is_uniform: bool,
 }
 
 /// What is done with some of the requests.
@@ -29,6 +34,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// Where they go.
     pub action: Action,
+    /// What paths keep.
+    pub form: PathForm,
     /// What servers are asked for instead.
     pub rewrite: Rewrite,
     /// Fields of requests to the servers.
@@ -104,7 +111,11 @@ impl Routes {
                     Route::new(model, targets, before).map(Arc::new)
                 })
                 .collect(),
-            refuse_encoded_slashes: listener.http.refuse_encoded_slashes,
+            form: listener.http.path,
+            is_uniform: listener
+                .routes
+                .iter()
+                .all(|route| route.form == listener.http.path),
         })
     }
 
@@ -113,13 +124,38 @@ impl Routes {
         self.normalizes
     }
 
-    /// A path in the form that is compared and passed on here.
+    /// A path in the form that is compared here. It is the same whatever a route keeps.
     ///
     /// # Errors
     ///
     /// Why there is none, in words.
-    pub fn normal<'a>(&self, path: &'a [u8]) -> Result<NormalPath<'a>, &'static str> {
-        normalize(path, self.refuse_encoded_slashes)
+    pub fn compared<'a>(&self, path: &'a [u8]) -> Result<NormalPath<'a>, &'static str> {
+        if self.is_uniform {
+            return normalize(path, self.form);
+        }
+        // The more is kept, the less can be resolved: what leads up from between two slashes can't.
+        let merged = PathForm {
+            slashes: false,
+            encoded_slashes: true,
+        };
+        normalize(path, PathForm::ALL).or_else(|_| normalize(path, merged))
+    }
+
+    /// A path in the form that servers get from this route, or from none: `compared`, if that is the same.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, in words.
+    pub fn forwarded<'a>(
+        &self,
+        path: &'a [u8],
+        compared: NormalPath<'a>,
+        route: Option<&Route>,
+    ) -> Result<NormalPath<'a>, &'static str> {
+        if self.is_uniform {
+            return Ok(compared);
+        }
+        normalize(path, route.map_or(self.form, |route| route.form))
     }
 
     /// The first route that fits, and how much of the compared path its `path` or `path_prefix` took.
@@ -201,6 +237,7 @@ impl Route {
         Some(Self {
             name: Arc::clone(&model.name),
             action,
+            form: model.form,
             rewrite: model.rewrite.clone(),
             request_headers: model.request_headers.clone(),
             response_headers: model.response_headers.clone(),

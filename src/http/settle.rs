@@ -23,6 +23,14 @@ pub fn settle(request: &mut RequestHeader) {
         // The target's host counts, whatever Host says (RFC 9112 section 3.2.2).
         drop(request.insert_header(header::HOST, host));
     }
+    if request
+        .headers
+        .get(header::HOST)
+        .is_some_and(HeaderValue::is_empty)
+    {
+        // Of HTTP/1.0, which needs none: it says nothing.
+        request.remove_header(&header::HOST);
+    }
     let (version, bodiless) = (request.version, is_bodiless(&request.headers));
     let may_upgrade = version == Version::HTTP_11 && request.method == Method::GET && bodiless;
     let mut fields = headers::Request(request);

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::{host, record};
 use crate::config::model::{HeaderEdits, Template};
 use crate::headers::HeadersMut;
-use crate::routing::{Values, apply, normalize};
+use crate::routing::{PathForm, Values, apply, normalize};
 
 /// The place that `template` gives for a request; `None` if it would be too long, or the path has no normal form: raw, it
 /// could mean another place to whoever is there.
@@ -19,7 +19,7 @@ pub fn location(
     context: &Context,
 ) -> Option<HeaderValue> {
     let (path, _) = record::split_target(request.raw_path());
-    normalize(path, false).ok()?;
+    normalize(path, form(context)).ok()?;
     with_values(request, context, |values| {
         crate::routing::location(template, values)
     })
@@ -36,6 +36,17 @@ pub fn edit(
     with_values(request, context, |values| apply(edits, message, values));
 }
 
+/// What paths keep in variables: all that the route passes on, and encoded slashes, which no server is to read there.
+fn form(context: &Context) -> PathForm {
+    PathForm {
+        slashes: context
+            .route
+            .as_ref()
+            .is_some_and(|route| route.form.slashes),
+        encoded_slashes: true,
+    }
+}
+
 fn with_values<T>(
     request: &RequestHeader,
     context: &Context,
@@ -43,7 +54,7 @@ fn with_values<T>(
 ) -> Option<T> {
     let (origin, route) = (context.origin.as_ref()?, context.route.as_ref()?);
     let (path, query) = record::split_target(request.raw_path());
-    let path = match normalize(path, false) {
+    let path = match normalize(path, form(context)) {
         Ok(normal) => normal.forwarded,
         // Of a listener that doesn't look at paths.
         Err(_) => Cow::Borrowed(path),
@@ -51,7 +62,7 @@ fn with_values<T>(
     let tls = origin.connection.tls.as_ref();
     let peer = origin.connection.peer.ip().to_canonical();
     Some(then(&Values {
-        https: tls.is_some(),
+        https: context.https,
         host: host::authority(request.raw_path(), &request.headers).map_or("", host::without_port),
         port: origin.connection.local.port(),
         path: &path,

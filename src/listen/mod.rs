@@ -14,6 +14,7 @@ use crate::observe::{DelayReason, RejectReason};
 use crate::shortage;
 use crate::shortage::Shortage;
 
+mod amendment;
 mod capacity;
 mod drain;
 pub mod framing;
@@ -25,6 +26,7 @@ mod receive_rate;
 mod stream;
 mod transport;
 
+pub use amendment::Amendment;
 pub use capacity::Capacity;
 pub use drain::Drain;
 pub use handback::Handback;

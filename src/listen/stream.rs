@@ -6,6 +6,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +16,6 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
-use http::HeaderValue;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest,
@@ -23,6 +23,7 @@ use pingora::protocols::{
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::amendment::Amendment;
 use super::framing::{Framing, Message};
 use super::gather::Gather;
 use super::handback::Handback;
@@ -30,7 +31,6 @@ use super::limits::Admitted;
 use super::patience::{Patience, Wait};
 use super::receive_rate::ReceiveRate;
 use super::transport::Transport;
-use crate::headers::date;
 use crate::supervise;
 use crate::tunnel::{Beginning, Tunnel};
 
@@ -53,8 +53,8 @@ pub struct ClientStream {
     beginning: Beginning,
     /// What the server sends has come to its end, and the client has been told.
     told_end: bool,
-    /// What the next header section that is written has as its date in place of the one that Pingora gives it.
-    date: OnceLock<HeaderValue>,
+    /// What is put right in the header section that is written next.
+    amendment: OnceLock<Amendment>,
     /// The response broke off, and nothing but a reset tells the client.
     reset: AtomicBool,
     /// Where the connection goes when it is dropped, if it is to be kept.
@@ -95,7 +95,7 @@ impl ClientStream {
             tunnel: OnceLock::new(),
             beginning: Beginning::default(),
             told_end: false,
-            date: OnceLock::new(),
+            amendment: OnceLock::new(),
             reset: AtomicBool::new(false),
             handback: None,
             keep: AtomicBool::new(false),
@@ -120,6 +120,16 @@ impl ClientStream {
     /// Drops the first `count` pending bytes.
     pub fn skip(&mut self, count: usize) {
         self.inbox.advance(count.min(self.inbox.len()));
+    }
+
+    /// Puts `text` in place of a part of the pending bytes.
+    pub fn replace(&mut self, place: Range<usize>, text: &[u8]) {
+        let (Some(before), Some(after)) =
+            (self.inbox.get(..place.start), self.inbox.get(place.end..))
+        else {
+            return;
+        };
+        self.inbox = BytesMut::from([before, text, after].concat().as_slice());
     }
 
     /// Waits until the client sends something, without holding a buffer meanwhile. Returns at once if
@@ -265,11 +275,10 @@ impl ClientStream {
         drop(self.tunnel.set(tunnel));
     }
 
-    /// The server's own date of the response whose header section is written next. Pingora would put the time of now in
-    /// its place.
-    pub fn keep_date(&self, date: &HeaderValue) {
+    /// Has the header section that is written next put right. For responses that Pingora writes.
+    pub fn amend(&self, amendment: Amendment) {
         // A response has one header section.
-        drop(self.date.set(date.clone()));
+        drop(self.amendment.set(amendment));
     }
 
     /// The connection is to end in a reset: its response broke off where a plain end would look complete.
@@ -291,7 +300,7 @@ impl ClientStream {
             tunnel: std::mem::take(&mut self.tunnel),
             beginning: std::mem::take(&mut self.beginning),
             told_end: self.told_end,
-            date: OnceLock::new(),
+            amendment: OnceLock::new(),
             reset: AtomicBool::new(*self.reset.get_mut()),
             handback: None,
             keep: AtomicBool::new(false),
@@ -534,15 +543,13 @@ impl AsyncWrite for ClientStream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let is_tunnel = self.is_tunnel();
-        let date = self.date.take();
+        let amendment = self.amendment.take();
         let Some(io) = self.io.as_mut() else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         // HTTP/2 gathers its frames, and a tunnel's bytes go as they come.
-        let written = if let Some(date) = date {
-            let mut head = buf.to_vec();
-            date::replace(&mut head, &date);
-            io.add(&head);
+        let written = if let Some(amendment) = amendment {
+            io.add(&amendment.apply(buf));
             Poll::Ready(Ok(buf.len()))
         } else if is_tunnel {
             io.poll_through(cx, buf)

@@ -5,8 +5,13 @@
 //! character in percent-encoding, hexadecimal digits in upper case (section 6.2.2). Routes compare that form without
 //! the parameters of its segments and with the other escapes decoded. A path about which servers could differ even
 //! then has no normal form.
+//!
+//! [`PathForm`] has what may be kept for servers whose paths mean something by it. Routes compare the same even then: what a
+//! server that merges slashes or decodes them would see.
 
 use std::borrow::Cow;
+
+pub use crate::config::model::PathForm;
 
 /// A request's path in normal form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,20 +35,16 @@ impl NormalPath<'_> {
 /// # Errors
 ///
 /// Why it has none, in words.
-pub fn normalize(
-    path: &[u8],
-    refuse_encoded_slashes: bool,
-) -> Result<NormalPath<'_>, &'static str> {
+pub fn normalize(path: &[u8], form: PathForm) -> Result<NormalPath<'_>, &'static str> {
     if path == b"*" || is_plain(path) {
         return Ok(NormalPath {
             forwarded: Cow::Borrowed(path),
             compared: Cow::Borrowed(path),
         });
     }
-    let forwarded = forwarded(path, refuse_encoded_slashes)?;
-    let compared = forwarded
-        .iter()
-        .any(|byte| matches!(byte, b'%' | b';'))
+    let forwarded = forwarded(path, form)?;
+    let differs = |pair: &[u8]| matches!(pair, [b'%' | b';', ..] | [b'/', b'/']);
+    let compared = (forwarded.windows(2).any(differs) || forwarded.ends_with(b";"))
         .then(|| compared(&forwarded));
     Ok(if forwarded == path {
         NormalPath {
@@ -59,15 +60,25 @@ pub fn normalize(
 }
 
 /// How many bytes of `forwarded`, a path in the form that servers get, make the first `taken` bytes of the compared
-/// form. Parameters behind them aren't among them.
+/// form. Parameters behind them aren't among them, but slashes that are one with the last are.
 pub(super) fn forwarded_length(forwarded: &[u8], taken: usize) -> usize {
     let mut units = Units(forwarded);
     let mut left = taken;
+    let mut after_slash = false;
     while left > 0 {
         match units.next() {
             Some(Unit::Byte(b';')) => units.skip_parameters(),
-            Some(_) => left -= 1,
+            Some(unit) if unit.is_slash() && after_slash => {}
+            Some(unit) => {
+                left -= 1;
+                after_slash = unit.is_slash();
+            }
             None => break,
+        }
+    }
+    if after_slash {
+        while Units(units.0).next().is_some_and(Unit::is_slash) {
+            units.next();
         }
     }
     forwarded.len() - units.0.len()
@@ -91,7 +102,7 @@ fn is_plain(path: &[u8]) -> bool {
     path.first() == Some(&b'/')
 }
 
-fn forwarded(path: &[u8], refuse_encoded_slashes: bool) -> Result<Vec<u8>, &'static str> {
+fn forwarded(path: &[u8], form: PathForm) -> Result<Vec<u8>, &'static str> {
     let segments = match path {
         [] => path,
         [b'/', segments @ ..] => segments,
@@ -103,30 +114,31 @@ fn forwarded(path: &[u8], refuse_encoded_slashes: bool) -> Result<Vec<u8>, &'sta
         let last = segments.peek().is_none();
         let start = out.len();
         out.push(b'/');
-        push_segment(segment, refuse_encoded_slashes, &mut out)?;
+        push_segment(segment, form, &mut out)?;
         match out.get(start + 1..).unwrap_or_default() {
-            b"" if !last => out.truncate(start),
+            b"" if last || form.slashes => {}
+            b"" => out.truncate(start),
             b"." => out.truncate(start + usize::from(last)),
             b".." => {
                 let before = out.get(..start).unwrap_or_default();
+                if before.ends_with(b"/") {
+                    // To a server that merges slashes it leads further up.
+                    return Err("the path leads up from between two slashes");
+                }
                 let parent = before
                     .iter()
                     .rposition(|byte| *byte == b'/')
                     .ok_or("the path leads above the root")?;
                 out.truncate(parent + usize::from(last));
             }
-            segment => check_segment(segment, last)?,
+            segment => check_segment(segment, last, form)?,
         }
     }
     Ok(out)
 }
 
 /// Adds `segment` with only those escapes that it needs.
-fn push_segment(
-    segment: &[u8],
-    refuse_encoded_slashes: bool,
-    out: &mut Vec<u8>,
-) -> Result<(), &'static str> {
+fn push_segment(segment: &[u8], form: PathForm, out: &mut Vec<u8>) -> Result<(), &'static str> {
     let mut rest = segment;
     while let [byte, after @ ..] = rest {
         rest = after;
@@ -140,7 +152,7 @@ fn push_segment(
                 rest = after;
                 match byte {
                     ..b' ' | 0x7f => return Err("the path has an encoded control character"),
-                    b'/' | b'\\' if refuse_encoded_slashes => {
+                    b'/' | b'\\' if !form.encoded_slashes => {
                         return Err("the path has an encoded slash or backslash");
                     }
                     b'-' | b'.' | b'_' | b'~' => out.push(byte),
@@ -161,7 +173,7 @@ fn push_segment(
 
 /// Refuses a segment that is another one, or several, to a server that cuts parameters off or decodes before it
 /// looks where segments end.
-fn check_segment(segment: &[u8], last: bool) -> Result<(), &'static str> {
+fn check_segment(segment: &[u8], last: bool, form: PathForm) -> Result<(), &'static str> {
     let mut units = Units(segment);
     // The pieces between encoded slashes, each by its first bytes: nothing else matters.
     let (mut length, mut dots, mut pieces) = (0, 0, 1);
@@ -174,7 +186,7 @@ fn check_segment(segment: &[u8], last: bool) -> Result<(), &'static str> {
                 }
                 break;
             }
-            Unit::Slash if length == 0 => {
+            Unit::Slash if length == 0 && !form.slashes => {
                 return Err("the path has an empty segment by an encoded slash");
             }
             Unit::Slash if is_dots(length, dots) => {
@@ -192,7 +204,7 @@ fn check_segment(segment: &[u8], last: bool) -> Result<(), &'static str> {
     }
     match length {
         0 if !last && pieces == 1 => Err("the path has a segment of nothing but parameters"),
-        0 if !last => Err("the path has an empty segment by an encoded slash"),
+        0 if !last && !form.slashes => Err("the path has an empty segment by an encoded slash"),
         _ if is_dots(length, dots) && pieces == 1 => {
             Err("the path has a segment . or .. with parameters")
         }
@@ -207,6 +219,7 @@ fn compared(forwarded: &[u8]) -> Vec<u8> {
     while let Some(unit) = units.next() {
         match unit {
             Unit::Byte(b';') => units.skip_parameters(),
+            unit if unit.is_slash() && out.ends_with(b"/") => {}
             Unit::Byte(byte) => out.push(byte),
             Unit::Slash => out.push(b'/'),
         }
@@ -221,6 +234,12 @@ enum Unit {
     Byte(u8),
     /// An encoded slash or backslash.
     Slash,
+}
+
+impl Unit {
+    fn is_slash(self) -> bool {
+        matches!(self, Self::Slash | Self::Byte(b'/'))
+    }
 }
 
 /// What a forwarded path is read as, escape by escape. An encoded semicolon is one as well: to a server that decodes

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue};
 use crate::config::model::PathRewrite;
 use crate::config::model::Rewrite;
 use crate::headers::HeadersMut;
+use crate::headers::authority;
 use crate::headers::replace_lines;
 use crate::headers::trim;
 
@@ -23,7 +24,7 @@ pub struct Reverse<'a> {
     pub rewrite: &'a Rewrite,
     /// What the rewrite's prefix stood instead of, as the client wrote it, in the form that is passed on.
     pub original_prefix: &'a [u8],
-    /// Whether the client came over TLS.
+    /// Whether the client came by https.
     pub https: bool,
     /// The host and, as far as it was written, the port that the client asked; empty if it asked none.
     pub client_authority: &'a str,
@@ -82,16 +83,25 @@ impl Reverse<'_> {
         (mapped != value).then_some(mapped)
     }
 
-    /// The two parts that `path` has for the client, if the server's prefix begins it.
+    /// The two parts that `path` has for the client, if the server's prefix begins it, and the client's doesn't yet: a
+    /// server may know the prefix that it is behind. Where the server's is below the client's, the former is meant.
     fn path<'b>(&'b self, path: &'b [u8]) -> Option<(&'b [u8], &'b [u8])> {
         let Some(PathRewrite::Prefix(prefix)) = &self.rewrite.path else {
             return None;
         };
+        let is_clients = under(path, self.original_prefix).is_some()
+            && under(prefix.as_bytes(), self.original_prefix).is_none();
+        if is_clients {
+            return None;
+        }
         under(path, prefix.as_bytes()).map(|rest| (self.original_prefix, rest))
     }
 
     /// A cookie's line with the Path and Domain that the client knows, if those are others.
     fn cookie(&self, line: &[u8]) -> Option<Vec<u8>> {
+        if is_of_host(line) {
+            return None;
+        }
         let mut mapped = Vec::with_capacity(line.len() + 64);
         for (index, part) in line.split(|byte| *byte == b';').enumerate() {
             if index > 0 {
@@ -119,7 +129,7 @@ impl Reverse<'_> {
                 mapped.extend_from_slice(if whole { b"" } else { rest });
             } else if is_named(b"domain") && self.is_servers(value) {
                 mapped.extend_from_slice(name);
-                mapped.extend_from_slice(host(self.client_authority.as_bytes()));
+                mapped.extend_from_slice(authority::host(self.client_authority.as_bytes()));
             } else {
                 mapped.extend_from_slice(part);
             }
@@ -130,7 +140,8 @@ impl Reverse<'_> {
     /// Whether a cookie's domain is a host of the server's, and the client knows another.
     fn is_servers(&self, domain: &[u8]) -> bool {
         let domain = domain.strip_prefix(b".").unwrap_or(domain);
-        let is = |authority: &str| host(authority.as_bytes()).eq_ignore_ascii_case(domain);
+        let is =
+            |authority: &str| authority::host(authority.as_bytes()).eq_ignore_ascii_case(domain);
         !domain.is_empty()
             && !self.client_authority.is_empty()
             && !is(self.client_authority)
@@ -138,17 +149,25 @@ impl Reverse<'_> {
     }
 }
 
+/// Whether a cookie is for its whole host and for no other: browsers drop one of that name with another Path, or with a
+/// Domain (RFC 6265bis section 4.1.3.2).
+fn is_of_host(line: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"__Host-";
+    let name = trim(line).get(..PREFIX.len());
+    name.is_some_and(|name| name.eq_ignore_ascii_case(PREFIX))
+}
+
 /// A place that a field names. One relative to the request's own isn't there: it is the same for both.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     /// Whether it is https; `None` in `//host/path`.
     scheme: Option<bool>,
-    authority: Option<&'a [u8]>,
+    pub(super) authority: Option<&'a [u8]>,
     /// And what follows it.
-    path: &'a [u8],
+    pub(super) path: &'a [u8],
 }
 
 impl<'a> Place<'a> {
-    fn parse(value: &'a [u8]) -> Option<Self> {
+    pub(super) fn parse(value: &'a [u8]) -> Option<Self> {
         let after = |start: &[u8]| {
             let (found, rest) = value.split_at_checked(start.len())?;
             found.eq_ignore_ascii_case(start).then_some(rest)
@@ -176,31 +195,8 @@ impl<'a> Place<'a> {
     }
 
     /// Whether two authorities are one in a URL like this one, whose scheme knows a port.
-    fn is_same(&self, a: &[u8], b: &[u8]) -> bool {
-        let port = |authority: &'_ [u8]| -> Option<Vec<u8>> {
-            let port = authority.get(host(authority).len()..)?.strip_prefix(b":");
-            let known: &[u8] = match self.scheme {
-                Some(true) => b"443",
-                Some(false) => b"80",
-                None => b"",
-            };
-            Some(
-                port.filter(|port| !port.is_empty())
-                    .unwrap_or(known)
-                    .to_vec(),
-            )
-        };
-        !a.is_empty() && host(a).eq_ignore_ascii_case(host(b)) && port(a) == port(b)
-    }
-}
-
-/// An authority without its port.
-fn host(authority: &[u8]) -> &[u8] {
-    let colon = authority.iter().rposition(|byte| *byte == b':');
-    match colon {
-        // Those of an IPv6 address are in brackets.
-        Some(colon) if !authority.ends_with(b"]") => authority.get(..colon).unwrap_or(authority),
-        _ => authority,
+    pub(super) fn is_same(&self, a: &[u8], b: &[u8]) -> bool {
+        authority::is_same(self.scheme, a, b)
     }
 }
 

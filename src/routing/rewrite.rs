@@ -2,21 +2,22 @@
 
 use crate::config::model::PathRewrite;
 
-use super::path::NormalPath;
 use super::path::forwarded_length;
 use super::path::normalize;
+use super::path::{NormalPath, PathForm};
 
 /// No rewritten target is longer, in bytes.
 const LONGEST: usize = 64 * 1024;
 
 /// The target, path and query, for the server. `taken` is how much of the compared path the route's `path` or
-/// `path_prefix` took. `None`: what came out is no target; a server could misunderstand it, or it is too long.
+/// `path_prefix` took, `form` what paths keep. `None`: what came out is no target; a server could misunderstand it, or it is too long.
 ///
 /// Both ways work on the path as it is passed on, so that nothing is decoded or encoded on the way, and parameters of
 /// segments stay. A `?` in a regular expression's replacement begins a query, which the client's own follows.
 pub fn rewritten(
     rewrite: &PathRewrite,
     path: &NormalPath<'_>,
+    form: PathForm,
     taken: usize,
     query: Option<&[u8]>,
 ) -> Option<Vec<u8>> {
@@ -51,7 +52,7 @@ pub fn rewritten(
         PathRewrite::Regex { regex, replacement } => {
             let replaced = regex.replace(path, replacement.as_bytes());
             let mut parts = replaced.splitn(2, |byte| *byte == b'?');
-            target = normalize(parts.next()?, false).ok()?.forwarded.into_owned();
+            target = normalize(parts.next()?, form).ok()?.forwarded.into_owned();
             if let Some(added) = parts.next() {
                 if added.iter().any(|byte| !is_of_query(*byte)) {
                     return None;
@@ -89,9 +90,15 @@ mod tests {
     use proptest::sample::select;
     use regex::bytes::Regex;
 
+    /// Encoded slashes are kept.
+    const ENCODED: PathForm = PathForm {
+        slashes: false,
+        encoded_slashes: true,
+    };
+
     fn prefix(by: &str, path: &str, taken: usize) -> Option<String> {
-        let path = normalize(path.as_bytes(), false).unwrap();
-        rewritten(&PathRewrite::Prefix(by.into()), &path, taken, None)
+        let path = normalize(path.as_bytes(), ENCODED).unwrap();
+        rewritten(&PathRewrite::Prefix(by.into()), &path, ENCODED, taken, None)
             .map(|target| String::from_utf8(target).unwrap())
     }
 
@@ -104,8 +111,9 @@ mod tests {
             regex: Regex::new(regex).unwrap(),
             replacement: replacement.into(),
         };
-        let path = normalize(path.as_bytes(), false).unwrap();
-        rewritten(&rewrite, &path, 0, query).map(|target| String::from_utf8(target).unwrap())
+        let path = normalize(path.as_bytes(), ENCODED).unwrap();
+        rewritten(&rewrite, &path, ENCODED, 0, query)
+            .map(|target| String::from_utf8(target).unwrap())
     }
 
     #[test]
@@ -141,9 +149,9 @@ mod tests {
 
     #[test]
     fn the_query_goes_along() {
-        let path = normalize(b"/api/x", true).unwrap();
+        let path = normalize(b"/api/x", ENCODED).unwrap();
         let rewrite = PathRewrite::Prefix("/v1".into());
-        let target = rewritten(&rewrite, &path, 4, Some(b"a=/api/&b"));
+        let target = rewritten(&rewrite, &path, ENCODED, 4, Some(b"a=/api/&b"));
         assert_eq!(target.unwrap(), b"/v1/x?a=/api/&b");
     }
 
@@ -204,12 +212,12 @@ mod tests {
             ),
         ) {
             let path = format!("/p/{}", segments.join("/"));
-            if let Ok(path) = normalize(path.as_bytes(), false)
+            if let Ok(path) = normalize(path.as_bytes(), ENCODED)
                 && path.compared.starts_with(b"/p/")
             {
                 let rewrite = PathRewrite::Prefix(by.to_owned());
-                let target = rewritten(&rewrite, &path, 2, None).unwrap();
-                let again = normalize(&target, false).unwrap();
+                let target = rewritten(&rewrite, &path, ENCODED, 2, None).unwrap();
+                let again = normalize(&target, ENCODED).unwrap();
                 prop_assert_eq!(&*again.forwarded, &target[..]);
                 let decoded_prefix = by.replace("%20", " ");
                 let wanted = [decoded_prefix.as_bytes(), &path.compared[2..]].concat();

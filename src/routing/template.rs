@@ -63,7 +63,8 @@ fn expand(template: &Template, values: &Values<'_>) -> Option<HeaderValue> {
 /// `OPTIONS *` is no path, and stands for the root. `None`: it would be too long, or names a host that the request doesn't
 /// say; in `https:///example.com` browsers take the path's beginning for it.
 pub fn location(template: &Template, values: &Values<'_>) -> Option<HeaderValue> {
-    if values.host.is_empty() && template.pieces.contains(&Piece::Variable(Variable::Host)) {
+    let names_host = |piece: &Piece| matches!(piece, Piece::Variable(variable) | Piece::Encoded(variable) if *variable == Variable::Host);
+    if values.host.is_empty() && template.pieces.iter().any(names_host) {
         return None;
     }
     let path = match values.path {
@@ -116,16 +117,45 @@ pub fn apply(edits: &HeaderEdits, message: &mut impl HeadersMut, values: &Values
 
 fn filled(template: &Template, values: &Values<'_>) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(128);
-    for piece in &template.pieces {
+    let mut pieces = template.pieces.iter().peekable();
+    while let Some(piece) = pieces.next() {
         match piece {
             Piece::Text(piece) => text.extend_from_slice(piece.as_bytes()),
+            Piece::Variable(Variable::Query) if values.query.is_none_or(<[u8]>::is_empty) => {
+                // A question mark that nothing follows would make another URL.
+                let ends = match pieces.peek() {
+                    None => true,
+                    Some(Piece::Text(next)) => next.starts_with('#'),
+                    Some(_) => false,
+                };
+                if ends && matches!(text.last(), Some(b'?' | b'&')) {
+                    text.pop();
+                }
+            }
             Piece::Variable(variable) => push(variable, values, &mut text),
+            Piece::Encoded(variable) => {
+                let mut value = Vec::with_capacity(64);
+                push(variable, values, &mut value);
+                encode(&value, &mut text);
+            }
         }
         if text.len() > LONGEST {
             return None;
         }
     }
     Some(text)
+}
+
+/// Adds `value` as a parameter of a URL has it (RFC 3986 section 2.3).
+fn encode(value: &[u8], text: &mut Vec<u8>) {
+    for byte in value {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            text.push(*byte);
+        } else {
+            // Writing to memory doesn't fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
 }
 
 fn push(variable: &Variable, values: &Values<'_>, text: &mut Vec<u8>) {
@@ -227,6 +257,41 @@ mod tests {
             expand(&template("${scheme} ${uri}"), values)
         });
         assert_eq!(plain.unwrap(), "http /a");
+    }
+
+    #[test]
+    fn what_is_a_parameter_is_encoded() {
+        assert_eq!(
+            expanded("/login?rd=${scheme|url}%3A%2F%2F${host|url}${uri|url}&x"),
+            "/login?rd=https%3A%2F%2Fshop.example%2Fa%2520b%3Fx%3D1&x"
+        );
+        assert_eq!(expanded("${header:x-a|url}${sni|url}"), "first");
+        let sent = of(true, "/é+&=#".as_bytes(), Some(b"a=1&b=%2F"), |values| {
+            location(&template("https://a.example/?rd=${uri|url}"), values)
+        });
+        assert_eq!(
+            sent.unwrap(),
+            "https://a.example/?rd=%2F%C3%A9%2B%26%3D%23%3Fa%3D1%26b%3D%252F"
+        );
+    }
+
+    #[test]
+    fn no_question_mark_is_left_of_an_empty_query() {
+        for query in [None, Some(&b""[..])] {
+            for (text, wanted) in [
+                ("https://a.example${path}?${query}", "https://a.example/a"),
+                ("/b?c=d&${query}", "/b?c=d"),
+                ("/b?${query}#f", "/b#f"),
+                ("/b?${query}&c", "/b?&c"),
+                ("/b?q=${query}", "/b?q="),
+            ] {
+                let sent = of(true, b"/a", query, |values| {
+                    location(&template(text), values)
+                });
+                assert_eq!(sent.unwrap(), wanted, "{text}");
+            }
+        }
+        assert_eq!(expanded("/b?${query}"), "/b?x=1");
     }
 
     #[test]

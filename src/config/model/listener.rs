@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use ipnet::IpNet;
 
-use super::route::{Action, Route};
+use super::route::{Action, PathForm, Route};
 use super::tls::Tls;
 
 /// Where clients connect.
@@ -156,8 +156,8 @@ pub struct Http {
     pub server_header: Option<HeaderValue>,
     /// Whether TRACE is passed on.
     pub trace: bool,
-    /// Whether encoded slashes in paths are refused where paths are compared.
-    pub refuse_encoded_slashes: bool,
+    /// What paths keep where paths are compared.
+    pub path: PathForm,
 }
 
 /// Which responses are compressed, and how.

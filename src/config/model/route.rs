@@ -22,6 +22,8 @@ pub struct Route {
     pub matches: Match,
     /// Where they go.
     pub action: Action,
+    /// What paths keep: the route's own, or else the listener's.
+    pub form: PathForm,
     /// What servers are asked for instead.
     pub rewrite: Rewrite,
     /// Fields of requests to the servers.
@@ -40,6 +42,23 @@ pub struct Route {
     pub mirror: Option<Mirror>,
     /// Instead of the pool's.
     pub timeouts: RouteTimeouts,
+}
+
+/// What a path keeps in its normal form, by which routes compare it and servers get it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PathForm {
+    /// Repeated slashes; they are merged otherwise.
+    pub slashes: bool,
+    /// Slashes and backslashes in percent-encoding; a path that has some is refused otherwise.
+    pub encoded_slashes: bool,
+}
+
+impl PathForm {
+    /// All that any form keeps.
+    pub const ALL: Self = Self {
+        slashes: true,
+        encoded_slashes: true,
+    };
 }
 
 /// Which requests a route is for: those for which every condition holds. An empty list is no condition.

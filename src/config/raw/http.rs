@@ -42,6 +42,8 @@ pub struct Http {
     pub server_header: Option<FieldValue>,
     /// Whether TRACE is passed on; 405 otherwise.
     pub trace: bool,
+    /// Where routes look at paths: what servers get of repeated slashes. Routes compare them as one.
+    pub slashes: Slashes,
     /// Where routes look at paths: what becomes of a path with a slash or backslash in percent-encoding.
     pub encoded_slashes: EncodedSlashes,
 }
@@ -63,6 +65,7 @@ impl Default for Http {
             error_pages: Named(Vec::new()),
             server_header: None,
             trace: false,
+            slashes: Slashes::Merge,
             encoded_slashes: EncodedSlashes::Refuse,
         }
     }
@@ -151,6 +154,17 @@ pub enum Coding {
     Zstd,
     Br,
     Gzip,
+}
+
+/// What servers get of repeated slashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Slashes {
+    /// One.
+    Merge,
+    /// All, as they came.
+    Keep,
 }
 
 /// What becomes of a path with an encoded slash.

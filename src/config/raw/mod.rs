@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use super::text::{FilePath, Name, OpensslList};
 pub use collections::{Named, OneOrMany};
 pub use health_check::{CheckType, HealthCheck, Initial, Method};
-pub use http::{Coding, Compression, EncodedSlashes, Http, Http2};
+pub use http::{Coding, Compression, EncodedSlashes, Http, Http2, Slashes};
 pub use persistence::{
     OnUnavailable, Persistence, PersistenceType, RouteCookie, SameSite, Secure, Table, Token,
 };

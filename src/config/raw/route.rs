@@ -10,7 +10,7 @@ use super::super::route_text::{
 use super::super::template::Template;
 use super::super::text::{FieldValue, FilePath, HostField, Name};
 use super::super::units::Span;
-use super::{Named, OneOrMany};
+use super::{EncodedSlashes, Named, OneOrMany, Slashes};
 
 /// What is done with some of the requests. The first route whose match fits is taken.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +28,10 @@ pub struct Route {
     pub redirect: Option<Redirect>,
     /// They are answered here.
     pub respond: Option<Respond>,
+    /// What servers get of repeated slashes; null = as http.slashes says.
+    pub slashes: Option<Slashes>,
+    /// What becomes of a path with a slash or backslash in percent-encoding; null = as http.encoded_slashes says.
+    pub encoded_slashes: Option<EncodedSlashes>,
     /// What servers are asked for instead.
     pub rewrite: Rewrite,
     /// Fields of requests to the servers.

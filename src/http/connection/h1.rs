@@ -189,8 +189,13 @@ impl Conversation<'_> {
         received: Instant,
         time: SystemTime,
     ) -> ServerSession {
+        let mut length = head.length;
+        for edit in head.edits.iter().rev() {
+            stream.replace(edit.place.clone(), &edit.text);
+            length = length + edit.text.len() - edit.place.len();
+        }
         stream.skip(head.leading);
-        stream.begin(head.length, head.framing);
+        stream.begin(length, head.framing);
         stream.set_handback(&self.handback);
         let patience = site.patience();
         stream.set_patience(patience.clone());

@@ -3,15 +3,37 @@ use super::*;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-fn normal(path: &str, refuse: bool) -> Result<(String, String), &'static str> {
+/// Slashes are merged and encoded ones refused.
+const STRICT: PathForm = PathForm {
+    slashes: false,
+    encoded_slashes: false,
+};
+
+/// Encoded slashes are kept.
+const ENCODED: PathForm = PathForm {
+    slashes: false,
+    encoded_slashes: true,
+};
+
+/// Repeated slashes are kept.
+const SLASHES: PathForm = PathForm {
+    slashes: true,
+    encoded_slashes: false,
+};
+
+fn a_form() -> impl Strategy<Value = PathForm> {
+    select(vec![STRICT, ENCODED, SLASHES, PathForm::ALL])
+}
+
+fn normal(path: &str, form: PathForm) -> Result<(String, String), &'static str> {
     let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
-    normalize(path.as_bytes(), refuse).map(|path| (text(&path.forwarded), text(&path.compared)))
+    normalize(path.as_bytes(), form).map(|path| (text(&path.forwarded), text(&path.compared)))
 }
 
 /// What is forwarded and compared where encoded slashes are refused.
 fn is(path: &str, forwarded: &str, compared: &str) {
     assert_eq!(
-        normal(path, true),
+        normal(path, STRICT),
         Ok((forwarded.into(), compared.into())),
         "{path}"
     );
@@ -29,12 +51,12 @@ fn the_usual_path_is_normal_and_not_copied() {
         "/a|b^c`{d}\"<e>",
         "*",
     ] {
-        let normal = normalize(path.as_bytes(), true).unwrap();
+        let normal = normalize(path.as_bytes(), STRICT).unwrap();
         assert!(matches!(normal.forwarded, Cow::Borrowed(_)), "{path}");
         assert!(matches!(normal.compared, Cow::Borrowed(_)), "{path}");
         assert_eq!(&*normal.compared, path.as_bytes());
     }
-    let normal = normalize(b"/a;b=c/d%20e", true).unwrap();
+    let normal = normalize(b"/a;b=c/d%20e", STRICT).unwrap();
     assert!(matches!(normal.forwarded, Cow::Borrowed(_)));
 }
 
@@ -128,7 +150,7 @@ fn what_servers_understand_differently_is_resolved_or_refused() {
         ("admin", "begin with a slash"),
         ("**", "begin with a slash"),
     ] {
-        let refused = normal(path, true);
+        let refused = normal(path, STRICT);
         assert!(
             refused.as_ref().is_err_and(|found| found.contains(why)),
             "{path}: {refused:?}"
@@ -139,7 +161,10 @@ fn what_servers_understand_differently_is_resolved_or_refused() {
 #[test]
 fn kept_encoded_slashes_are_compared_as_slashes() {
     let is = |path, forwarded: &str, compared: &str| {
-        assert_eq!(normal(path, false), Ok((forwarded.into(), compared.into())));
+        assert_eq!(
+            normal(path, ENCODED),
+            Ok((forwarded.into(), compared.into()))
+        );
     };
     is("/a%2fb", "/a%2Fb", "/a/b");
     is("/a%5Cb%2F", "/a%5Cb%2F", "/a/b/");
@@ -160,12 +185,57 @@ fn kept_encoded_slashes_are_compared_as_slashes() {
         ("/a;x%2Fb", "in a parameter"),
         ("/a%3Bx%5Cb", "in a parameter"),
     ] {
-        let refused = normal(path, false);
+        let refused = normal(path, ENCODED);
         assert!(
             refused.as_ref().is_err_and(|found| found.contains(why)),
             "{path}: {refused:?}"
         );
     }
+}
+
+#[test]
+fn kept_slashes_are_compared_as_one() {
+    let is = |path, form, forwarded: &str, compared: &str| {
+        assert_eq!(
+            normal(path, form),
+            Ok((forwarded.into(), compared.into())),
+            "{path}"
+        );
+    };
+    for form in [SLASHES, PathForm::ALL] {
+        is("//admin", form, "//admin", "/admin");
+        is(
+            "/300x200/http://a.example//b",
+            form,
+            "/300x200/http://a.example//b",
+            "/300x200/http:/a.example/b",
+        );
+        is("/a//", form, "/a//", "/a/");
+        is("/a/.//b/../c", form, "/a//c", "/a/c");
+        is("/a//b/./../%61", form, "/a//a", "/a/a");
+        is("//a;x//b", form, "//a;x//b", "/a/b");
+    }
+    is("/a%2F%2fb", PathForm::ALL, "/a%2F%2Fb", "/a/b");
+    is("/%2Fa/%2F/b", PathForm::ALL, "/%2Fa/%2F/b", "/a/b");
+    is("/a%2F%5C", PathForm::ALL, "/a%2F%5C", "/a/");
+    for (path, why) in [
+        ("/x//../admin", "from between two slashes"),
+        ("//..", "from between two slashes"),
+        ("/a//.././b", "from between two slashes"),
+        ("/..//b", "above the root"),
+        ("/a%2F%2F..%2Fb", ". or .."),
+        ("/a//..;/b", ". or .. with parameters"),
+        ("//;x/b", "nothing but parameters"),
+        ("/a;x%2F%2Fb", "in a parameter"),
+        ("/a\\\\b", "a backslash"),
+    ] {
+        let refused = normal(path, PathForm::ALL);
+        assert!(
+            refused.as_ref().is_err_and(|found| found.contains(why)),
+            "{path}: {refused:?}"
+        );
+    }
+    assert!(normal("/a%2F%2Fb", SLASHES).is_err());
 }
 
 #[test]
@@ -179,6 +249,9 @@ fn what_a_route_took_is_found_in_what_is_forwarded() {
         ("/a%2Fb/x", 4, "/x"),
         ("/a%2Fb%2Fx", 4, "%2Fx"),
         ("/a%3Bv/b/x", 4, "/x"),
+        ("//api///x", 4, "///x"),
+        ("//dir///x", 5, "x"),
+        ("/a%2F/b/x", 4, "/x"),
         ("/x", 0, "/x"),
         ("/x", 9, ""),
     ] {
@@ -314,15 +387,17 @@ proptest! {
     #[test]
     fn every_server_takes_what_is_forwarded_for_what_is_compared(
         path in prop_oneof![a_path(), a_tame_path()],
-        refuse in any::<bool>(),
+        form in a_form(),
     ) {
-        if let Ok(normal) = normalize(path.as_bytes(), refuse) {
+        if let Ok(normal) = normalize(path.as_bytes(), form) {
             for order in orders() {
                 let served = order
                     .into_iter()
                     .fold(normal.forwarded.to_vec(), |path, at| step(at, &path));
                 // An encoded semicolon begins a parameter to those alone that decode first.
                 let served = step(Step::Cut, &served);
+                // What is kept on purpose is compared as what a server makes of it that merges slashes last.
+                let served = if form.slashes { step(Step::Merge, &served) } else { served };
                 prop_assert_eq!(
                     served.escape_ascii().to_string(),
                     normal.compared.escape_ascii().to_string(),
@@ -332,13 +407,25 @@ proptest! {
         }
     }
 
+    /// So a route can be found before it is known what it keeps.
+    #[test]
+    fn what_is_kept_makes_no_difference_to_what_is_compared(
+        path in prop_oneof![a_path(), a_tame_path()],
+        (one, other) in (a_form(), a_form()),
+    ) {
+        let compared = |form| normalize(path.as_bytes(), form).map(|normal| normal.compared);
+        if let (Ok(one), Ok(other)) = (compared(one), compared(other)) {
+            prop_assert_eq!(one, other);
+        }
+    }
+
     #[test]
     fn the_normal_form_of_the_normal_form_is_itself(
         path in prop_oneof![a_path(), a_tame_path()],
-        refuse in any::<bool>(),
+        form in a_form(),
     ) {
-        if let Ok(normal) = normalize(path.as_bytes(), refuse) {
-            let again = normalize(&normal.forwarded, refuse);
+        if let Ok(normal) = normalize(path.as_bytes(), form) {
+            let again = normalize(&normal.forwarded, form);
             prop_assert_eq!(again, Ok(NormalPath {
                 forwarded: Cow::Borrowed(&normal.forwarded),
                 compared: Cow::Borrowed(&normal.compared),
@@ -349,9 +436,9 @@ proptest! {
     #[test]
     fn no_compared_path_has_dot_segments_or_double_slashes(
         path in prop_oneof![a_path(), a_tame_path()],
-        refuse in any::<bool>(),
+        form in a_form(),
     ) {
-        if let Ok(normal) = normalize(path.as_bytes(), refuse) {
+        if let Ok(normal) = normalize(path.as_bytes(), form) {
             let mut segments = normal.compared.split(|byte| *byte == b'/');
             prop_assert_eq!(segments.next(), Some(&b""[..]));
             let segments: Vec<_> = segments.collect();
@@ -363,7 +450,7 @@ proptest! {
 
     #[test]
     fn all_of_a_path_taken_is_all_but_its_last_parameters(path in a_tame_path()) {
-        if let Ok(normal) = normalize(path.as_bytes(), false) {
+        if let Ok(normal) = normalize(path.as_bytes(), ENCODED) {
             let end = forwarded_length(&normal.forwarded, normal.compared.len());
             let rest = &normal.forwarded[end..];
             prop_assert!(rest.is_empty() || rest.starts_with(b";") || rest.starts_with(b"%3B"));
@@ -371,8 +458,8 @@ proptest! {
     }
 
     #[test]
-    fn nothing_panics_whatever_the_bytes(path in any::<Vec<u8>>(), refuse in any::<bool>()) {
-        let _ = normalize(&path, refuse);
-        let _ = normalize(&[b"/", &path[..]].concat(), refuse);
+    fn nothing_panics_whatever_the_bytes(path in any::<Vec<u8>>(), form in a_form()) {
+        let _ = normalize(&path, form);
+        let _ = normalize(&[b"/", &path[..]].concat(), form);
     }
 }

@@ -102,17 +102,33 @@ fn an_interim_responses_hop_is_not_the_clients_either() {
 }
 
 #[test]
-fn an_upgrade_that_is_required_is_told() {
-    let origin = Scripted::new(|_| {
-        Script::new(
-            "HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n",
-            Then::Keep,
-        )
-    });
-    let lb = before(&origin);
-    let response = lb.client().get("/", &[]).unwrap();
-    assert_eq!(response.status, 426);
-    assert_eq!(response.header("upgrade"), Some("websocket"));
+fn an_upgrade_that_is_required_is_told_with_its_connection() {
+    for (fields, upgrade, connection) in [
+        (
+            "Connection: upgrade\r\nUpgrade: websocket\r\n",
+            Some("websocket"),
+            "upgrade, keep-alive",
+        ),
+        (
+            "Connection: Upgrade, close\r\nUpgrade: TLS/1.2, HTTP/1.1\r\n",
+            Some("TLS/1.2, HTTP/1.1"),
+            "upgrade, keep-alive",
+        ),
+        // It is for one hop, and without a Connection it says nothing to the next (RFC 9110 section 7.8).
+        ("Upgrade: websocket\r\n", None, "keep-alive"),
+    ] {
+        let bytes = format!("HTTP/1.1 426 Upgrade Required\r\n{fields}Content-Length: 0\r\n\r\n");
+        let origin = Scripted::new(move |_| Script::new(&bytes, Then::Keep));
+        let lb = before(&origin);
+        let response = lb.client().get("/", &[]).unwrap();
+        assert_eq!(response.status, 426);
+        assert_eq!(response.header("upgrade"), upgrade);
+        assert_eq!(response.headers_of("connection"), [connection]);
+        let response = H2::connect(lb.web()).get("/", &[]).unwrap();
+        assert_eq!(response.status, 426);
+        assert!(response.header("upgrade").is_none());
+        assert!(response.header("connection").is_none());
+    }
 }
 
 #[test]

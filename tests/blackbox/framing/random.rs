@@ -121,7 +121,7 @@ fn agrees(sent: &Message, got: &Message) -> Result<(), String> {
     let same = sent.method() == got.method()
         && origin_form(sent) == got.target()
         && got.line.ends_with(" HTTP/1.1")
-        && (all(sent, "host") == all(got, "host") || sent.all("host").is_empty())
+        && (hosts(sent) == all(got, "host") || sent.all("host").iter().all(|h| h.is_empty()))
         && framing(sent) == framing(got)
         && sent.body == got.body
         && all(sent, "cookie") == all(got, "cookie");
@@ -142,16 +142,41 @@ fn agrees(sent: &Message, got: &Message) -> Result<(), String> {
     }
 }
 
-fn origin_form(message: &Message) -> String {
+/// A target in absolute form, without its scheme.
+fn absolute(message: &Message) -> Option<&str> {
     let target = message.target();
     let lower = target.to_ascii_lowercase();
-    let Some(scheme) = ["http://", "https://"]
+    let schemes = ["http://", "https://"];
+    let scheme = schemes.iter().find(|s| lower.starts_with(**s))?;
+    Some(&target[scheme.len()..])
+}
+
+/// The host that the server gets: the target's, if that names one.
+fn hosts(message: &Message) -> Vec<String> {
+    match absolute(message) {
+        Some(rest) => vec![rest.split(['/', '?']).next().unwrap().to_owned()],
+        None => message
+            .all("host")
+            .iter()
+            .map(|host| (*host).to_owned())
+            .collect(),
+    }
+}
+
+/// The target that the server gets.
+fn origin_form(message: &Message) -> String {
+    let encoded = [('"', "%22"), ('<', "%3C"), ('>', "%3E"), ('`', "%60")];
+    encoded
         .iter()
-        .find(|s| lower.starts_with(**s))
-    else {
-        return target.to_owned();
+        .fold(path_form(message), |target, (odd, encoded)| {
+            target.replace(*odd, encoded)
+        })
+}
+
+fn path_form(message: &Message) -> String {
+    let Some(rest) = absolute(message) else {
+        return message.target().to_owned();
     };
-    let rest = &target[scheme.len()..];
     let path = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
     match path {
         "" if message.method() == "OPTIONS" => "*".to_owned(),

@@ -73,6 +73,51 @@ fn a_server_gets_the_origin_form_and_the_targets_host() {
     check(&cases);
 }
 
+/// What nginx and HAProxy pass both, in paths and in queries.
+#[test]
+fn characters_that_clients_send_all_the_same_pass() {
+    let mut cases = Vec::new();
+    let as_they_are = ["|", "{", "}", "^", "\\", "[", "]", "\u{c3}\u{a9}", "%"];
+    let encoded = [("\"", "%22"), ("<", "%3C"), (">", "%3E"), ("`", "%60")];
+    let same = as_they_are.map(|odd| (odd, odd));
+    for (odd, sent) in same.into_iter().chain(encoded) {
+        for target in ["/p{}q", "/p?q={}1", "http://a.test/{}", "http://a.test?{}"] {
+            let [got, wanted] = [odd, sent].map(|odd| target.replace("{}", odd));
+            let wanted = match wanted.strip_prefix("http://a.test") {
+                Some(query) if query.starts_with('?') => format!("/{query}"),
+                Some(path) => path.to_owned(),
+                None => wanted,
+            };
+            let wire = with(&format!("GET {got} HTTP/1.1"), "Host: a.test\r\n");
+            let line = format!("GET {wanted} HTTP/1.1");
+            cases.push(forwarded(&got, &wire, &line, "", "").has("host", "a.test"));
+        }
+    }
+    check(&cases);
+}
+
+#[test]
+fn a_host_and_a_targets_host_are_the_same_however_they_are_written() {
+    let mut cases = Vec::new();
+    for (target, host, wanted) in [
+        ("http://m.example/x", "M.Example", "m.example"),
+        ("http://M.example/x", "m.example:80", "M.example"),
+        ("http://m.example:80/x", "m.example", "m.example:80"),
+        ("http://m.example:/x", "m.example", "m.example:"),
+        ("https://m.example/x", "m.example:443", "m.example"),
+        ("HTTPS://m.example:443/x", "m.example", "m.example:443"),
+        ("http://[::1]:80/x", "[::1]", "[::1]:80"),
+    ] {
+        let wire = with(
+            &format!("GET {target} HTTP/1.1"),
+            &format!("X: y\r\nHost:{host}\r\n"),
+        );
+        let case = forwarded(target, &wire, "GET /x HTTP/1.1", "", "");
+        cases.push(case.has("host", wanted).has("x", "y"));
+    }
+    check(&cases);
+}
+
 #[test]
 fn other_targets_are_refused() {
     let long = format!("/{}", "x".repeat(17_000));
@@ -105,14 +150,16 @@ fn other_targets_are_refused() {
         ("a port of no digits", "http://a.test:x/"),
         ("two ports", "http://a.test:80:81/"),
         ("another host", "http://b.test/"),
-        ("a host with a port that Host lacks", "http://a.test:80/"),
+        ("a host with a port that Host lacks", "http://a.test:81/"),
+        ("a host with http's port by https", "https://a.test:80/"),
         ("a fragment", "/x#y"),
         ("a fragment alone", "#y"),
         ("a fragment behind a host", "http://a.test/#y"),
         ("a fragment in the place of a path", "http://a.test#y"),
-        ("quotation marks", "/x?y=\"z\""),
-        ("angle brackets", "/<x>"),
-        ("a backquote", "/`"),
+        ("a fragment in the query", "/x?y#z"),
+        ("bytes that are no UTF-8", "/x\u{e9}"),
+        ("bytes that are no UTF-8 in the query", "/x?\u{e9}"),
+        ("overlong UTF-8", "/\u{c0}\u{ae}"),
         ("a target in quotation marks", "\"/x\""),
     ];
     let mut cases: Vec<Case> = rows
@@ -127,14 +174,16 @@ fn other_targets_are_refused() {
         "a long one",
         &with(&format!("GET {long} HTTP/1.1"), "Host: a.test\r\n"),
     ));
-    for byte in (0..=0x1f_u8).chain([0x7f]) {
-        let target = format!("/x{}y", char::from(byte));
-        let wire = with(&format!("GET {target} HTTP/1.1"), "Host: a.test\r\n");
-        cases.push(refused(
-            400,
-            &format!("byte {byte:#04x} in the target"),
-            &wire,
-        ));
+    for byte in (0..=0x20_u8).chain([0x7f]) {
+        for target in ["/x{}y", "/x?y={}z"] {
+            let target = target.replace("{}", &char::from(byte).to_string());
+            let wire = with(&format!("GET {target} HTTP/1.1"), "Host: a.test\r\n");
+            cases.push(refused(
+                400,
+                &format!("byte {byte:#04x} in the target"),
+                &wire,
+            ));
+        }
     }
     for target in [
         "a.test:80",
@@ -254,8 +303,12 @@ fn a_request_has_one_host_that_is_one() {
             &with(line, &format!("Host: {host}\r\n")),
         ));
     }
+    for (what, fields) in [("nothing", "Host:\r\n"), ("white space", "Host: \t \r\n")] {
+        cases.push(refused(400, what, &with(line, fields)));
+        let old = with("GET /x HTTP/1.0", fields);
+        cases.push(forwarded(what, &old, line, "", "").last());
+    }
     for host in [
-        "",
         "a",
         "a.test",
         "a.test.",

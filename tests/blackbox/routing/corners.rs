@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 
 use super::{named, routed, yaml};
+use crate::common::h2::H2;
 use crate::common::*;
 
 #[test]
@@ -20,6 +21,34 @@ fn nobody_is_sent_to_a_host_that_the_request_does_not_name() {
             (400, None),
             "{request:?}"
         );
+    }
+}
+
+#[test]
+fn what_is_a_parameter_of_a_redirect_is_encoded() {
+    let lb = routed(
+        "- match: {path_prefix: /p}\n  redirect: {to: 'https://login.test/?rd=${scheme|url}%3A%2F%2F${host|url}${uri|url}&x=1'}\n\
+         - match: {path_prefix: /q}\n  redirect: {to: 'https://b.test${path}?${query}'}\n\
+         - match: {path_prefix: /r}\n  redirect: {to: 'https://b.test/?a=b&${query}'}\n",
+        &[],
+    );
+    let client = H2::connect(lb.web());
+    for (target, wanted) in [
+        (
+            "/p/a%20b?c=d&e=%26f",
+            "https://login.test/?rd=http%3A%2F%2Fa.test%2Fp%2Fa%2520b%3Fc%3Dd%26e%3D%2526f&x=1",
+        ),
+        ("/p", "https://login.test/?rd=http%3A%2F%2Fa.test%2Fp&x=1"),
+        ("/q", "https://b.test/q"),
+        ("/q?", "https://b.test/q"),
+        ("/q?a", "https://b.test/q?a"),
+        ("/r", "https://b.test/?a=b"),
+        ("/r?c", "https://b.test/?a=b&c"),
+    ] {
+        let one = lb.get(target, &[("Host", "a.test")]);
+        assert_eq!(one.header("location"), Some(wanted), "{target}");
+        let two = client.get(target, &[]).unwrap();
+        assert_eq!(two.header("location"), Some(wanted), "{target}");
     }
 }
 

@@ -114,6 +114,94 @@ fn encoded_slashes_can_be_kept_and_are_compared_as_slashes() {
 }
 
 #[test]
+fn slashes_can_be_kept_and_are_compared_as_one() {
+    let a = Origin::start("a");
+    let listener = format!("http: {{slashes: keep, encoded_slashes: keep}}\nroutes:\n{GUARDED}");
+    let lb = Equipoise::start(&yaml(&listener, &named(&[&a])));
+    let target = "/unsafe/300x200/http://cdn.example//a.jpg?b=//c";
+    for (target, forwarded) in [
+        (target, target),
+        ("//x//", "//x//"),
+        ("/job/a%2F%2fb", "/job/a%2F%2Fb"),
+        ("/x//./y//z/../%61", "/x//y//a"),
+        ("/x%2F/y", "/x%2F/y"),
+    ] {
+        assert_eq!(status(&lb, "GET", "a.test", target, &[]), 200, "{target}");
+        assert_eq!(a.last_request().target, forwarded);
+    }
+    let served = a.served();
+    for (target, wanted) in [
+        ("//admin", 403),
+        ("///admin//x", 403),
+        ("/%2Fadmin", 403),
+        ("/%2f/%5cadmin", 403),
+        ("/x/../admin", 403),
+        ("//admin;x//y", 403),
+        ("/x//../admin", 400),
+        ("/x//%2e%2e/admin", 400),
+        ("/x/%2F../admin", 400),
+        ("/x%2F%2F..%2Fadmin", 400),
+        ("/x//..;/admin", 400),
+        ("//;/admin", 400),
+        ("/x//..%5cadmin", 400),
+    ] {
+        assert_eq!(
+            status(&lb, "GET", "a.test", target, &[]),
+            wanted,
+            "{target}"
+        );
+    }
+    assert_eq!(a.served(), served);
+}
+
+#[test]
+fn a_route_says_for_itself_what_paths_keep() {
+    let a = Origin::with("a", |_| Answer::ok().header("Location", "/back"));
+    let lb = routed(
+        "- {match: {path_prefix: /admin}, respond: {status: 403}}\n\
+         - {match: {path_prefix: /img}, pool: a, slashes: keep, encoded_slashes: keep, rewrite: {prefix: /}}\n\
+         - {match: {path_prefix: /job}, pool: a, encoded_slashes: keep}\n\
+         - {match: {path_prefix: /old}, slashes: keep, redirect: {to: 'https://b.test${uri}'}}\n\
+         - {pool: a}\n",
+        &[&a],
+    );
+    for (target, forwarded) in [
+        ("/img/a//b%2F%2Fc", "/a//b%2F%2Fc"),
+        ("//img//a", "//a"),
+        ("/job//a%2Fb", "/job/a%2Fb"),
+        ("/x//y", "/x/y"),
+        ("/x//../y", "/y"),
+    ] {
+        assert_eq!(status(&lb, "GET", "a.test", target, &[]), 200, "{target}");
+        assert_eq!(a.last_request().target, forwarded, "{target}");
+    }
+    for (target, wanted) in [
+        ("/x%2Fy", 400),
+        ("/job/a%2F%2Fb", 400),
+        ("/img//../x", 200),
+        ("/img/a//../b", 400),
+        ("//admin", 403),
+        ("/img/..//admin", 403),
+        ("/img%2F..%2Fadmin", 400),
+        ("/admin%2F%2Fx", 400),
+    ] {
+        assert_eq!(
+            status(&lb, "GET", "a.test", target, &[]),
+            wanted,
+            "{target}"
+        );
+    }
+    let sent = lb.get("/old/http://a.test//b?c", &[]);
+    assert_eq!(
+        sent.header("location"),
+        Some("https://b.test/old/http://a.test//b?c")
+    );
+    // No path of a client's becomes a host.
+    let back = lb.get("//img//x", &[]);
+    assert_eq!(back.header("location"), Some("/img/back"));
+}
+
+#[test]
 fn a_listener_whose_routes_ask_for_no_path_passes_targets_on_as_they_came() {
     let a = Origin::start("a");
     let lb = routed("- {match: {host: a.test}, pool: a}", &[&a]);

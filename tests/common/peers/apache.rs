@@ -43,6 +43,32 @@ CustomLog "{here}/access.log" combined
         )
     }
 
+    /// WebDAV below `/files`, by `mod_dav`, for a host of that name alone.
+    #[track_caller]
+    pub fn webdav(host: &str) -> Self {
+        let dir = TempDir::new("webdav");
+        std::fs::create_dir_all(dir.path().join("htdocs/files")).unwrap();
+        let here = dir.path().display().to_string();
+        let config = format!(
+            r#"DavLockDB "{here}/locks"
+<VirtualHost *:*>
+  ServerName other.test
+  Redirect 404 /
+</VirtualHost>
+<VirtualHost *:*>
+  ServerName {host}
+  DocumentRoot "{here}/htdocs"
+  <Directory "{here}/htdocs/files">
+    Dav On
+    Require all granted
+  </Directory>
+</VirtualHost>
+"#
+        );
+        let modules = ["authz_core", "alias", "mime", "dav", "dav_fs"];
+        Self::start(Ready::Answers, dir, &modules, &config)
+    }
+
     /// A reverse proxy with `mod_proxy_balancer`, as httpd's manual has it. One process, so that there is
     /// one state of the balancer.
     #[track_caller]

@@ -2,6 +2,7 @@
 
 mod apache;
 mod chromium;
+mod flask;
 mod grpc;
 mod haproxy;
 mod nghttpd;
@@ -13,6 +14,7 @@ mod tomcat;
 
 pub use apache::Apache;
 pub use chromium::Chromium;
+pub use flask::Flask;
 pub use grpc::{GrpcClient, GrpcServer};
 pub use haproxy::Haproxy;
 pub use nghttpd::Nghttpd;

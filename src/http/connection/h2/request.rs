@@ -8,6 +8,7 @@
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::{HeaderMap, HeaderValue, Method, Uri, request};
 
+use crate::headers::authority::is_same;
 use crate::headers::is_token;
 
 use super::super::super::authority;
@@ -66,7 +67,11 @@ pub fn settle(
         request.headers.insert(COOKIE, cookie);
     }
     if let Some(target) = request.uri.path_and_query() {
-        request.uri = Uri::from(target.clone());
+        let encoded = authority::encoded(target.as_str().as_bytes());
+        request.uri = match encoded.map(Uri::try_from) {
+            Some(Ok(encoded)) => encoded,
+            _ => Uri::from(target.clone()),
+        };
     }
     Ok(())
 }
@@ -142,24 +147,11 @@ fn check_target(request: &request::Parts) -> Result<(), Refusal> {
     }
     let target = request.uri.path_and_query().map_or("", |it| it.as_str());
     match target.as_bytes() {
-        // Not even those characters that HTTP/1 gets away with in practice: HTTP/2's clients encode.
-        [b'/', ..]
-            if target.is_ascii()
-                && !has_control(target)
-                && authority::is_target(target.as_bytes()) =>
-        {
-            Ok(())
-        }
+        [b'/', ..] if authority::is_target(target.as_bytes()) => Ok(()),
+        [b'/', ..] => Err((400, head::NO_TARGET)),
         b"*" if request.method == Method::OPTIONS => Ok(()),
-        _ => Err((
-            400,
-            "malformed :path, or it has characters that must be percent-encoded",
-        )),
+        _ => Err((400, "malformed :path")),
     }
-}
-
-fn has_control(target: &str) -> bool {
-    target.bytes().any(|byte| byte.is_ascii_control())
 }
 
 /// The Host field that the request is to have, if it hasn't got it. One authority, told once or twice but never in
@@ -173,6 +165,7 @@ fn host(request: &request::Parts) -> Result<Option<HeaderValue>, Refusal> {
     if host.is_some_and(|host| !authority::is_authority(host.as_bytes())) {
         return Err((400, "malformed Host field"));
     }
+    let https = request.uri.scheme_str().map(|scheme| scheme == "https");
     let Some(authority) = request.uri.authority() else {
         return host
             .map(|_| None)
@@ -183,9 +176,12 @@ fn host(request: &request::Parts) -> Result<Option<HeaderValue>, Refusal> {
         return Err((400, "malformed :authority"));
     }
     match host {
-        Some(host) if host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) => Ok(None),
-        Some(_) => Err((400, ":authority and the Host field differ")),
-        None => HeaderValue::from_str(authority)
+        Some(host) if host == authority => Ok(None),
+        Some(host) if !is_same(https, host.as_bytes(), authority.as_bytes()) => {
+            Err((400, ":authority and the Host field differ"))
+        }
+        // The authority counts (RFC 9113 section 8.3.1).
+        _ => HeaderValue::from_str(authority)
             .map(Some)
             .map_err(|_| (400, "malformed :authority")),
     }

@@ -39,8 +39,18 @@ fn the_authority_becomes_the_host_and_the_path_the_target() {
 
 #[test]
 fn a_host_may_say_the_same_again_but_nothing_else() {
-    let same = settled("GET", "http://a.test/", &[("host", "A.test")]).unwrap();
-    assert_eq!(same.headers[HOST], "A.test");
+    for (authority, host) in [
+        ("a.test", "A.test"),
+        ("a.test:80", "a.test"),
+        ("A.test", "a.test:80"),
+    ] {
+        let same = settled("GET", &format!("http://{authority}/"), &[("host", host)]);
+        assert_eq!(same.unwrap().headers[HOST], authority);
+    }
+    assert_eq!(
+        status("GET", "https://a.test:80/", &[("host", "a.test")]),
+        400
+    );
     assert_eq!(status("GET", "/", &[("host", "a.test")]), 200);
     for hosts in [
         &[("host", "b.test")][..],
@@ -76,7 +86,9 @@ fn methods_and_targets_are_held_to_the_rules_of_http_1() {
     assert_eq!(status("OPTIONS", "*", &[("host", "a.test")]), 200);
     assert_eq!(status("GET", "*", &[("host", "a.test")]), 400);
     assert_eq!(status(&"M".repeat(33), "http://a.test/", &[]), 400);
-    assert_eq!(status("GET", "http://a.test/\u{e4}", &[]), 400);
+    assert_eq!(status("GET", "http://a.test/\u{e4}?\u{e4}|{}", &[]), 200);
+    let quoted = settled("GET", "http://a.test/\"a\"", &[]).unwrap();
+    assert_eq!(quoted.uri, "/%22a%22");
     assert_eq!(status("GET", "http://a.test/a%20b;c=d?e=f[]", &[]), 200);
 }
 

@@ -4,7 +4,7 @@ use http::HeaderValue;
 use http::header::DATE;
 use httpdate::HttpDate;
 
-use super::HeadersMut;
+use crate::headers::HeadersMut;
 
 /// Keeps the date that a server gave its response, in the one form that is written (RFC 9110 section 5.6.7). What is no
 /// date, or several of them, is taken out: then the time counts at which the response is sent on.
@@ -25,20 +25,6 @@ pub fn settle(response: &mut impl HeadersMut) {
 fn normal(date: &HeaderValue) -> Option<HeaderValue> {
     let date: HttpDate = date.to_str().ok()?.parse().ok()?;
     HeaderValue::try_from(date.to_string()).ok()
-}
-
-/// Puts `date` in place of the one in `head`, a response's header section of HTTP/1 as it is written. Both are in the form
-/// that is written, so that nothing else moves.
-pub fn replace(head: &mut [u8], date: &HeaderValue) {
-    const NAME: &[u8] = b"\r\nDate: ";
-    let at = head.windows(NAME.len()).position(|window| window == NAME);
-    if let Some(at) = at
-        && let Some(place) = head.get_mut(at + NAME.len()..)
-        && let Some((place, rest)) = place.split_at_mut_checked(date.len())
-        && rest.starts_with(b"\r\n")
-    {
-        place.copy_from_slice(date.as_bytes());
-    }
 }
 
 #[cfg(test)]
@@ -80,22 +66,5 @@ mod tests {
             assert!(settled(&[no_date]).is_empty(), "{no_date}");
         }
         assert!(settled(&[wanted, wanted]).is_empty());
-    }
-
-    #[test]
-    fn a_date_is_put_in_place_of_another_and_nothing_else_is() {
-        let date = HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT");
-        let replaced = |head: &str| {
-            let mut head = head.as_bytes().to_vec();
-            replace(&mut head, &date);
-            String::from_utf8(head).unwrap()
-        };
-        assert_eq!(
-            replaced("HTTP/1.1 200 OK\r\nX: Date: \r\nDate: Fri, 15 May 2015 15:34:21 GMT\r\n\r\n"),
-            "HTTP/1.1 200 OK\r\nX: Date: \r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
-        );
-        for other in ["HTTP/1.1 200 OK\r\n\r\n", "\r\nDate: x\r\n\r\n", ""] {
-            assert_eq!(replaced(other), other);
-        }
     }
 }
