@@ -14,10 +14,10 @@ TEST_THREADS ?= 6
 HAVE_NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 .DEFAULT_GOAL := build
-.PHONY: help build install install-debug uninstall demo test test-release lint fmt unit blackbox bench bench-proxy bench-tls bench-memory fuzz docs setup setup-build clean
+.PHONY: help build install install-debug uninstall demo test test-release lint fmt unit blackbox bench bench-peers bench-peers-list fuzz docs setup setup-build clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: setup-build ## Build the release binary, target/release/equipoise (also plain `make`)
 	$(CARGO) build --release --locked
@@ -113,14 +113,22 @@ run-doctests:
 bench: setup-build ## Benchmarks of the hot decisions
 	$(CARGO) bench --locked
 
-bench-proxy: build ## The whole proxy beside nginx and HAProxy, as ratios (bench/proxy)
-	bench/proxy
+# What is compared, and how long: words of `make bench-peers-list`, rounds, seconds of a round that each proxy has, another
+# binary than the one that is built here, an older one to stand beside it, and RECORD=1 for docs/performance.md.
+WORKLOADS ?= all
+ROUNDS ?= 5
+SECONDS_EACH ?= 4
+BINARY ?=
+OTHER ?=
+RECORD ?=
 
-bench-tls: build ## Handshakes, new and resumed, beside nginx and HAProxy, as ratios (bench/tls)
-	bench/tls
+bench-peers: $(if $(BINARY),,build) ## The whole proxy beside nginx and HAProxy: WORKLOADS=core ROUNDS=5 BINARY=file OTHER=file (bench/peers)
+	@scripts/setup bench
+	python3 bench/peers --workloads "$(WORKLOADS)" --rounds $(ROUNDS) --seconds $(SECONDS_EACH) \
+		--binary $(or $(BINARY),$(BIN)) $(if $(OTHER),--other $(OTHER)) $(if $(RECORD),--record)
 
-bench-memory: build ## Memory a connection costs, idle and busy, beside nginx and HAProxy (bench/memory)
-	bench/memory
+bench-peers-list: ## What WORKLOADS of bench-peers may name
+	@python3 bench/peers --list
 
 fuzz: ## Fuzz every parser of foreign bytes for a minute each, guided by coverage (needs a nightly toolchain and cargo-fuzz)
 	@for target in $$(ls fuzz/seeds); do \
