@@ -36,6 +36,7 @@ mod client_address;
 mod command_line;
 mod compression;
 mod configuration;
+mod costs;
 mod counts;
 mod deploy;
 mod descriptors;
