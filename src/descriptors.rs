@@ -95,7 +95,6 @@ pub fn set(shares: Shares) {
     if SHARES.set(shares).is_ok() {
         SERVERS.forget_permits(Semaphore::MAX_PERMITS.saturating_sub(shares.servers));
         CHECKS.forget_permits(Semaphore::MAX_PERMITS.saturating_sub(shares.checks));
-        idle::watch(shares.limit);
     }
 }
 

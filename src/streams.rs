@@ -22,6 +22,16 @@ macro_rules! forward_stream {
                 match self.get_mut() { $($variant => ::std::pin::Pin::new($inner).poll_write(cx, buf)),+ }
             }
 
+            fn poll_write_vectored(
+                self: ::std::pin::Pin<&mut Self>,
+                cx: &mut ::std::task::Context<'_>,
+                slices: &[::std::io::IoSlice<'_>],
+            ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                match self.get_mut() {
+                    $($variant => ::std::pin::Pin::new($inner).poll_write_vectored(cx, slices)),+
+                }
+            }
+
             fn poll_flush(
                 self: ::std::pin::Pin<&mut Self>,
                 cx: &mut ::std::task::Context<'_>,

@@ -42,6 +42,7 @@ impl PoolSite {
     ) -> Arc<Self> {
         let settings = pool.settings();
         let servers = pool.servers();
+        link.retain(&servers);
         let mut routes: Vec<Arc<str>> = Vec::new();
         // Both are in the order of the configuration.
         let members = servers

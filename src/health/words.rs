@@ -8,7 +8,7 @@ use super::probe::Failed;
 use crate::config::model::ServerAddress;
 use crate::shortage::Shortage;
 use crate::upstream;
-use crate::upstream::{Trouble, Unreachable};
+use crate::upstream::{DialError, Trouble, Unreachable};
 
 /// The error type of a server that sends interim responses and no final one.
 pub const TOO_MANY_INTERIM: ErrorType = ErrorType::Custom("TooManyInterim");
@@ -41,17 +41,22 @@ pub fn of_unreachable(unreachable: &Unreachable) -> Failed {
     }
 }
 
+/// The server could not be connected to for a request.
+pub fn of_dial(error: &DialError, address: &str) -> Failed {
+    match error {
+        DialError::OwnShortage(shortage) => Failed::NotMade(*shortage),
+        DialError::Unreachable(unreachable) => of_unreachable(unreachable),
+        DialError::Tls(trouble) => Failed::Broken(of_tls(&trouble.what, address)),
+        DialError::TimedOut | DialError::Connector(_) => Failed::Broken(error.to_string()),
+    }
+}
+
 /// What an error of Pingora's connectors means, seen from the operator's side.
 pub fn of_error(error: &Error, address: &str) -> Failed {
     if let Some(shortage) = upstream::own_shortage(error, None) {
         return Failed::NotMade(shortage);
     }
     Failed::Broken(match error.etype() {
-        ErrorType::ConnectRefused
-        | ErrorType::ConnectTimedout
-        | ErrorType::ConnectNoRoute
-        | ErrorType::ConnectError => given(error).to_owned(),
-        &upstream::TLS_FAILED => of_tls(given(error), address),
         ErrorType::ReadError | ErrorType::WriteError
             if upstream::is_about_our_certificate(&error.root_cause().to_string()) =>
         {
@@ -71,12 +76,6 @@ pub fn of_error(error: &Error, address: &str) -> Failed {
         }
         _ => format!("connect to {address} failed: {}", root_cause(error)),
     })
-}
-
-/// The words that come with an error of our own dialer.
-fn given(error: &Error) -> &str {
-    let words = error.context.as_ref();
-    words.map_or("no reason given", |words| words.as_str())
 }
 
 fn root_cause(error: &Error) -> String {

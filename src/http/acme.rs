@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
-use pingora::Result;
-use pingora::http::ResponseHeader;
-use pingora_proxy::Session;
+use pingora::http::RequestHeader;
 
+use super::answer;
+use super::context::Context;
+use super::failure::Failure;
 use super::record::split_target;
-use super::{headers, identity};
+use super::wire::Client;
 use crate::acme::Challenges;
 
 const PREFIX: &[u8] = b"/.well-known/acme-challenge/";
@@ -24,10 +25,10 @@ const PREFIX: &[u8] = b"/.well-known/acme-challenge/";
 /// The client doesn't take its answer.
 pub async fn answer(
     challenges: &Arc<Challenges>,
-    session: &mut Session,
-    server: Option<&HeaderValue>,
-) -> Result<bool> {
-    let request = session.req_header();
+    request: &RequestHeader,
+    client: &mut Client,
+    context: &mut Context,
+) -> Result<bool, Failure> {
     let Some(token) = token(&request.method, request.raw_path()) else {
         return Ok(false);
     };
@@ -40,20 +41,15 @@ pub async fn answer(
     let Some(answer) = found.ok().flatten() else {
         return Ok(false);
     };
-    let without_body = request.method == Method::HEAD;
-    let mut response = ResponseHeader::build(200, Some(3))?;
-    response.insert_header(header::CONTENT_TYPE, "application/octet-stream")?;
-    response.insert_header(header::CONTENT_LENGTH, answer.len())?;
-    response.insert_header(header::CACHE_CONTROL, "no-store")?;
-    identity::server(&mut headers::Response(&mut response), server);
-    session
-        .write_response_header(Box::new(response), without_body)
-        .await?;
-    if !without_body {
-        session
-            .write_response_body(Some(Bytes::from(answer)), true)
-            .await?;
+    let mut response = answer::response(200);
+    for (name, value) in [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        drop(response.insert_header(name, HeaderValue::from_static(value)));
     }
+    let body = Bytes::from(answer);
+    answer::send(request, client, context, response, body, false).await?;
     Ok(true)
 }
 

@@ -1,36 +1,106 @@
-//! Answering a request ourselves, and noticing that nobody waits for an answer any more.
+//! Responses on their way to the client, whoever makes them.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
-use pingora::Result;
-use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
-use pingora_proxy::Session;
+use http::{HeaderMap, HeaderValue, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use tokio::time::timeout;
 
 use super::context::Context;
 use super::error_page::{ErrorPage, allowed};
 use super::failure::Failure;
+use super::headers::ends_with_header;
 use super::identity;
 use super::request_id::RequestId;
-use super::{LATE_BODY, headers, trouble, variables};
+use super::wire::client::BodySize;
+use super::wire::{Client, ClientError, Original};
+use super::{headers, variables};
 
-/// Bytes of a body that are read over.
-const SMALL_BODY: u64 = 64 * 1024;
+/// Queues the header of a final response, and sees to its compression. `last`: the connection is to end with it.
+///
+/// # Errors
+///
+/// The client has gone.
+pub fn queue_head(
+    client: &mut Client,
+    context: &mut Context,
+    mut response: ResponseHeader,
+    original: &Original,
+    mut size: BodySize,
+    last: bool,
+) -> Result<(), ClientError> {
+    if let Some(compressor) = &mut context.compressor {
+        size = compressor.begin(&mut response, size);
+    }
+    client.queue_head(response, original, size, last)
+}
 
-/// Sends an error page.
+/// Queues a piece of its body.
+///
+/// # Errors
+///
+/// It can't be compressed.
+pub fn queue_data(client: &mut Client, context: &mut Context, piece: Bytes) -> Result<(), Failure> {
+    match &mut context.compressor {
+        Some(compressor) => {
+            let coded = compressor.encode(piece).ok_or(Failure::Internal)?;
+            if !coded.is_empty() {
+                client.queue_data(coded);
+            }
+        }
+        None => client.queue_data(piece),
+    }
+    Ok(())
+}
+
+/// What is left of its body once the last piece has been queued. To be queued before its end.
+///
+/// # Errors
+///
+/// It can't be compressed.
+pub fn last_piece(context: &mut Context) -> Result<Option<Bytes>, Failure> {
+    match &mut context.compressor {
+        Some(compressor) => {
+            let coded = compressor.finish().ok_or(Failure::Internal)?;
+            Ok((!coded.is_empty()).then_some(coded))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Sends what was queued, within the listener's time.
+///
+/// # Errors
+///
+/// The client doesn't take it.
+pub async fn flush(client: &mut Client, context: &Context) -> Result<(), Failure> {
+    let patience = context.site().map(|site| site.http.send_timeout);
+    let flushed = poll_fn(|cx| client.poll_flush(cx));
+    match timeout(patience.unwrap_or(Duration::MAX), flushed).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Failure::ClientGone),
+        Err(_) => Err(Failure::ClientTimeout),
+    }
+}
+
+/// Sends an error page. `last`: the connection is to end with it.
+///
+/// # Errors
+///
+/// The client doesn't take it.
 pub async fn answer(
-    session: &mut Session,
-    context: &Context,
-    failure: Failure,
-    status: u16,
-) -> Result<()> {
+    request: &RequestHeader,
+    client: &mut Client,
+    context: &mut Context,
+    (failure, status): (Failure, u16),
+    last: bool,
+) -> Result<(), Failure> {
     let id = context
         .request_id
         .clone()
         .unwrap_or_else(|| RequestId::random(&mut rand::rng()));
-    let request = session.req_header();
     let pages = context.site().map(|site| &*site.http.error_pages);
     let page = ErrorPage::new(
         pages.unwrap_or_default(),
@@ -39,16 +109,22 @@ pub async fn answer(
         id.as_str(),
         Some(&request.headers),
     );
-    let mut response = ResponseHeader::build(status, Some(8))?;
-    response.insert_header(header::CONTENT_TYPE, page.content_type)?;
-    response.insert_header(header::CACHE_CONTROL, "no-store")?;
-    response.insert_header("X-Request-Id", id.value())?;
+    let mut response = response(status);
+    let mut fields = HeaderMap::with_capacity(8);
+    fields.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(page.content_type),
+    );
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert(super::X_REQUEST_ID, id.value().clone());
     let seconds = context.retry_after.map(whole_seconds).or(page.retry_after);
     if let Some(seconds) = seconds {
-        response.insert_header("Retry-After", HeaderValue::from(seconds))?;
+        fields.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if status == 405 {
-        response.insert_header(header::ALLOW, allowed(request.method.as_str().as_bytes()))?;
+    if status == 405
+        && let Ok(allowed) = HeaderValue::try_from(allowed(request.method.as_str().as_bytes()))
+    {
+        fields.insert(header::ALLOW, allowed);
     }
     if failure == Failure::Unauthorized
         && let Some(passwords) = context
@@ -56,128 +132,125 @@ pub async fn answer(
             .as_ref()
             .and_then(|route| route.passwords.as_ref())
     {
-        response.insert_header("WWW-Authenticate", passwords.challenge())?;
+        fields.insert(header::WWW_AUTHENTICATE, passwords.challenge().clone());
     }
-    send(session, context, response, page.body).await
-}
-
-/// Sends an error page for a request that may go no further. Its connection serves the next one.
-pub async fn refuse(session: &mut Session, context: &mut Context, failure: Failure) -> Result<()> {
-    context.failure = Some(failure);
-    settle_body(session);
-    let status = failure.status().unwrap_or(500);
-    answer(session, context, failure, status).await
+    add(&mut response, fields);
+    send(request, client, context, response, page.body, last).await
 }
 
 /// Sends what a route answers itself.
+///
+/// # Errors
+///
+/// The client doesn't take it.
 pub async fn respond(
-    session: &mut Session,
-    context: &Context,
+    request: &RequestHeader,
+    client: &mut Client,
+    context: &mut Context,
     status: u16,
     body: Option<Bytes>,
     content_type: &HeaderValue,
-) -> Result<()> {
-    settle_body(session);
-    let mut response = ResponseHeader::build(status, Some(6))?;
+) -> Result<(), Failure> {
+    let mut response = response(status);
     let body = body.unwrap_or_default();
+    let mut fields = HeaderMap::with_capacity(4);
     if !body.is_empty() {
-        response.insert_header(header::CONTENT_TYPE, content_type)?;
+        fields.insert(header::CONTENT_TYPE, content_type.clone());
     }
     if let Some(id) = &context.request_id {
-        response.insert_header("X-Request-Id", id.value())?;
+        fields.insert(super::X_REQUEST_ID, id.value().clone());
     }
-    send(session, context, response, body).await
+    add(&mut response, fields);
+    send(request, client, context, response, body, false).await
 }
 
 /// Sends a request on to another place.
+///
+/// # Errors
+///
+/// The client doesn't take it.
 pub async fn send_on(
-    session: &mut Session,
-    context: &Context,
+    request: &RequestHeader,
+    client: &mut Client,
+    context: &mut Context,
     status: u16,
     location: HeaderValue,
-) -> Result<()> {
-    settle_body(session);
-    let mut response = ResponseHeader::build(status, Some(6))?;
-    response.insert_header("Location", location)?;
+) -> Result<(), Failure> {
+    let mut response = response(status);
+    let mut fields = HeaderMap::with_capacity(4);
+    fields.insert(header::LOCATION, location);
     if let Some(id) = &context.request_id {
-        response.insert_header("X-Request-Id", id.value())?;
+        fields.insert(super::X_REQUEST_ID, id.value().clone());
     }
-    send(session, context, response, Bytes::new()).await
+    add(&mut response, fields);
+    send(request, client, context, response, Bytes::new(), false).await
 }
 
 /// Sends a response of ours, with what the route wants on it.
-async fn send(
-    session: &mut Session,
-    context: &Context,
+///
+/// # Errors
+///
+/// The client doesn't take it.
+pub async fn send(
+    request: &RequestHeader,
+    client: &mut Client,
+    context: &mut Context,
     mut response: ResponseHeader,
     body: Bytes,
-) -> Result<()> {
+    last: bool,
+) -> Result<(), Failure> {
     sign(&mut response, context);
-    if !matches!(response.status.as_u16(), 204 | 304) {
-        response.insert_header(header::CONTENT_LENGTH, body.len())?;
+    let size = match response.status.as_u16() {
+        204 | 304 => BodySize::None,
+        _ => BodySize::Exactly(body.len() as u64),
+    };
+    if size != BodySize::None {
+        let length = HeaderValue::from(body.len());
+        drop(response.insert_header(header::CONTENT_LENGTH, length));
     }
     if let Some(route) = &context.route
         && !route.response_headers.is_empty()
     {
-        let request = session.req_header();
         let mut fields = headers::Response(&mut response);
         variables::edit(&route.response_headers, &mut fields, request, context);
     }
-    let without_body = session.req_header().method == http::Method::HEAD || body.is_empty();
-    session
-        .write_response_header(Box::new(response), without_body)
-        .await?;
+    let without_body = ends_with_header(&request.method, response.status, &response.headers);
+    let last = last || is_draining(context);
+    queue_head(client, context, response, &Original::default(), size, last)
+        .map_err(|_| Failure::ClientGone)?;
     if !without_body {
-        session.write_response_body(Some(body), true).await?;
+        queue_data(client, context, body)?;
+        if let Some(rest) = last_piece(context)? {
+            // There is room for one piece at a time.
+            flush(client, context).await?;
+            client.queue_data(rest);
+        }
+        client.queue_end(None);
     }
-    Ok(())
+    flush(client, context).await
 }
 
-/// An interim response is next, which says nothing about the connection: Pingora would close one whose request isn't
-/// complete at any response, and it is `100 Continue` that requests are completed after.
-pub fn expect_more(session: &mut Session) {
-    session
-        .as_downstream_mut()
-        .set_close_on_response_before_downstream_finish(false);
+/// A response of ours of that status.
+pub fn response(status: u16) -> ResponseHeader {
+    let status =
+        http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    let mut parts = http::Response::new(()).into_parts().0;
+    parts.status = status;
+    ResponseHeader::from(parts)
 }
 
-/// The final response is next.
-pub fn expect_no_more(session: &mut Session) {
-    session
-        .as_downstream_mut()
-        .set_close_on_response_before_downstream_finish(true);
-}
-
-/// A request's body that nobody is going to read: a small one is read over, so that the connection serves the next
-/// request; a large one, or one that the client may not even begin to send, isn't waited for.
-pub fn settle_body(session: &mut Session) {
-    if session.as_downstream_mut().is_body_done() {
-        return;
-    }
-    // Who waits for `100 Continue` and is refused may leave out the body, and nobody can tell (RFC 9110 section 10.1.1).
-    let is_coming = !session.req_header().headers.contains_key(header::EXPECT)
-        || session.response_written().is_some();
-    let is_small = trouble::client_stream(session.as_downstream()).is_some_and(|stream| {
-        stream.read_over(SMALL_BODY);
-        stream.body_left().is_none_or(|left| left <= SMALL_BODY)
-    });
-    if is_coming && is_small {
-        let downstream = session.as_downstream_mut();
-        downstream.set_close_on_response_before_downstream_finish(false);
-        downstream.set_total_drain_timeout(Some(LATE_BODY));
-        downstream.set_read_timeout(Some(LATE_BODY));
-    } else {
-        session.set_keepalive(None);
+fn add(response: &mut ResponseHeader, fields: HeaderMap) {
+    for (name, value) in fields {
+        if let Some(name) = name {
+            drop(response.insert_header(name, value));
+        }
     }
 }
 
-/// Keeps the client's connection, now that its request has been answered here in full, if the answer said so.
-pub fn keep_connection(session: &Session) {
-    let downstream = session.as_downstream();
-    let will_keep = matches!(downstream, ServerSession::H1(http1) if http1.will_keepalive());
-    if let Some(stream) = trouble::client_stream(downstream).filter(|_| will_keep) {
-        stream.keep();
-    }
+/// Whether the process is to end, and this connection with it.
+pub fn is_draining(context: &Context) -> bool {
+    let origin = context.origin.as_ref();
+    origin.is_some_and(|origin| origin.connection.drain.has_begun())
 }
 
 /// Rounded up: who comes back then isn't too early.
@@ -192,13 +265,4 @@ fn sign(response: &mut ResponseHeader, context: &Context) {
         .site()
         .and_then(|site| site.http.server_header.as_ref());
     identity::server(&mut headers::Response(response), server);
-}
-
-/// Returns when the client has gone. In HTTP/1 that can't be told as long as its request isn't read to the end.
-pub async fn gone(session: &mut Session) {
-    let downstream = session.as_downstream_mut();
-    let can_be_told = downstream.is_custom() || downstream.is_body_done();
-    if !can_be_told || downstream.read_body_or_idle(true).await.is_ok() {
-        std::future::pending::<()>().await;
-    }
 }

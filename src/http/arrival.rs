@@ -7,23 +7,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Method, Version, header};
-use pingora::Result;
-use pingora_proxy::Session;
+use pingora::http::RequestHeader;
 
-use super::answer::{refuse, respond, send_on};
-use super::context::{Context, Origin};
+use super::answer::{respond, send_on};
+use super::compression::Compressor;
+use super::context::Context;
 use super::failure::Failure;
 use super::request_id::RequestId;
-use super::retry::fail;
 use super::routes::{Action, Route, Routes};
 use super::settle::settle;
 use super::site::Site;
 use super::target::Target;
-use super::unfinished::Unfinished;
-use super::{
-    Shared, X_REQUEST_ID, acme, compression, destination, host, options, record, redirect,
-    unchunked, variables,
-};
+use super::wire::Client;
+use super::{Shared, X_REQUEST_ID, acme, destination, host, options, record, redirect, variables};
 use crate::dispatch::Binding;
 use crate::persistence::RequestView;
 use crate::routing::{Asked, Verdict, rewritten};
@@ -35,82 +31,76 @@ use crate::routing::{Asked, Verdict, rewritten};
 /// It can't be served, or the client doesn't take its answer.
 pub async fn receive(
     shared: &Arc<Shared>,
-    session: &mut Session,
+    request: &mut RequestHeader,
+    client: &mut Client,
     context: &mut Context,
-) -> Result<bool> {
-    if context.origin.is_none() {
-        // HTTP/2 has no connection of its own to hand it over with.
-        let extensions = session.req_header_mut().extensions_mut();
-        context.origin = extensions.remove::<Origin>().map(Box::new);
-    }
+) -> Result<bool, Failure> {
+    settle(request);
     let Some(origin) = &context.origin else {
-        return Err(fail(context, Failure::Internal));
+        return Err(Failure::Internal);
     };
     let site = Arc::clone(&origin.site);
-    context.unfinished = Some(Unfinished::new(shared, session.req_header()));
-    settle(session.req_header_mut());
-    compression::prepare(session, site.http.compression.as_ref());
-    let request = session.req_header();
+    context.compressor = Compressor::new(request, site.http.compression.as_ref());
     let peer = origin.connection.peer.ip().to_canonical();
-    let client = site.resolver.client(peer, &request.headers);
-    context.client = Some(client);
-    let tls = origin.connection.tls.as_ref();
-    context.https = site.resolver.https(client, &request.headers, tls.is_some());
-    let server = site.http.server_header.as_ref();
-    if acme::answer(&shared.challenges, session, server).await? {
+    let found = site.resolver.client(peer, &request.headers);
+    context.client = Some(found);
+    let is_tls = origin.connection.tls.is_some();
+    context.https = site.resolver.https(found, &request.headers, is_tls);
+    if acme::answer(&shared.challenges, request, client, context).await? {
         return Ok(true);
     }
-    let request = session.req_header();
+    let Some(origin) = &context.origin else {
+        return Err(Failure::Internal);
+    };
     let given = request
         .headers
         .get(X_REQUEST_ID)
-        .filter(|_| client.trusted_peer)
+        .filter(|_| found.trusted_peer)
         .and_then(RequestId::from_trusted);
     context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
+    let tls = origin.connection.tls.as_ref();
     if let Some(tls) = tls.filter(|tls| tls.strict_sni)
         && !host::agrees(tls.sni.as_deref(), request.raw_path(), &request.headers)
     {
-        return Err(fail(context, Failure::Misdirected));
+        return Err(Failure::Misdirected);
     }
     if let Some(port) = site.redirect_https {
         let location = redirect::location(request.raw_path(), &request.headers, port);
         let Some(location) = location else {
-            return Err(fail(context, Failure::BadRequest));
+            return Err(Failure::BadRequest);
         };
         // For good, method and body included (RFC 9110 section 15.4.9).
-        send_on(session, context, 308, location).await?;
+        send_on(request, client, context, 308, location).await?;
         return Ok(true);
     }
     if request.method == Method::TRACE && !site.http.trace {
-        refuse(session, context, Failure::NoTrace).await?;
-        return Ok(true);
+        return Err(Failure::NoTrace);
     }
     if let Some(routes) = &site.routes {
-        match find(routes, session, client.address) {
-            Ok(way) => {
-                context.route = way.route;
-                context.taken = way.taken;
-                context.uri = way.uri;
-            }
-            Err(failure) => return Err(fail(context, failure)),
+        let way = find(routes, request, found.address)?;
+        context.route = way.route;
+        context.taken = way.taken;
+        context.uri = way.uri;
+    }
+    if let Some(route) = context.route.clone() {
+        admit(&route, found.address, request, context).await?;
+        if answer_by(&route, request, client, context).await? {
+            return Ok(true);
         }
     }
-    if let Some(route) = context.route.clone()
-        && (stop(&route, client.address, session, context).await?
-            || answer_by(&route, session, context).await?)
-    {
-        return Ok(true);
+    bind(&site, request, context, found.address).await;
+    let Some(target) = context.target() else {
+        return Err(Failure::NoRoute);
+    };
+    if target.link.http2() && options::wants_websocket(&request.headers) {
+        return Err(Failure::NoUpgrade);
     }
-    bind(&site, session, context, client.address).await;
-    if context.target().is_none() {
-        refuse(session, context, Failure::NoRoute).await?;
-        return Ok(true);
+    if request.version == Version::HTTP_10 {
+        // HTTP/1.0 knows no interim responses and can't ask for one (RFC 9110 sections 10.1.1, 15.2).
+        request.remove_header(&header::EXPECT);
     }
-    match destination::of_server(session.req_header(), context) {
-        Ok(destination) => context.destination = destination,
-        Err(failure) => return Err(fail(context, failure)),
-    }
-    prepare(session, context)?;
+    context.destination = destination::of_server(request, context)?;
+    context.expects = request.headers.contains_key(header::EXPECT);
     Ok(false)
 }
 
@@ -123,8 +113,7 @@ struct Way {
 }
 
 /// The route that takes the request, and what its server is asked for.
-fn find(routes: &Routes, session: &Session, client: IpAddr) -> Result<Way, Failure> {
-    let request = session.req_header();
+fn find(routes: &Routes, request: &RequestHeader, client: IpAddr) -> Result<Way, Failure> {
     let (path, query) = record::split_target(request.raw_path());
     // The asterisk is for the server as a whole, and no path (RFC 9110 section 9.3.7).
     let normal = if routes.normalizes() && path != b"*" {
@@ -172,68 +161,73 @@ fn find(routes: &Routes, session: &Session, client: IpAddr) -> Result<Way, Failu
     Ok(Way { route, taken, uri })
 }
 
-/// Stops a request that may not pass. True: it has been answered.
-async fn stop(
+/// Refuses a request that may not pass.
+async fn admit(
     route: &Route,
     client: IpAddr,
-    session: &mut Session,
+    request: &RequestHeader,
     context: &mut Context,
-) -> Result<bool> {
+) -> Result<(), Failure> {
     if !route.admits(client) {
-        refuse(session, context, Failure::Forbidden).await?;
-        return Ok(true);
+        return Err(Failure::Forbidden);
     }
     if let Some(limiter) = &route.limiter
-        && let Err(wait) = limiter.take(client, &session.req_header().headers, Instant::now())
+        && let Err(wait) = limiter.take(client, &request.headers, Instant::now())
     {
         context.retry_after = Some(wait);
-        refuse(session, context, Failure::TooManyRequests).await?;
-        return Ok(true);
+        return Err(Failure::TooManyRequests);
     }
     if let Some(passwords) = &route.passwords {
-        let failure = match passwords.check(&session.req_header().headers).await {
-            Verdict::Granted(_) => return Ok(false),
-            Verdict::Denied => Failure::Unauthorized,
-            Verdict::Busy => Failure::TooManyPasswords,
+        return match passwords.check(&request.headers).await {
+            Verdict::Granted(_) => Ok(()),
+            Verdict::Denied => Err(Failure::Unauthorized),
+            Verdict::Busy => Err(Failure::TooManyPasswords),
         };
-        refuse(session, context, failure).await?;
-        return Ok(true);
     }
-    Ok(false)
+    Ok(())
 }
 
 /// Answers a request whose route does that itself. True: it has been answered.
-async fn answer_by(route: &Route, session: &mut Session, context: &mut Context) -> Result<bool> {
+async fn answer_by(
+    route: &Route,
+    request: &RequestHeader,
+    client: &mut Client,
+    context: &mut Context,
+) -> Result<bool, Failure> {
     match &route.action {
         Action::Pool(_) | Action::Split(..) => Ok(false),
         Action::Redirect { status, to } => {
-            let location = variables::location(to, session.req_header(), context);
+            let location = variables::location(to, request, context);
             let Some(location) = location else {
-                return Err(fail(context, Failure::BadRequest));
+                return Err(Failure::BadRequest);
             };
-            send_on(session, context, *status, location).await?;
+            send_on(request, client, context, *status, location).await?;
             Ok(true)
         }
         Action::Respond {
             status, body: None, ..
-        } if *status >= 400 => {
-            refuse(session, context, Failure::Configured(*status)).await?;
-            Ok(true)
-        }
+        } if *status >= 400 => Err(Failure::Configured(*status)),
         Action::Respond {
             status,
             body,
             content_type,
         } => {
-            respond(session, context, *status, body.clone(), content_type).await?;
+            respond(
+                request,
+                client,
+                context,
+                *status,
+                body.clone(),
+                content_type,
+            )
+            .await?;
             Ok(true)
         }
     }
 }
 
 /// Chooses the pool, and finds the session in it.
-async fn bind(site: &Site, session: &Session, context: &mut Context, client: IpAddr) {
-    let request = session.req_header();
+async fn bind(site: &Site, request: &RequestHeader, context: &mut Context, client: IpAddr) {
     let (path, query) = record::split_target(request.raw_path());
     let view = RequestView {
         headers: &request.headers,
@@ -277,22 +271,4 @@ async fn bound(targets: &[Arc<Target>], view: &RequestView<'_>) -> Option<(Arc<T
         }
     }
     first
-}
-
-/// Makes the request one that the pool's servers can be asked.
-fn prepare(session: &mut Session, context: &mut Context) -> Result<()> {
-    let to_http2 = context.target().is_some_and(|target| target.link.http2());
-    if session.req_header().version == Version::HTTP_10 {
-        // HTTP/1.0 knows no interim responses and can't ask for one (RFC 9110 sections 10.1.1, 15.2).
-        session.req_header_mut().remove_header(&header::EXPECT);
-        session.as_downstream_mut().set_ignore_info_resp(true);
-        if to_http2 {
-            session.downstream_modules_ctx = unchunked::modules();
-        }
-    }
-    let request = &session.req_header().headers;
-    if to_http2 && options::wants_websocket(request) {
-        return Err(fail(context, Failure::NoUpgrade));
-    }
-    Ok(())
 }

@@ -3,47 +3,34 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pingora::Result;
 use pingora::upstreams::peer::HttpPeer;
-use pingora_proxy::Session;
 
-use super::answer::gone;
 use super::context::Context;
 use super::failure::Failure;
-use super::retry::{fail, note_try};
-use crate::descriptors;
+use super::retry::note_try;
 use crate::dispatch;
 use crate::observe::PickedBy;
-use crate::shortage;
 use crate::upstream;
+use crate::upstream::Dialer;
 
-/// Takes a place on a server for the next try.
+/// Takes a place on a server for the next try. May be dropped at any time: a request that waits in the queue leaves
+/// nothing there.
 ///
 /// # Errors
 ///
-/// There is none, or nowhere to connect to, or the client has gone meanwhile.
-pub async fn peer(session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+/// There is none, or nowhere to connect to.
+pub async fn peer(context: &mut Context) -> Result<Box<HttpPeer>, Failure> {
     let Some(target) = context.target().cloned() else {
-        return Err(fail(context, Failure::Internal));
+        return Err(Failure::Internal);
     };
     let way = &mut context.upstream;
     if let Some(pause) = way.pause.take() {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = gone(session) => return Err(fail(context, Failure::ClientGone)),
-        }
+        tokio::time::sleep(pause).await;
     }
     // A lease that is still there is for a fresh connection to the same server.
     if way.lease.is_none() {
-        let chosen = tokio::select! {
-            biased;
-            chosen = dispatch::choose(&target, &mut context.binding, &way.tried) => {
-                chosen.map_err(Failure::from)
-            }
-            // Nobody is to wait in the queue for a client that has gone.
-            () = gone(session) => Err(Failure::ClientGone),
-        };
-        match chosen {
+        let chosen = dispatch::choose(&target, &mut context.binding, &way.tried).await;
+        match chosen.map_err(Failure::from) {
             Ok((lease, by)) => {
                 let by = match by {
                     PickedBy::Balance if way.attempts > 0 => PickedBy::Retry,
@@ -58,58 +45,24 @@ pub async fn peer(session: &mut Session, context: &mut Context) -> Result<Box<Ht
                     (Failure::NoServer | Failure::QueueFull, Some(before)) => before,
                     (now, _) => now,
                 };
-                return Err(fail(context, failure));
+                return Err(failure);
             }
         }
     }
     note_try(context);
-    let patience = context.connect_timeout().unwrap_or_default();
-    // Who has to wait for a descriptor does so here, where it isn't the server that takes time to connect.
-    let place = if descriptors::is_short() && !target.link.http2() {
-        tokio::select! {
-            biased;
-            place = descriptors::server(patience) => match place {
-                Ok(place) => Some(place),
-                Err(shortage) => {
-                    shortage::tell(shortage, "a server could not be connected to");
-                    context.upstream.lease = None;
-                    return Err(fail(context, Failure::OwnShortage));
-                }
-            },
-            () = gone(session) => return Err(fail(context, Failure::ClientGone)),
-        }
-    } else {
-        None
-    };
-    // Should it be short all the same, the server is to have some of that time.
-    let patience = patience / 2;
     let way = &mut context.upstream;
-    way.begun = Some(Instant::now());
-    way.first_byte = None;
-    // A retry sends what was buffered of the body once more.
+    (way.begun, way.first_byte, way.reused) = (Some(Instant::now()), None, false);
+    // A retry sends what was kept of the body once more.
     context.body_bytes = 0;
-    context.response_ended = false;
     context.failure = None;
-    let fresh = way.stale_retries;
-    let settings = target.pool.settings();
-    let link = &target.link;
-    // To HTTP/2 it is an ordinary request (RFC 9110 section 7.8), or was refused.
-    way.tunnel = (session.is_upgrade_req() && !link.http2()).then(Arc::default);
-    let upgrade = way.tunnel.clone();
-    let found = way.lease.as_ref().and_then(|lease| {
-        upstream::for_request(lease.server(), &settings, link, fresh, upgrade, patience)
+    let server = way.lease.as_ref().map(|lease| Arc::clone(lease.server()));
+    let found = server.and_then(|server| {
+        let addresses = server.addresses()?;
+        let dialer = Arc::new(Dialer::new(&server, None, &target.link));
+        let peer = upstream::peer(&server, &dialer)?;
+        (way.moves, way.address) = (addresses.moves(), Some(Arc::clone(addresses.used())));
+        way.dialer = Some(dialer);
+        Some(peer)
     });
-    let Some(found) = found else {
-        return Err(fail(context, Failure::Connect));
-    };
-    let mut peer = found.peer;
-    if let (Some(keeping), Some(place)) = (&found.keeping, place) {
-        keeping.reserve(place);
-    }
-    (way.keeping, way.reused) = (found.keeping, false);
-    way.destination = Some(found.destination);
-    if let Some(route) = &context.route {
-        route.limit(&mut peer.options);
-    }
-    Ok(peer)
+    found.map(Box::new).ok_or(Failure::Connect)
 }

@@ -7,24 +7,23 @@ use std::time::{Duration, Instant, SystemTime};
 use http::HeaderValue;
 
 use super::backoff::Backoff;
+use super::compression::Compressor;
 use super::failure::Failure;
 use super::mirror::Copy;
 use super::request_id::RequestId;
 use super::routes::Route;
 use super::site::{Connection, Site};
 use super::target::Target;
-use super::unfinished::Unfinished;
+use super::wire;
 use crate::balance::Slot;
 use crate::client_address::Client;
+use crate::descriptors::Place;
 use crate::dispatch::Binding;
 use crate::dispatch::PoolSite;
-use crate::listen::Patience;
-use crate::pool::Lease;
-use crate::tunnel::Tunnel;
-use crate::upstream::{Destination, Keeping};
+use crate::pool::{Address, Lease};
+use crate::upstream::Dialer;
 
 /// Where a request comes from and when: known before its first hook.
-#[derive(Clone)]
 pub struct Origin {
     /// The connection it came on.
     pub connection: Arc<Connection>,
@@ -34,15 +33,25 @@ pub struct Origin {
     pub received: Instant,
     /// The same by the wall clock.
     pub time: SystemTime,
-    /// How long its server may be silent; `None` = Pingora sees to it.
-    pub patience: Option<Arc<Patience>>,
+    /// The bytes of its header, for the spelling of names.
+    pub head: wire::Original,
+}
+
+/// A request as it comes from its connection.
+pub struct Arrival {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The way back.
+    pub client: wire::Client,
 }
 
 /// A request's state.
 #[derive(Default)]
 pub struct Context {
-    /// Set before the first hook, taken by nobody.
-    pub origin: Option<Box<Origin>>,
+    /// Set before the first hook; the way back is taken by who serves it.
+    pub arrival: Option<Box<Arrival>>,
+    /// Where it comes from, from then on.
+    pub origin: Option<Origin>,
     /// The client, once found.
     pub client: Option<Client>,
     /// Whether it came by https, to us or to a trusted proxy in front.
@@ -65,8 +74,10 @@ pub struct Context {
     pub upstream: Upstream,
     /// Bytes of body seen so far.
     pub body_bytes: u64,
-    /// The whole response has come from the server.
-    pub response_ended: bool,
+    /// Its client waits to be told that it may send the body.
+    pub expects: bool,
+    /// What compresses its response, if that may be.
+    pub compressor: Option<Compressor>,
     /// What goes to the mirror of it.
     pub copy: Option<Copy>,
     /// Whether the mirror has been asked if it wants one.
@@ -75,16 +86,17 @@ pub struct Context {
     pub retry_after: Option<Duration>,
     /// What went wrong, if something has.
     pub failure: Option<Failure>,
-    /// As long as it isn't recorded: what is recorded of it if nobody sees its end.
-    pub unfinished: Option<Unfinished>,
 }
 
-impl Drop for Context {
-    fn drop(&mut self) {
-        if let Some(unfinished) = self.unfinished.take() {
-            unfinished.record(self);
-        }
-    }
+/// How long a server may take: the route's times, or else the pool's.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// To be connected to, TLS included.
+    pub connect: Duration,
+    /// To take a part of the request.
+    pub send: Duration,
+    /// To be silent.
+    pub receive: Duration,
 }
 
 /// The way to a server, try after try.
@@ -106,14 +118,16 @@ pub struct Upstream {
     pub pause: Option<Duration>,
     /// Interim responses to this try.
     pub interim: u32,
-    /// The connection of this try, if it is one of HTTP/1.
-    pub keeping: Option<Arc<Keeping>>,
+    /// How this try's server is connected to, if no connection is there.
+    pub dialer: Option<Arc<Dialer>>,
+    /// The descriptor that is set aside for that.
+    pub place: Option<Place>,
+    /// How often the server's address had changed.
+    pub moves: u64,
     /// Where this try leads.
-    pub destination: Option<Destination>,
+    pub address: Option<Arc<Address>>,
     /// It was kept from an earlier request.
     pub reused: bool,
-    /// What the connections of this try are to know of each other if it switches protocols.
-    pub tunnel: Option<Arc<Tunnel>>,
     /// When this try began.
     pub begun: Option<Instant>,
     /// From there to the first byte of the response.
@@ -124,8 +138,8 @@ impl Upstream {
     /// The address of the server of this try, in words for the log.
     pub fn address(&self) -> Option<&str> {
         let tried = self.lease.is_some();
-        let destination = self.destination.as_ref().filter(|_| tried);
-        destination.map(|destination| destination.address().as_str())
+        let address = self.address.as_ref().filter(|_| tried);
+        address.map(|address| address.as_str())
     }
 }
 
@@ -140,36 +154,16 @@ impl Context {
         self.target.as_ref().map(|target| &target.site)
     }
 
-    /// How long connecting may take.
-    pub fn connect_timeout(&self) -> Option<Duration> {
-        let of_route = self
-            .route
-            .as_ref()
-            .and_then(|route| route.connect_timeout());
-        of_route.or_else(|| Some(self.target()?.pool.settings().timeouts.connect))
-    }
-
-    /// How long the server may be silent, if that is ours to see to.
-    pub fn patience(&self) -> Option<&Patience> {
-        let http2 = self.target()?.link.http2();
-        let patience = self.origin.as_ref()?.patience.as_deref();
-        patience.filter(|_| http2)
-    }
-
-    /// How long that is.
-    pub fn receive_timeout(&self) -> Option<Duration> {
-        let of_route = self
-            .route
-            .as_ref()
-            .and_then(|route| route.receive_timeout());
-        of_route.or_else(|| Some(self.target()?.pool.settings().timeouts.receive))
-    }
-
-    /// The server has the whole request, or has said something: from now on it may be silent for `timeouts.receive`.
-    pub fn wait_for_server(&self) {
-        if let (Some(patience), Some(timeout)) = (self.patience(), self.receive_timeout()) {
-            patience.begin(timeout);
-        }
+    /// How long a server may take for what.
+    pub fn timeouts(&self) -> Option<Timeouts> {
+        let of_pool = &self.target()?.pool.settings().timeouts;
+        let of_route = self.route.as_ref().map(|route| route.timeouts());
+        let either = |of_route: Option<Duration>, of_pool| of_route.unwrap_or(of_pool);
+        Some(Timeouts {
+            connect: either(of_route.and_then(|route| route.connect), of_pool.connect),
+            send: either(of_route.and_then(|route| route.send), of_pool.send),
+            receive: either(of_route.and_then(|route| route.receive), of_pool.receive),
+        })
     }
 
     /// The client's address, or the peer's as long as the client isn't found.

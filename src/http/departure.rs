@@ -1,40 +1,111 @@
 //! What becomes of a message on its way: of the request to the server, and of the response back by its route.
 
 use bytes::Bytes;
-use http::{HeaderName, Version, header};
+use http::{HeaderName, HeaderValue, Uri, Version, header};
+use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::{Error, Result};
-use pingora_proxy::Session;
 
 use super::context::Context;
 use super::destination::DESTINATION;
-use super::{answer, client_certificate, headers, host, identity, options, record, variables};
+use super::failure::Failure;
+use super::wire::server::RequestBody;
+use super::{client_certificate, headers, host, identity, record, variables};
 use crate::client_address::Forwarding;
 use crate::config::model::HeaderEdits;
-use crate::headers::{HeadersMut, is_ambiguous, is_known_as, remove_where};
+use crate::headers::{HeadersMut, is_ambiguous, is_known_as, list_members, remove_where};
 use crate::pool::Lease;
 use crate::routing::{Reverse, normalize};
 
-/// Makes `request` the one that goes to the server of this try.
+/// What is for one hop only (RFC 9110 section 7.6.1), whether `Connection` names it or not.
+const HOP_BY_HOP: [HeaderName; 10] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+];
+
+/// A request as its server is asked.
+pub struct Departure {
+    /// Its header.
+    pub request: RequestHeader,
+    /// What its body is like.
+    pub body: RequestBody,
+    /// It asks to switch protocols.
+    pub upgrade: bool,
+}
+
+/// Makes the request that goes to the server of this try. `has_body`: the client's has one.
 ///
 /// # Errors
 ///
-/// The client doesn't take an interim response. Of the fields none could happen: all have been checked.
-pub async fn prepare(
-    session: &mut Session,
+/// It can't be said in the protocol that the server speaks.
+pub fn prepare(
+    original: &RequestHeader,
+    has_body: bool,
+    context: &mut Context,
+) -> Result<Departure, Failure> {
+    let to_http2 = context.target().is_some_and(|target| target.link.http2());
+    let mut request = original.clone();
+    for name in &HOP_BY_HOP {
+        request.remove_header(name);
+    }
+    let upgrade = original.version == Version::HTTP_11
+        && !to_http2
+        && original.headers.contains_key(header::UPGRADE);
+    write(original, &mut request, context, to_http2).map_err(|error| {
+        tracing::error!(%error, "a request could not be written");
+        Failure::Internal
+    })?;
+    mirror(original, has_body, &request, context);
+    let sized = request.headers.contains_key(header::CONTENT_LENGTH);
+    let body = match (has_body, sized) {
+        (false, _) => RequestBody::None,
+        (true, true) => RequestBody::Sized,
+        (true, false) => RequestBody::Unknown,
+    };
+    if to_http2 {
+        speak_http2(&mut request, context)?;
+    } else if upgrade {
+        for name in [header::CONNECTION, header::UPGRADE] {
+            if let Some(value) = original.headers.get(&name) {
+                headers::Request(&mut request).set(name, value.clone());
+            }
+        }
+    }
+    Ok(Departure {
+        request,
+        body,
+        upgrade,
+    })
+}
+
+/// Whether the client takes trailers.
+pub fn takes_trailers(request: &RequestHeader) -> bool {
+    match request.version {
+        Version::HTTP_2 => true,
+        Version::HTTP_11 => {
+            let lines = request.headers.get_all(header::TE).iter();
+            lines
+                .flat_map(|line| list_members(line.as_bytes()))
+                .any(|member| member.eq_ignore_ascii_case(b"trailers"))
+        }
+        _ => false,
+    }
+}
+
+/// Writes the fields that the servers of this listener get.
+fn write(
+    original: &RequestHeader,
     request: &mut RequestHeader,
     context: &mut Context,
+    to_http2: bool,
 ) -> Result<()> {
-    if request.version == Version::HTTP_2
-        && request.remove_header(&header::EXPECT).is_some()
-        // Once: another try doesn't find it any more.
-        && session.req_header_mut().remove_header(&header::EXPECT).is_some()
-    {
-        // Pingora drops such a server's interim responses, so the client is told here.
-        answer::expect_more(session);
-        let told = session.as_downstream_mut().write_continue_response().await;
-        told.map_err(Error::into_down)?;
-    }
     let (Some(origin), Some(client)) = (&context.origin, context.client) else {
         return Ok(());
     };
@@ -62,39 +133,45 @@ pub async fn prepare(
         },
     );
     if site.via {
-        identity::via(&mut fields, session.req_header().version);
+        identity::via(&mut fields, original.version);
     }
-    if request.version == Version::HTTP_2 && session.req_header().headers.contains_key(header::TE) {
-        // Pingora has removed it with all that is for one hop only, but gRPC's servers insist on it. From clients
-        // it can't say anything else in HTTP/2 (RFC 9113 section 8.2.2), and in HTTP/1 it may as well.
-        request.insert_header(header::TE, "trailers")?;
-    }
-    if session.as_downstream_mut().is_body_done() {
-        context.wait_for_server();
-    } else if let Some(patience) = context.patience() {
-        patience.rest();
+    if to_http2 {
+        // The client was told to go on.
+        request.remove_header(&header::EXPECT);
+        if original.headers.contains_key(header::TE) {
+            // gRPC's servers insist on it. From clients it can't say anything else in HTTP/2 (RFC 9113 section 8.2.2),
+            // and in HTTP/1 it may as well.
+            request.insert_header(header::TE, "trailers")?;
+        }
     }
     if let Some(id) = &context.request_id {
         request.insert_header("X-Request-Id", id.value())?;
     }
-    redirect(session.req_header(), request, context)?;
-    let has_body = !session.as_downstream_mut().is_body_empty();
-    mirror(session.req_header(), has_body, request, context);
-    if context.upstream.tunnel.is_some()
-        && let Some(protocols) = options::other_protocols(&session.req_header().headers)
-    {
-        // Pingora passes WebSocket on and no other.
-        request.insert_header(header::CONNECTION, "Upgrade")?;
-        request.insert_header(header::UPGRADE, protocols)?;
+    redirect(original, request, context)
+}
+
+/// Makes it a request of HTTP/2: Host becomes `:authority`.
+fn speak_http2(request: &mut RequestHeader, context: &Context) -> Result<(), Failure> {
+    if !request.raw_path_is_utf8() {
+        return Err(Failure::BadRequest);
     }
-    if let Some(keeping) = &context.upstream.keeping
-        && !context.upstream.reused
-        && !keeping.is_kept()
-        && !session.is_upgrade_req()
-    {
-        // More than may be kept: this one ends with its response.
-        request.insert_header(header::CONNECTION, "close")?;
-    }
+    let is_secure = context
+        .target()
+        .is_some_and(|target| target.link.secure().is_some());
+    let host = request.remove_header(&header::HOST);
+    let host = host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+    let path = request
+        .uri
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    let uri = Uri::builder()
+        .scheme(if is_secure { "https" } else { "http" })
+        .authority(host)
+        .path_and_query(path)
+        .build()
+        .map_err(|_| Failure::BadRequest)?;
+    request.set_version(Version::HTTP_2);
+    request.set_uri(uri);
     Ok(())
 }
 

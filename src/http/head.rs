@@ -9,13 +9,15 @@
 use std::ops::Range;
 
 use super::authority::{absolute_authority, encoded, is_authority, is_https, is_target};
+use super::wire::framing::{BodyReader, Framing};
 use crate::config::model;
 use crate::headers::authority::is_same;
 use crate::headers::{is_known_as, is_tchar, is_token, trim};
-use crate::listen::framing::{Framing, Message};
 
-/// More fields than this are refused; Pingora's own limit is 256.
+/// More fields than this are refused.
 pub(super) const MAX_FIELDS: usize = 200;
+/// Fields of a usual request.
+const USUAL_FIELDS: usize = 24;
 /// More options of `Connection` than this are refused.
 const MAX_OPTIONS: usize = 100;
 /// Longer methods are refused.
@@ -32,17 +34,23 @@ pub struct Head {
     pub length: usize,
     /// How its body is delimited.
     pub framing: Framing,
-    /// What of the bytes has another form to whoever is behind, the first first.
-    pub edits: Vec<Edit>,
+    /// Whether it is HTTP/1.0.
+    pub is_version_10: bool,
+    /// Where method and target are in the bytes.
+    pub line: RequestLine,
+    /// The target with its odd characters encoded, if it has any.
+    pub encoded: Option<Vec<u8>>,
+    /// Where the fields are in the bytes.
+    pub fields: Vec<FieldPlace>,
 }
 
-/// A part of what was received, and what is to stand there.
+/// Where the parts of a field are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
-    /// Which bytes.
-    pub place: Range<usize>,
-    /// Instead of them.
-    pub text: Vec<u8>,
+pub struct FieldPlace {
+    /// The name.
+    pub name: Range<usize>,
+    /// The value, without the white space around it.
+    pub value: Range<usize>,
 }
 
 /// Why a request is refused.
@@ -116,13 +124,14 @@ pub fn inspect(
         Err(reason) => return Err(refuse(400, reason, None)),
     };
     let with_line = |status, reason| refuse(status, reason, Some(line.clone()));
-    let fields =
-        Fields::collect(&mut lines).map_err(|(status, reason)| with_line(status, reason))?;
+    let mut places = Vec::with_capacity(USUAL_FIELDS);
+    let fields = Fields::collect(&mut lines, leading, &mut places)
+        .map_err(|(status, reason)| with_line(status, reason))?;
     let target = received.get(line.target.clone()).unwrap_or_default();
     let method = received.get(line.method.clone()).unwrap_or_default();
     check_target(method, target, &fields).map_err(|(status, reason)| with_line(status, reason))?;
     check_host(version, &fields).map_err(|reason| with_line(400, reason))?;
-    let framing = framing(version, &fields).map_err(|reason| with_line(400, reason))?;
+    let framing = framing_of(version, &fields).map_err(|reason| with_line(400, reason))?;
     if method == b"TRACE" && framing != Framing::None {
         // RFC 9110 section 9.3.8.
         return Err(with_line(400, "a TRACE with a body"));
@@ -140,39 +149,19 @@ pub fn inspect(
     if framing == Framing::Chunked {
         // As far as it has come already: then nothing of the request is forwarded.
         let body = message.get(length..).unwrap_or_default();
-        Message::new(0, framing)
-            .take(body)
+        BodyReader::of_request(framing)
+            .follow(body)
             .map_err(|_| with_line(400, "malformed chunked body"))?;
     }
     Ok(Some(Head {
         leading,
         length,
         framing,
-        edits: edits(&line, target, &fields, leading),
+        is_version_10: version == Version::V10,
+        encoded: encoded(target),
+        line,
+        fields: places,
     }))
-}
-
-/// What makes of a request one that Pingora takes. A target gets its odd characters encoded, and a Host field that names
-/// the target's authority otherwise than that does (RFC 9112 section 3.2.2) the target's letters.
-fn edits(line: &RequestLine, target: &[u8], fields: &Fields<'_>, leading: usize) -> Vec<Edit> {
-    let mut edits = Vec::new();
-    if let Some(text) = encoded(target) {
-        edits.push(Edit {
-            place: line.target.clone(),
-            text,
-        });
-    }
-    if let Some(authority) = absolute_authority(target)
-        && fields.hosts > 0
-        && fields.host != authority
-    {
-        let begin = leading + fields.host_at;
-        edits.push(Edit {
-            place: begin..begin + fields.host.len(),
-            text: authority.to_vec(),
-        });
-    }
-    edits
 }
 
 /// `HTTP/1.0` or `HTTP/1.1`; all else was refused.
@@ -373,8 +362,6 @@ pub(super) fn is_like_framing(name: &[u8]) -> bool {
 struct Fields<'a> {
     hosts: usize,
     host: &'a [u8],
-    /// Where that is in the header section.
-    host_at: usize,
     lengths: usize,
     length: &'a [u8],
     codings: usize,
@@ -385,7 +372,11 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn collect(lines: &mut Lines<'a>) -> Result<Self, (u16, &'static str)> {
+    fn collect(
+        lines: &mut Lines<'a>,
+        leading: usize,
+        places: &mut Vec<FieldPlace>,
+    ) -> Result<Self, (u16, &'static str)> {
         let mut fields = Self::default();
         for (count, line) in lines.enumerate() {
             let (line, at) = line.map_err(|reason| (400, reason))?;
@@ -406,13 +397,16 @@ impl<'a> Fields<'a> {
                     "malformed header name (or a folded line, or a space before the colon)",
                 ));
             }
-            let value = rest.get(1..).unwrap_or_default().trim_ascii_start();
-            if name.eq_ignore_ascii_case(b"host") {
-                fields.host_at = at + line.len() - value.len();
-            }
-            fields
-                .note(name, trim(value))
-                .map_err(|reason| (400, reason))?;
+            let rest = rest.get(1..).unwrap_or_default();
+            let value = trim(rest);
+            let begin = leading + at;
+            let first = rest.len() - trim_start(rest).len();
+            let value_at = begin + name.len() + 1 + first;
+            places.push(FieldPlace {
+                name: begin..begin + name.len(),
+                value: value_at..value_at + value.len(),
+            });
+            fields.note(name, value).map_err(|reason| (400, reason))?;
         }
         Ok(fields)
     }
@@ -451,6 +445,12 @@ impl<'a> Fields<'a> {
         }
         Ok(())
     }
+}
+
+fn trim_start(text: &[u8]) -> &[u8] {
+    let space = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let begin = text.iter().position(space).unwrap_or(text.len());
+    text.get(begin..).unwrap_or_default()
 }
 
 /// The forms of a target (RFC 9112 section 3.2).
@@ -492,7 +492,7 @@ fn check_host(version: Version, fields: &Fields<'_>) -> Result<(), &'static str>
     }
 }
 
-fn framing(version: Version, fields: &Fields<'_>) -> Result<Framing, &'static str> {
+fn framing_of(version: Version, fields: &Fields<'_>) -> Result<Framing, &'static str> {
     match (fields.codings, fields.lengths) {
         (0, 0) => Ok(Framing::None),
         (0, 1) => content_length(fields.length)

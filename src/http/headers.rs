@@ -5,7 +5,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::headers::HeadersMut;
-use crate::headers::spelling::{capitalised, spelling};
 
 /// Whether a response ends with its header (RFC 9110 section 6.4.1).
 pub fn ends_with_header(method: &Method, status: StatusCode, headers: &HeaderMap) -> bool {
@@ -30,17 +29,11 @@ impl HeadersMut for Request<'_> {
     }
 
     fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        drop(match spelling(&name) {
-            Some(spelt) => self.0.insert_header(spelt, value),
-            None => self.0.insert_header(capitalised(&name), value),
-        });
+        drop(self.0.insert_header(name, value));
     }
 
     fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        drop(match spelling(&name) {
-            Some(spelt) => self.0.append_header(spelt, value),
-            None => self.0.append_header(capitalised(&name), value),
-        });
+        drop(self.0.append_header(name, value));
     }
 
     fn remove(&mut self, name: &HeaderName) {
@@ -54,17 +47,11 @@ impl HeadersMut for Response<'_> {
     }
 
     fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        drop(match spelling(&name) {
-            Some(spelt) => self.0.insert_header(spelt, value),
-            None => self.0.insert_header(capitalised(&name), value),
-        });
+        drop(self.0.insert_header(name, value));
     }
 
     fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        drop(match spelling(&name) {
-            Some(spelt) => self.0.append_header(spelt, value),
-            None => self.0.append_header(capitalised(&name), value),
-        });
+        drop(self.0.append_header(name, value));
     }
 
     fn remove(&mut self, name: &HeaderName) {

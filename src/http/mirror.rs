@@ -186,11 +186,6 @@ impl Way {
 }
 
 impl Body {
-    /// The next part. `None` after the last; see [`Self::is_whole`].
-    async fn next(&mut self) -> Option<Piece> {
-        self.pieces.recv().await
-    }
-
     /// Whether the last part was the last one of the request, too.
     fn is_whole(&self) -> bool {
         self.whole.load(Ordering::Acquire)

@@ -1,13 +1,16 @@
 //! The end of a request: one line in the access log, and the counts.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::{HeaderName, Version, header};
-use pingora::protocols::http::ServerSession;
+use pingora::http::RequestHeader;
+use pingora_proxy::Session;
 
 use super::Shared;
 use super::context::Context;
 use super::failure::Failure;
+use super::wire::Client;
 use crate::observe::access_log::Record;
 use crate::observe::{ErrorReason, Termination};
 use crate::pool::Lease;
@@ -18,50 +21,118 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// nginx's status for a client that went away before it could be answered; never sent.
 const CLIENT_GONE: u16 = 499;
 
-/// How a request ended, for the counts.
-pub struct Ended {
-    /// The status that the client was sent, or the one that stands for none.
-    pub status: Option<u16>,
-    /// Why.
-    pub termination: Termination,
-    /// Bytes of the response's body that the client was sent.
-    pub bytes_out: u64,
-    /// The server is to blame.
-    pub server_failed: bool,
+/// A request that is being served. It is recorded when this is dropped, however that comes about.
+pub struct RequestRecord<'a> {
+    shared: &'a Arc<Shared>,
+    /// The session, for Pingora.
+    pub session: &'a mut Session,
+    /// What is known of the request.
+    pub context: &'a mut Context,
+    /// Its client.
+    pub client: Client,
+    is_complete: bool,
 }
 
-/// Records a request that has ended.
-pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
-    context.unfinished = None;
+impl<'a> RequestRecord<'a> {
+    /// Of a request that has come.
+    pub fn open(
+        shared: &'a Arc<Shared>,
+        session: &'a mut Session,
+        context: &'a mut Context,
+        client: Client,
+    ) -> Self {
+        Self {
+            shared,
+            session,
+            context,
+            client,
+            is_complete: false,
+        }
+    }
+
+    /// It has been served, or what went wrong is known. Without this it was cut off by the end of the process, or by a
+    /// fault of ours.
+    pub fn complete(&mut self) {
+        self.is_complete = true;
+    }
+
+    /// Why it ended.
+    fn termination(&self) -> Termination {
+        match self.context.failure {
+            Some(failure) => failure.termination(),
+            None if self.is_complete => Termination::Complete,
+            None if self.shared.drain.has_begun() && !std::thread::panicking() => {
+                Termination::Shutdown
+            }
+            None => Termination::Internal,
+        }
+    }
+}
+
+impl Drop for RequestRecord<'_> {
+    fn drop(&mut self) {
+        let termination = self.termination();
+        let request = self.session.req_header();
+        write(
+            self.shared,
+            request,
+            self.context,
+            &self.client,
+            termination,
+        );
+        self.context.upstream.lease = None;
+    }
+}
+
+fn write(
+    shared: &Shared,
+    request: &RequestHeader,
+    context: &Context,
+    way_back: &Client,
+    termination: Termination,
+) {
     let (Some(origin), Some(client)) = (&context.origin, context.client_address()) else {
         return;
     };
+    let site = &origin.site;
     let upstream = &context.upstream;
     let server = upstream.lease.as_ref().map(Lease::server);
-    let status = session
-        .response_written()
-        .map(|response| response.status.as_u16())
-        .filter(|status| *status >= 200 || *status == 101);
+    let status = way_back.status().map(|status| status.as_u16());
     let status = status.or(context.failure.map(|_| CLIENT_GONE));
-    let termination = context
-        .failure
-        .map_or(Termination::Complete, super::Failure::termination);
-    let ended = Ended {
-        status,
-        termination,
-        bytes_out: session.body_bytes_sent() as u64,
-        server_failed: match context.failure {
+    let duration = origin.received.elapsed();
+
+    let (traffic, seconds, outcomes) = match &context.target {
+        Some(target) => {
+            let slot = server.map(|server| server.slot());
+            (target.traffic(slot), &target.duration, &target.outcomes)
+        }
+        None => (&site.traffic, &site.duration, &site.outcomes),
+    };
+    let error = ErrorReason::of(termination, status);
+    outcomes.ended(status, error, server.is_some());
+    traffic.request(status.unwrap_or(0));
+    seconds.observe(duration.as_secs_f64());
+    site.requests.fetch_add(1, Ordering::Relaxed);
+    let pool = context.target().map(|target| &target.pool);
+    if let (Some(result), Some(pool)) = (context.binding.result, pool) {
+        pool.metrics().persistence.inc(result);
+    }
+    if let Some(server) = server {
+        let failed = match context.failure {
             // With a status of ours.
             Some(Failure::OwnShortage) => false,
             Some(failure) if failure.blames_server() => true,
             _ => status.is_some_and(|status| status >= 500),
-        },
-    };
-    count(context, &ended);
+        };
+        server.note_request(failed, upstream.first_byte);
+        let metrics = server.metrics();
+        metrics.bytes_in.inc_by(context.body_bytes);
+        metrics.bytes_out.inc_by(way_back.body_sent());
+    }
+
     if !shared.access_log.enabled() {
         return;
     }
-    let request = session.req_header();
     let field = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
     let (path, query) = split_target(request.raw_path());
     let tls = origin.connection.tls.as_ref();
@@ -72,12 +143,12 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
         query,
         protocol: protocol(request.version),
         status,
-        bytes_in: session.body_bytes_read() as u64,
-        bytes_out: ended.bytes_out,
-        duration: origin.received.elapsed(),
+        bytes_in: way_back.body_read(),
+        bytes_out: way_back.body_sent(),
+        duration,
         upstream_duration: upstream.first_byte,
         route: context.route.as_ref().map(|route| &*route.name),
-        pool: context.target().map(|target| &**target.pool.name()),
+        pool: pool.map(|pool| &**pool.name()),
         server: server.map(|server| &**server.name()),
         server_address: upstream.address(),
         attempts: upstream.attempts,
@@ -95,40 +166,9 @@ pub fn finish(shared: &Shared, session: &ServerSession, context: &mut Context) {
             origin.time,
             client,
             origin.connection.peer.ip().to_canonical(),
-            &origin.site.listener,
+            &site.listener,
         )
     });
-}
-
-/// Counts a request that has ended, once.
-pub fn count(context: &Context, ended: &Ended) {
-    let Some(origin) = &context.origin else {
-        return;
-    };
-    let site = &origin.site;
-    let server = context.upstream.lease.as_ref().map(Lease::server);
-    let (traffic, seconds, outcomes) = match &context.target {
-        Some(target) => {
-            let slot = server.map(|server| server.slot());
-            (target.traffic(slot), &target.duration, &target.outcomes)
-        }
-        None => (&site.traffic, &site.duration, &site.outcomes),
-    };
-    let error = ErrorReason::of(ended.termination, ended.status);
-    outcomes.ended(ended.status, error, server.is_some());
-    traffic.request(ended.status.unwrap_or(0));
-    seconds.observe(origin.received.elapsed().as_secs_f64());
-    site.requests.fetch_add(1, Ordering::Relaxed);
-    let pool = context.target().map(|target| &target.pool);
-    if let (Some(result), Some(pool)) = (context.binding.result, pool) {
-        pool.metrics().persistence.inc(result);
-    }
-    if let Some(server) = server {
-        server.note_request(ended.server_failed, context.upstream.first_byte);
-        let metrics = server.metrics();
-        metrics.bytes_in.inc_by(context.body_bytes);
-        metrics.bytes_out.inc_by(ended.bytes_out);
-    }
 }
 
 /// A request target's path and query.

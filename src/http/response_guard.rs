@@ -1,14 +1,7 @@
 //! What a server may answer: nothing that two readers could take for two different things is passed on.
 //!
-//! Pingora reads responses leniently: it takes the last of several codings, equal lengths, statuses up to 999 and any
-//! number of interim responses. So each header section is looked at here before anything of it is used. What is
-//! ambiguous is no answer (502, or another try where that is safe); what concerns the connection to the server only is
-//! taken out (RFC 9110 section 7.6.1). Where a body ends is Pingora's to find out; a body that breaks the rules breaks
-//! off for the client too.
-//!
-//! Some of what Pingora puts right can't be seen any more by then, and is written anew without doubt: folded lines are
-//! one line (RFC 9112 section 5.2), lines end in CR LF, no space is before a colon (section 5.1), and of both
-//! Transfer-Encoding and Content-Length only the former is left (section 6.3).
+//! What is ambiguous is no answer (502, or another try where that is safe); what concerns the connection to the server only
+//! is taken out (RFC 9110 section 7.6.1). A body that breaks its rules breaks off for the client too.
 
 use std::time::Instant;
 
@@ -16,21 +9,20 @@ use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
     ETAG, EXPIRES, HOST, LOCATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
-use pingora::Result;
-use pingora::http::ResponseHeader;
-use pingora_proxy::Session;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::context::Context;
 use super::failure::Failure;
 use super::headers;
-use super::retry::{fail, judge, prepare_retry};
+use super::headers::ends_with_header;
+use super::wire::Framing;
 use crate::headers::{HeadersMut, list_members};
 
 /// Interim responses to one try of a request. Servers that work long send one every now and then; more is a flood.
 const MAX_INTERIM: u32 = 64;
 
-/// Fields of one response. Pingora reads no more than this from HTTP/1.
+/// Fields of one response.
 const MAX_FIELDS: usize = 256;
 
 /// Bytes of one response's fields.
@@ -39,21 +31,22 @@ const MAX_SIZE: usize = 256 * 1024;
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Looks at a response of a server's, interim or final, and takes out what isn't for the client.
+/// Looks at a response of a server's, interim or final, and takes out what isn't for the client. Returns how its body is
+/// delimited.
 ///
 /// # Errors
 ///
-/// It can't be passed on. Whether there will be another try is decided.
+/// It can't be passed on.
 pub fn admit(
-    session: &Session,
+    request: &RequestHeader,
     response: &mut ResponseHeader,
     context: &mut Context,
-) -> Result<()> {
-    let mut found = check(
-        response.version,
-        response.status,
-        &response.headers,
-        wanted_protocols(session, context),
+    passes_trailers: bool,
+) -> Result<Framing, Failure> {
+    let mut found = framing(
+        &request.method,
+        response,
+        wanted_protocols(request, context),
     );
     if response.status.is_informational() {
         context.upstream.interim += 1;
@@ -61,25 +54,23 @@ pub fn admit(
             found = Err("too many interim responses");
         }
     }
-    if let Err(fault) = found {
-        tell(context, fault);
-        let verdict = judge(session, context, Failure::ServerInvalid, false);
-        let mut error = fail(context, Failure::ServerInvalid);
-        prepare_retry(context, &mut error, verdict);
-        return Err(error);
-    }
+    let framing = match found {
+        Ok(framing) => framing,
+        Err(fault) => {
+            tell(context, fault);
+            return Err(Failure::ServerInvalid);
+        }
+    };
     let status = response.status;
     if !status.is_informational() {
         note_passed(context);
     }
-    let trailers_pass =
-        response.version == Version::HTTP_2 && session.req_header().version == Version::HTTP_2;
-    if !trailers_pass && response.headers.contains_key(TRAILER) {
+    if !passes_trailers && response.headers.contains_key(TRAILER) {
         // Nobody is to wait for what doesn't come.
         response.remove_header(&TRAILER);
     }
     clean(status, &mut headers::Response(response));
-    Ok(())
+    Ok(framing)
 }
 
 /// Takes out of a response's trailers what says something about the message or the connection: it is too late for
@@ -132,18 +123,23 @@ fn note_passed(context: &Context) {
 }
 
 /// The `Upgrade` fields of the request; `None` if its server can't switch protocols, or wasn't asked to.
-fn wanted_protocols<'a>(session: &'a Session, context: &Context) -> Option<&'a HeaderMap> {
+fn wanted_protocols<'a>(request: &'a RequestHeader, context: &Context) -> Option<&'a HeaderMap> {
     let to_http2 = context.target().is_none_or(|target| target.link.http2());
-    (session.is_upgrade_req() && !to_http2).then(|| &session.req_header().headers)
+    (request.headers.contains_key(UPGRADE) && !to_http2).then_some(&request.headers)
 }
 
-/// Whether a response can mean one thing only.
-fn check(
-    version: Version,
-    status: StatusCode,
-    headers: &HeaderMap,
+/// How a response's body is delimited, if the response can mean one thing only. `wanted`: the fields of the request that
+/// ask to switch protocols.
+///
+/// # Errors
+///
+/// What is wrong with it, in words.
+pub fn framing(
+    method: &Method,
+    response: &ResponseHeader,
     wanted: Option<&HeaderMap>,
-) -> Result<(), &'static str> {
+) -> Result<Framing, &'static str> {
+    let (version, status, headers) = (response.version, response.status, &response.headers);
     if !matches!(
         version,
         Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2
@@ -174,7 +170,14 @@ fn check(
     if status == StatusCode::SWITCHING_PROTOCOLS {
         switches_as_asked(version, headers, wanted)?;
     }
-    Ok(())
+    Ok(match length {
+        _ if status.is_informational() || ends_with_header(method, status, headers) => {
+            Framing::None
+        }
+        _ if chunked => Framing::Chunked,
+        Some(length) => Framing::Length(length),
+        None => Framing::UntilClose,
+    })
 }
 
 /// The length that a response says it has (RFC 9112 section 6.3).
@@ -193,7 +196,7 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
     let length = std::str::from_utf8(digits)
         .ok()
         .and_then(|digits| digits.parse().ok())
-        // Pingora counts in signed numbers here and there.
+        // There are readers that count in signed numbers.
         .filter(|length| *length <= u64::MAX / 2);
     match length {
         Some(length) => Ok(Some(length)),
@@ -269,10 +272,6 @@ fn clean(status: StatusCode, response: &mut impl HeadersMut) {
             CONTENT_LENGTH,
             status == StatusCode::NO_CONTENT || status.is_informational(),
         ),
-        (
-            TRANSFER_ENCODING,
-            matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED),
-        ),
     ]
     .map(|(name, goes)| (goes && present(&name)).then_some(name));
     for name in gone.iter().flatten() {
@@ -281,11 +280,8 @@ fn clean(status: StatusCode, response: &mut impl HeadersMut) {
     if switches {
         response.set(CONNECTION, HeaderValue::from_static("Upgrade"));
     }
-    let coding = response.headers().get(TRANSFER_ENCODING);
-    if coding.is_some_and(|coding| coding.as_bytes() != b"chunked") {
-        // As everybody spells it: not every reader knows that case doesn't matter.
-        response.set(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
+    // How the client's connection delimits it is not the server's to say.
+    response.remove(&TRANSFER_ENCODING);
 }
 
 fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {

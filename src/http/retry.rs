@@ -1,28 +1,26 @@
-//! Trying again: Pingora's errors and sessions on one side, the verdicts of [`failure`] on the other.
+//! Trying again: what has to be known for it, and what it changes.
 
 use std::time::Instant;
 
-use http::StatusCode;
-use pingora::Error;
-use pingora::protocols::http::ServerSession;
-use pingora_proxy::Session;
+use http::Method;
 
 use super::context::Context;
 use super::failure::{self, Attempt, Failure, Verdict};
-use super::trouble;
 use crate::balance::Slot;
 use crate::dispatch;
 use crate::dispatch::PoolSite;
 use crate::observe::RetryReason;
 use crate::pool::Others;
 
-/// Notes what went wrong. The error only carries it through Pingora.
-#[allow(clippy::unnecessary_box_returns)] // Pingora's errors are boxed.
-pub fn fail(context: &mut Context, failure: Failure) -> Box<Error> {
-    context.failure = Some(failure);
-    let mut error = Error::new(trouble::OURS);
-    error.set_retry(false);
-    error
+/// What of a request decides whether it may be sent again.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The client has been answered, at least in part.
+    pub answered: bool,
+    /// Its body, if any, is still at hand in full.
+    pub replayable: bool,
 }
 
 /// Notes a try that begins. The first one pays into its pool's budget for retries.
@@ -40,21 +38,20 @@ pub fn note_try(context: &mut Context) {
 
 /// What to do about a failed try, and for another one takes what it costs out of the pool's budget. `reused`: its
 /// connection had served before.
-pub fn judge(session: &Session, context: &Context, failure: Failure, reused: bool) -> Verdict {
+pub fn judge(sent: Sent<'_>, context: &Context, failure: Failure, reused: bool) -> Verdict {
     let Some(target) = context.target() else {
         return Verdict::GiveUp;
     };
-    let downstream = session.as_downstream();
     let attempt = Attempt {
-        method: &downstream.req_header().method,
+        method: sent.method,
         tried: context
             .upstream
             .attempts
             .saturating_sub(context.upstream.stale_retries),
         stale_retries: context.upstream.stale_retries,
         reused_connection: reused,
-        response_begun: has_answer(downstream),
-        body_replayable: !downstream.retry_buffer_truncated(),
+        response_begun: sent.answered,
+        body_replayable: sent.replayable,
     };
     let verdict = failure::judge(failure, &attempt, &target.pool.settings().retries);
     let possible = match verdict {
@@ -101,7 +98,10 @@ fn elsewhere(target: &PoolSite, context: &Context, failure: Failure, verdict: Ve
         (Others::Full | Others::None, Failure::ServerStatus(_)) => Verdict::GiveUp,
         (Others::Free | Others::Full, _) => verdict,
         (Others::None, Failure::Connect) => {
-            let limit = context.connect_timeout().unwrap_or_default();
+            let limit = context
+                .timeouts()
+                .map(|timeouts| timeouts.connect)
+                .unwrap_or_default();
             let pause = upstream
                 .backoff
                 .pause(Instant::now(), limit, rand::random());
@@ -140,27 +140,18 @@ fn tell_exhausted(target: &PoolSite) {
     }
 }
 
-/// Whether the client has been answered, at least in part. An interim response is no answer; a switch to another protocol
-/// is one.
-pub fn has_answer(session: &ServerSession) -> bool {
-    session.response_written().is_some_and(|response| {
-        !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS
-    })
-}
-
-/// Makes Pingora try again, or not, as the verdict says.
-pub fn prepare_retry(context: &mut Context, error: &mut Error, verdict: Verdict) {
-    error.set_retry(!matches!(verdict, Verdict::GiveUp | Verdict::Lost));
+/// Does what a verdict says. False: there is no other try.
+pub fn prepare(context: &mut Context, verdict: Verdict) -> bool {
     let failed = context.failure.is_some_and(Failure::blames_server);
     let reason = match verdict {
-        Verdict::GiveUp => return,
+        Verdict::GiveUp => return false,
         Verdict::Lost => {
             if let Some(target) = context.target().cloned() {
                 dispatch::give_up_session(&target, &mut context.binding);
             }
             context.upstream.lease = None;
             context.failure = Some(Failure::BoundServerUnavailable);
-            return;
+            return false;
         }
         Verdict::FreshConnection => {
             context.upstream.stale_retries += 1;
@@ -196,6 +187,7 @@ pub fn prepare_retry(context: &mut Context, error: &mut Error, verdict: Verdict)
     if let Some(target) = context.target() {
         target.pool.metrics().retries.inc(reason);
     }
+    true
 }
 
 #[cfg(test)]

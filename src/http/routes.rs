@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use pingora::upstreams::peer::PeerOptions;
 
 use super::mirror::Mirror;
 use super::target::Target;
@@ -164,15 +163,6 @@ impl Routes {
         let route = self.list.get(found.route)?;
         Some((Arc::clone(route), found.taken))
     }
-
-    /// Whether any request may go to an HTTP/2 server.
-    pub fn speak_http2(&self) -> bool {
-        self.list.iter().any(|route| match &route.action {
-            Action::Pool(target) => target.site.link.http2(),
-            Action::Split(targets, _) => targets.iter().any(|target| target.site.link.http2()),
-            Action::Redirect { .. } | Action::Respond { .. } => false,
-        })
-    }
 }
 
 impl Route {
@@ -256,33 +246,8 @@ impl Route {
         !self.deny.contains(client) && (self.allow.is_empty() || self.allow.contains(client))
     }
 
-    /// The route's timeouts in place of the pool's.
-    pub fn limit(&self, options: &mut PeerOptions) {
-        let RouteTimeouts {
-            connect,
-            send,
-            receive,
-        } = self.timeouts;
-        if connect.is_some() {
-            options.connection_timeout = connect;
-            options.total_connection_timeout = connect;
-        }
-        if send.is_some() {
-            options.write_timeout = send;
-        }
-        // With HTTP/2 it is kept elsewhere (see `listen::Patience`).
-        if receive.is_some() && options.read_timeout.is_some() {
-            options.read_timeout = receive;
-        }
-    }
-
-    /// How long connecting may take, if the route says so.
-    pub fn connect_timeout(&self) -> Option<std::time::Duration> {
-        self.timeouts.connect
-    }
-
-    /// How long a server may be silent, if the route says so.
-    pub fn receive_timeout(&self) -> Option<std::time::Duration> {
-        self.timeouts.receive
+    /// The times that this route's servers get.
+    pub fn timeouts(&self) -> &RouteTimeouts {
+        &self.timeouts
     }
 }

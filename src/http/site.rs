@@ -17,7 +17,7 @@ use super::target::Target;
 use crate::client_address::Resolver;
 use crate::config::model;
 use crate::dispatch::PoolSite;
-use crate::listen::Patience;
+use crate::listen::Drain;
 use crate::observe::metrics::{Metrics, Outcomes, Traffic};
 use crate::tls::Established;
 
@@ -49,8 +49,6 @@ pub struct Site {
     pub outcomes: Outcomes,
     /// Requests that ended, over all snapshots of the listener.
     pub requests: Arc<AtomicU64>,
-    /// Some requests may go to HTTP/2 servers.
-    speaks_http2: bool,
 }
 
 impl Site {
@@ -79,9 +77,6 @@ impl Site {
             .pool
             .as_ref()
             .and_then(|pool| targets.get(pool).cloned());
-        let by_default = target
-            .as_ref()
-            .is_some_and(|target| target.site.link.http2());
         Self {
             listener: Arc::clone(&listener.name),
             http: listener.http.clone(),
@@ -94,15 +89,9 @@ impl Site {
             traffic: metrics.traffic(name, "", ""),
             outcomes: metrics.outcomes(name, ""),
             redirect_https: listener.redirect_https,
-            speaks_http2: by_default || routes.as_ref().is_some_and(Routes::speak_http2),
             routes,
             target,
         }
-    }
-
-    /// What keeps the time that a request's server may be silent; `None` = Pingora sees to it.
-    pub fn patience(&self) -> Option<Arc<Patience>> {
-        self.speaks_http2.then(Arc::default)
     }
 }
 
@@ -120,4 +109,6 @@ pub struct Connection {
     pub local: SocketAddr,
     /// What TLS says of it; `None` without TLS.
     pub tls: Option<Established>,
+    /// Whether the process is to end.
+    pub drain: Arc<Drain>,
 }

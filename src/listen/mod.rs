@@ -14,25 +14,15 @@ use crate::observe::{DelayReason, RejectReason};
 use crate::shortage;
 use crate::shortage::Shortage;
 
-mod amendment;
 mod capacity;
 mod drain;
-pub mod framing;
-mod gather;
-mod handback;
 pub mod limits;
-mod patience;
-mod receive_rate;
 mod stream;
 mod transport;
 
-pub use amendment::Amendment;
 pub use capacity::Capacity;
 pub use drain::Drain;
-pub use handback::Handback;
 pub use limits::{Admitted, Limits};
-pub use patience::{Patience, Wait};
-pub use receive_rate::ReceiveRate;
 pub use stream::ClientStream;
 pub use transport::Transport;
 

@@ -41,6 +41,9 @@ use crate::upstream::Link;
 /// How often the weights of servers in slow start are brought up to date.
 const SLOW_START_STEP: Duration = Duration::from_millis(100);
 
+/// How often idle connections to servers are looked at.
+const REAP: Duration = Duration::from_millis(500);
+
 /// How long after the first connections could be accepted a name may resolve for the first time without its server
 /// starting slowly.
 const STARTUP: Duration = Duration::from_secs(1);
@@ -50,9 +53,6 @@ const KNOWN_AFTER: Duration = Duration::from_secs(2);
 
 /// Entries of a session table that one step of its expiry looks at.
 const EXPIRED_AT_ONCE: usize = 4096;
-
-/// Idle connections to servers that are kept, at least, if there are descriptors for them.
-const KEPT: usize = 4096;
 
 /// What is read from files before privileges are dropped.
 pub struct Prepared {
@@ -151,7 +151,7 @@ impl Instance {
             challenges,
         });
         let proxy = Arc::new(http_proxy(
-            &Arc::new(pingora_conf(config, shares.idle)),
+            &Arc::new(pingora_conf(config)),
             Edge::new(Arc::clone(&shared)),
         ));
         let listeners = config
@@ -327,6 +327,7 @@ impl Instance {
 async fn keep_up(instance: Weak<Instance>, startup_ends: Instant) {
     let mut ticks = tokio::time::interval(SLOW_START_STEP);
     let mut startup_ends = Some(startup_ends);
+    let mut reaped = Instant::now();
     loop {
         ticks.tick().await;
         let Some(instance) = instance.upgrade() else {
@@ -338,10 +339,17 @@ async fn keep_up(instance: Weak<Instance>, startup_ends: Instant) {
                 running.pool.end_startup();
             }
         }
+        let reap = now.saturating_duration_since(reaped) >= REAP;
+        if reap {
+            reaped = now;
+        }
         persistence::heed_wall_clock();
         let moment = Moment::now();
         for running in &instance.state.lock().pools {
             running.pool.advance_slow_start(now);
+            if reap {
+                running.link.reap(now);
+            }
             if let Some(table) = &running.table {
                 table.expire(moment, EXPIRED_AT_ONCE);
             }
@@ -409,22 +417,10 @@ pub(super) fn pool_sites(pools: &[Running], keys: &Keys) -> HashMap<Arc<str>, Ar
         .collect()
 }
 
-/// What Pingora wants to know: of idle connections to servers it keeps no more than `idle`, and a reload may bring more
-/// servers than there are. Retries are decided by us; its own bound is out of the way.
-fn pingora_conf(config: &Config, idle: usize) -> ServerConf {
-    let kept: usize = config
-        .pools
-        .iter()
-        .map(|pool| {
-            pool.keepalive
-                .connections
-                .saturating_mul(pool.servers.len())
-        })
-        .fold(0, usize::saturating_add);
+/// What Pingora wants to know.
+fn pingora_conf(config: &Config) -> ServerConf {
     ServerConf {
         threads: config.server.threads,
-        upstream_keepalive_pool_size: (kept.max(KEPT).min(idle) / config.server.threads).max(1),
-        max_retries: 64,
         ..ServerConf::default()
     }
 }

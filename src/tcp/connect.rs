@@ -9,7 +9,6 @@ use tokio::io::Interest;
 
 use super::ledger::Ledger;
 use super::site::Site;
-use super::wire::ServerWire;
 use crate::config::model;
 use crate::descriptors;
 use crate::descriptors::Place;
@@ -18,6 +17,7 @@ use crate::dispatch::{Binding, NoPlace, PoolSite, Stay};
 use crate::listen::Transport;
 use crate::observe::{RejectReason, RetryReason, Termination};
 use crate::pool::{Address, Server};
+use crate::relay::ServerWire;
 use crate::shortage;
 use crate::shortage::Shortage;
 use crate::upstream;

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::relay::Meter;
 use super::site::Site;
 use crate::descriptors::Place;
 use crate::observe::access_log::{AccessLog, Record};
 use crate::observe::metrics::ListenerMetrics;
 use crate::observe::{ErrorReason, PersistenceResult, Termination};
 use crate::pool::{Address, Lease, Server};
+use crate::relay::Meter;
 use crate::tls::Established;
 
 /// A connection's account. It is closed, and the line written, when this is dropped: that is so for a connection that is

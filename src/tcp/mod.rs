@@ -1,28 +1,24 @@
 //! The TCP proxy: a client's bytes to a server and back, as they come.
 //!
 //! [`serve`] is a connection's whole life. It gets a server ([`connect`]) before anything is read from the client, so that
-//! servers that speak first are served alike; then both directions are moved ([`relay`]) until both have ended, one has
+//! servers that speak first are served alike; then both directions are moved ([`relay`](crate::relay)) until both have ended, one has
 //! broken, or nothing has moved for too long. How one side ends is what the other side gets to see: an end for an end, a
-//! reset for a reset ([`wire`]).
+//! reset for a reset ([`Wire`](crate::relay::Wire)).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::listen::{Admitted, Transport};
+use crate::relay::{End, Held, relay};
 use crate::tls::Established;
 
 mod connect;
-mod flow;
 mod ledger;
-mod relay;
 mod site;
-mod wire;
 
 use ledger::Ledger;
-use relay::{End, relay};
 pub use site::{Listener, Site};
-use wire::Held;
 
 /// How long what a client still sends is taken in and thrown away, after its server has said all and left.
 const LINGER: Duration = Duration::from_secs(2);

@@ -13,11 +13,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_openssl::SslStream;
 
-use super::relay::Meter;
-use super::relay::tests::speak;
-use super::wire::{ServerWire, Wire};
 use super::*;
 use crate::config::model;
+use crate::relay::tests::speak;
+use crate::relay::{Meter, ServerWire, Wire};
 
 #[derive(Default)]
 struct Uncounted;

@@ -1,14 +1,10 @@
-//! Connections that are made here and not by Pingora: our own handshake, with its own words.
-//!
-//! Pingora can't keep a connection whose handshake is ours, so those are for what is not kept: health checks, and
-//! requests that may switch protocols. Of other requests' connections only the first part is made here
-//! ([`super::keeping`]).
+//! How connections to servers are made: at the address that answers, with our own handshake and its words.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use pingora::connectors::L4Connect;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
@@ -17,137 +13,120 @@ use pingora::{Error, ErrorType, Result};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_openssl::SslStream;
 
-use super::keeping::Keeping;
 use super::link::Link;
-use super::patient::Patient;
-use super::reach::reach;
+use super::reach::{Unreachable, reach};
+use super::trouble::Trouble;
+use crate::descriptors::Place;
 use crate::pool::{Address, Endpoint, Server};
 use crate::shortage::Shortage;
-use crate::tunnel::Tunnel;
 
-/// A handshake of ours failed; the error's context says why, in words.
-pub const TLS_FAILED: ErrorType = ErrorType::Custom("UpstreamTls");
+/// Why a server was not connected to.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// It can't be reached at any of its addresses.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// The handshake failed.
+    #[error("TLS failed: {0}")]
+    Tls(Trouble),
+    /// Something of ours is missing.
+    #[error(transparent)]
+    OwnShortage(Shortage),
+    /// It took too long.
+    #[error("timed out")]
+    TimedOut,
+    /// Pingora's connector says no.
+    #[error("{0}")]
+    Connector(String),
+}
 
-/// Connects to a server, at the one of its addresses that answers. Whoever uses it limits the time.
+/// Makes one connection to a server, at the one of its addresses that answers, with TLS if the link has it. Pingora's
+/// connectors connect by it. Whoever uses it limits the time.
 #[derive(Debug)]
 pub struct Dialer {
     server: Arc<Server>,
+    link: Arc<Link>,
     port: Option<u16>,
-    purpose: Purpose,
+    /// The descriptor that was set aside for it.
+    place: Mutex<Option<Place>>,
     reached: OnceLock<Arc<Address>>,
-}
-
-#[derive(Debug)]
-enum Purpose {
-    /// For a check: by the rules of the link.
-    Check(Arc<Link>),
-    /// The same for a request that may switch protocols.
-    Upgrade(Arc<Link>, Arc<Keeping>, Upgrade),
-}
-
-/// What a connection for a request has to know that may switch protocols.
-#[derive(Debug)]
-pub struct Upgrade {
-    /// What becomes of it then.
-    pub tunnel: Arc<Tunnel>,
-    /// How long the client may be silent when the server has finished.
-    pub quiet: Duration,
+    failed: Mutex<Option<DialError>>,
 }
 
 impl Dialer {
-    /// For a check, at that port if one is given.
-    pub fn for_check(server: &Arc<Server>, port: Option<u16>, link: &Arc<Link>) -> Self {
-        Self::new(server, port, Purpose::Check(Arc::clone(link)))
-    }
-
-    /// For a request that may switch protocols.
-    pub fn for_upgrade(
-        server: &Arc<Server>,
-        link: &Arc<Link>,
-        keeping: &Arc<Keeping>,
-        upgrade: Upgrade,
-    ) -> Self {
-        let purpose = Purpose::Upgrade(Arc::clone(link), Arc::clone(keeping), upgrade);
-        Self::new(server, None, purpose)
-    }
-
-    fn new(server: &Arc<Server>, port: Option<u16>, purpose: Purpose) -> Self {
+    /// For a connection to that server, at that port if one is given.
+    pub fn new(server: &Arc<Server>, port: Option<u16>, link: &Arc<Link>) -> Self {
         Self {
             server: Arc::clone(server),
+            link: Arc::clone(link),
             port,
-            purpose,
+            place: Mutex::default(),
             reached: OnceLock::new(),
+            failed: Mutex::default(),
         }
     }
 
-    /// Where it connected to for a check, if it did.
+    /// Brings along the place of the connection, which has it until it is closed.
+    pub fn reserve(&self, place: Place) {
+        *self.place.lock() = Some(place);
+    }
+
+    /// Where it connected to, if it did.
     pub fn reached(&self) -> Option<&Arc<Address>> {
         self.reached.get()
     }
 
-    async fn secure(&self, link: &Link, raw: Raw) -> Result<Dialed> {
-        let Some(secure) = link.secure() else {
-            return Ok(Dialed::Plain(raw));
-        };
-        let name = link.name(&self.server);
-        match secure
-            .handshake(name.as_ref(), Some(link.alpn()), raw)
+    /// Why it didn't connect. Tells once.
+    pub fn failed(&self) -> Option<DialError> {
+        self.failed.lock().take()
+    }
+
+    async fn dial(&self) -> std::result::Result<Dialed, DialError> {
+        let place = self.place.lock().take();
+        let (raw, address) = reach(&self.server, self.port)
             .await
-        {
-            Ok(stream) => Ok(Dialed::Tls(Box::new(stream))),
-            Err(trouble) => Error::e_explain(TLS_FAILED, trouble.what),
-        }
+            .map_err(|unreachable| match unreachable.own_shortage() {
+                Some(shortage) => DialError::OwnShortage(shortage),
+                None => DialError::Unreachable(unreachable),
+            })?;
+        // Once, as each dialer is for one connection.
+        drop(self.reached.set(address));
+        let wire = match self.link.secure() {
+            None => Wire::Plain(raw),
+            Some(secure) => {
+                let name = self.link.name(&self.server);
+                let alpn = Some(self.link.alpn());
+                let stream = secure.handshake(name.as_ref(), alpn, raw).await;
+                Wire::Tls(Box::new(stream.map_err(DialError::Tls)?))
+            }
+        };
+        Ok(Dialed {
+            wire,
+            _place: place,
+        })
     }
 }
 
 #[async_trait]
 impl L4Connect for Dialer {
     async fn connect(&self, _address: &SocketAddr) -> Result<Stream> {
-        let socket: Box<dyn VirtualSocket> = match &self.purpose {
-            Purpose::Check(link) => {
-                let (raw, address) = reach_server(&self.server, self.port).await?;
-                // Once for each Dialer, as each is for one connection.
-                drop(self.reached.set(address));
-                Box::new(self.secure(link, raw).await?)
+        match self.dial().await {
+            Ok(dialed) => Ok(VirtualSocketStream::new(Box::new(dialed)).into()),
+            Err(failed) => {
+                let kind = match &failed {
+                    DialError::Tls(_) => TLS_FAILED,
+                    _ => ErrorType::ConnectError,
+                };
+                let words = failed.to_string();
+                *self.failed.lock() = Some(failed);
+                Error::e_explain(kind, words)
             }
-            Purpose::Upgrade(link, keeping, Upgrade { tunnel, quiet }) => {
-                let raw = keeping.reach().await?;
-                let stream = self.secure(link, raw).await?;
-                Box::new(Patient::new(stream, Arc::clone(tunnel), *quiet))
-            }
-        };
-        Ok(VirtualSocketStream::new(socket).into())
+        }
     }
 }
 
-/// Connects to a server. Its error is one of Pingora's.
-pub(super) async fn reach_server(
-    server: &Server,
-    port: Option<u16>,
-) -> Result<(Raw, Arc<Address>)> {
-    reach(server, port).await.map_err(|unreachable| {
-        if let Some(shortage) = unreachable.own_shortage() {
-            return out_of(shortage);
-        }
-        // The last one is the one that had the most time.
-        let error = unreachable.errors().last().map(io::Error::kind);
-        let kind = match error {
-            Some(io::ErrorKind::ConnectionRefused) => ErrorType::ConnectRefused,
-            Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
-                ErrorType::ConnectNoRoute
-            }
-            Some(io::ErrorKind::TimedOut) => ErrorType::ConnectTimedout,
-            _ => ErrorType::ConnectError,
-        };
-        Error::because(kind, unreachable.to_string(), unreachable)
-    })
-}
-
-/// Something of ours is missing for a connection.
-#[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
-pub(super) fn out_of(shortage: Shortage) -> Box<Error> {
-    Error::because(ErrorType::ConnectError, "", shortage)
-}
+/// The type of Pingora's error for a handshake of ours that failed.
+const TLS_FAILED: ErrorType = ErrorType::Custom("UpstreamTls");
 
 /// Connects to an endpoint.
 ///
@@ -176,9 +155,15 @@ pub enum Raw {
     Unix(UnixStream),
 }
 
-/// A connection to a server.
+/// A connection to a server, and its place in the budget of descriptors.
 #[derive(Debug)]
-enum Dialed {
+struct Dialed {
+    wire: Wire,
+    _place: Option<Place>,
+}
+
+#[derive(Debug)]
+enum Wire {
     Plain(Raw),
     Tls(Box<SslStream<Raw>>),
 }
@@ -191,4 +176,8 @@ impl VirtualSocket for Dialed {
 }
 
 forward_stream!(Raw: Self::Tcp(stream) => stream, Self::Unix(stream) => stream);
-forward_stream!(Dialed: Self::Plain(stream) => stream, Self::Tls(stream) => &mut **stream);
+forward_stream!(
+    Dialed:
+    Self { wire: Wire::Plain(stream), .. } => stream,
+    Self { wire: Wire::Tls(stream), .. } => &mut **stream
+);

@@ -1,12 +1,11 @@
 //! How a pool's servers are spoken to: with TLS or without, HTTP/1.1 or HTTP/2.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 
+use super::connections::Connections;
 use super::files::Unusable;
 use super::hash;
 use super::name::ServerName;
@@ -31,9 +30,8 @@ pub struct Link {
     http2: bool,
     key: u64,
     report: Report,
-    /// Servers some of whose kept connections turned out not to be admissible: how often.
-    outcasts: RwLock<HashMap<Arc<str>, u32>>,
-    has_outcasts: AtomicBool,
+    /// By [`Slot::index`](crate::balance::Slot::index).
+    connections: RwLock<Vec<Option<Arc<Connections>>>>,
 }
 
 impl Link {
@@ -61,8 +59,7 @@ impl Link {
             http2: pool.http2,
             key,
             report: Report::default(),
-            outcasts: RwLock::default(),
-            has_outcasts: AtomicBool::new(false),
+            connections: RwLock::default(),
         }))
     }
 
@@ -96,32 +93,53 @@ impl Link {
         self.secure.as_ref()?.name(server.configured_address())
     }
 
-    /// What connections to a server have in common that may take each other's place, besides the address. `moves`: how
-    /// often the server's address has changed, so that no connection is asked for that may lead to another one.
-    pub(super) fn group(&self, server: &Server, fresh: u32, moves: u64) -> u64 {
-        let mut key = self.key.wrapping_add(u64::from(fresh));
-        if moves > 0 {
-            key = hash(&(key, moves));
+    /// The connections to a server.
+    pub fn connections(&self, server: &Server) -> Arc<Connections> {
+        let slot = server.slot();
+        let of_server = |list: &[Option<Arc<Connections>>]| {
+            let found = list.get(slot.index()).and_then(Option::as_ref);
+            found.filter(|found| found.slot() == slot).cloned()
+        };
+        if let Some(found) = of_server(&self.connections.read()) {
+            return found;
         }
-        if self.has_outcasts.load(Ordering::Relaxed)
-            && let Some(times) = self.outcasts.read().get(server.name())
-        {
-            key = hash(&(key, times));
+        let mut list = self.connections.write();
+        if let Some(found) = of_server(&list) {
+            return found;
         }
-        key
+        let made = Arc::new(Connections::new(slot));
+        let weak: Weak<Connections> = Arc::downgrade(&made);
+        descriptors::idle::register(weak);
+        if list.len() <= slot.index() {
+            list.resize(slot.index() + 1, None);
+        }
+        if let Some(place) = list.get_mut(slot.index()) {
+            *place = Some(Arc::clone(&made));
+        }
+        made
     }
 
-    /// Tells what is wrong with a server's connection, and keeps to new ones from now on.
-    pub fn cast_out(&self, server: &Server, trouble: &Trouble) {
-        if self.http2 {
-            *self
-                .outcasts
-                .write()
-                .entry(Arc::clone(server.name()))
-                .or_default() += 1;
-            self.has_outcasts.store(true, Ordering::Relaxed);
+    /// Closes the idle connections to servers that aren't among these.
+    pub fn retain(&self, servers: &[Arc<Server>]) {
+        let mut list = self.connections.write();
+        for place in &mut *list {
+            let goes = place.as_ref().is_some_and(|connections| {
+                !servers
+                    .iter()
+                    .any(|server| server.slot() == connections.slot())
+            });
+            if goes && let Some(connections) = place.take() {
+                connections.close();
+            }
         }
-        self.tell(server, trouble);
+    }
+
+    /// Closes connections that have been idle for too long, or that their servers have closed.
+    pub fn reap(&self, now: Instant) {
+        let list: Vec<_> = self.connections.read().iter().flatten().cloned().collect();
+        for connections in list {
+            connections.reap(now);
+        }
     }
 
     /// Writes one warning about a server, if there isn't one of late that says the same.

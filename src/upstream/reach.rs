@@ -121,6 +121,12 @@ impl Unreachable {
         self.failures.iter().find_map(of)
     }
 
+    /// Whether the last address, which had the most time, let it pass.
+    pub fn has_timed_out(&self) -> bool {
+        let last = self.failures.last();
+        last.is_some_and(|(_, error)| error.kind() == io::ErrorKind::TimedOut)
+    }
+
     /// What became of the addresses that were tried, in the order in which that was known.
     pub fn errors(&self) -> impl Iterator<Item = &io::Error> {
         self.failures.iter().map(|(_, error)| error)

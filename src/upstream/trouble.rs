@@ -1,7 +1,5 @@
 //! What went wrong with TLS to a server, in words, and what to try.
 
-use std::net::IpAddr;
-
 use openssl::nid::Nid;
 use openssl::ssl::{self, ErrorCode};
 use openssl::x509::{X509Ref, X509StoreContextRef, X509VerifyResult};
@@ -272,14 +270,6 @@ impl Unverified {
             ),
         }
     }
-}
-
-/// An `iPAddress` name's bytes (RFC 5280 section 4.2.1.6).
-pub fn ip(bytes: &[u8]) -> Option<IpAddr> {
-    <[u8; 4]>::try_from(bytes)
-        .map(IpAddr::from)
-        .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
-        .ok()
 }
 
 fn common_name(name: &openssl::x509::X509NameRef) -> String {

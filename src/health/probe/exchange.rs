@@ -41,7 +41,7 @@ impl<'a> Exchange<'a> {
             server,
             link,
             deadline,
-            dialer: Arc::new(Dialer::for_check(server, port, link)),
+            dialer: Arc::new(Dialer::new(server, port, link)),
         }
     }
 
@@ -54,12 +54,15 @@ impl<'a> Exchange<'a> {
 
     /// What an error of Pingora's means.
     pub fn broken(&self, error: &Error) -> Failed {
-        words::of_error(error, self.address())
+        match self.dialer.failed() {
+            Some(failed) => words::of_dial(&failed, self.address()),
+            None => words::of_error(error, self.address()),
+        }
     }
 
     /// A connection of its own, that is closed with the session.
     pub async fn session(&self, http2: bool) -> Result<HttpSession, Failed> {
-        let mut peer = upstream::for_check(self.server, &self.dialer)
+        let mut peer = upstream::peer(self.server, &self.dialer)
             .ok_or_else(|| Failed::Unwanted(words::no_address(self.server.configured_address())))?;
         if http2 {
             upstream::check_http2(&mut peer);

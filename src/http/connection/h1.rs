@@ -1,24 +1,28 @@
 //! HTTP/1 on a connection: read a header section, have it served, again, until one side is done.
 //!
-//! The deadlines of a header section and of the wait between requests are kept here, on the
-//! connection, as are the refusals of [`head`]: what comes out of here is a request that Pingora may
-//! see.
+//! The deadlines of a header section and of the wait between requests are kept here, on the connection, as are the refusals
+//! of [`head`]: what comes out of here is a request that is well formed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use http::{HeaderName, HeaderValue, Method, Version};
 use pingora::apps::HttpServerApp;
+use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
-use super::super::LATE_BODY;
-use super::super::context::Origin;
+use super::super::context::{Arrival, Origin};
+use super::super::handover;
 use super::super::head::{self, Head, RequestLine};
 use super::super::site::Site;
+use super::super::wire::client::{Handback, Http1};
+use super::super::wire::{Client, Original};
+use super::session::Facade;
 use super::{Refused, TOO_MANY, Visit, termination_of};
-use crate::listen::{ClientStream, Handback};
+use crate::listen::ClientStream;
 use crate::observe::Termination;
 
 /// What a client begins with that knows that we speak HTTP/2 (RFC 9113 section 3.4).
@@ -58,18 +62,13 @@ pub async fn converse(visit: &Visit, mut stream: Box<ClientStream>) -> Option<Bo
             return None;
         }
         conversation.served = conversation.served.saturating_add(1);
-        let session = conversation.session(stream, &head, site, received, time);
+        let arrived = conversation.arrive(stream, &head, site, received, time)?;
+        let (session, arrival) = arrived;
         let watch = conversation.drain.clone();
-        let reused = visit.proxy.process_new_http(session, &watch).await;
-        stream = match reused {
-            Some(reused) => reused.consume().0.into_any().downcast().ok()?,
-            // A request that failed, and was answered here.
-            None => conversation.handback.take()?,
-        };
-        // Pingora and we have to agree on where the request ended; if not, nothing more is read.
-        if !stream.finish_message(LATE_BODY).await {
-            return None;
-        }
+        let served = visit.proxy.process_new_http(session, &watch);
+        // What Pingora returns is a connection of its own making; ours comes back by itself.
+        drop(handover::bring(arrival, served).await);
+        stream = conversation.handback.take().await?;
     }
 }
 
@@ -180,41 +179,41 @@ impl Conversation<'_> {
         }
     }
 
-    /// Hands a request over: a Pingora session that sees this message and no other.
-    fn session(
+    /// Takes a request from the connection: for Pingora a session, for the proxy the way back.
+    fn arrive(
         &self,
         mut stream: Box<ClientStream>,
         head: &Head,
         site: Arc<Site>,
         received: Instant,
         time: SystemTime,
-    ) -> ServerSession {
-        let mut length = head.length;
-        for edit in head.edits.iter().rev() {
-            stream.replace(edit.place.clone(), &edit.text);
-            length = length + edit.text.len() - edit.place.len();
-        }
-        stream.skip(head.leading);
-        stream.begin(length, head.framing);
-        stream.set_handback(&self.handback);
-        let patience = site.patience();
-        stream.set_patience(patience.clone());
+    ) -> Option<(ServerSession, Box<Arrival>)> {
+        let inbox = stream.inbox();
+        let bytes = inbox.split_to(head.leading + head.length).freeze();
+        let request = request(&bytes, head)?;
         let http = &site.http;
-        stream.set_receive_rate(http.min_receive_rate);
-        let last = http.keepalive_requests > 0 && self.served >= http.keepalive_requests;
-        let (body_timeout, send_timeout) = (http.body_timeout, http.send_timeout);
-        let mut session = ServerSession::new_http1(stream);
-        session.set_read_timeout(Some(body_timeout));
-        session.set_write_timeout(Some(send_timeout));
-        session.set_keepalive_reuses_remaining(last.then_some(0));
-        session.set_connection_user_context(Some(Box::new(Origin {
-            connection: Arc::clone(&self.visit.connection),
-            site,
-            received,
-            time,
-            patience,
-        })));
-        session
+        let last = (http.keepalive_requests > 0 && self.served >= http.keepalive_requests)
+            || self.visit.edge.drain.has_begun();
+        let client = Http1::new(
+            stream,
+            &request,
+            head.framing,
+            http.min_receive_rate,
+            last,
+            Arc::clone(&self.handback),
+        );
+        let arrival = Arrival {
+            client: Client::Http1(client),
+            origin: Origin {
+                connection: Arc::clone(&self.visit.connection),
+                site,
+                received,
+                time,
+                head: Original::new(bytes),
+            },
+        };
+        let session = ServerSession::new_custom(Box::new(Facade::new(request)));
+        Some((session, Box::new(arrival)))
     }
 
     /// Answers a request that nobody else is to see, and writes its line to the log.
@@ -248,4 +247,28 @@ impl Conversation<'_> {
         // A client that doesn't take its refusal goes without.
         drop(tokio::time::timeout(site.http.send_timeout, answer).await);
     }
+}
+
+/// A request's header, of which all parts have been checked. `None` can't be.
+fn request(bytes: &bytes::Bytes, head: &Head) -> Option<RequestHeader> {
+    let part = |range: &std::ops::Range<usize>| bytes.get(range.clone());
+    let method = Method::from_bytes(part(&head.line.method)?).ok()?;
+    let target = match &head.encoded {
+        Some(encoded) => encoded,
+        None => part(&head.line.target)?,
+    };
+    let fields = Some(head.fields.len() + 8);
+    let mut request = RequestHeader::build_no_case(method, target, fields).ok()?;
+    request.set_version(if head.is_version_10 {
+        Version::HTTP_10
+    } else {
+        Version::HTTP_11
+    });
+    for field in &head.fields {
+        let name = HeaderName::from_bytes(part(&field.name)?).ok()?;
+        let value = bytes.slice(field.value.clone());
+        let value = HeaderValue::from_maybe_shared(value).ok()?;
+        request.append_header(name, value).ok()?;
+    }
+    Some(request)
 }

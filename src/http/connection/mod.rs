@@ -23,7 +23,8 @@ use crate::observe::{ErrorReason, RejectReason, Termination};
 use crate::tls::Established;
 
 mod h1;
-mod h2;
+pub mod h2;
+mod session;
 
 /// Serves one accepted connection to its end.
 pub async fn serve(
@@ -55,11 +56,17 @@ pub async fn serve(
     if too_many {
         admitted.metrics().rejected.inc(RejectReason::ClientLimit);
     }
+    let connection = Connection {
+        peer,
+        local,
+        tls,
+        drain: Arc::clone(&edge.drain),
+    };
     let visit = Visit {
         proxy,
         edge,
         listener,
-        connection: Arc::new(Connection { peer, local, tls }),
+        connection: Arc::new(connection),
         too_many,
     };
     let stream = Box::new(ClientStream::new(transport, admitted));

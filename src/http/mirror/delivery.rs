@@ -3,40 +3,30 @@
 //! Counted on the server as any request is, and nowhere else. Each step has a limit of time, by the pool's timeouts;
 //! the body alone has none of its own, since it comes as the original's does.
 
-use std::sync::{Arc, LazyLock};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use arc_swap::Guard;
-use http::{StatusCode, Uri, Version, header};
-use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::Connector;
+use http::{Request, StatusCode, Uri, Version, header};
 use pingora::http::RequestHeader;
-use pingora::protocols::http::client::HttpSession;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
 use tokio::time::timeout;
 
 use super::Body;
 use crate::config::model;
 use crate::descriptors;
 use crate::dispatch::PoolSite;
-use crate::http::failure::Failure;
-use crate::http::trouble;
+use crate::http::response_guard;
+use crate::http::wire::server::{Event, Http1, Http2, RequestBody};
+use crate::http::wire::{Original, Server, ServerError};
 use crate::observe::PickedBy;
 use crate::pool::Lease;
 use crate::upstream;
+use crate::upstream::{DialError, Dialer, InFlight, Shared, Stream};
 
 /// Interim responses that are taken at most.
 const INTERIM: usize = 16;
-
-/// Connections to shadow servers, kept apart from those that clients' requests go on.
-static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| {
-    let idle = descriptors::shares().map_or(KEPT, |shares| (shares.idle / 8).clamp(1, KEPT));
-    Connector::new(Some(ConnectorOptions::new(idle)))
-});
-
-/// Of these, idle ones that are kept at most.
-const KEPT: usize = 128;
 
 /// A copy to be sent.
 pub(super) struct Delivery {
@@ -66,9 +56,9 @@ impl Delivery {
         let server = Arc::clone(lease.server());
         server.metrics().picks.inc(PickedBy::Balance);
         let settings = Guard::into_inner(self.target.pool.settings());
-        let mut outcome = self.send(&lease, &settings, 0).await;
+        let mut outcome = self.send(&lease, &settings, false).await;
         if matches!(outcome, Outcome::Stale) && self.body.is_none() {
-            outcome = self.send(&lease, &settings, 1).await;
+            outcome = self.send(&lease, &settings, true).await;
         }
         match outcome {
             Outcome::Answered(status, first_byte) => {
@@ -81,71 +71,61 @@ impl Delivery {
     }
 
     /// One try. `fresh`: not on a connection that was there before.
-    async fn send(&mut self, lease: &Lease, settings: &model::Pool, fresh: u32) -> Outcome {
+    async fn send(&mut self, lease: &Lease, settings: &model::Pool, fresh: bool) -> Outcome {
         let server = lease.server();
         let link = &self.target.link;
-        // Nobody gives way to a copy, so it waits for nobody.
-        let patience = Duration::ZERO;
-        let found = upstream::for_request(server, settings, link, fresh, None, patience);
-        let Some(found) = found else {
+        let Some(addresses) = server.addresses() else {
             return Outcome::Failed;
         };
-        let (peer, keeping) = (found.peer, found.keeping);
-        let begun = Instant::now();
-        let (mut session, reused) = match connect(&peer, settings).await {
-            Ok(connected) => connected,
-            Err(error) => {
-                tracing::debug!(%error, server = &**server.name(), "copy: no connection");
-                return match trouble::of_connect(&error, &peer) {
-                    Failure::NotProcessed => Outcome::Stale,
-                    Failure::OwnShortage => Outcome::CutOff,
-                    Failure::ServerTls => {
-                        link.explain(server, Some(&error.root_cause().to_string()));
-                        Outcome::Failed
-                    }
-                    _ => Outcome::Failed,
-                };
-            }
-        };
-        if let Err(trouble) = upstream::admit(&peer, session.digest()) {
-            link.cast_out(server, &trouble);
-            return Outcome::Failed;
-        }
-        let metrics = server.metrics();
-        if reused {
-            metrics.connections_reused.inc();
-        } else {
-            metrics.connected(begun.elapsed());
-        }
-        let keeps = reused || keeping.is_none_or(|keeping| keeping.is_kept());
+        let moves = addresses.moves();
         let version = if link.http2() {
             Version::HTTP_2
         } else {
             Version::HTTP_11
         };
-        let scheme = if peer.is_tls() { "https" } else { "http" };
-        let head = self.head.clone();
-        let Some(head) = prepare(head, version, scheme, self.body.is_some(), keeps) else {
-            release(session, &peer).await;
+        let scheme = if link.secure().is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let Some(head) = prepare(self.head.clone(), version, scheme, self.body.is_some()) else {
             return Outcome::CutOff;
         };
-        session.set_write_timeout(Some(settings.timeouts.send));
-        session.set_read_timeout(None);
-        let ended = exchange(&mut session, head, self.body.as_mut(), settings, begun).await;
-        let reusable = matches!(ended, Ok((_, true)));
-        if !reusable {
-            session.shutdown().await;
+        let begun = Instant::now();
+        let (way, reused) = match self.open(lease, settings, fresh, moves).await {
+            Ok(opened) => opened,
+            Err(outcome) => return outcome,
+        };
+        if reused {
+            server.metrics().connections_reused.inc();
+        } else {
+            server.metrics().connected(begun.elapsed());
         }
-        // One of HTTP/2 has other requests on it.
-        if reusable || link.http2() {
-            release(session, &peer).await;
-        }
-        match ended {
-            Ok((outcome, _)) => outcome,
-            Err(mut error) => {
+        let Some(mut asked) = ask(way, head, self.body.is_some(), settings).await else {
+            return if reused {
+                Outcome::Stale
+            } else {
+                Outcome::Failed
+            };
+        };
+        match exchange(&mut asked, &self.head, self.body.as_mut(), settings, begun).await {
+            Ok(outcome) => {
+                if let (Outcome::Answered(..), Server::Http1(http1)) = (&outcome, asked)
+                    && let Some(stream) = http1.into_kept()
+                {
+                    let (most, idle) = (settings.keepalive.connections, settings.timeouts.idle);
+                    link.connections(server).keep(stream, moves, most, idle);
+                }
+                outcome
+            }
+            Err(error) => {
                 tracing::debug!(%error, server = &**server.name(), "copy: failed");
-                error.retry.decide_reuse(reused);
-                if reused && error.retry() {
+                let is_stale = match &error {
+                    ServerError::Closed | ServerError::Broken(_) => reused && asked.come() == 0,
+                    ServerError::NotProcessed(_) => true,
+                    ServerError::Http2(_) | ServerError::Invalid(_) => false,
+                };
+                if is_stale {
                     Outcome::Stale
                 } else {
                     Outcome::Failed
@@ -153,111 +133,183 @@ impl Delivery {
             }
         }
     }
-}
 
-/// Gives a connection back: to be kept, if its last message ended as it should.
-async fn release(session: HttpSession, peer: &HttpPeer) {
-    CONNECTOR
-        .release_http_session(session, peer, peer.options.idle_timeout)
-        .await;
-}
-
-async fn connect(peer: &HttpPeer, settings: &model::Pool) -> Result<(HttpSession, bool)> {
-    timeout(settings.timeouts.connect, CONNECTOR.get_http_session(peer))
-        .await
-        .unwrap_or_else(|_| Error::e_explain(ErrorType::ConnectTimedout, "for a copy"))
-}
-
-/// Sends the request and reads the response. Returns how it ended, and whether the connection may serve another one.
-async fn exchange(
-    session: &mut HttpSession,
-    head: RequestHeader,
-    body: Option<&mut Body>,
-    settings: &model::Pool,
-    begun: Instant,
-) -> Result<(Outcome, bool)> {
-    let limit = settings.timeouts.send;
-    match session {
-        HttpSession::H2(http2) => http2.write_request_header(Box::new(head), body.is_none())?,
-        _ => in_time(limit, session.write_request_header(Box::new(head))).await?,
-    }
-    if let Some(body) = body
-        && let Some(outcome) = upload(session, body, begun).await?
-    {
-        return Ok((outcome, false));
-    }
-    in_time(limit, session.finish_request_body()).await?;
-    let mut answered = None;
-    let read = timeout(settings.timeouts.receive, async {
-        for _ in 0..INTERIM {
-            session.read_response_header().await?;
-            if let Some(status) = final_status(session)? {
-                answered = Some(Outcome::Answered(status, begun.elapsed()));
-                while session.read_response_body().await?.is_some() {}
-                return Ok(());
+    /// A connection, and whether it was there before.
+    async fn open(
+        &self,
+        lease: &Lease,
+        settings: &model::Pool,
+        fresh: bool,
+        moves: u64,
+    ) -> Result<(Way, bool), Outcome> {
+        let (server, link) = (lease.server(), &self.target.link);
+        let connections = link.connections(server);
+        if !fresh {
+            let there = if link.http2() {
+                upstream::enter(&connections, moves).map(Way::Place)
+            } else {
+                connections.take(moves).map(Way::Connection)
+            };
+            if let Some(way) = there {
+                return Ok((way, true));
             }
         }
-        Error::e_explain(ErrorType::InvalidHTTPHeader, "too many interim responses")
-    })
-    .await;
-    match (read, answered) {
-        (Ok(Ok(())), Some(outcome)) => Ok((outcome, true)),
-        // An answer that has no end, or a broken one, is an answer.
-        (_, Some(outcome)) => Ok((outcome, false)),
-        (Ok(Err(error)), None) => Err(error),
-        (_, None) => Error::e_explain(ErrorType::ReadTimedout, "no answer to a copy"),
+        let dialer = Arc::new(Dialer::new(server, None, link));
+        let peer = upstream::peer(server, &dialer).ok_or(Outcome::Failed)?;
+        // Nobody gives way to a copy, so it waits for nobody.
+        dialer.reserve(descriptors::server_now().ok_or(Outcome::CutOff)?);
+        let patience = settings.timeouts.connect;
+        let stream = match upstream::connect(&peer, &dialer, patience).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%error, server = &**server.name(), "copy: no connection");
+                return Err(match error {
+                    DialError::OwnShortage(_) => Outcome::CutOff,
+                    DialError::Tls(trouble) => {
+                        link.tell(server, &trouble);
+                        Outcome::Failed
+                    }
+                    _ => Outcome::Failed,
+                });
+            }
+        };
+        if !link.http2() {
+            return Ok((Way::Connection(stream), false));
+        }
+        let begun = timeout(
+            patience,
+            Shared::begin(stream, moves, settings.timeouts.idle),
+        )
+        .await;
+        let Ok(Ok(shared)) = begun else {
+            return Err(Outcome::Failed);
+        };
+        let keeps = settings.keepalive.connections > 0;
+        let place = upstream::share(&connections, &shared, keeps).ok_or(Outcome::Failed)?;
+        Ok((Way::Place(place), false))
     }
 }
 
-/// For writes in which Pingora waits without a limit until everything has gone.
-async fn in_time<T>(limit: Duration, write: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(limit, write)
-        .await
-        .unwrap_or_else(|_| Error::e_explain(ErrorType::WriteTimedout, "of a copy"))
+/// What a request can be sent on.
+enum Way {
+    Connection(Stream),
+    Place(InFlight),
 }
 
-/// Passes the body on as it comes. Returns how it ended, if that was before the body did.
-async fn upload(
-    session: &mut HttpSession,
-    body: &mut Body,
+/// Sends a request's header; `None`: it isn't taken.
+async fn ask(
+    way: Way,
+    head: RequestHeader,
+    has_body: bool,
+    settings: &model::Pool,
+) -> Option<Server> {
+    match way {
+        Way::Connection(stream) => {
+            let body = match (has_body, head.headers.contains_key(header::CONTENT_LENGTH)) {
+                (false, _) => RequestBody::None,
+                (true, true) => RequestBody::Sized,
+                (true, false) => RequestBody::Unknown,
+            };
+            let http1 = Http1::new(stream, &head, &Original::default(), body);
+            Some(Server::Http1(http1))
+        }
+        Way::Place(place) => {
+            let request = Request::from_parts(head.into(), ());
+            let sent = timeout(settings.timeouts.send, place.send(request, !has_body)).await;
+            let streams = sent.ok()?.ok()?;
+            Some(Server::Http2(Http2::new(streams, !has_body, place)))
+        }
+    }
+}
+
+/// What the exchange has come to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is looked at once, and not kept"
+)]
+enum Step {
+    Event(Event),
+    /// The whole request has been given.
+    Sent,
+    /// The original was cut off.
+    CutOff,
+}
+
+/// Sends the body and reads the response, which nobody wants.
+async fn exchange(
+    server: &mut Server,
+    request: &RequestHeader,
+    mut body: Option<&mut Body>,
+    settings: &model::Pool,
     begun: Instant,
-) -> Result<Option<Outcome>> {
-    let mut interim = 0;
+) -> Result<Outcome, ServerError> {
+    let (mut answered, mut interim, mut taken) = (None, 0, 0);
     loop {
-        tokio::select! {
-            biased;
-            // First, since a server that has answered may take no more.
-            early = session.read_response_header() => {
-                early?;
-                if let Some(status) = final_status(session)? {
-                    return Ok(Some(Outcome::Answered(status, begun.elapsed())));
+        let uploads = body.is_some();
+        let patience = if uploads {
+            settings.timeouts.send
+        } else {
+            settings.timeouts.receive
+        };
+        let step = poll_fn(|cx| {
+            while let Some(coming) = &mut body {
+                if !server.has_room() && !matches!(server.poll_flush(cx), Poll::Ready(Ok(()))) {
+                    break;
+                }
+                match coming.pieces.poll_recv(cx) {
+                    Poll::Ready(Some(piece)) => server.queue_data(piece.bytes),
+                    Poll::Ready(None) if coming.is_whole() => {
+                        server.queue_end(None);
+                        body = None;
+                        // From now on it is the answer that is waited for.
+                        return Poll::Ready(Ok(Step::Sent));
+                    }
+                    Poll::Ready(None) => return Poll::Ready(Ok(Step::CutOff)),
+                    Poll::Pending => break,
+                }
+            }
+            // One that takes no more may have answered.
+            let _ = server.poll_flush(cx).is_ready();
+            server.poll_event(cx).map_ok(Step::Event)
+        });
+        let step = match (timeout(patience, step).await, answered) {
+            (Ok(Ok(step)), _) => step,
+            (Ok(Err(error)), None) => return Err(error),
+            // The body comes as the original's does, and may be slow to be taken.
+            (Err(_), None) if uploads && (server.has_room() || server.taken() > taken) => {
+                taken = server.taken();
+                continue;
+            }
+            (Err(_), None) => return Err(ServerError::Closed),
+            (_, Some((status, after))) => return Ok(Outcome::Answered(status, after)),
+        };
+        match step {
+            Step::CutOff => return Ok(Outcome::CutOff),
+            Step::Sent | Step::Event(Event::Data(_)) => {}
+            Step::Event(Event::End(_)) => {
+                return Ok(answered.map_or(Outcome::Failed, |(status, after)| {
+                    Outcome::Answered(status, after)
+                }));
+            }
+            Step::Event(Event::Head(head)) => {
+                let response = head.response;
+                let framing = response_guard::framing(&request.method, &response, None)
+                    .map_err(ServerError::Invalid)?;
+                if !response.status.is_informational() {
+                    answered = Some((response.status, begun.elapsed()));
+                    if body.is_some() {
+                        // Early: it may take no more.
+                        return Ok(Outcome::Answered(response.status, begun.elapsed()));
+                    }
+                    server.begin_body(framing);
+                    continue;
                 }
                 interim += 1;
                 if interim == INTERIM {
-                    return Error::e_explain(
-                        ErrorType::InvalidHTTPHeader,
-                        "too many interim responses",
-                    );
+                    return Err(ServerError::Invalid("too many interim responses"));
                 }
             }
-            piece = body.next() => match piece {
-                Some(piece) => session.write_request_body(piece.bytes.clone(), false).await?,
-                None if body.is_whole() => return Ok(None),
-                None => return Ok(Some(Outcome::CutOff)),
-            },
         }
-    }
-}
-
-/// The status of the response that was read, unless it is an interim one.
-fn final_status(session: &HttpSession) -> Result<Option<StatusCode>> {
-    let status = session.response_header().map(|response| response.status);
-    match status {
-        Some(StatusCode::SWITCHING_PROTOCOLS) => {
-            Error::e_explain(ErrorType::InvalidHTTPHeader, "101 that nobody asked for")
-        }
-        Some(status) if status.is_informational() => Ok(None),
-        status => Ok(status),
     }
 }
 
@@ -268,7 +320,6 @@ fn prepare(
     version: Version,
     scheme: &str,
     has_body: bool,
-    keeps: bool,
 ) -> Option<RequestHeader> {
     // For one hop only (RFC 9110 section 7.6.1), and nobody waits for a go-ahead.
     for name in [
@@ -283,20 +334,12 @@ fn prepare(
         head.remove_header(&name);
     }
     let length = head.headers.get(header::CONTENT_LENGTH);
-    let has_length = length.is_some();
     if !has_body && length.is_some_and(|length| length != "0") {
         head.remove_header(&header::CONTENT_LENGTH);
     }
     head.set_version(version);
     if version != Version::HTTP_2 {
         head.remove_header(&header::TE);
-        if has_body && !has_length {
-            head.insert_header(header::TRANSFER_ENCODING, "chunked")
-                .ok()?;
-        }
-        if !keeps {
-            head.insert_header(header::CONNECTION, "close").ok()?;
-        }
         return Some(head);
     }
     if !head.raw_path_is_utf8() {
@@ -352,38 +395,33 @@ mod tests {
             ("Transfer-Encoding", "chunked"),
             ("X-Mine", "1"),
         ]);
-        let plain = prepare(original.clone(), Version::HTTP_11, "http", true, true).unwrap();
-        assert_eq!(
-            lines(&plain),
-            ["host: a.example", "transfer-encoding: chunked", "x-mine: 1"]
-        );
+        let plain = prepare(original.clone(), Version::HTTP_11, "http", true).unwrap();
+        assert_eq!(lines(&plain), ["host: a.example", "x-mine: 1"]);
         assert_eq!(plain.version, Version::HTTP_11);
-        let http2 = prepare(original.clone(), Version::HTTP_2, "http", true, true).unwrap();
+        let http2 = prepare(original.clone(), Version::HTTP_2, "http", true).unwrap();
         assert_eq!(lines(&http2), ["te: trailers", "x-mine: 1"]);
         assert_eq!(http2.uri, "http://a.example/a?b=c");
-        let secure = prepare(original.clone(), Version::HTTP_2, "https", true, true).unwrap();
+        let secure = prepare(original, Version::HTTP_2, "https", true).unwrap();
         assert_eq!(secure.uri, "https://a.example/a?b=c");
-        let last = prepare(original, Version::HTTP_11, "http", true, false).unwrap();
-        assert!(lines(&last).contains(&"connection: close".to_owned()));
     }
 
     #[test]
     fn the_bodys_length_is_said_as_it_is() {
         let of = |length: &[(&'static str, &str)], has_body| {
-            lines(&prepare(head(length), Version::HTTP_11, "http", has_body, true).unwrap())
+            lines(&prepare(head(length), Version::HTTP_11, "http", has_body).unwrap())
         };
         assert_eq!(of(&[("Content-Length", "5")], true), ["content-length: 5"]);
         assert_eq!(of(&[("Content-Length", "0")], false), ["content-length: 0"]);
         assert!(of(&[("Content-Length", "5")], false).is_empty());
-        assert_eq!(of(&[], true), ["transfer-encoding: chunked"]);
+        assert!(of(&[], true).is_empty());
         assert!(of(&[], false).is_empty());
     }
 
     #[test]
     fn what_http2_cant_say_is_not_said() {
         let nameless = head(&[]);
-        assert!(prepare(nameless, Version::HTTP_2, "http", false, true).is_none());
+        assert!(prepare(nameless, Version::HTTP_2, "http", false).is_none());
         let odd = head(&[("Host", "a b")]);
-        assert!(prepare(odd, Version::HTTP_2, "http", false, true).is_none());
+        assert!(prepare(odd, Version::HTTP_2, "http", false).is_none());
     }
 }

@@ -70,7 +70,9 @@ fn holds_with(http2: &str) {
     };
     eventually(PAGE, || reports().len() == 2);
     assert_eq!(reports(), [r#"{"200":850}"#; 2]);
-    let of_http_2 = lb.access_log();
-    let others = of_http_2.iter().filter(|l| l["protocol"] != "HTTP/2.0");
-    assert_eq!(others.count(), 0);
+    let log = lb.access_log();
+    let requests = log.iter().filter(|line| line["status"].is_number());
+    // Not those connections that a browser makes at once and drops in the handshake.
+    assert!(requests.clone().all(|line| line["protocol"] == "HTTP/2.0"));
+    assert!(requests.count() >= 1700);
 }

@@ -130,7 +130,7 @@ fn what_is_sent_after_goaway_does_not_take_the_last_response_back() {
     let (pki, origin) = (Pki::new(), Origin::start("a"));
     let site = pki.leaf(&[NAME]);
     let lb = super::secured(&[&origin], &super::certificates(&[&site]))
-        .listener("http: {keepalive_requests: 1}")
+        .listener("http: {http2: {max_requests: 1}}")
         .start();
     for round in 0..10 {
         let mut client = Tls::new(&pki, NAME).alpn(&["h2"]).connect(lb.web());

@@ -167,7 +167,6 @@ pub struct Wire {
 impl Wire {
     /// From here on the stream's bytes are HTTP/2's.
     pub fn new(stream: Box<ClientStream>, line: Arc<Line>) -> Self {
-        stream.become_tunnel(None);
         Self {
             stream,
             line,

@@ -10,7 +10,7 @@ use h2::RecvStream;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::super::super::LATE_BODY;
+use super::super::super::wire::client::LATE_BODY;
 use crate::supervise;
 
 /// Takes in the rest of a body that nobody wants, in the background. When the moment is over, `h2` resets the stream.

@@ -4,7 +4,7 @@
 //! the connection to our limits: how long it may be idle, how long a header block may take, how many requests it may
 //! carry, what a client may not overdo ([`meter`]), and how it ends: told by GOAWAY, its requests served to their
 //! ends. A request becomes an HTTP/1 one but for its version ([`request`]), so that nothing behind here knows the
-//! difference, and a Pingora session ([`session`]).
+//! difference.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,11 +26,15 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::super::X_REQUEST_ID;
-use super::super::context::Origin;
+use super::super::context::{Arrival, Origin};
 use super::super::error_page::allowed;
+use super::super::handover;
 use super::super::head::MAX_FIELDS;
 use super::super::identity;
 use super::super::site::Site;
+use super::super::wire::client::Http2;
+use super::super::wire::{Client, Original};
+use super::session::Facade;
 use super::{Refused, TOO_MANY, Visit, termination_of};
 use crate::config::model;
 use crate::listen::ClientStream;
@@ -41,13 +45,12 @@ mod line;
 mod linger;
 mod meter;
 mod request;
-mod session;
 mod turnover;
 
-use line::{Line, Wire};
-use linger::linger;
+use line::Wire;
+pub use line::{Holding, Line, Presence};
+pub use linger::linger;
 use meter::Fault;
-use session::Exchange;
 use turnover::Turnover;
 
 const PROTOCOL: &str = "HTTP/2.0";
@@ -57,7 +60,7 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 /// The same over all bodies of a connection: with servers that take nothing, this is what it costs us at most.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// With so many bodies that wait for their servers, the rest of a connection's may wait for its window.
-const BODIES_IN_WINDOW: u32 = CONNECTION_WINDOW / STREAM_WINDOW;
+pub const BODIES_IN_WINDOW: u32 = CONNECTION_WINDOW / STREAM_WINDOW;
 /// Bytes of one response that wait for the connection to take them; the rest waits at the server.
 const SEND_BUFFER: usize = 128 * 1024;
 /// Streams that `h2` itself resets because of what a client sends on them, over the life of a connection. More than
@@ -74,7 +77,7 @@ const LAST_CALL: Duration = Duration::from_secs(5);
 const FIELD_OVERHEAD: usize = 32;
 
 /// Serves a connection whose client speaks HTTP/2, to its end.
-pub async fn converse(visit: &Visit, stream: Box<ClientStream>) {
+pub(super) async fn converse(visit: &Visit, stream: Box<ClientStream>) {
     let site = visit.listener.site.load_full();
     let drain = visit.edge.drain.watch();
     let settings = settings(&site.http);
@@ -332,22 +335,29 @@ impl Driver<'_> {
             self.malformed += u32::from(status == 400);
             return self.malformed < MALFORMED_REQUESTS;
         }
-        let patience = site.patience();
-        parts.extensions.insert(Origin {
-            connection: Arc::clone(&self.visit.connection),
-            received,
-            time,
-            site: Arc::clone(site),
-            patience: patience.clone(),
+        let client = Http2::new(
+            parts.method == Method::HEAD,
+            body,
+            respond,
+            site.http.min_receive_rate,
+            &self.line,
+        );
+        let arrival = Box::new(Arrival {
+            client: Client::Http2(client),
+            origin: Origin {
+                connection: Arc::clone(&self.visit.connection),
+                received,
+                time,
+                site: Arc::clone(site),
+                head: Original::default(),
+            },
         });
-        let mut exchange = Exchange::new(RequestHeader::from(parts), body, respond, &self.line);
-        exchange.set_timeouts(site.http.body_timeout, site.http.send_timeout);
-        exchange.set_patience(patience);
-        exchange.set_receive_rate(site.http.min_receive_rate);
-        let session = ServerSession::new_custom(Box::new(exchange));
+        let request = RequestHeader::from(parts);
+        let session = ServerSession::new_custom(Box::new(Facade::new(request)));
         let (proxy, drain) = (Arc::clone(&self.visit.proxy), drain.clone());
         supervise::once_tracked(&self.streams, async move {
-            proxy.process_new_http(session, &drain).await;
+            let served = proxy.process_new_http(session, &drain);
+            drop(handover::bring(arrival, served).await);
         });
         true
     }

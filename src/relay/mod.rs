@@ -12,10 +12,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use super::flow::{Fault, Flow, Moved};
-use super::wire::Wire;
 use crate::config::model;
 use crate::observe::Termination;
+
+mod flow;
+mod wire;
+
+use flow::{Fault, Flow, Moved};
+pub use wire::{Held, ServerWire, Wire};
 
 /// Bytes read at once.
 const SCRATCH: usize = 64 * 1024;
@@ -257,4 +261,4 @@ fn give_scratch_back(scratch: Vec<u8>) {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

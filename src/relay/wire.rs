@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio_openssl::SslStream;
 
-use crate::listen::Transport;
+use crate::listen::{ClientStream, Transport};
 
 /// A stream of bytes that can be watched without being read.
 pub trait Wire: AsyncRead + AsyncWrite + Unpin {
@@ -60,6 +60,23 @@ impl Wire for Transport {
             Self::Plain(_) => false,
             Self::Tls(stream) => is_cut_off(stream, cx),
         }
+    }
+}
+
+impl Wire for ClientStream {
+    fn has_failed(&self) -> bool {
+        self.transport().is_ok_and(Wire::has_failed)
+    }
+
+    fn reset_at_close(&self) {
+        if let Ok(transport) = self.transport() {
+            transport.reset_at_close();
+        }
+    }
+
+    fn is_cut_off(&mut self, cx: &mut Context<'_>) -> bool {
+        self.transport_mut()
+            .is_ok_and(|transport| transport.is_cut_off(cx))
     }
 }
 

@@ -1,0 +1,504 @@
+//! The exchange of a request and its response, between a client and the server of one try.
+//!
+//! Both directions move at once, as far as either end lets them, with one buffer each. Whoever is waited for is known here,
+//! and so is how long.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{self, Poll, ready};
+
+use http::{HeaderMap, StatusCode, Version};
+use pingora::http::RequestHeader;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::super::context::{Context, Timeouts};
+use super::super::failure::{Failure, Verdict};
+use super::super::wire::client::Part;
+use super::super::wire::server::{Event, ResponseHead};
+use super::super::wire::{Client, Original, Server};
+use super::super::{answer, departure, response_guard};
+use super::response;
+use super::tunnel;
+use super::upload::Upload;
+
+/// How a try failed.
+#[derive(Debug)]
+pub enum TryError {
+    /// What is to be done about it is still to be judged.
+    Failed(Failure),
+    /// It has been judged.
+    Judged(Failure, Verdict),
+}
+
+impl From<Failure> for TryError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// A request and its response, under way.
+pub struct Exchange<'a> {
+    request: &'a RequestHeader,
+    client: &'a mut Client,
+    server: Server,
+    upload: &'a mut Upload,
+    context: &'a mut Context,
+    upgrade: bool,
+    limits: Limits,
+    /// Bytes of the request's body that this try's server was given.
+    given: u64,
+    response: Response,
+    waits: Waits,
+}
+
+/// How long whom is waited for, and what is too much.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    server: Timeouts,
+    body_timeout: std::time::Duration,
+    send_timeout: std::time::Duration,
+    max_body: u64,
+}
+
+/// How far the response is.
+#[derive(Debug)]
+enum Response {
+    /// No final header has come.
+    Awaited,
+    Body,
+    /// All that came is queued, and so may be the end of it.
+    Ended(Option<Box<Ending>>),
+    /// The server broke off; what came before is still sent.
+    Failed(Failure),
+}
+
+/// What is queued when there is room.
+#[derive(Debug)]
+struct Ending {
+    rest: Option<bytes::Bytes>,
+    trailers: Option<HeaderMap>,
+}
+
+/// What the exchange has come to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is looked at once, and not kept"
+)]
+enum Step {
+    Head(ResponseHead),
+    Done,
+}
+
+impl<'a> Exchange<'a> {
+    /// With a server whose connection has the request's header.
+    pub fn new(
+        request: &'a RequestHeader,
+        client: &'a mut Client,
+        server: Server,
+        upload: &'a mut Upload,
+        context: &'a mut Context,
+        upgrade: bool,
+    ) -> Result<Self, TryError> {
+        let (Some(server_timeouts), Some(site)) = (context.timeouts(), context.site()) else {
+            return Err(TryError::Failed(Failure::Internal));
+        };
+        let http = &site.http;
+        let limits = Limits {
+            server: server_timeouts,
+            body_timeout: http.body_timeout,
+            send_timeout: http.send_timeout,
+            max_body: http.max_body_size,
+        };
+        Ok(Self {
+            request,
+            client,
+            server,
+            upload,
+            context,
+            upgrade,
+            limits,
+            given: 0,
+            response: Response::Awaited,
+            waits: Waits::default(),
+        })
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    ///
+    /// Why it has none, or not the one that it should have.
+    pub async fn run(mut self) -> Result<(), TryError> {
+        // Far away, until somebody is waited for.
+        let mut timer = pin!(sleep_until(Instant::now() + FAR));
+        loop {
+            let step = poll_fn(|cx| self.poll(cx, timer.as_mut())).await;
+            match step {
+                Ok(Step::Done) => {
+                    self.keep_connection();
+                    return Ok(());
+                }
+                Ok(Step::Head(head)) => {
+                    if self.note_head(head)? {
+                        return self.switch().await.map_err(TryError::Failed);
+                    }
+                }
+                Err(failure) => {
+                    self.explain(failure);
+                    return Err(TryError::Failed(failure));
+                }
+            }
+        }
+    }
+
+    /// Takes in the head of a response. True: protocols are switched.
+    fn note_head(&mut self, head: ResponseHead) -> Result<bool, TryError> {
+        let ResponseHead {
+            mut response,
+            bytes,
+        } = head;
+        let original = Original::new(bytes);
+        let replayable = self.upload.is_replayable();
+        let framing = response::admit(self.request, &mut response, self.context, replayable)?;
+        let status = response.status;
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            self.client.queue_interim(response, &original);
+            return Ok(false);
+        }
+        self.upload.forget();
+        response::edit(self.request, &mut response, self.context);
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            self.client.queue_interim(response, &original);
+            return Ok(true);
+        }
+        self.server.begin_body(framing);
+        let ended = self.server.is_at_end();
+        let size = response::body_size(self.request, status, framing, ended);
+        // The rest of a request that was answered before its end is of no use to anybody.
+        let last = answer::is_draining(self.context) || !self.upload.is_whole();
+        answer::queue_head(self.client, self.context, response, &original, size, last)
+            .map_err(|_| Failure::ClientGone)?;
+        self.response = Response::Body;
+        Ok(false)
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        timer: Pin<&mut Sleep>,
+    ) -> Poll<Result<Step, Failure>> {
+        self.waits.begin();
+        if let Err(failure) = self.poll_up(cx) {
+            return Poll::Ready(Err(failure));
+        }
+        if let Poll::Ready(step) = self.poll_down(cx) {
+            return Poll::Ready(step);
+        }
+        // As long as its request isn't read to the end, its end is found by reading on.
+        if self.upload.is_whole() && self.client.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Failure::ClientGone));
+        }
+        self.poll_time(cx, timer)
+    }
+
+    /// Moves the request's body.
+    fn poll_up(&mut self, cx: &mut task::Context<'_>) -> Result<(), Failure> {
+        if matches!(self.response, Response::Ended(_) | Response::Failed(_)) {
+            // Nobody wants the rest of it.
+            return Ok(());
+        }
+        loop {
+            if !self.server.has_room() || self.upload.is_over() {
+                match self.server.poll_flush(cx) {
+                    Poll::Ready(Ok(())) => self.client.note_passed_on(),
+                    Poll::Ready(Err(error)) => {
+                        tracing::debug!(%error, "a server takes nothing more");
+                        self.upload.give_up();
+                        return Ok(());
+                    }
+                    Poll::Pending => {
+                        self.waits.server_takes.wait(self.server.taken());
+                        return Ok(());
+                    }
+                }
+            }
+            if self.upload.is_over() {
+                return Ok(());
+            }
+            match self.upload.poll_next(self.client, cx) {
+                Poll::Ready(Ok(Part::Data(piece))) => {
+                    let at = self.given;
+                    self.given += piece.len() as u64;
+                    self.context.body_bytes = self.given;
+                    if self.limits.max_body > 0 && self.given > self.limits.max_body {
+                        return Err(Failure::BodyTooLarge);
+                    }
+                    departure::copy(self.context, at, Some(&piece), false);
+                    self.server.queue_data(piece);
+                }
+                Poll::Ready(Ok(Part::End(trailers))) => {
+                    departure::copy(self.context, self.given, None, true);
+                    let trailers = trailers.filter(|_| self.passes_request_trailers());
+                    self.server.queue_end(trailers.map(|mut trailers| {
+                        response_guard::clean_trailers(&mut trailers);
+                        trailers
+                    }));
+                }
+                Poll::Ready(Err(error)) => return Err(error.into()),
+                Poll::Pending => {
+                    match self.server.poll_flush(cx) {
+                        Poll::Ready(Ok(())) => {
+                            self.client.note_passed_on();
+                            self.waits.client_sends.wait(self.given);
+                        }
+                        Poll::Ready(Err(_)) => self.upload.give_up(),
+                        Poll::Pending => self.waits.server_takes.wait(self.server.taken()),
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Moves the response.
+    fn poll_down(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<Step, Failure>> {
+        loop {
+            if let Response::Ended(ending) = &mut self.response
+                && let Some(mut ending) = ending.take()
+            {
+                let needs_room = ending.rest.is_some() || ending.trailers.is_some();
+                if needs_room && !self.client.has_room() {
+                    self.response = Response::Ended(Some(ending));
+                } else if let Some(rest) = ending.rest.take() {
+                    self.client.queue_data(rest);
+                    self.response = Response::Ended(Some(ending));
+                } else {
+                    self.client.queue_end(ending.trailers);
+                }
+            }
+            let is_ending = matches!(self.response, Response::Ended(_) | Response::Failed(_));
+            // An end that has come goes with the last piece.
+            if is_ending || !(self.client.has_room() || self.server.is_at_end()) {
+                ready!(self.poll_client(cx))?;
+                match &self.response {
+                    Response::Ended(None) => return Poll::Ready(Ok(Step::Done)),
+                    Response::Failed(failure) => return Poll::Ready(Err(*failure)),
+                    _ => {}
+                }
+                if is_ending {
+                    continue;
+                }
+            }
+            match self.server.poll_event(cx) {
+                Poll::Ready(Ok(Event::Head(head))) => return Poll::Ready(Ok(Step::Head(head))),
+                Poll::Ready(Ok(Event::Data(piece))) => {
+                    answer::queue_data(self.client, self.context, piece)?;
+                }
+                Poll::Ready(Ok(Event::End(trailers))) => {
+                    let rest = answer::last_piece(self.context)?;
+                    let trailers = trailers.filter(|_| departure::takes_trailers(self.request));
+                    let trailers = trailers.map(|mut trailers| {
+                        response_guard::clean_trailers(&mut trailers);
+                        trailers
+                    });
+                    self.response = Response::Ended(Some(Box::new(Ending { rest, trailers })));
+                }
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(%error, "the exchange with a server ended");
+                    let failure = response::of_error(&error, self.context);
+                    if self.client.status().is_none() {
+                        return Poll::Ready(Err(failure));
+                    }
+                    self.response = Response::Failed(failure);
+                }
+                Poll::Pending => {
+                    ready!(self.poll_client(cx))?;
+                    // Who takes the request is busy, too.
+                    let moved = self.server.come().wrapping_add(self.server.taken());
+                    self.waits.server_sends.wait(moved);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn poll_client(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Failure>> {
+        let flushed = self.client.poll_flush(cx);
+        if flushed.is_pending() {
+            self.waits.client_takes.wait(self.client.taken());
+        }
+        flushed.map_err(Failure::from)
+    }
+
+    /// Whether whoever is waited for has had its time.
+    fn poll_time(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        mut timer: Pin<&mut Sleep>,
+    ) -> Poll<Result<Step, Failure>> {
+        let now = Instant::now();
+        loop {
+            let (deadline, failure) = self.deadline(now);
+            // One that fires too early costs less than to set it anew whenever something moves.
+            if deadline < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
+            }
+            ready!(timer.as_mut().poll(cx));
+            if Instant::now() >= deadline {
+                return Poll::Ready(Err(failure));
+            }
+        }
+    }
+
+    /// The next deadline, and what it means when it passes.
+    fn deadline(&mut self, now: Instant) -> (Instant, Failure) {
+        let Limits {
+            server,
+            body_timeout,
+            send_timeout,
+            ..
+        } = self.limits;
+        let mut next = (now + FAR, Failure::Internal);
+        let mut consider = |since: Option<Instant>, patience, failure| {
+            if let Some(since) = since
+                && let Some(at) = since.checked_add(patience)
+                && at < next.0
+            {
+                next = (at, failure);
+            }
+        };
+        let is_awaited = matches!(self.response, Response::Awaited);
+        let waits = &mut self.waits;
+        let client_takes = waits.client_takes.since(now);
+        consider(client_takes, send_timeout, Failure::ClientTimeout);
+        consider(
+            waits.server_takes.since(now),
+            server.send,
+            Failure::ServerTimeout,
+        );
+        let client_sends = waits.client_sends.since(now);
+        consider(client_sends, body_timeout, Failure::ClientTimeout);
+        let server_sends = waits.server_sends.since(now);
+        if client_takes.is_some() {
+            return next;
+        }
+        if client_sends.is_none() || !is_awaited {
+            if waits.server_takes.since(now).is_none() {
+                consider(server_sends, server.receive, Failure::ServerTimeout);
+            }
+        } else if !self.server.is_http2() {
+            // The server is still waiting for the request, as are we.
+            consider(client_sends, server.receive, Failure::ClientTimeout);
+        }
+        next
+    }
+
+    /// Whether the trailers of the request are passed on: the server was told that there are some, or HTTP/2 says it by
+    /// itself.
+    fn passes_request_trailers(&self) -> bool {
+        let announced = self.request.headers.contains_key(http::header::TRAILER);
+        (self.server.is_http2() && self.request.version == Version::HTTP_2) || announced
+    }
+
+    /// The server's connection may serve another request, if it is in order.
+    fn keep_connection(self) {
+        let Server::Http1(server) = self.server else {
+            return;
+        };
+        let (Some(stream), Some(target), Some(lease)) = (
+            server.into_kept(),
+            self.context.target(),
+            &self.context.upstream.lease,
+        ) else {
+            return;
+        };
+        let settings = target.pool.settings();
+        target.link.connections(lease.server()).keep(
+            stream,
+            self.context.upstream.moves,
+            settings.keepalive.connections,
+            settings.timeouts.idle,
+        );
+    }
+
+    /// Protocols are switched: the connections are one from now on.
+    async fn switch(self) -> Result<(), Failure> {
+        let (Client::Http1(client), Server::Http1(server), true) =
+            (self.client, self.server, self.upgrade)
+        else {
+            return Err(Failure::Internal);
+        };
+        let patience = self.limits.send_timeout;
+        let flushed = poll_fn(|cx| client.poll_flush(cx));
+        match tokio::time::timeout(patience, flushed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => return Err(Failure::ClientTimeout),
+        }
+        tunnel::run(client, server, self.limits.server.receive).await
+    }
+
+    /// Has it found out why a new connection broke where a server may have refused our certificate: with TLS 1.3 it does so
+    /// only now, and its alert may be lost in the reset.
+    fn explain(&self, failure: Failure) {
+        let is_new = !self.context.upstream.reused;
+        if is_new && failure == Failure::ServerReset && self.server.come() == 0 {
+            response::explain(self.context, None);
+        }
+    }
+}
+
+/// Longer than anybody waits.
+const FAR: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
+
+/// Who is waited for.
+#[derive(Debug, Default)]
+struct Waits {
+    client_sends: Wait,
+    client_takes: Wait,
+    server_sends: Wait,
+    server_takes: Wait,
+}
+
+impl Waits {
+    /// A new look at everything.
+    fn begin(&mut self) {
+        for wait in [
+            &mut self.client_sends,
+            &mut self.client_takes,
+            &mut self.server_sends,
+            &mut self.server_takes,
+        ] {
+            wait.is_on = false;
+        }
+    }
+}
+
+/// A wait for somebody, which begins anew whenever something moves.
+#[derive(Debug, Default)]
+struct Wait {
+    is_on: bool,
+    /// What had moved when it began.
+    moved: u64,
+    since: Option<Instant>,
+}
+
+impl Wait {
+    /// It is waited, and so much has moved so far.
+    fn wait(&mut self, moved: u64) {
+        self.is_on = true;
+        if self.moved != moved {
+            self.moved = moved;
+            self.since = None;
+        }
+    }
+
+    /// Since when it is waited, if it is.
+    fn since(&mut self, now: Instant) -> Option<Instant> {
+        if !self.is_on {
+            self.since = None;
+            return None;
+        }
+        Some(*self.since.get_or_insert(now))
+    }
+}

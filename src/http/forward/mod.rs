@@ -1,0 +1,135 @@
+//! A request's way to a server and back: choose, open, exchange, and another try where one is safe.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use pingora::Error;
+use pingora_proxy::{ProxyHttp, Session};
+
+use super::answer;
+use super::context::Context;
+use super::departure;
+use super::failure::Failure;
+use super::record::RequestRecord;
+use super::retry::{self, Sent};
+use super::wire::Client;
+use super::{Edge, wire};
+
+mod exchange;
+mod open;
+mod response;
+mod tunnel;
+mod upload;
+
+use exchange::{Exchange, TryError};
+use upload::Upload;
+
+/// Serves a request whose pool is known.
+///
+/// # Errors
+///
+/// Why it has no whole response.
+pub async fn forward(
+    edge: &Edge,
+    session: &mut Session,
+    context: &mut Context,
+    client: &mut Client,
+) -> Result<(), Failure> {
+    let mut upload = Upload::new(client);
+    loop {
+        let peer = tokio::select! {
+            biased;
+            peer = edge.upstream_peer(session, context) => peer.map_err(|error| failed(context, &error))?,
+            // Nobody is to wait in the queue for a client that has gone.
+            () = gone(client) => return Err(Failure::ClientGone),
+        };
+        let original = session.req_header();
+        let departure = departure::prepare(original, upload.has_body(), context)?;
+        let upgrade = departure.upgrade;
+        let tried = match open::open(&peer, departure, context, client).await {
+            Ok(server) => {
+                upload.rewind();
+                match Exchange::new(original, client, server, &mut upload, context, upgrade) {
+                    Ok(exchange) => exchange.run().await,
+                    Err(error) => Err(error),
+                }
+            }
+            Err(failure) => Err(TryError::Failed(failure)),
+        };
+        let (failure, verdict) = match tried {
+            Ok(()) => return Ok(()),
+            Err(TryError::Failed(failure)) => {
+                context.failure = Some(failure);
+                let sent = Sent {
+                    method: &original.method,
+                    answered: client.status().is_some(),
+                    replayable: upload.is_replayable(),
+                };
+                let reused = context.upstream.reused;
+                (failure, retry::judge(sent, context, failure, reused))
+            }
+            Err(TryError::Judged(failure, verdict)) => (failure, verdict),
+        };
+        context.failure = Some(failure);
+        if !retry::prepare(context, verdict) {
+            return Err(context.failure.unwrap_or(failure));
+        }
+    }
+}
+
+/// Ends a request that has failed: with an error page, if its client can still get one.
+pub async fn fail(record: &mut RequestRecord<'_>, failure: Failure) {
+    let RequestRecord {
+        session,
+        context,
+        client,
+        ..
+    } = record;
+    context.failure = Some(failure);
+    tracing::debug!(?failure, "request failed");
+    let status = failure.status().filter(|_| client.status().is_none());
+    let Some(status) = status else {
+        client.break_off();
+        return;
+    };
+    if status >= 500
+        && let Some(target) = context.target().map(Arc::clone)
+    {
+        context.binding.move_back(&target).await;
+    }
+    let last = !failure.leaves_connection_usable(true);
+    let request = session.req_header();
+    if answer::answer(request, client, context, (failure, status), last)
+        .await
+        .is_err()
+    {
+        tracing::debug!("the client did not take its error page");
+        client.break_off();
+    }
+}
+
+/// Why there is no server to ask.
+fn failed(context: &Context, error: &Error) -> Failure {
+    context.failure.unwrap_or_else(|| {
+        tracing::error!(%error, "no server could be chosen");
+        Failure::Internal
+    })
+}
+
+/// Returns when the client has gone. In HTTP/1 that can't be told as long as its request isn't read to the end.
+async fn gone(client: &mut Client) {
+    if matches!(client, Client::Http1(_)) && !client.is_body_done() {
+        std::future::pending::<()>().await;
+    }
+    poll_fn(|cx| client.poll_gone(cx)).await;
+}
+
+impl From<wire::ClientError> for Failure {
+    fn from(error: wire::ClientError) -> Self {
+        match error {
+            wire::ClientError::Gone => Self::ClientGone,
+            wire::ClientError::Malformed => Self::BadRequest,
+            wire::ClientError::TooSlow => Self::ClientTimeout,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A connection to the server of a try: one that is idle, a place on one that is shared, or a new one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::Request;
+use pingora::upstreams::peer::HttpPeer;
+use tokio::time::timeout;
+
+use super::gone;
+use crate::descriptors;
+use crate::http::answer;
+use crate::http::context::{Context, Timeouts};
+use crate::http::departure::Departure;
+use crate::http::failure::Failure;
+use crate::http::wire::server::{Http1, Http2, RequestBody, ServerError, not_processed};
+use crate::http::wire::{Client, Original, Server};
+use crate::pool;
+use crate::shortage;
+use crate::upstream;
+use crate::upstream::{DialError, InFlight, Link, Shared, Stream};
+
+/// Opens the way to the server of this try. The request's header is on it then.
+///
+/// # Errors
+///
+/// There is no connection, or it takes no request.
+pub async fn open(
+    peer: &HttpPeer,
+    departure: Departure,
+    context: &mut Context,
+    client: &mut Client,
+) -> Result<Server, Failure> {
+    let (Some(target), Some(lease), Some(timeouts)) = (
+        context.target().cloned(),
+        context.upstream.lease.as_ref(),
+        context.timeouts(),
+    ) else {
+        return Err(Failure::Internal);
+    };
+    let way = Way {
+        peer,
+        link: &target.link,
+        server: &Arc::clone(lease.server()),
+        timeouts,
+    };
+    if target.link.http2() {
+        let settings = target.pool.settings();
+        let idle = settings.timeouts.idle;
+        let keeps = settings.keepalive.connections > 0;
+        let in_flight = way.place(context, client, idle, keeps).await?;
+        go_on(context, client).await?;
+        let ended = departure.body == RequestBody::None;
+        let parts = Request::from_parts(departure.request.into(), ());
+        let sent = timeout(timeouts.connect, in_flight.send(parts, ended)).await;
+        return match sent {
+            Ok(Ok(streams)) => Ok(Server::Http2(Http2::new(streams, ended, in_flight))),
+            Ok(Err(error)) if error.is_io() || not_processed(&error) => Err(Failure::NotProcessed),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a request could not be sent by HTTP/2");
+                Err(super::response::of_error(
+                    &ServerError::Http2(error),
+                    context,
+                ))
+            }
+            Err(_) => Err(Failure::NotProcessed),
+        };
+    }
+    let connections = target.link.connections(way.server);
+    let is_ordinary = !departure.upgrade && context.upstream.stale_retries == 0;
+    let idle = is_ordinary.then(|| connections.take(context.upstream.moves));
+    let stream = match idle.flatten() {
+        Some(stream) => {
+            note_reused(context, way.server);
+            stream
+        }
+        None => way.connect(context, client).await?,
+    };
+    let head = context.origin.as_ref().map(|origin| &origin.head);
+    let nothing = Original::default();
+    let original = head.unwrap_or(&nothing);
+    Ok(Server::Http1(Http1::new(
+        stream,
+        &departure.request,
+        original,
+        departure.body,
+    )))
+}
+
+/// Which server is connected to, and how.
+struct Way<'a> {
+    peer: &'a HttpPeer,
+    link: &'a Arc<Link>,
+    server: &'a Arc<pool::Server>,
+    timeouts: Timeouts,
+}
+
+impl Way<'_> {
+    /// A place on a shared connection.
+    async fn place(
+        &self,
+        context: &mut Context,
+        client: &mut Client,
+        idle: Duration,
+        keeps: bool,
+    ) -> Result<InFlight, Failure> {
+        let connections = self.link.connections(self.server);
+        let moves = context.upstream.moves;
+        let is_ordinary = context.upstream.stale_retries == 0;
+        if is_ordinary && let Some(place) = upstream::enter(&connections, moves) {
+            note_reused(context, self.server);
+            return Ok(place);
+        }
+        // One connection has room for many: who comes while it is made waits for it.
+        let _one_at_a_time = connections.opening().await;
+        if is_ordinary && let Some(place) = upstream::enter(&connections, moves) {
+            note_reused(context, self.server);
+            return Ok(place);
+        }
+        let stream = self.connect(context, client).await?;
+        let begun = timeout(self.timeouts.connect, Shared::begin(stream, moves, idle)).await;
+        let shared = match begun {
+            Ok(Ok(shared)) => shared,
+            Ok(Err(error)) => {
+                return Err(super::response::of_error(
+                    &ServerError::Http2(error),
+                    context,
+                ));
+            }
+            Err(_) => return Err(Failure::ConnectTimeout),
+        };
+        upstream::share(&connections, &shared, keeps).ok_or(Failure::NotProcessed)
+    }
+
+    /// A new connection.
+    async fn connect(&self, context: &mut Context, client: &mut Client) -> Result<Stream, Failure> {
+        let Some(dialer) = context.upstream.dialer.take() else {
+            return Err(Failure::Internal);
+        };
+        let patience = self.timeouts.connect;
+        let dialled = async {
+            // Who has to wait for a descriptor does so here, where it isn't the server that takes time to connect.
+            match descriptors::server(patience).await {
+                Ok(place) => dialer.reserve(place),
+                Err(shortage) => return Err(DialError::OwnShortage(shortage)),
+            }
+            let begun = Instant::now();
+            let stream = upstream::connect(self.peer, &dialer, patience).await?;
+            Ok((stream, begun.elapsed()))
+        };
+        let dialled = tokio::select! {
+            biased;
+            dialled = dialled => dialled,
+            () = gone(client) => return Err(Failure::ClientGone),
+        };
+        if let Some(reached) = dialer.reached() {
+            context.upstream.address = Some(Arc::clone(reached));
+        }
+        match dialled {
+            Ok((stream, took)) => {
+                self.server.metrics().connected(took);
+                Ok(stream)
+            }
+            Err(error) => Err(self.failed(error, context)),
+        }
+    }
+
+    fn failed(&self, error: DialError, context: &mut Context) -> Failure {
+        match error {
+            DialError::OwnShortage(shortage) => {
+                shortage::tell(shortage, "a server could not be connected to");
+                // It was never asked.
+                context.upstream.lease = None;
+                Failure::OwnShortage
+            }
+            DialError::Tls(trouble) => {
+                self.link.tell(self.server, &trouble);
+                Failure::ServerTls
+            }
+            DialError::TimedOut => Failure::ConnectTimeout,
+            DialError::Unreachable(unreachable) if unreachable.has_timed_out() => {
+                Failure::ConnectTimeout
+            }
+            DialError::Unreachable(_) | DialError::Connector(_) => Failure::Connect,
+        }
+    }
+}
+
+fn note_reused(context: &mut Context, server: &pool::Server) {
+    context.upstream.reused = true;
+    server.metrics().connections_reused.inc();
+}
+
+/// Tells a client that waits for it to send its body. Servers of HTTP/2 aren't asked: few of them would say so.
+async fn go_on(context: &mut Context, client: &mut Client) -> Result<(), Failure> {
+    if !std::mem::take(&mut context.expects) {
+        return Ok(());
+    }
+    client.queue_interim(answer::response(100), &Original::default());
+    answer::flush(client, context).await
+}

@@ -1,0 +1,141 @@
+//! A server's end of one request, whichever HTTP it speaks.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::framing::Framing;
+pub use super::response::ResponseHead;
+
+mod http1;
+mod http2;
+
+pub use http1::{Http1, RequestBody};
+pub use http2::{Http2, not_processed};
+
+/// What went wrong on the server's side.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// It closed the connection before its response was complete.
+    #[error("the server closed the connection")]
+    Closed,
+    /// The connection broke.
+    #[error("{0}")]
+    Broken(#[source] io::Error),
+    /// The stream or connection of HTTP/2 broke.
+    #[error("{0}")]
+    Http2(#[source] h2::Error),
+    /// It says that it hasn't looked at the request and won't (RFC 9113 section 8.7).
+    #[error("the server did not process the request: {0}")]
+    NotProcessed(#[source] h2::Error),
+    /// What it sent isn't valid HTTP.
+    #[error("{0}")]
+    Invalid(&'static str),
+}
+
+/// What comes from a server.
+#[derive(Debug)]
+pub enum Event {
+    /// The head of an interim response, or of the final one.
+    Head(ResponseHead),
+    /// Bytes of the body, never none.
+    Data(Bytes),
+    /// The response's end.
+    End(Option<HeaderMap>),
+}
+
+/// A server that is asked.
+pub enum Server {
+    /// By HTTP/1.
+    Http1(Http1),
+    /// By HTTP/2.
+    Http2(Http2),
+}
+
+impl Server {
+    /// Whether it speaks HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
+    /// Whether more of the request may be queued.
+    pub fn has_room(&self) -> bool {
+        match self {
+            Self::Http1(server) => server.has_room(),
+            Self::Http2(server) => server.has_room(),
+        }
+    }
+
+    /// Queues a piece of the request's body. Only while there is room.
+    pub fn queue_data(&mut self, piece: Bytes) {
+        match self {
+            Self::Http1(server) => server.queue_data(piece),
+            Self::Http2(server) => server.queue_data(piece),
+        }
+    }
+
+    /// Queues the request's end.
+    pub fn queue_end(&mut self, trailers: Option<HeaderMap>) {
+        match self {
+            Self::Http1(server) => server.queue_end(trailers.as_ref()),
+            Self::Http2(server) => server.queue_end(trailers),
+        }
+    }
+
+    /// Sends what was queued.
+    ///
+    /// # Errors
+    ///
+    /// The server takes no more. It may have answered all the same.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ServerError>> {
+        match self {
+            Self::Http1(server) => server.poll_flush(cx),
+            Self::Http2(server) => server.poll_flush(cx),
+        }
+    }
+
+    /// Bytes that it took so far: who takes some isn't stuck.
+    pub fn taken(&self) -> u64 {
+        match self {
+            Self::Http1(server) => server.taken(),
+            Self::Http2(server) => server.taken(),
+        }
+    }
+
+    /// Bytes that came so far.
+    pub fn come(&self) -> u64 {
+        match self {
+            Self::Http1(server) => server.come(),
+            Self::Http2(_) => 0,
+        }
+    }
+
+    /// Whether nothing but the end of the response that has begun is to come.
+    pub fn is_at_end(&self) -> bool {
+        match self {
+            Self::Http1(server) => server.is_at_end(),
+            Self::Http2(server) => server.is_at_end(),
+        }
+    }
+
+    /// What comes next from the server.
+    ///
+    /// # Errors
+    ///
+    /// Nothing more comes that could be passed on.
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, ServerError>> {
+        match self {
+            Self::Http1(server) => server.poll_event(cx),
+            Self::Http2(server) => server.poll_event(cx),
+        }
+    }
+
+    /// A final head has come, and its body is delimited like this. HTTP/2 knows by itself.
+    pub fn begin_body(&mut self, framing: Framing) {
+        if let Self::Http1(server) = self {
+            server.begin_body(framing);
+        }
+    }
+}

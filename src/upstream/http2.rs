@@ -1,0 +1,158 @@
+//! Connections of HTTP/2 to a server, each shared by as many requests as the server allows.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{Builder, ResponseFuture, SendRequest};
+use http::Request;
+use parking_lot::Mutex;
+
+use super::Stream;
+use super::connections::Connections;
+use crate::descriptors::idle::Rest;
+use crate::supervise;
+
+/// Requests at once on one connection, if the server doesn't say less: the usual number of servers.
+const STREAMS: usize = 128;
+
+/// What a server may send ahead on one stream, in bytes, while a client reads slowly. A stream gets no faster than this
+/// a round trip.
+const STREAM_WINDOW: u32 = 512 << 10;
+
+/// The same for a connection: enough that slow clients never hold up the others. It bounds what is held for one
+/// connection.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 128;
+
+/// Bytes of a server's header section.
+const HEADER_LIST: u32 = 256 * 1024;
+
+/// Bytes of one request's body that wait for the connection to take them.
+const SEND_BUFFER: usize = 128 * 1024;
+
+/// A connection that requests share.
+pub struct Shared {
+    send: SendRequest<Bytes>,
+    moves: u64,
+    in_flight: Arc<AtomicUsize>,
+    is_over: Arc<AtomicBool>,
+    idle: Duration,
+    rest: Mutex<Option<(Instant, Option<Rest>)>>,
+}
+
+/// A request that is under way on a shared connection, for as long as this is there.
+pub struct InFlight {
+    shared: Arc<Shared>,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        if shared.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            *shared.rest.lock() = Some((Instant::now(), Rest::begin()));
+        }
+    }
+}
+
+impl Shared {
+    /// Begins to speak HTTP/2 on a connection.
+    ///
+    /// # Errors
+    ///
+    /// The connection's.
+    pub async fn begin(stream: Stream, moves: u64, idle: Duration) -> Result<Arc<Self>, h2::Error> {
+        let (send, connection) = Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADER_LIST)
+            .max_send_buffer_size(SEND_BUFFER)
+            .initial_max_send_streams(STREAMS)
+            .handshake::<_, Bytes>(stream)
+            .await?;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        supervise::once(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection of HTTP/2 to a server ended");
+            }
+            over.store(true, Ordering::Release);
+        });
+        Ok(Arc::new(Self {
+            send,
+            moves,
+            in_flight: Arc::default(),
+            is_over,
+            idle,
+            rest: Mutex::default(),
+        }))
+    }
+
+    /// A place for one more request, if the server allows one.
+    pub fn enter(self: &Arc<Self>) -> Option<InFlight> {
+        let most = self.send.current_max_send_streams().min(STREAMS);
+        if self.is_over.load(Ordering::Acquire) {
+            return None;
+        }
+        let taken = self
+            .in_flight
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+                (count < most).then_some(count + 1)
+            });
+        taken.ok()?;
+        self.rest.lock().take();
+        Some(InFlight {
+            shared: Arc::clone(self),
+        })
+    }
+
+    /// Whether no request is under way.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether it has ended, or has been idle for too long.
+    pub fn is_over(&self, now: Instant) -> bool {
+        let idle_since = self.rest.lock().as_ref().map(|(since, _)| *since);
+        self.is_over.load(Ordering::Acquire)
+            || (self.is_idle()
+                && idle_since
+                    .is_some_and(|since| now.saturating_duration_since(since) >= self.idle))
+    }
+}
+
+impl InFlight {
+    /// Sends a request's header. `ended`: it has no body.
+    ///
+    /// # Errors
+    ///
+    /// The connection takes no more requests, or has ended.
+    pub async fn send(
+        &self,
+        request: Request<()>,
+        ended: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        let mut send = self.shared.send.clone();
+        poll_fn(|cx| send.poll_ready(cx)).await?;
+        send.send_request(request, ended)
+    }
+}
+
+/// A place on one of a server's connections, if there is one. `moves`: how often the server's address has changed.
+pub fn enter(connections: &Connections, moves: u64) -> Option<InFlight> {
+    let mut shared = connections.shared().lock();
+    shared.retain(|shared| shared.moves == moves && !shared.is_over.load(Ordering::Acquire));
+    shared.iter().find_map(Shared::enter)
+}
+
+/// Shares a new connection, whose first place is the caller's.
+pub fn share(connections: &Connections, shared: &Arc<Shared>, keeps: bool) -> Option<InFlight> {
+    let place = shared.enter();
+    if keeps {
+        connections.shared().lock().push(Arc::clone(shared));
+    }
+    place
+}
