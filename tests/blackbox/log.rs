@@ -7,8 +7,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Command, Stdio};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::pty::openpty;
 use nix::sys::signal::Signal;
 use nix::unistd::pipe;
+use regex::Regex;
 
 use crate::common::*;
 
@@ -280,4 +282,68 @@ fn limit_file_size(lb: &Equipoise, bytes: &str) {
         .status()
         .unwrap();
     assert!(set.success());
+}
+
+/// What a process whose standard error is a terminal says until it is told to end.
+fn on_a_terminal(level: &str, environment: &[(&str, &str)]) -> String {
+    let origin = Origin::start("a");
+    let (setup, port) = setup(&origin);
+    let level = format!("logging: {{level: {level}, access_log: {{path: off}}}}");
+    let terminal = openpty(None, None).unwrap();
+    let reader = std::thread::spawn(move || {
+        let (mut said, mut screen) = (Vec::new(), File::from(terminal.master));
+        // It ends with an error when nobody has the other side open any more.
+        let _ = screen.read_to_end(&mut said);
+        String::from_utf8(said).unwrap()
+    });
+    let mut lb = Equipoise::start_telling(
+        &setup.top(&level).yaml(),
+        port.address(),
+        terminal.slave.into(),
+        environment,
+    );
+    lb.signal(Signal::SIGTERM);
+    assert_eq!(lb.wait_exit(SOON).code(), Some(0));
+    reader.join().unwrap()
+}
+
+#[test]
+fn on_a_terminal_lines_are_short_and_in_colour() {
+    let said = on_a_terminal("info", &[]);
+    let line =
+        Regex::new(r"(?m)^\x1b\[2m\d\d:\d\d:\d\dZ\x1b\[0m \x1b\[32m INFO\x1b\[0m .*listening")
+            .unwrap();
+    assert!(line.is_match(&said), "{said:?}");
+    assert!(!said.contains("equipoise::"), "{said:?}");
+    assert!(
+        said.lines().all(|line| line.starts_with('\x1b')),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn no_color_is_heeded_unless_it_is_empty() {
+    let said = on_a_terminal("info", &[("NO_COLOR", "1")]);
+    assert!(!said.contains('\x1b'), "{said:?}");
+    let line = Regex::new(r"(?m)^\d\d:\d\d:\d\dZ  INFO .*listening").unwrap();
+    assert!(line.is_match(&said), "{said:?}");
+    let said = on_a_terminal("info", &[("NO_COLOR", "")]);
+    assert!(said.contains("\x1b[32m"), "{said:?}");
+}
+
+#[test]
+fn at_finer_levels_a_terminal_shows_the_modules_too() {
+    let said = on_a_terminal("debug", &[("NO_COLOR", "1")]);
+    let line = Regex::new(r"(?m)^\d\d:\d\d:\d\dZ  INFO equipoise::server.* listening").unwrap();
+    assert!(line.is_match(&said), "{said:?}");
+}
+
+#[test]
+fn in_a_file_lines_have_the_date_and_no_colour() {
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin]).start();
+    let said = lb.stderr();
+    let line = Regex::new(r"(?m)^\d{4}-\d\d-\d\dT[0-9:.]+Z  INFO equipoise::server").unwrap();
+    assert!(line.is_match(&said), "{said:?}");
+    assert!(!said.contains('\x1b'), "{said:?}");
 }

@@ -129,6 +129,24 @@ impl Equipoise {
         this
     }
 
+    /// As [`Self::start_writing_to`] with that for standard error, and more in its environment.
+    #[track_caller]
+    pub fn start_telling(
+        yaml: &str,
+        admin: SocketAddr,
+        stderr: Stdio,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut command = Command::new(BINARY);
+        command
+            .env_remove("NO_COLOR")
+            .envs(environment.iter().copied());
+        let mut this = Self::spawn_as(command, TempDir::new("tell"), yaml, Stdio::null(), stderr);
+        this.admin = admin;
+        this.wait_until_ready();
+        this
+    }
+
     /// As [`Self::start_writing_to`] by a shell that runs `script`, in which `"$@"` is the command line.
     #[track_caller]
     pub fn start_in_shell(yaml: &str, admin: SocketAddr, script: &str) -> Self {
