@@ -10,11 +10,10 @@ use std::fmt::Display;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use prometheus::{IntCounter, IntCounterVec, Opts};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
@@ -208,39 +207,26 @@ where
     tracker.spawn(task)
 }
 
-/// How often each task was begun again; to be registered with the metrics.
-pub fn restarts() -> &'static IntCounterVec {
-    &RESTARTS
+/// How often each task was begun again since the process began.
+pub fn restarts() -> impl Iterator<Item = (Task, u64)> {
+    let counts = RESTARTS.iter().map(|count| count.load(Ordering::Relaxed));
+    Task::ALL.into_iter().zip(counts)
 }
 
-/// Panics since the process began, wherever they were; to be registered with the metrics, and counted by the panic
-/// hook.
-pub fn panics() -> &'static IntCounter {
-    &PANICS
+/// Panics since the process began, wherever they were.
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
+
+/// Counts a panic; for the panic hook.
+pub fn note_panic() {
+    PANICS.fetch_add(1, Ordering::Relaxed);
 }
 
 // The process's own, like its panic hook and its log: some of what is kept runs before there are metrics.
-static RESTARTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    let options = Opts::new(
-        "equipoise_task_restarts_total",
-        "Background tasks that ended unexpectedly and were begun again.",
-    );
-    #[expect(clippy::expect_used, reason = "the name and the label are well formed")]
-    let restarts = IntCounterVec::new(options, &["task"]).expect("a valid family");
-    for task in Task::ALL {
-        restarts.with_label_values(&[task.as_str()]);
-    }
-    restarts
-});
-
-static PANICS: LazyLock<IntCounter> = LazyLock::new(|| {
-    #[expect(clippy::expect_used, reason = "the name is well formed")]
-    IntCounter::new(
-        "equipoise_panics_total",
-        "Defects met while running: each ended the request, connection or task it was met in, and nothing else.",
-    )
-    .expect("a valid family")
-});
+static PANICS: AtomicU64 = AtomicU64::new(0);
+/// By task, in the order of [`Task::ALL`].
+static RESTARTS: [AtomicU64; Task::ALL.len()] = [const { AtomicU64::new(0) }; Task::ALL.len()];
 
 /// One run. `None`: it ended as it was meant to.
 async fn attempt<F>(begin: &mut (impl FnMut() -> F + Send)) -> Option<String>
@@ -277,8 +263,10 @@ pub async fn guarded<F: Future>(mut future: Pin<&mut F>) -> std::thread::Result<
 }
 
 fn tell(task: Task, of: &str, trouble: &str, pause: Duration) {
+    if let Some(count) = RESTARTS.get(task as usize) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
     let task = task.as_str();
-    RESTARTS.with_label_values(&[task]).inc();
     tracing::error!(
         task,
         of,
@@ -301,9 +289,21 @@ pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use super::*;
+
+    fn restarts_of(task: Task) -> u64 {
+        let count = restarts().find_map(|(of, count)| (of == task).then_some(count));
+        count.expect("all tasks are counted")
+    }
+
+    #[test]
+    fn each_task_has_its_own_count() {
+        for (position, task) in Task::ALL.into_iter().enumerate() {
+            assert_eq!(task as usize, position);
+        }
+    }
 
     /// Begins a task of which run `n` ends as `run(n)` says; gives how often it ran once it ended for good, and how
     /// long that took by the runtime's clock.
@@ -334,7 +334,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_panic_and_an_error_are_begun_again_ever_later_and_counted() {
-        let before = RESTARTS.with_label_values(&["upkeep"]).get();
+        let before = restarts_of(Task::Upkeep);
         let (count, took) = runs(|n| {
             assert!(n != 1, "the first run panics");
             if n < 4 { Err("not yet") } else { Ok(()) }
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(count, 4);
         // 100, 200 and 400 ms.
         assert!(took >= Duration::from_millis(700), "{took:?}");
-        assert!(RESTARTS.with_label_values(&["upkeep"]).get() >= before + 3);
+        assert!(restarts_of(Task::Upkeep) >= before + 3);
     }
 
     #[tokio::test(start_paused = true)]

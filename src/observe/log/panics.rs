@@ -12,7 +12,7 @@ pub(super) fn install_hook() {
 }
 
 fn tell(info: &PanicHookInfo<'_>) {
-    supervise::panics().inc();
+    supervise::note_panic();
     let thread = std::thread::current();
     let at = info.location().map(ToString::to_string);
     let backtrace = Backtrace::capture();

@@ -3,7 +3,7 @@
 //! A thousand servers are a thousand times whatever one server has, so of a server's series those are left out that say
 //! nothing: counters that have not counted yet, and the states that it isn't in. Listeners and pools show their zeros.
 
-use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Counter, LabelPair, Metric, MetricFamily, MetricType};
 
 /// A server's families of which only what isn't zero is shown.
 const SPARSE: [&str; 6] = [
@@ -68,6 +68,17 @@ pub(super) fn labels(names: &[(&str, &str)]) -> Vec<LabelPair> {
             pair
         })
         .collect()
+}
+
+/// A counter made by hand.
+pub(super) fn counted(names: &[(&str, &str)], value: u64) -> Metric {
+    let mut counter = Counter::default();
+    // Exact up to 2^53, as every counter of Prometheus.
+    #[expect(clippy::cast_precision_loss, reason = "Prometheus counts in floats")]
+    counter.set_value(value as f64);
+    let mut metric = Metric::from_label(labels(names));
+    metric.set_counter(counter);
+    metric
 }
 
 /// A label's value.

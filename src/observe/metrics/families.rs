@@ -317,14 +317,13 @@ impl Families {
         ]
     }
 
-    /// Everything there is to show, by name.
+    /// Everything there is to show, in no order.
     pub(super) fn gather(&self, by_server: bool) -> Vec<MetricFamily> {
         let mut families = self.registry.gather();
         families.extend(self.upstream_response.collect(by_server));
         families.extend(self.upstream_connect.collect(by_server));
         families.push(self.server_response.collect());
         families.extend(self.outcomes.collect());
-        families.sort_by(|one, other| one.name().cmp(other.name()));
         families
     }
 }

@@ -19,11 +19,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
 use crate::supervise;
 use coarse::Gone;
-use exposition::label;
+use exposition::{counted, label, metric};
 use families::Families;
 pub use handles::{
     AcmeMetrics, Counters, ListenerMetrics, PoolMetrics, ServerMetrics, SessionStoreMetrics,
@@ -49,8 +50,6 @@ impl Metrics {
         let families = Families::new();
         families.register(Box::new(ProcessCollector::for_self()));
         families.register(Box::new(super::log::dropped().clone()));
-        families.register(Box::new(supervise::restarts().clone()));
-        families.register(Box::new(supervise::panics().clone()));
         families
             .build_info
             .with_label_values(&[super::VERSION, env!("EQUIPOISE_RUSTC")])
@@ -83,6 +82,8 @@ impl Metrics {
     pub fn render(&self) -> (String, Vec<u8>) {
         self.note_descriptors();
         let mut families = self.families.gather(self.by_server.load(Ordering::Relaxed));
+        families.extend(defects());
+        families.sort_by(|one, other| one.name().cmp(other.name()));
         if self.coarse.load(Ordering::Relaxed) {
             self.gone.sum_up(&mut families);
         }
@@ -287,6 +288,27 @@ impl Metrics {
             .config_last_reload
             .set(since_epoch.as_secs_f64());
     }
+}
+
+/// What is counted by the process itself, because some of it happens before there are metrics.
+fn defects() -> [MetricFamily; 2] {
+    let restarts = supervise::restarts()
+        .map(|(task, count)| counted(&[("task", task.as_str())], count))
+        .collect();
+    [
+        metric(
+            "equipoise_panics_total",
+            "Defects met while running: each ended the request, connection or task it was met in, and nothing else.",
+            MetricType::COUNTER,
+            vec![counted(&[], supervise::panics())],
+        ),
+        metric(
+            "equipoise_task_restarts_total",
+            "Background tasks that ended unexpectedly and were begun again.",
+            MetricType::COUNTER,
+            restarts,
+        ),
+    ]
 }
 
 /// Removes the series that carry all of `wanted`. Reads the family back instead of keeping a second

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use prometheus::proto::{Counter, Metric, MetricFamily, MetricType};
+use prometheus::proto::{MetricFamily, MetricType};
 
-use super::exposition::{Names, labels, metric};
+use super::exposition::{Names, counted, metric};
 use crate::observe::labels::{ErrorReason, Label};
 
 /// The first status, and how many there may be.
@@ -171,16 +171,6 @@ impl Accounts {
             ),
         ]
     }
-}
-
-fn counted(names: &[(&str, &str)], value: u64) -> Metric {
-    let mut counter = Counter::default();
-    // Exact up to 2^53, as every counter of Prometheus.
-    #[expect(clippy::cast_precision_loss, reason = "Prometheus counts in floats")]
-    counter.set_value(value as f64);
-    let mut metric = Metric::from_label(labels(names));
-    metric.set_counter(counter);
-    metric
 }
 
 #[cfg(test)]
