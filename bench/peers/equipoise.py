@@ -2,7 +2,7 @@
 
 import json
 
-from setting import GROUP, TLS12_CIPHER, TLS13_SUITE, free_port
+from sites import GROUP, TLS12_CIPHER, TLS13_SUITE, free_port
 
 
 def command(site, program):

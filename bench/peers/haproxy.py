@@ -1,6 +1,6 @@
 """HAProxy as the proxy."""
 
-from setting import GROUP, TLS12_CIPHER, TLS13_SUITE, program
+from sites import GROUP, TLS12_CIPHER, TLS13_SUITE, program
 
 NAME = "HAProxy"
 PROGRAM = program("haproxy")

@@ -14,7 +14,7 @@ import haproxy
 import nginx
 import origins
 from processes import Cores, MeasurementError, Running
-from setting import Certificate, Setting, free_port
+from sites import Certificate, Site, free_port
 from workloads import Held
 
 
@@ -23,7 +23,7 @@ class Proxy:
     """One of those that are compared."""
 
     name: str
-    # From a Setting to the command that runs it.
+    # From a Site to the command that runs it.
     command: object
 
 
@@ -79,7 +79,7 @@ def worked(workload, plan, directory):
         origin, servers = start_origin(workload, directory, cores)
         running.append(origin)
         for proxy in plan.compared:
-            site = Setting(workload.features, os.path.join(directory, proxy.name), free_port(), servers, certificate)
+            site = Site(workload.features, os.path.join(directory, proxy.name), free_port(), servers, certificate)
             stage = Stage(proxy, site, cores)
             running.append(stage.process)
             stages.append(stage)
@@ -175,7 +175,7 @@ def held(workload, plan, directory):
         # Memory is far steadier than time.
         for number in range(min(plan.rounds, 3)):
             for proxy in plan.compared:
-                site = Setting(features, os.path.join(directory, proxy.name), free_port(), servers, certificate)
+                site = Site(features, os.path.join(directory, proxy.name), free_port(), servers, certificate)
                 stage = Stage(proxy, site, cores)
                 try:
                     taken = growth(stage, workload.kind, count)

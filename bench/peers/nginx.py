@@ -2,7 +2,7 @@
 
 import os
 
-from setting import GROUP, TLS12_CIPHER, TLS13_SUITE, program
+from sites import GROUP, TLS12_CIPHER, TLS13_SUITE, program
 
 NAME = "nginx"
 PROGRAM = program("nginx")

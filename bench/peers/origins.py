@@ -5,7 +5,7 @@ import sys
 
 import nginx
 from processes import Running
-from setting import free_port
+from sites import free_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SIZES = {"64k": 64 * 1024, "1m": 1024 * 1024, "large": 64 * 1024 * 1024}

@@ -56,13 +56,13 @@ def group(entry, y, scale):
     for n, name in enumerate(rounds):
         middle, least, greatest = ratio(rounds, name, "nginx")
         top = y + n * BAR
-        length = min(middle * scale, WIDTH)
-        parts.append(
-            f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="{BAR - 1}" fill="{COLOURS[name]}"/>'
-            f'<text x="{LEFT + length + 6:.1f}" y="{top + BAR - 1}" font-size="9" fill="#1f2328">{middle:.2f}</text>'
-        )
+        length, end = min(middle * scale, WIDTH), min(greatest * scale, WIDTH)
+        parts.append(f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="{BAR - 1}" fill="{COLOURS[name]}"/>')
+        if name != "nginx":
+            parts.append(
+                f'<text x="{LEFT + end + 6:.1f}" y="{top + BAR - 1}" font-size="9" fill="#1f2328">{middle:.2f}</text>'
+            )
         if name != "nginx" and middle * scale <= WIDTH:
-            end = min(greatest * scale, WIDTH)
             line = top + (BAR - 1) / 2
             parts.append(
                 f'<line x1="{LEFT + least * scale:.1f}" x2="{LEFT + end:.1f}" y1="{line}" y2="{line}" stroke="#1f2328" '

@@ -7,7 +7,7 @@ from typing import Callable
 import origins
 from load import BROWSER, H2load, Handshakes, WebSocket, Wrk
 from processes import MeasurementError
-from setting import Features
+from sites import Features
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class Features:
 
 
 @dataclass
-class Setting:
+class Site:
     """One proxy's part in a workload: where it listens, where its servers are, and a directory of its own."""
 
     features: Features
