@@ -36,7 +36,6 @@ mod client_address;
 mod command_line;
 mod compression;
 mod configuration;
-mod costs;
 mod counts;
 mod deploy;
 mod descriptors;

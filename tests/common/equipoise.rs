@@ -204,7 +204,7 @@ impl Equipoise {
 
     #[track_caller]
     fn wait_until_ready(&mut self) {
-        eventually(6 * SOON, || {
+        eventually(SOON, || {
             self.fail_if_exited();
             match Client::try_connect(self.admin)
                 .and_then(|mut c| c.get("/readyz", &[("Connection", "close")]))
