@@ -49,6 +49,7 @@ pub(super) fn http(raw: &raw::Http, at: &At<'_>, checks: &mut Checks<'_>) -> mod
         max_uri_length: raw.max_uri_length.min(raw.max_header_size).bytes(),
         max_body_size: raw.max_body_size.0,
         min_receive_rate: raw.min_receive_rate.0,
+        abort_on_half_close: raw.abort_on_half_close,
         http2: http2(&raw.http2, &at.key("http2"), checks),
         compression,
         error_pages,

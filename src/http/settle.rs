@@ -32,7 +32,10 @@ pub fn settle(request: &mut RequestHeader) {
         request.remove_header(&header::HOST);
     }
     let (version, bodiless) = (request.version, is_bodiless(&request.headers));
-    let may_upgrade = version == Version::HTTP_11 && request.method == Method::GET && bodiless;
+    let may_upgrade = version == Version::HTTP_11
+        && bodiless
+        // A WebSocket begins with a GET (RFC 6455 section 4.1); others with whatever (kubectl sends a POST).
+        && (request.method == Method::GET || !options::wants_websocket(&request.headers));
     let mut fields = headers::Request(request);
     options::settle(&mut fields, may_upgrade);
     if bodiless && version < Version::HTTP_2 && fields.headers().contains_key(header::EXPECT) {

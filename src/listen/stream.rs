@@ -3,6 +3,7 @@
 //! [`ClientStream`] counts bytes and closes so that the last response reaches a client that is still sending (a lingering
 //! close, as nginx does). What the bytes mean is somebody else's to know.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -69,26 +70,22 @@ impl ClientStream {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.inbox = BytesMut::new();
-        let socket = match self.transport()? {
-            Transport::Plain(socket) => socket,
-            tls @ Transport::Tls(_) => return tls.readable().await,
-        };
         loop {
-            socket.readable().await?;
-            let mut inbox = BytesMut::with_capacity(HEAD_READ);
-            match socket.try_read_buf(&mut inbox) {
-                Ok(0) => {
-                    self.saw_end = true;
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                Ok(count) => {
-                    self.inbox = inbox;
-                    self.note_in(count);
-                    return Ok(());
-                }
-                // A socket is taken for readable until a read says otherwise, a new one, too.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+            self.transport()?.readable().await?;
+            if !self.is_plain() {
+                return Ok(());
+            }
+            // A socket is taken for readable until a read says otherwise, a new one, too. One that brings less than there is
+            // room for says so as well, and spares the next wait a look.
+            let read = poll_fn(|cx| match self.poll_fill(cx, HEAD_READ) {
+                Poll::Ready(read) => Poll::Ready(Some(read)),
+                Poll::Pending => Poll::Ready(None),
+            });
+            match read.await {
+                Some(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(Ok(_)) => return Ok(()),
+                Some(Err(error)) => return Err(error),
+                None => self.inbox = BytesMut::new(),
             }
         }
     }
@@ -99,7 +96,7 @@ impl ClientStream {
     ///
     /// Those of the socket.
     pub async fn fill(&mut self) -> io::Result<usize> {
-        std::future::poll_fn(|cx| self.poll_fill(cx, HEAD_READ)).await
+        poll_fn(|cx| self.poll_fill(cx, HEAD_READ)).await
     }
 
     /// The same, with room for so many bytes.

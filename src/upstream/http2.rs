@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::SendStream;
 use h2::client::{Builder, ResponseFuture, SendRequest};
+use h2::{Reason, SendStream};
 use http::Request;
 use parking_lot::Mutex;
+use tokio::time::timeout;
 
 use super::Stream;
 use super::connections::Connections;
@@ -29,6 +30,12 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 128;
 
 /// Bytes of a server's header section.
 const HEADER_LIST: u32 = 256 * 1024;
+
+/// Streams that we have reset and whose late frames are still known: clients cancel by hundreds.
+const RESET_STREAMS: usize = 1000;
+
+/// How long a request may wait for its stream on a connection whose server has just lowered the number of streams.
+const OPENS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Bytes of one request's body that wait for the connection to take them.
 const SEND_BUFFER: usize = 128 * 1024;
@@ -71,6 +78,8 @@ impl Shared {
             .max_header_list_size(HEADER_LIST)
             .max_send_buffer_size(SEND_BUFFER)
             .initial_max_send_streams(STREAMS)
+            .max_concurrent_reset_streams(RESET_STREAMS)
+            .max_local_error_reset_streams(None)
             .handshake::<_, Bytes>(stream)
             .await?;
         let is_over = Arc::new(AtomicBool::new(false));
@@ -125,21 +134,47 @@ impl Shared {
 }
 
 impl InFlight {
-    /// Sends a request's header. `ended`: it has no body.
+    /// Sends a request's header. `ended`: it has no body. `None`: it wasn't sent, because the connection takes no more
+    /// requests, or none for now.
     ///
     /// # Errors
     ///
-    /// The connection takes no more requests, or has ended.
+    /// The connection's.
     pub async fn send(
         &self,
         request: Request<()>,
         ended: bool,
-    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+    ) -> Result<Option<Streams>, h2::Error> {
         let mut send = self.shared.send.clone();
-        poll_fn(|cx| send.poll_ready(cx)).await?;
-        send.send_request(request, ended)
+        let (response, mut stream) = match send.send_request(request, ended) {
+            Ok(streams) => streams,
+            Err(error) if error.is_library() => return Err(error),
+            // It has ended, or its server is going away.
+            Err(_) => {
+                self.retire();
+                return Ok(None);
+            }
+        };
+        // Ready when the header has been let go. A server that has lowered the number of its streams may keep it back for
+        // as long as it likes.
+        match timeout(OPENS_WITHIN, poll_fn(|cx| send.poll_ready(cx))).await {
+            Err(_) => {
+                stream.send_reset(Reason::CANCEL);
+                Ok(None)
+            }
+            // What becomes of the connection from now on is known by the response.
+            Ok(_) => Ok(Some((response, stream))),
+        }
+    }
+
+    /// No request is to be sent on this connection any more.
+    pub fn retire(&self) {
+        self.shared.is_over.store(true, Ordering::Release);
     }
 }
+
+/// A request's response to come, and the way for its body.
+pub type Streams = (ResponseFuture, SendStream<Bytes>);
 
 /// A place on one of a server's connections, if there is one. `moves`: how often the server's address has changed.
 pub fn enter(connections: &Connections, moves: u64) -> Option<InFlight> {

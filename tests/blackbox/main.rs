@@ -42,6 +42,7 @@ mod descriptors;
 mod documents;
 mod edge;
 mod endings;
+mod exchange;
 mod framing;
 mod grpc;
 mod guards;

@@ -146,6 +146,8 @@ pub struct Http {
     pub max_body_size: u64,
     /// Bytes a second that a body must come in at, `0` = no limit.
     pub min_receive_rate: u64,
+    /// Whether a client of HTTP/1 that ends its side has gone.
+    pub abort_on_half_close: bool,
     /// HTTP/2; `None` = not spoken.
     pub http2: Option<Http2>,
     /// `None`: responses are passed on as they are.

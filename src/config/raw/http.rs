@@ -32,6 +32,9 @@ pub struct Http {
     /// Bytes a second that a request's body must come in at, over all of it; 408 below; 0 = no limit. The first 5s
     /// aren't judged, nor is time that the client waits for us.
     pub min_receive_rate: Size,
+    /// Whether a client of HTTP/1 that ends its side of the connection has gone, as in nginx. By default it still gets its
+    /// answers, unless it turns out to have gone altogether.
+    pub abort_on_half_close: bool,
     /// HTTP/2: by ALPN on https, by prior knowledge on http.
     pub http2: Http2,
     /// Responses that servers send uncompressed are compressed.
@@ -60,6 +63,7 @@ impl Default for Http {
             max_uri_length: Size::kib(16),
             max_body_size: Size(0),
             min_receive_rate: Size(0),
+            abort_on_half_close: false,
             http2: Http2::default(),
             compression: Compression::default(),
             error_pages: Named(Vec::new()),

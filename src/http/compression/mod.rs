@@ -90,6 +90,11 @@ impl Compressor {
         BodySize::Unknown
     }
 
+    /// Whether the response's body is being compressed.
+    pub fn is_coding(&self) -> bool {
+        self.encoder.is_some()
+    }
+
     /// A piece of the body as it is sent. `None`: it couldn't be compressed, and the response is to be cut, so that nobody
     /// takes it for complete.
     pub fn encode(&mut self, piece: Bytes) -> Option<Bytes> {

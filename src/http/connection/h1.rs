@@ -198,7 +198,7 @@ impl Conversation<'_> {
             stream,
             &request,
             head.framing,
-            http.min_receive_rate,
+            http,
             last,
             Arc::clone(&self.handback),
         );

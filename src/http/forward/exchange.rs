@@ -11,12 +11,14 @@ use http::{HeaderMap, StatusCode, Version};
 use pingora::http::RequestHeader;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::super::compression::Compressor;
 use super::super::context::{Context, Timeouts};
 use super::super::failure::{Failure, Verdict};
 use super::super::wire::client::Part;
 use super::super::wire::server::{Event, ResponseHead};
 use super::super::wire::{Client, Original, Server};
 use super::super::{answer, departure, response_guard};
+use super::LOOK;
 use super::response;
 use super::tunnel;
 use super::upload::Upload;
@@ -295,8 +297,15 @@ impl<'a> Exchange<'a> {
                     answer::queue_data(self.client, self.context, piece)?;
                 }
                 Poll::Ready(Ok(Event::End(trailers))) => {
+                    let coded = self
+                        .context
+                        .compressor
+                        .as_ref()
+                        .is_some_and(Compressor::is_coding);
                     let rest = answer::last_piece(self.context)?;
-                    let trailers = trailers.filter(|_| departure::takes_trailers(self.request));
+                    // Trailers may describe the bytes as they were.
+                    let passes = !coded && departure::takes_trailers(self.request);
+                    let trailers = trailers.filter(|_| passes);
                     let trailers = trailers.map(|mut trailers| {
                         response_guard::clean_trailers(&mut trailers);
                         trailers
@@ -339,9 +348,19 @@ impl<'a> Exchange<'a> {
         let now = Instant::now();
         loop {
             let (deadline, failure) = self.deadline(now);
+            // Of a client that has ended its side only a question tells whether it is there.
+            let looks = self.client.is_half_closed();
+            if looks && timer.is_elapsed() && self.client.has_failed() {
+                return Poll::Ready(Err(Failure::ClientGone));
+            }
+            let due = if looks {
+                deadline.min(Instant::now() + LOOK)
+            } else {
+                deadline
+            };
             // One that fires too early costs less than to set it anew whenever something moves.
-            if deadline < timer.deadline() || timer.is_elapsed() {
-                timer.as_mut().reset(deadline);
+            if due < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(due);
             }
             ready!(timer.as_mut().poll(cx));
             if Instant::now() >= deadline {

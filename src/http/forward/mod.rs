@@ -2,9 +2,11 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pingora::Error;
 use pingora_proxy::{ProxyHttp, Session};
+use tokio::time::timeout;
 
 use super::answer;
 use super::context::Context;
@@ -23,6 +25,9 @@ mod upload;
 
 use exchange::{Exchange, TryError};
 use upload::Upload;
+
+/// How often a client that has ended its side is asked whether it is still there.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Serves a request whose pool is known.
 ///
@@ -121,7 +126,12 @@ async fn gone(client: &mut Client) {
     if matches!(client, Client::Http1(_)) && !client.is_body_done() {
         std::future::pending::<()>().await;
     }
-    poll_fn(|cx| client.poll_gone(cx)).await;
+    loop {
+        let gone = poll_fn(|cx| client.poll_gone(cx));
+        if timeout(LOOK, gone).await.is_ok() || (client.is_half_closed() && client.has_failed()) {
+            return;
+        }
+    }
 }
 
 impl From<wire::ClientError> for Failure {

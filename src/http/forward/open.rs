@@ -13,7 +13,7 @@ use crate::http::answer;
 use crate::http::context::{Context, Timeouts};
 use crate::http::departure::Departure;
 use crate::http::failure::Failure;
-use crate::http::wire::server::{Http1, Http2, RequestBody, ServerError, not_processed};
+use crate::http::wire::server::{Http1, Http2, RequestBody, ServerError};
 use crate::http::wire::{Client, Original, Server};
 use crate::pool;
 use crate::shortage;
@@ -52,18 +52,14 @@ pub async fn open(
         go_on(context, client).await?;
         let ended = departure.body == RequestBody::None;
         let parts = Request::from_parts(departure.request.into(), ());
-        let sent = timeout(timeouts.connect, in_flight.send(parts, ended)).await;
-        return match sent {
-            Ok(Ok(streams)) => Ok(Server::Http2(Http2::new(streams, ended, in_flight))),
-            Ok(Err(error)) if error.is_io() || not_processed(&error) => Err(Failure::NotProcessed),
-            Ok(Err(error)) => {
+        return match in_flight.send(parts, ended).await {
+            Ok(Some(streams)) => Ok(Server::Http2(Http2::new(streams, ended, in_flight))),
+            Ok(None) => Err(Failure::NotProcessed),
+            Err(error) => {
                 tracing::debug!(%error, "a request could not be sent by HTTP/2");
-                Err(super::response::of_error(
-                    &ServerError::Http2(error),
-                    context,
-                ))
+                let error = ServerError::Http2(error);
+                Err(super::response::of_error(&error, context))
             }
-            Err(_) => Err(Failure::NotProcessed),
         };
     }
     let connections = target.link.connections(way.server);
@@ -106,14 +102,13 @@ impl Way<'_> {
     ) -> Result<InFlight, Failure> {
         let connections = self.link.connections(self.server);
         let moves = context.upstream.moves;
-        let is_ordinary = context.upstream.stale_retries == 0;
-        if is_ordinary && let Some(place) = upstream::enter(&connections, moves) {
+        if let Some(place) = upstream::enter(&connections, moves) {
             note_reused(context, self.server);
             return Ok(place);
         }
         // One connection has room for many: who comes while it is made waits for it.
         let _one_at_a_time = connections.opening().await;
-        if is_ordinary && let Some(place) = upstream::enter(&connections, moves) {
+        if let Some(place) = upstream::enter(&connections, moves) {
             note_reused(context, self.server);
             return Ok(place);
         }

@@ -216,7 +216,7 @@ async fn ask(
         Way::Place(place) => {
             let request = Request::from_parts(head.into(), ());
             let sent = timeout(settings.timeouts.send, place.send(request, !has_body)).await;
-            let streams = sent.ok()?.ok()?;
+            let streams = sent.ok()?.ok()??;
             Some(Server::Http2(Http2::new(streams, !has_body, place)))
         }
     }

@@ -164,7 +164,7 @@ struct Chunks {
     trailers: Vec<u8>,
     /// Of the chunk: its size while that is read, then what is left of its data.
     left: u64,
-    /// Digits of the size, or bytes of the trailers, read so far.
+    /// Digits of the size read so far.
     count: usize,
     /// Bytes of extensions that the data doesn't justify.
     excess: usize,
@@ -195,6 +195,8 @@ enum State {
 /// The trailer section may be this long, and so may be the chunk extensions beyond what is usual for the data that they
 /// come with. They are of no use to anybody here (RFC 9112 section 7.1.1 wants them limited).
 const MAX_EXCESS: usize = 8 * 1024;
+/// The trailer section of a response may be this long.
+const MAX_RESPONSE_TRAILERS: usize = 64 * 1024;
 /// An extension of that length is nothing unusual, however small the chunk.
 const USUAL_EXTENSION: u64 = 16;
 /// Larger chunks don't exist in requests; there are servers that count in 32, 53 or 63 bits.
@@ -212,6 +214,18 @@ impl Chunks {
             count: 0,
             excess: 0,
         }
+    }
+
+    fn bound_trailers(&self) -> Result<(), MalformedBody> {
+        let most = if self.lenient {
+            MAX_RESPONSE_TRAILERS
+        } else {
+            MAX_EXCESS
+        };
+        if self.trailers.len() >= most {
+            return Err(MalformedBody);
+        }
+        Ok(())
     }
 
     /// Goes over what isn't data, up to where data begins or the body ends. Returns how many bytes that are.
@@ -286,7 +300,7 @@ impl Chunks {
             (State::DataLf, b'\n') => State::Size,
             (State::Trailer, b'\r') => State::EndLf,
             (State::Trailer | State::TrailerName, _) if is_tchar(byte) => {
-                bounded(&mut self.count)?;
+                self.bound_trailers()?;
                 self.trailers.push(byte);
                 State::TrailerName
             }
@@ -299,7 +313,7 @@ impl Chunks {
                 State::TrailerLf
             }
             (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => {
-                bounded(&mut self.count)?;
+                self.bound_trailers()?;
                 self.trailers.push(byte);
                 State::TrailerValue
             }

@@ -61,7 +61,7 @@ fn a_late_rest_goes_to_nobody() {
 #[test]
 fn a_client_that_goes_away_takes_its_servers_connection_along() {
     let raw = RawOrigin::new();
-    let lb = raw.behind("");
+    let lb = raw.behind("http: {abort_on_half_close: true}");
     let mut client = lb.client();
     client.send_request("GET", "/first", &[], b"").unwrap();
     let mut server = raw.accept();

@@ -129,7 +129,9 @@ fn each_event_arrives_over_http2() {
 #[test]
 fn a_client_that_hears_no_more_is_noticed_between_events() {
     let (server, permits) = server();
-    let lb = before(&server).start();
+    let lb = before(&server)
+        .listener("http: {abort_on_half_close: true}")
+        .start();
     let mut client = lb.client();
     client.send_request("GET", "/chunked", &[], b"").unwrap();
     client.read_head().unwrap();

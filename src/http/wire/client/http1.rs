@@ -17,8 +17,10 @@ use super::super::framing::{BodyReader, Framing};
 use super::super::output::Output;
 use super::super::trailers;
 use super::{BodySize, ClientError, Part, ReceiveRate};
+use crate::config::model;
 use crate::headers::list_members;
 use crate::listen::ClientStream;
+use crate::relay::Wire;
 
 /// Bytes of a request's body that are read at once.
 const READ: usize = 16 * 1024;
@@ -30,6 +32,9 @@ const READ_AHEAD: usize = 16 * 1024;
 const SMALL_BODY: u64 = 64 * 1024;
 /// How long the rest of a body is waited for whose request has been answered.
 pub const LATE_BODY: Duration = Duration::from_secs(2);
+
+/// What every response begins with.
+const BEGINNING: &[u8] = b"HTTP/1.1 ";
 
 /// Where a connection goes when its request has been served.
 #[derive(Default)]
@@ -63,8 +68,13 @@ pub struct Http1 {
     is_version_10: bool,
     is_head: bool,
     expects: bool,
+    /// A client that ends its side has gone.
+    aborts: bool,
     /// The connection may carry another request when this one is answered; once it is answered that is settled.
     keeps: bool,
+    is_half_closed: bool,
+    /// What every response begins with has been sent.
+    has_begun_early: bool,
     body: BodyReader,
     body_over: bool,
     read: usize,
@@ -97,7 +107,7 @@ impl Http1 {
         stream: Box<ClientStream>,
         request: &RequestHeader,
         framing: Framing,
-        least_rate: u64,
+        http: &model::Http,
         last: bool,
         handback: Arc<Handback>,
     ) -> Self {
@@ -121,10 +131,13 @@ impl Http1 {
             is_head: request.method == Method::HEAD,
             expects: request.headers.contains_key(http::header::EXPECT),
             keeps: wants_another && !last,
+            is_half_closed: false,
+            has_begun_early: false,
             body_over: body.is_done(),
             body,
             read: READ,
-            rate: ReceiveRate::new(least_rate),
+            rate: ReceiveRate::new(http.min_receive_rate),
+            aborts: http.abort_on_half_close,
             body_read: 0,
             out: Output::default(),
             status: None,
@@ -211,13 +224,42 @@ impl Http1 {
             return Poll::Ready(());
         };
         // Of one that has sent more the end can't be seen; and if it has ended its side since, it waits for its answers.
-        while stream.pending().is_empty() {
+        while stream.pending().is_empty() && !self.is_half_closed {
             match ready!(stream.poll_fill(cx, READ_AHEAD)) {
                 Ok(1..) => {}
+                Ok(0) if !self.aborts => {
+                    self.is_half_closed = true;
+                    self.begin_early();
+                    break;
+                }
                 Ok(0) | Err(_) => return Poll::Ready(()),
             }
         }
+        if self.has_begun_early && self.status.is_none() && !self.out.is_empty() {
+            return match self.poll_flush(cx) {
+                Poll::Ready(Err(_)) => Poll::Ready(()),
+                _ => Poll::Pending,
+            };
+        }
         Poll::Pending
+    }
+
+    /// Sends what every response begins with to a client that has ended its side: if it has gone altogether, its machine
+    /// answers with a reset; if it waits for its response, that begins so.
+    fn begin_early(&mut self) {
+        if self.status.is_none() && self.out.is_empty() && !self.was_continued {
+            self.has_begun_early = true;
+            self.out.gathered().extend_from_slice(BEGINNING);
+        }
+    }
+
+    pub(super) fn is_half_closed(&self) -> bool {
+        self.is_half_closed
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        let stream = self.stream.as_ref();
+        stream.is_none_or(|stream| Wire::has_failed(&**stream))
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -248,8 +290,8 @@ impl Http1 {
             return;
         }
         self.was_continued |= response.status == StatusCode::CONTINUE;
+        self.write_status_line(response);
         let out = self.out.gathered();
-        write_status_line(out, response);
         fields::write(out, &response.headers, original);
         if switches {
             self.status = Some(response.status);
@@ -281,8 +323,8 @@ impl Http1 {
             self.keeps = false;
         }
         let keeps = self.keeps;
+        self.write_status_line(response);
         let out = self.out.gathered();
-        write_status_line(out, response);
         fields::write_date(out, &response.headers, &date::get_cached_date());
         fields::write(out, &response.headers, original);
         if chunked {
@@ -370,6 +412,18 @@ impl Http1 {
         self.body_sent += to_client;
     }
 
+    fn write_status_line(&mut self, response: &ResponseHeader) {
+        let begun = std::mem::take(&mut self.has_begun_early);
+        let out = self.out.gathered();
+        if !begun {
+            out.extend_from_slice(BEGINNING);
+        }
+        out.extend_from_slice(response.status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(response.get_reason_phrase().unwrap_or_default().as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+
     /// The response to a request whose body isn't wanted is on its way; false if what is left of the body is too much to
     /// be read over, or may not even come.
     fn can_finish_body(&self) -> bool {
@@ -418,12 +472,4 @@ async fn read_over(stream: &mut ClientStream, mut body: BodyReader) -> bool {
         }
     };
     timeout(LATE_BODY, rest).await.unwrap_or(false)
-}
-
-fn write_status_line(out: &mut Vec<u8>, response: &ResponseHeader) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(response.status.as_str().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(response.get_reason_phrase().unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
 }

@@ -139,6 +139,23 @@ impl Client {
         }
     }
 
+    /// Whether the client has ended its side and still waits for its answer: it isn't read from any more, and whether it
+    /// is there has to be asked ([`Self::has_failed`]).
+    pub fn is_half_closed(&self) -> bool {
+        match self {
+            Self::Http1(client) => client.is_half_closed(),
+            Self::Http2(_) => false,
+        }
+    }
+
+    /// Whether the connection has broken meanwhile.
+    pub fn has_failed(&self) -> bool {
+        match self {
+            Self::Http1(client) => client.has_failed(),
+            Self::Http2(_) => false,
+        }
+    }
+
     /// Whether more may be queued.
     pub fn has_room(&self) -> bool {
         match self {

@@ -24,7 +24,7 @@ pub struct Http2 {
     is_over: bool,
     taken: u64,
     /// Counts on its connection.
-    _in_flight: InFlight,
+    in_flight: InFlight,
 }
 
 /// How the request ends.
@@ -52,7 +52,7 @@ impl Http2 {
             has_response: false,
             is_over: false,
             taken: 0,
-            _in_flight: in_flight,
+            in_flight,
         }
     }
 
@@ -140,7 +140,15 @@ impl Http2 {
         if let Poll::Ready(Some(Ok(interim))) = self.response.poll_informational(cx) {
             return Poll::Ready(Ok(Event::Head(head(interim))));
         }
-        let response = ready!(Pin::new(&mut self.response).poll(cx)).map_err(failed)?;
+        let response = match ready!(Pin::new(&mut self.response).poll(cx)) {
+            Ok(response) => response,
+            Err(error) => {
+                if error.is_go_away() {
+                    self.in_flight.retire();
+                }
+                return Poll::Ready(Err(failed(error)));
+            }
+        };
         let (parts, body) = response.into_parts();
         self.has_response = true;
         self.body = Some(body);
@@ -177,7 +185,7 @@ fn failed(error: h2::Error) -> ServerError {
 /// Whether the server says that it hasn't looked at the request and won't (RFC 9113 section 8.7): it refused the stream, or
 /// went away and named an earlier one as the last. The `h2` crate ends exactly those later ones with the GOAWAY as their
 /// error.
-pub fn not_processed(error: &h2::Error) -> bool {
+fn not_processed(error: &h2::Error) -> bool {
     error.is_remote()
         && (error.is_go_away()
             || (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)))

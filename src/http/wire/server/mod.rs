@@ -13,7 +13,7 @@ mod http1;
 mod http2;
 
 pub use http1::{Http1, RequestBody};
-pub use http2::{Http2, not_processed};
+pub use http2::Http2;
 
 /// What went wrong on the server's side.
 #[derive(Debug, thiserror::Error)]

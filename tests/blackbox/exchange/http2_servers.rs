@@ -1,0 +1,137 @@
+//! Servers of HTTP/2 that change their mind about how many requests they take.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::common::*;
+use crate::http2::RawOrigin;
+
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const ACK: u8 = 1;
+const END_STREAM_AND_HEADERS: u8 = 5;
+
+struct Server {
+    stream: TcpStream,
+    /// SETTINGS of ours that were acknowledged.
+    acknowledged: usize,
+}
+
+impl Server {
+    fn accept(raw: &RawOrigin) -> Self {
+        let mut stream = raw.accept().stream;
+        let mut preface = [0; 24];
+        stream.read_exact(&mut preface).unwrap();
+        Self {
+            stream,
+            acknowledged: 0,
+        }
+    }
+
+    fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        self.stream.write_all(&frame).unwrap();
+    }
+
+    fn allow(&mut self, streams: u32) {
+        let mut payload = vec![0, 3];
+        payload.extend(streams.to_be_bytes());
+        self.send(SETTINGS, 0, 0, &payload);
+    }
+
+    /// Reads up to a frame of that kind with these flags set. Returns its stream.
+    fn until(&mut self, kind: u8, flags: u8) -> u32 {
+        loop {
+            let mut head = [0; 9];
+            self.stream.read_exact(&mut head).unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            self.stream
+                .read_exact(&mut vec![0; usize::try_from(length).unwrap()])
+                .unwrap();
+            self.acknowledged += usize::from(head[3] == SETTINGS && head[4] & ACK == ACK);
+            if head[3] == kind && head[4] & flags == flags {
+                return u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            }
+        }
+    }
+
+    /// `:status: 200` by the static table (RFC 7541 appendix A).
+    fn answer(&mut self, stream: u32) {
+        self.send(HEADERS, END_STREAM_AND_HEADERS, stream, &[0x88]);
+    }
+}
+
+fn before(raw: &RawOrigin) -> Equipoise {
+    Setup::new()
+        .server_at("raw", &raw.address().to_string(), "")
+        .pool("http2: true\nhealth_check: null")
+        .start()
+}
+
+#[test]
+fn a_connection_that_takes_no_more_requests_is_no_black_hole() {
+    for limit in [0, 1] {
+        let raw = RawOrigin::new();
+        let lb = before(&raw);
+        let mut client = lb.client();
+        client.send_request("GET", "/first", &[], b"").unwrap();
+        let mut first = Server::accept(&raw);
+        first.allow(100);
+        let stream = first.until(HEADERS, 0);
+        first.answer(stream);
+        assert_eq!(client.read_response(false).unwrap().status, 200);
+        first.allow(limit);
+        while first.acknowledged < 2 {
+            first.until(SETTINGS, ACK);
+        }
+        let mut others: Vec<_> = (0..2).map(|_| lb.client()).collect();
+        if limit == 1 {
+            client.send_request("POST", "/second", &[], b"x").unwrap();
+            first.until(HEADERS, 0);
+        }
+        let mut second = None;
+        for other in &mut others {
+            other.send_request("POST", "/other", &[], b"x").unwrap();
+            let second = second.get_or_insert_with(|| {
+                let mut second = Server::accept(&raw);
+                second.allow(100);
+                second
+            });
+            let stream = second.until(HEADERS, 0);
+            second.answer(stream);
+            assert_eq!(other.read_response(false).unwrap().status, 200);
+        }
+    }
+}
+
+/// What came behind the last stream that a GOAWAY names wasn't looked at; the last stream itself may have been.
+#[test]
+fn a_request_that_a_server_did_not_look_at_is_sent_again_and_no_other() {
+    let raw = RawOrigin::new();
+    let lb = before(&raw);
+    let mut seen = lb.client();
+    seen.send_request("POST", "/seen", &[], b"x").unwrap();
+    let mut first = Server::accept(&raw);
+    first.allow(100);
+    let stream = first.until(HEADERS, 0);
+    let mut unseen = lb.client();
+    unseen.send_request("POST", "/unseen", &[], b"x").unwrap();
+    first.until(HEADERS, 0);
+    let mut payload = stream.to_be_bytes().to_vec();
+    payload.extend(0_u32.to_be_bytes());
+    first.send(GOAWAY, 0, 0, &payload);
+    let mut second = Server::accept(&raw);
+    second.allow(100);
+    let again = second.until(HEADERS, 0);
+    second.answer(again);
+    assert_eq!(unseen.read_response(false).unwrap().status, 200);
+    drop(first);
+    assert_eq!(seen.read_response(false).unwrap().status, 502);
+    let line = lb.wait_logged(|line| line["path"] == "/seen");
+    assert_eq!(line["attempts"], 1, "{line}");
+}
