@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use foreign_types::ForeignTypeRef;
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
-use openssl::ssl::{SslContext, SslContextBuilder, SslRef};
+use openssl::ssl::{SslContext, SslContextBuilder, SslRef, SslVersion};
 use openssl::x509::X509CrlRef;
 use openssl::x509::store::X509StoreBuilderRef;
 use openssl_sys as ffi;
@@ -156,7 +156,9 @@ unsafe extern "C" fn ticket_key(
         } else {
             match keys.named(name) {
                 Some((key, newest)) => match start(&key, iv, cipher, mac, false) {
-                    TAKEN if !newest => TAKEN_RENEW,
+                    // In TLS 1.3 a ticket is to be used once (RFC 8446 appendix C.4), so whoever uses one needs the
+                    // next. OpenSSL does so by itself only where it has the keys.
+                    TAKEN if !newest || ssl.version2() == Some(SslVersion::TLS1_3) => TAKEN_RENEW,
                     other => other,
                 },
                 None => NO_TICKET,

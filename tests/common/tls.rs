@@ -117,6 +117,11 @@ impl Tls {
         !self.sessions.lock().is_empty()
     }
 
+    /// How many sessions the server has given so far.
+    pub fn sessions(&self) -> usize {
+        self.sessions.lock().len()
+    }
+
     /// Connects.
     ///
     /// # Errors

@@ -41,6 +41,19 @@ fn a_client_that_comes_back_goes_on_with_its_session() {
     );
 }
 
+#[test]
+fn each_ticket_of_tls_1_3_is_used_once_and_there_is_always_a_next() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    let lb = usual(&pki, &origin, "");
+    let client = Tls::new(&pki, NAME).version(SslVersion::TLS1_3);
+    visit(&lb, &client);
+    for round in 0..5 {
+        let given = client.sessions();
+        assert!(resumes(&lb, &client), "round {round}");
+        assert!(client.sessions() > given, "round {round}: no new ticket");
+    }
+}
+
 fn with_keys(pki: &Pki, site: &Issued, origin: &Origin, file: &str, keys: &str) -> Equipoise {
     let path = pki.write(file, keys);
     let tls = format!(
