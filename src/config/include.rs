@@ -67,6 +67,20 @@ impl<'a> Merger<'a> {
         }
     }
 
+    /// As [`Self::file`], of what a glob or directory has found. A pipe or a device would keep its reader waiting.
+    fn regular_file(&mut self, path: &Path) -> Option<Node> {
+        let name = path.display().to_string();
+        let is_regular = path.metadata().is_ok_and(|found| found.is_file());
+        if path.exists() && !is_regular {
+            let file = self.files.add(name);
+            let message = "is no file but a directory, pipe, socket or device, and is not read";
+            self.problems.push(self.files.whole(file, message));
+            self.complete = false;
+            return None;
+        }
+        self.file(path, &name)
+    }
+
     /// The tree of one file's text; `None` with at least one problem noted.
     pub fn text(&mut self, file: usize, text: &str) -> Option<Node> {
         let tree = source::parse(file, text, self.files, self.env, self.problems);
@@ -90,7 +104,7 @@ impl<'a> Merger<'a> {
         };
         let mut any = false;
         for path in self.unread(found) {
-            if let Some(more) = self.file(&path, &path.display().to_string()) {
+            if let Some(more) = self.regular_file(&path) {
                 any = true;
                 self.add(&mut tree, more, true);
             }
@@ -102,7 +116,7 @@ impl<'a> Merger<'a> {
     pub fn include(&mut self, tree: &mut Node) {
         let found = self.found(tree);
         for path in self.unread(found) {
-            if let Some(included) = self.file(&path, &path.display().to_string()) {
+            if let Some(included) = self.regular_file(&path) {
                 self.add(tree, included, false);
             }
         }

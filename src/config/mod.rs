@@ -49,7 +49,7 @@ use serde::Deserialize;
 
 pub use dump::dump;
 pub use model::Config;
-pub use problem::{Problem, Problems, on_one_line};
+pub use problem::{Problem, Problems, escaped, on_one_line};
 pub use schema::text as schema_text;
 pub use text::ACCESS_LOG_FIELDS;
 

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, where, and what to write instead.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -42,17 +43,17 @@ impl Problem {
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>, kind: &str) -> fmt::Result {
-        write!(f, "{}", self.file)?;
+        write!(f, "{}", escaped(&self.file))?;
         if let (Some(line), Some(column)) = (self.line, self.column) {
             write!(f, ":{line}:{column}")?;
         }
         f.write_str(kind)?;
         if !self.path.is_empty() {
-            write!(f, ": {}", self.path)?;
+            write!(f, ": {}", escaped(&self.path))?;
         }
-        write!(f, ": {}", self.message)?;
+        write!(f, ": {}", escaped(&self.message))?;
         if let Some(suggestion) = &self.suggestion {
-            write!(f, "; did you mean {suggestion}?")?;
+            write!(f, "; did you mean {}?", escaped(suggestion))?;
         }
         Ok(())
     }
@@ -167,13 +168,38 @@ pub fn on_one_line(text: &str, most: usize) -> String {
             out.push('…');
             break;
         }
-        if c.is_control() {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
+        push_escaped(c, &mut out);
     }
     out
+}
+
+/// `text` as it may be written to a terminal or a log, whoever wrote it: characters that move the cursor, change colours
+/// or the direction of writing, or aren't seen, are written as escapes. Lines stay lines.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| c != '\n' && is_hidden(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push(c),
+            c => push_escaped(c, &mut out),
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn push_escaped(c: char, out: &mut String) {
+    if is_hidden(c) {
+        out.extend(c.escape_default());
+    } else {
+        out.push(c);
+    }
+}
+
+/// Control characters, and those of Unicode that change the direction of writing (UTR 36 section 2.10.1).
+fn is_hidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The candidate that `text` is probably a misspelling of.

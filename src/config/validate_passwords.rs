@@ -45,6 +45,13 @@ pub(super) fn basic_auth(
 /// A whole file that isn't larger than `most` bytes.
 pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
+    if path
+        .metadata()
+        .is_ok_and(|found| !found.is_file() && !found.is_dir())
+    {
+        // It would keep its reader waiting.
+        return Err("is no file but a pipe, socket or device".to_owned());
+    }
     File::open(path)
         .and_then(|file| file.take(most + 1).read_to_end(&mut content))
         .map_err(|error| error.to_string())?;
@@ -57,6 +64,8 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
 /// The users of an htpasswd file (httpd's manual, "Password Formats"). Nothing of a hash is ever repeated.
 fn users(content: &[u8]) -> Result<HashMap<String, String>, String> {
     let text = std::str::from_utf8(content).map_err(|_| "is not text in UTF-8".to_owned())?;
+    // Windows' editors put it there.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut users = HashMap::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::output;
+use crate::config::escaped;
 use crate::tls::certificate::{Converted, Fault, convert, has_another_key};
 
 /// What `cert convert` is told.
@@ -122,7 +123,7 @@ fn write<'a>(args: &'a Args, converted: &Converted) -> Result<(), (&'a Path, io:
     let mut stderr = io::stderr().lock();
     // Nobody is left to tell when stderr is closed; the files are written.
     for what in &converted.left_out {
-        drop(writeln!(stderr, "left out {what}"));
+        drop(writeln!(stderr, "left out {}", escaped(what)));
     }
     if !is_stdout(&args.output) {
         let key = match &args.key_out {
@@ -130,7 +131,8 @@ fn write<'a>(args: &'a Args, converted: &Converted) -> Result<(), (&'a Path, io:
             None => String::new(),
         };
         let (to, what) = (args.output.display(), &converted.summary);
-        drop(writeln!(io::stdout(), "{to}: {what}{key}"));
+        let done = format!("{to}: {what}{key}");
+        drop(writeln!(io::stdout(), "{}", escaped(&done)));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::config::escaped;
 use crate::tls::certificate::{
     BUNDLE_LIMIT, Contents, Description, Entry, Password, Value, describe,
 };
@@ -82,19 +83,20 @@ fn print_text(files: &[Description]) -> io::Result<()> {
         if index > 0 {
             writeln!(out)?;
         }
-        writeln!(out, "{}: {}", file.file, file.format)?;
+        writeln!(out, "{}: {}", escaped(&file.file), file.format)?;
         for entry in &file.contents {
             match entry.line {
-                Some(line) => writeln!(out, "  {}, line {line}", entry.kind)?,
-                None => writeln!(out, "  {}", entry.kind)?,
+                Some(line) => writeln!(out, "  {}, line {line}", escaped(&entry.kind))?,
+                None => writeln!(out, "  {}", escaped(&entry.kind))?,
             }
             print_entry(&mut out, entry)?;
         }
         if let Some(chain) = &file.chain {
-            writeln!(out, "  chain: {chain}")?;
+            writeln!(out, "  chain: {}", escaped(chain))?;
         }
         for damage in &file.damage {
-            writeln!(io::stderr(), "{}: damaged: {damage}", file.file)?;
+            let damaged = format!("{}: damaged: {damage}", file.file);
+            writeln!(io::stderr(), "{}", escaped(&damaged))?;
         }
     }
     Ok(())
@@ -113,7 +115,7 @@ fn print_entry(out: &mut impl io::Write, entry: &Entry) -> io::Result<()> {
             "sha256" => "SHA-256".to_owned(),
             word => word.replace('_', " "),
         };
-        writeln!(out, "    {word:<12} {value}")?;
+        writeln!(out, "    {word:<12} {}", escaped(&value))?;
     }
     Ok(())
 }

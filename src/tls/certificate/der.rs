@@ -21,6 +21,7 @@ pub enum Kind {
     Pkcs12,
 }
 
+const BOOLEAN: u8 = 0x01;
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
@@ -52,6 +53,59 @@ pub fn kind(input: &[u8]) -> Option<Kind> {
         (SEQUENCE, _, Some(SEQUENCE)) => Some(Kind::Signed),
         _ => None,
     }
+}
+
+/// What a certificate's serial number is made of, octet by octet.
+pub fn serial(cert: &[u8]) -> Option<&[u8]> {
+    match fields(cert)?.next()? {
+        (INTEGER, octets) => Some(octets),
+        _ => None,
+    }
+}
+
+/// Whether a certificate's key is on a curve that is spelt out and not named (RFC 5480 section 2.1.1).
+pub fn has_explicit_curve(cert: &[u8]) -> Option<bool> {
+    const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+    // Behind serial number, algorithm, issuer, validity and subject.
+    let (_, key) = fields(cert)?.nth(5)?;
+    let (_, algorithm, _) = element(key)?;
+    let (_, object, parameters) = element(algorithm)?;
+    Some(object == EC_PUBLIC_KEY && parameters.first() == Some(&SEQUENCE))
+}
+
+/// Whether a certificate says that it may sign others: `CA:TRUE` (RFC 5280 section 4.2.1.9).
+pub fn is_marked_as_authority(cert: &[u8]) -> Option<bool> {
+    const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+    const EXTENSIONS: u8 = 0xa3;
+    let (_, extensions) = fields(cert)?.find(|(tag, _)| *tag == EXTENSIONS)?;
+    let (_, extensions, _) = element(extensions)?;
+    let found = elements(extensions).find_map(|(_, extension)| {
+        let mut parts = elements(extension);
+        let (_, object) = parts.next()?;
+        // There may be a flag in between.
+        let (_, value) = parts.find(|(tag, _)| *tag == OCTET_STRING)?;
+        (object == BASIC_CONSTRAINTS).then_some(value)
+    });
+    let (_, constraints, _) = element(found?)?;
+    let first = element(constraints);
+    Some(matches!(first, Some((BOOLEAN, [flag], _)) if *flag != 0))
+}
+
+/// What is signed of a certificate, from the serial number on (RFC 5280 section 4.1).
+fn fields(cert: &[u8]) -> Option<impl Iterator<Item = (u8, &[u8])>> {
+    const VERSION: u8 = 0xa0;
+    let (_, cert, _) = element(cert)?;
+    let (_, signed, _) = element(cert)?;
+    Some(elements(signed).skip_while(|(tag, _)| *tag == VERSION))
+}
+
+/// Tag and contents of one element after the other.
+fn elements(mut input: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (tag, contents, rest) = element(input)?;
+        input = rest;
+        Some((tag, contents))
+    })
 }
 
 /// The first element with its header, and what follows it.
@@ -94,6 +148,21 @@ mod tests {
             element(&[0x30, 0x81, 1, 7, 9]),
             Some((0x30, &[7][..], &[9][..]))
         );
+    }
+
+    #[test]
+    fn what_is_no_certificate_says_nothing() {
+        for input in [
+            &b""[..],
+            b"text",
+            &[0x30, 0],
+            &[0x30, 2, 0x30, 0],
+            &[0x30, 4, 0x30, 2, 2, 0],
+        ] {
+            assert!(serial(input).is_none_or(<[u8]>::is_empty));
+            assert_eq!(has_explicit_curve(input), None);
+            assert_eq!(is_marked_as_authority(input), None);
+        }
     }
 
     #[test]

@@ -147,6 +147,9 @@ impl Examined {
         faults::order::check(&mut self.findings, mender, cert_file, &chain);
         faults::trust::check(&mut self.findings, mender, cert_file, &chain, examination);
         faults::validity::check(&mut self.findings, mender, cert_file, &chain, examination);
+        if examination.purpose == Purpose::Server {
+            faults::profile::check(&mut self.findings, mender, cert_file, &chain);
+        }
 
         let mut above: Vec<X509> = chain.above.into_iter().map(|placed| placed.cert).collect();
         if above.last().is_some_and(|top| chain::is_self_signed(top)) {

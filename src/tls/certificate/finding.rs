@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::config::escaped;
+
 /// A fault by name. docs/certificates.md has a section for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -69,6 +71,20 @@ pub enum Fault {
     ShortKey,
     /// Issued for something else than TLS servers (or clients).
     WrongPurpose,
+    /// It doesn't say that it is for TLS servers.
+    NoServerAuth,
+    /// Its key may not sign, as servers have to.
+    NoDigitalSignature,
+    /// It may sign others, as an authority's.
+    LeafIsAuthority,
+    /// Its key is on a curve that is spelt out instead of named.
+    ExplicitParameters,
+    /// A serial number that is negative or too long.
+    BadSerial,
+    /// Valid for longer than public authorities may issue for.
+    LongValidity,
+    /// A DNS name that is none.
+    BadName,
 }
 
 /// How bad it is.
@@ -117,7 +133,7 @@ impl Finding {
             severity,
             file: file.to_owned(),
             line: None,
-            what: what.into(),
+            what: escaped(&what.into()).into_owned(),
             why: fault.why(),
             mend: String::new(),
             command: None,
@@ -134,7 +150,7 @@ impl Finding {
     /// What to do about it.
     #[must_use]
     pub fn mend(mut self, how: impl Into<String>) -> Self {
-        self.mend = how.into();
+        self.mend = escaped(&how.into()).into_owned();
         self
     }
 
@@ -150,7 +166,7 @@ impl Finding {
         let mut text = format!("{self}\n    why:  {}\n    mend: {}", self.why, self.mend);
         if let Some(command) = &self.command {
             text.push_str("\n          $ ");
-            text.push_str(command);
+            text.push_str(&escaped(command));
         }
         text
     }
@@ -158,7 +174,7 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        write!(f, "{}", escaped(&self.file.to_string_lossy()))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
@@ -169,10 +185,16 @@ impl fmt::Display for Finding {
 impl Finding {
     /// Worth knowing, but as it may be meant to be: nothing is wrong with the files.
     pub fn is_note(&self) -> bool {
-        matches!(
-            self.fault,
-            Fault::RootIncluded | Fault::SelfSigned | Fault::NoAlternativeName
-        )
+        match self.fault {
+            Fault::RootIncluded
+            | Fault::SelfSigned
+            | Fault::NoAlternativeName
+            | Fault::NoServerAuth
+            | Fault::LongValidity => true,
+            // One that only itself vouches for.
+            Fault::LeafIsAuthority => self.severity == Severity::Warning,
+            _ => false,
+        }
     }
 }
 

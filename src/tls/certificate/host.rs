@@ -29,6 +29,16 @@ pub fn alternative_names(leaf: &X509Ref) -> Option<Vec<String>> {
     (!names.is_empty()).then_some(names)
 }
 
+/// The DNS names among the alternative names, in lower case.
+pub fn dns_names(leaf: &X509Ref) -> Vec<String> {
+    let names = leaf.subject_alt_names();
+    names
+        .iter()
+        .flatten()
+        .filter_map(|name| name.dnsname().map(str::to_ascii_lowercase))
+        .collect()
+}
+
 /// Whether one of these names covers the host: the same name, or a wildcard for its first label. Addresses are covered
 /// by the same address only.
 pub fn covers(names: &[String], host: &str) -> bool {

@@ -73,6 +73,25 @@ impl Fault {
             Self::WrongPurpose => {
                 "clients refuse a certificate whose extendedKeyUsage is for something else"
             }
+            Self::NoServerAuth => {
+                "Apple's clients refuse it, and so will others: public authorities have to write serverAuth"
+            }
+            Self::NoDigitalSignature => {
+                "in TLS 1.3, and in 1.2 with forward secrecy, a server signs; clients that look at keyUsage refuse it"
+            }
+            Self::LeafIsAuthority => {
+                "who has its key could issue certificates for any name; Firefox and rustls refuse such a server's"
+            }
+            Self::ExplicitParameters => {
+                "RFC 5480 section 2.1.1 forbids them since they can be forged (CVE-2020-0601); browsers, Go and Java refuse them"
+            }
+            Self::BadSerial => {
+                "RFC 5280 forbids it; Go, rustls and others can't read the certificate"
+            }
+            Self::LongValidity => {
+                "browsers refuse a public authority's for longer than 398 days, and Apple's clients anybody's beyond 825"
+            }
+            Self::BadName => "clients that ask for it don't find it, or refuse the certificate",
         }
     }
 }

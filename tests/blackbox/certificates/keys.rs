@@ -166,7 +166,9 @@ pub fn sign(pki: &Pki, request: &str, to: &str) {
         pki,
         &format!(
             "openssl req -in {request} -verify -noout
-             openssl x509 -req -in {request} -CA intermediate.pem -CAkey intermediate.key -days 90 -copy_extensions copy -out signed.pem
+             : > sign.ext
+             openssl req -in {request} -noout -text | grep -q 'Extended Key Usage' || echo extendedKeyUsage=serverAuth > sign.ext
+             openssl x509 -req -in {request} -CA intermediate.pem -CAkey intermediate.key -days 90 -copy_extensions copy -extfile sign.ext -out signed.pem
              cat signed.pem intermediate.pem > {to}"
         ),
     );

@@ -237,3 +237,38 @@ fn what_can_not_be_read_is_bad_usage() {
         assert_eq!(exit.stdout, "", "{args}");
     }
 }
+
+#[test]
+fn what_a_file_says_never_reaches_the_terminal_as_it_is() {
+    let pki = Pki::new();
+    let label = "\u{1b}]0;owned\u{7}\u{1b}[31m\u{9b}2J\u{202e}";
+    for text in [
+        format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n"),
+        format!("-----BEGIN {label}-----\nAAAA\n"),
+        format!("-----END {label}-----\n"),
+        format!("-----BEGIN CERTIFICATE-----\nAAAA\n-----END {label}-----\n"),
+        format!("-----BEGIN {label} PRIVATE KEY-----\n!!!!\n-----END {label} PRIVATE KEY-----\n"),
+    ] {
+        pki.write("odd.pem", &text);
+        let configuration = "listeners:\n  web: {bind: '127.0.0.1:0', protocol: https, pool: app, \
+             tls: {certificates: [{cert: odd.pem}]}}\npools:\n  app: {servers: ['127.0.0.1:1']}\n";
+        pki.write("edge.yaml", configuration);
+        for args in [
+            "cert check --cert odd.pem",
+            "cert inspect odd.pem",
+            "cert convert odd.pem -o -",
+            "check edge.yaml",
+        ] {
+            let output = std::process::Command::new(crate::common::equipoise::BINARY)
+                .args(args.split(' '))
+                .current_dir(pki.dir())
+                .output()
+                .unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8(said).unwrap();
+            let odd = |c: &char| (c.is_control() && *c != '\n') || *c == '\u{202e}';
+            assert_eq!(said.chars().find(odd), None, "{args}: {said:?}");
+            assert!(!said.is_empty(), "{args}");
+        }
+    }
+}

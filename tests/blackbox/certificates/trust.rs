@@ -310,3 +310,111 @@ fn help_says_what_the_exit_status_means() {
         assert!(exit.stdout.contains("Exit status: 0"), "{}", exit.stdout);
     }
 }
+
+/// What clients refuse and OpenSSL takes. `command` makes `site.pem`, of `site.key`.
+#[test]
+fn what_clients_refuse_though_openssl_takes_it() {
+    let request = "openssl req -new -key site.key -subj /CN=lb.example.com";
+    let sign = "openssl x509 -req -CA root.pem -CAkey root.key -days 90 -extfile ext -out site.pem";
+    let usual =
+        "basicConstraints=CA:FALSE\\nkeyUsage=digitalSignature\\nextendedKeyUsage=serverAuth\\n";
+    let name = "subjectAltName=DNS:lb.example.com\\n";
+    let issued = |extensions: &str, more: &str| {
+        format!("printf '{extensions}' > ext; {request} | {sign} {more}")
+    };
+    let serial = |serial: &str| issued(&format!("{usual}{name}"), &format!("-set_serial {serial}"));
+    let new_key = |options: &str, made: String| {
+        format!("openssl ecparam -name prime256v1 {options} -genkey -noout -out site.key; {made}")
+    };
+    let plain = issued(&format!("{usual}{name}"), "");
+    for (made, fault, what) in [
+        (plain.clone(), None, ""),
+        (new_key("", plain.clone()), None, ""),
+        (
+            new_key("-param_enc explicit", plain),
+            Some(1),
+            "explicit curve parameters: the certificate of lb.example.com",
+        ),
+        (
+            issued(
+                &format!("keyUsage=keyEncipherment\\nextendedKeyUsage=serverAuth\\n{name}"),
+                "",
+            ),
+            Some(1),
+            "no digitalSignature",
+        ),
+        (
+            issued(
+                &format!("basicConstraints=CA:TRUE\\nextendedKeyUsage=serverAuth\\n{name}"),
+                "",
+            ),
+            Some(1),
+            "an authority's: the certificate of lb.example.com may sign others",
+        ),
+        (
+            issued(&format!("keyUsage=digitalSignature\\n{name}"), ""),
+            Some(0),
+            "no serverAuth",
+        ),
+        (
+            issued(
+                &format!("extendedKeyUsage=anyExtendedKeyUsage\\n{name}"),
+                "",
+            ),
+            Some(0),
+            "no serverAuth",
+        ),
+        (serial("-5"), Some(1), "serial number negative"),
+        (
+            serial("0x0102030405060708090a0b0c0d0e0f1011121314151617"),
+            Some(1),
+            "serial number longer than 20 octets",
+        ),
+        (
+            issued(&format!("{usual}{name}"), "-days 399"),
+            Some(0),
+            "valid for more than 398 days",
+        ),
+        (issued(&format!("{usual}{name}"), "-days 398"), None, ""),
+        (
+            issued(
+                &format!("{usual}subjectAltName=DNS:lb.example.com,DNS:a_b.example.com\\n"),
+                "",
+            ),
+            Some(1),
+            "name that is none: a_b.example.com has an underscore",
+        ),
+        (
+            issued(
+                &format!("{usual}subjectAltName=DNS:lb.example.com,DNS:10.0.0.1\\n"),
+                "",
+            ),
+            Some(1),
+            "name that is none: 10.0.0.1 is an address",
+        ),
+    ] {
+        let pki = Pki::new();
+        pki.write("site.key", pki.leaf(&["lb.example.com"]).key_pem());
+        sh(&pki, &format!("{made} 2>/dev/null"));
+        let args = format!("{SITE} --ca root.pem");
+        match fault {
+            None => is_good(&pki, &args),
+            Some(0) => drop(note(&pki, &args, Some(1), what)),
+            Some(_) => drop(problem(&pki, &args, Some(1), what)),
+        }
+    }
+}
+
+#[test]
+fn a_self_signed_authoritys_is_noted() {
+    let pki = Pki::new();
+    sh(
+        &pki,
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout site.key -out site.pem -days 90 -subj /CN=lb.example.com \
+         -addext subjectAltName=DNS:lb.example.com -addext basicConstraints=critical,CA:TRUE 2>/dev/null",
+    );
+    let exit = cert(&pki, &format!("check {SITE}"));
+    assert_eq!(exit.code(), Some(0), "{exit:?}");
+    assert!(exit.stderr.contains("self-signed"), "{exit:?}");
+    assert!(exit.stderr.contains("an authority's"), "{exit:?}");
+}

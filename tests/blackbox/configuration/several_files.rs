@@ -231,3 +231,29 @@ fn standard_input_is_a_configuration() {
         ]
     );
 }
+
+#[test]
+fn a_pipe_or_a_device_is_not_waited_for() {
+    let dir = TempDir::new().unwrap();
+    nix::unistd::mkfifo(&dir.path().join("pipe.yaml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", dir.path().join("zero.yaml")).unwrap();
+    for include in ["pipe.yaml", "p*.yaml", "zero.yaml", "z*.yaml"] {
+        let text = format!("include: ['{include}']\n{MINIMAL}");
+        fs::write(dir.path().join("lb.yml"), &text).unwrap();
+        let output = Command::new(BINARY)
+            .args(["check", "lb.yml"])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{include}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("is no file but a"), "{include}: {said}");
+    }
+    let exit = Command::new(BINARY)
+        .arg("check")
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(exit.stderr).unwrap();
+    assert!(said.contains("pipe.yaml: is no file but a"), "{said}");
+}

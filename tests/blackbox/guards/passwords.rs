@@ -305,3 +305,20 @@ fn an_answer_of_the_routes_own_is_guarded_too() {
         assert_eq!(lb.get(path, &[("Authorization", &*right)]).status, status);
     }
 }
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_name() {
+    let origin = Origin::start("a");
+    let dir = TempDir::new("passwords");
+    let file = dir.path().join("htpasswd");
+    htpasswd(&file, 4, "ann", "open");
+    let text = std::fs::read_to_string(&file).unwrap();
+    dir.write("htpasswd", &format!("\u{feff}{text}"));
+    let lb = Setup::of([&origin]).listener(LISTENER).start_in(dir);
+    let status = |pair: &str| {
+        let field = [("Authorization", &*basic(pair))];
+        lb.get("/staff", &field).status
+    };
+    assert_eq!(status("ann:open"), 200);
+    assert_eq!(status("\u{feff}ann:open"), 401);
+}

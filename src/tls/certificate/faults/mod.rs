@@ -3,5 +3,6 @@
 pub mod file;
 pub mod kinds;
 pub mod order;
+pub mod profile;
 pub mod trust;
 pub mod validity;
