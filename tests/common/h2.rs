@@ -339,6 +339,21 @@ impl Frames {
         }
     }
 
+    /// Waits until a PING of ours is answered, passing over what comes before.
+    #[track_caller]
+    pub fn pong(&mut self) {
+        loop {
+            let head = self.take(9).unwrap();
+            let length =
+                usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            let payload = self.take(length).unwrap();
+            assert_ne!(head[3], GOAWAY, "{payload:?}");
+            if head[3] == PING && head[4] & ACK != 0 {
+                return;
+            }
+        }
+    }
+
     /// The next GOAWAY: its last stream and code. `None`: the connection ends without one.
     pub fn go_away(&mut self) -> Option<(u32, u32)> {
         loop {

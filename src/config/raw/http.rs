@@ -86,8 +86,8 @@ pub struct Http2 {
     pub max_streams: u32,
     /// How long a connection without a request may last.
     pub idle_timeout: Span,
-    /// Requests on one connection, after which it ends by GOAWAY when that costs its client nothing: at its first quiet
-    /// second. 0 = no limit.
+    /// Requests on one connection, after which it ends by GOAWAY when that costs its client nothing: when it has been
+    /// quiet for 5s. 0 = no limit.
     #[schemars(range(min = 0, max = 4_294_967_295_u32))]
     pub max_requests: u32,
 }

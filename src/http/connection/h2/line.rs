@@ -3,10 +3,11 @@
 //! `h2` owns the stream and doesn't give it back, so what the driver needs to know of it lies beside it: the
 //! [`Line`]. Requests leave word there, too, when they begin, send and end.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,11 @@ use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::meter::{Earned, Fault, Meter};
+use super::super::super::site::HttpListener;
+use super::backlog::Backlog;
+use super::fields;
+use super::meter::{Deeds, Fault};
+use super::screen::{Around, PREFACE, Screen};
 use crate::listen::ClientStream;
 
 /// Frames are gathered up to this many bytes before they are written: `h2` writes a frame's header and its payload
@@ -25,6 +30,13 @@ const GATHERED: usize = 32 * 1024;
 const SENT_PER_ACKNOWLEDGEMENT: usize = 1024;
 /// Acknowledgements that any write is worth: two WINDOW_UPDATEs for each of its frames, and a PING.
 const ACKNOWLEDGEMENTS: u32 = 4;
+/// Bytes that the header sections of a connection's requests may cost together; beyond that requests are refused until
+/// others have ended. Four header sections of the largest size always may.
+const HEADERS_AT_ONCE: usize = 4 * 1024 * 1024;
+/// Requests whose header's cost is remembered until `h2` hands them over. More than wait there at once.
+const COSTS: usize = 20_000;
+/// A buffer larger than this isn't kept from one read to the next.
+const KEPT: usize = 4096;
 
 /// What is known of a connection besides what `h2` knows.
 pub struct Line {
@@ -36,13 +48,19 @@ pub struct Line {
     held: AtomicU32,
     /// Milliseconds from `begun` to the end of the last request.
     idle_since: AtomicU64,
-    finished: AtomicU32,
-    sent: AtomicU32,
+    deeds: Deeds,
+    backlog: Backlog,
+    /// What the header sections of requests cost that are under way or have yet to be handed over by `h2`.
+    headers: AtomicUsize,
+    /// `h2` is to take no more requests from here on.
+    last_call: AtomicBool,
 }
 
 /// What reading and writing have brought to light.
 struct Watched {
-    meter: Meter,
+    screen: Screen,
+    /// Requests that `h2` has yet to hand over, and what their headers cost.
+    costs: VecDeque<(u32, usize)>,
     fault: Option<Fault>,
     stalled_since: Option<Instant>,
 }
@@ -54,15 +72,18 @@ impl Line {
         Arc::new(Self {
             begun: now,
             watched: Mutex::new(Watched {
-                meter: Meter::new(max_streams, now),
+                screen: Screen::new(max_streams, now),
+                costs: VecDeque::new(),
                 fault: None,
                 stalled_since: None,
             }),
             active: AtomicUsize::new(0),
             held: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
-            finished: AtomicU32::new(0),
-            sent: AtomicU32::new(0),
+            deeds: Deeds::default(),
+            backlog: Backlog::default(),
+            headers: AtomicUsize::new(0),
+            last_call: AtomicBool::new(false),
         })
     }
 
@@ -73,7 +94,17 @@ impl Line {
 
     /// Since when a header block is under way.
     pub fn block_since(&self) -> Option<Instant> {
-        self.watched.lock().meter.block_since()
+        self.watched.lock().screen.block_since()
+    }
+
+    /// Whether the client has heard that the connection ends.
+    pub fn has_heard(&self) -> bool {
+        self.watched.lock().screen.has_heard()
+    }
+
+    /// Has `h2` take no more requests from its next read on, and tell the client which was the last.
+    pub fn last_call(&self) {
+        self.last_call.store(true, Ordering::Relaxed);
     }
 
     /// Since when the client has taken nothing of what there is to send.
@@ -92,10 +123,26 @@ impl Line {
             .then(|| self.begun + Duration::from_millis(self.idle_since.load(Ordering::Acquire)))
     }
 
-    /// A request begins.
-    pub fn enter(self: &Arc<Self>) -> Presence {
+    /// A request begins, the one of that stream.
+    pub fn enter(self: &Arc<Self>, stream: u32) -> Presence {
         self.active.fetch_add(1, Ordering::AcqRel);
-        Presence(Arc::clone(self))
+        Presence {
+            line: Arc::clone(self),
+            header: self.take_cost(stream),
+        }
+    }
+
+    /// What the header of that stream's request costs. What came before it and wasn't handed over never will be.
+    fn take_cost(&self, stream: u32) -> usize {
+        let costs = &mut self.watched.lock().costs;
+        while let Some((earlier, cost)) = costs.front().copied().filter(|(id, _)| *id <= stream) {
+            costs.pop_front();
+            if earlier == stream {
+                return cost;
+            }
+            self.headers.fetch_sub(cost, Ordering::Relaxed);
+        }
+        0
     }
 
     /// A body's server is to take what has come before more is asked for.
@@ -112,33 +159,72 @@ impl Line {
     /// So many bytes go to the client.
     pub fn note_sent(&self, bytes: usize) {
         let worth = u32::try_from(bytes / SENT_PER_ACKNOWLEDGEMENT).unwrap_or(u32::MAX);
-        add(&self.sent, worth.saturating_add(ACKNOWLEDGEMENTS));
+        self.deeds.note_sent(worth.saturating_add(ACKNOWLEDGEMENTS));
     }
 
-    /// A request ran to its end.
-    pub fn note_finished(&self) {
-        add(&self.finished, 1);
+    /// What waits for the client.
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
-    fn earned(&self) -> Earned {
-        Earned {
-            finished: self.finished.swap(0, Ordering::Relaxed),
-            sent: self.sent.swap(0, Ordering::Relaxed),
-        }
+    /// What becomes of the client's requests.
+    pub fn deeds(&self) -> &Deeds {
+        &self.deeds
+    }
+
+    /// Looks at what has come, which ends with `fresh`. Returns how much of that passes as it is; what passes of the rest,
+    /// or instead of it, is appended to `out`.
+    fn screen(
+        &self,
+        listener: &HttpListener,
+        fresh: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Fault> {
+        let limits = listener.site.load().limits;
+        let Watched {
+            screen,
+            costs,
+            fault,
+            ..
+        } = &mut *self.watched.lock();
+        let mut around = Around {
+            now: Instant::now(),
+            limits,
+            deeds: &self.deeds,
+            admit: &mut |stream, cost| {
+                let most = HEADERS_AT_ONCE.max(fields::largest_list(&limits).saturating_mul(4));
+                if self.headers.load(Ordering::Relaxed).saturating_add(cost) > most {
+                    return false;
+                }
+                self.headers.fetch_add(cost, Ordering::Relaxed);
+                costs.push_back((stream, cost));
+                if costs.len() > COSTS
+                    && let Some((_, cost)) = costs.pop_front()
+                {
+                    self.headers.fetch_sub(cost, Ordering::Relaxed);
+                }
+                true
+            },
+        };
+        let screened = screen.pass(fresh, &mut around).and_then(|passed| {
+            let rest = fresh.get(passed..).unwrap_or_default();
+            screen.take(rest, out, &mut around).map(|()| passed)
+        });
+        *fault = screened.err();
+        screened
     }
 }
 
-/// Wrapping around costs a client a few of billions.
-fn add(counter: &AtomicU32, more: u32) {
-    counter.fetch_add(more, Ordering::Relaxed);
+/// A request under way; it and its header count until this is dropped.
+pub struct Presence {
+    line: Arc<Line>,
+    header: usize,
 }
-
-/// A request under way; it counts until this is dropped.
-pub struct Presence(Arc<Line>);
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let line = &self.0;
+        let line = &self.line;
+        line.headers.fetch_sub(self.header, Ordering::Relaxed);
         let now = u64::try_from(line.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         // Before the count: who sees none under way is to see since when.
         line.idle_since.store(now, Ordering::Release);
@@ -155,10 +241,17 @@ impl Drop for Holding {
     }
 }
 
-/// The bytes of a connection, weighed as they come and gathered as they go.
+/// The bytes of a connection, screened as they come and gathered as they go.
 pub struct Wire {
     stream: Box<ClientStream>,
     line: Arc<Line>,
+    listener: Arc<HttpListener>,
+    /// Bytes of the preface that are still to come. They are handed over by themselves, so that `h2` is there when
+    /// a fault has to be told.
+    preface: usize,
+    /// Screened, and not yet handed over from `given` on.
+    screened: Vec<u8>,
+    given: usize,
     /// Not yet written. Allocated only while there is something.
     out: BytesMut,
     stalled: bool,
@@ -166,13 +259,57 @@ pub struct Wire {
 
 impl Wire {
     /// From here on the stream's bytes are HTTP/2's.
-    pub fn new(stream: Box<ClientStream>, line: Arc<Line>) -> Self {
+    pub fn new(stream: Box<ClientStream>, line: Arc<Line>, listener: Arc<HttpListener>) -> Self {
         Self {
             stream,
             line,
+            listener,
+            preface: PREFACE,
+            screened: Vec::new(),
+            given: 0,
             out: BytesMut::new(),
             stalled: false,
         }
+    }
+
+    /// Hands over what was screened before. False if there is nothing.
+    fn give(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        if self.given == self.screened.len() && self.line.last_call.load(Ordering::Relaxed) {
+            // Where frames meet.
+            let frame = self.line.watched.lock().screen.last_call();
+            if let Some(frame) = frame {
+                self.line.last_call.store(false, Ordering::Relaxed);
+                self.screened.extend(frame);
+            }
+        }
+        let rest = self.screened.get(self.given..).unwrap_or_default();
+        let part = rest.get(..buf.remaining()).unwrap_or(rest);
+        buf.put_slice(part);
+        let given = !part.is_empty();
+        self.given += part.len();
+        if self.given == self.screened.len() {
+            self.given = 0;
+            self.screened.clear();
+            if self.screened.capacity() > KEPT {
+                self.screened = Vec::new();
+            }
+        }
+        given
+    }
+
+    /// Reads as much of the preface as is still to come. True at the end of the stream.
+    fn poll_preface(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut room = [0; PREFACE];
+        let mut room = ReadBuf::new(room.get_mut(..self.preface).unwrap_or_default());
+        ready!(Pin::new(&mut *self.stream).poll_read(cx, &mut room))?;
+        self.preface -= room.filled().len();
+        let passed = self
+            .line
+            .screen(&self.listener, room.filled(), &mut self.screened);
+        let passed = passed.unwrap_or_default();
+        let passed = room.filled().get(..passed).unwrap_or_default();
+        self.screened.extend_from_slice(passed);
+        Poll::Ready(Ok(room.filled().is_empty()))
     }
 
     /// Writes out what was gathered.
@@ -189,6 +326,7 @@ impl Wire {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.out.advance(written);
+            self.line.backlog.note_taken(written);
             self.note_stalled(false);
         }
         self.out = BytesMut::new();
@@ -210,23 +348,34 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.line.fault().is_some() {
-            // Nobody listens any more; the driver knows, and ends it.
-            return Poll::Pending;
+        loop {
+            if this.line.fault().is_some() {
+                // Nobody listens any more; the driver knows, and ends it.
+                return Poll::Pending;
+            }
+            if this.give(buf) {
+                return Poll::Ready(Ok(()));
+            }
+            if this.preface > 0 {
+                if ready!(this.poll_preface(cx))? {
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
+            }
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut *this.stream).poll_read(cx, buf))?;
+            let fresh = buf.filled().get(before..).unwrap_or_default();
+            if fresh.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let passed = this.line.screen(&this.listener, fresh, &mut this.screened);
+            // With a fault nothing more is handed over.
+            let passed = passed.unwrap_or_default();
+            buf.set_filled(before + passed);
+            if passed > 0 {
+                return Poll::Ready(Ok(()));
+            }
         }
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut *this.stream).poll_read(cx, buf))?;
-        let fresh = buf.filled().get(before..).unwrap_or_default();
-        let mut watched = this.line.watched.lock();
-        let weighed = watched
-            .meter
-            .note(fresh, Instant::now(), || this.line.earned());
-        if let Err(fault) = weighed {
-            watched.fault = Some(fault);
-            buf.set_filled(before);
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -249,6 +398,9 @@ impl AsyncWrite for Wire {
         ready!(this.poll_out(cx))?;
         let flushed = Pin::new(&mut *this.stream).poll_flush(cx);
         this.note_stalled(flushed.is_pending());
+        if flushed.is_ready() {
+            this.line.backlog.clear();
+        }
         flushed
     }
 
@@ -256,5 +408,12 @@ impl AsyncWrite for Wire {
         let this = self.get_mut();
         ready!(this.poll_out(cx))?;
         Pin::new(&mut *this.stream).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        // Who waits learns from its stream that nobody takes it any more.
+        self.line.backlog.clear();
     }
 }

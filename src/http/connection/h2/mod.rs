@@ -2,9 +2,9 @@
 //!
 //! The `h2` crate keeps frames, streams, windows and header compression. This module drives it ([`Driver`]) and holds
 //! the connection to our limits: how long it may be idle, how long a header block may take, how many requests it may
-//! carry, what a client may not overdo ([`meter`]), and how it ends: told by GOAWAY, its requests served to their
-//! ends. A request becomes an HTTP/1 one but for its version ([`request`]), so that nothing behind here knows the
-//! difference.
+//! carry, what a client may not overdo ([`meter`]), what its header blocks have to be ([`screen`], [`fields`]), and how
+//! it ends: told by GOAWAY, its requests served to their ends. A request becomes an HTTP/1 one but for its version
+//! ([`request`]), so that nothing behind here knows the difference.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +17,7 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER};
-use http::{HeaderValue, Method, Request, Response, request as parts};
+use http::{HeaderName, HeaderValue, Method, Request, Response, request as parts};
 use pingora::apps::HttpServerApp;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::{ServerSession, date};
@@ -29,7 +29,6 @@ use super::super::X_REQUEST_ID;
 use super::super::context::{Arrival, Origin};
 use super::super::error_page::allowed;
 use super::super::handover;
-use super::super::head::MAX_FIELDS;
 use super::super::identity;
 use super::super::site::Site;
 use super::super::wire::client::Http2;
@@ -41,12 +40,17 @@ use crate::listen::ClientStream;
 use crate::observe::Termination;
 use crate::supervise;
 
+mod backlog;
+mod fields;
+mod hpack;
 mod line;
 mod linger;
 mod meter;
 mod request;
+mod screen;
 mod turnover;
 
+use fields::{Legible, Unfit};
 use line::Wire;
 pub use line::{Holding, Line, Presence};
 pub use linger::linger;
@@ -62,27 +66,24 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// With so many bodies that wait for their servers, the rest of a connection's may wait for its window.
 pub const BODIES_IN_WINDOW: u32 = CONNECTION_WINDOW / STREAM_WINDOW;
 /// Bytes of one response that wait for the connection to take them; the rest waits at the server.
-const SEND_BUFFER: usize = 128 * 1024;
-/// Streams that `h2` itself resets because of what a client sends on them, over the life of a connection. More than
-/// the requests that a client may have sent before it knew our settings.
-const BROKEN_STREAMS: usize = 256;
-/// Malformed requests over the life of a connection. One is a bug, and these are many bugs.
-const MALFORMED_REQUESTS: u32 = 32;
+const SEND_BUFFER: usize = 64 * 1024;
+/// Requests that were reset before `h2` handed them over and that it remembers until it does: more than clients
+/// cancel at once. The [`meter`] has a say in how often they do.
+const RESET_AT_ONCE: usize = 1000;
 /// How long a client may take to read a GOAWAY, or to say that it has.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long requests are still taken of a client that was told that the connection ends and doesn't say that it has
 /// heard; one that does is told at once which was the last.
 const LAST_CALL: Duration = Duration::from_secs(5);
-/// What `h2` counts for a field besides its name and value (RFC 9113 section 6.5.2).
-const FIELD_OVERHEAD: usize = 32;
+const STAND_IN: HeaderName = HeaderName::from_static(fields::STAND_IN);
 
 /// Serves a connection whose client speaks HTTP/2, to its end.
 pub(super) async fn converse(visit: &Visit, stream: Box<ClientStream>) {
     let site = visit.listener.site.load_full();
     let drain = visit.edge.drain.watch();
-    let settings = settings(&site.http);
+    let settings = settings(&site);
     let line = Line::new(streams_at_once(&site.http));
-    let wire = Wire::new(stream, Arc::clone(&line));
+    let wire = Wire::new(stream, Arc::clone(&line), Arc::clone(&visit.listener));
     let connection = tokio::select! {
         biased;
         connection = settings.handshake(wire) => connection,
@@ -101,10 +102,11 @@ pub(super) async fn converse(visit: &Visit, stream: Box<ClientStream>) {
         line,
         streams: streams.clone(),
         served: 0,
-        malformed: 0,
         busy: Instant::now(),
         turnover: Turnover::new(Instant::now()),
         closing: None,
+        patient: false,
+        called: false,
     }
     .drive(drain)
     .await;
@@ -118,21 +120,18 @@ fn streams_at_once(http: &model::Http) -> u32 {
 }
 
 /// How `h2` is to hold a connection. What isn't set has a default that was chosen for servers.
-fn settings(http: &model::Http) -> Builder {
+fn settings(site: &Site) -> Builder {
     let mut settings = Builder::new();
-    // What is larger than max_header_size is to reach us, so that it is answered and recorded as in HTTP/1; what is
-    // much larger is answered by `h2` with a bare 431, and from four times as much on ends the connection.
-    let header_list = http
-        .max_header_size
-        .saturating_add(MAX_FIELDS * FIELD_OVERHEAD)
-        .saturating_add(1024);
+    let largest_list = fields::largest_list(&site.limits);
     settings
-        .max_concurrent_streams(streams_at_once(http))
-        .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
+        .max_concurrent_streams(streams_at_once(&site.http))
+        .max_header_list_size(u32::try_from(largest_list).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
-        .max_local_error_reset_streams(Some(BROKEN_STREAMS));
+        .max_pending_accept_reset_streams(RESET_AT_ONCE)
+        // What is malformed doesn't come so far, and what is left ends streams that nothing was done for.
+        .max_local_error_reset_streams(None);
     settings
 }
 
@@ -156,12 +155,23 @@ enum Event {
     SlowHeader(Instant),
     /// It has carried its share of requests, and to be told so costs its client nothing now.
     Enough,
+    /// A client that has heard that the connection ends has had time to say more.
+    LastCall,
     /// No request for too long.
     Idle,
     /// The client takes nothing of what there is to send.
     Stalled,
     /// It has ended, one way or another.
     Over,
+}
+
+/// A request that nobody else is to see.
+struct Refusing {
+    status: u16,
+    reason: &'static str,
+    legible: Legible,
+    received: Instant,
+    time: SystemTime,
 }
 
 /// Drives a connection.
@@ -173,23 +183,26 @@ struct Driver<'a> {
     /// Fires at the next deadline or before.
     timer: Pin<Box<Sleep>>,
     served: u32,
-    malformed: u32,
     /// When it was last seen to have streams.
     busy: Instant,
     turnover: Turnover,
     /// Since when the client knows that the connection ends.
     closing: Option<Instant>,
+    /// Requests of a client that has heard so are taken for a while all the same.
+    patient: bool,
+    /// `h2` knows that the client has heard.
+    called: bool,
 }
 
 impl Driver<'_> {
     async fn drive(mut self, drain: watch::Receiver<bool>) {
         let mut draining = pin!(begun(drain.clone()));
         loop {
-            let closing = self.closing.is_some();
+            let told = self.closing.is_some() && !self.patient;
             let event = tokio::select! {
                 biased;
                 event = self.next() => event,
-                () = &mut draining, if !closing => Event::Drain,
+                () = &mut draining, if !told => Event::Drain,
             };
             // It was waited for, however long: what counts is the configuration of now.
             let site = self.visit.listener.site.load_full();
@@ -197,19 +210,23 @@ impl Driver<'_> {
                 Event::Request(request, respond) => {
                     // A defect costs the request that it is met with: `h2` resets its stream, and the others go on.
                     let begin = || self.begin(&site, request, respond, &drain);
-                    match catch_unwind(AssertUnwindSafe(begin)) {
-                        Ok(true) => {}
-                        Ok(false) => return self.end(Reason::ENHANCE_YOUR_CALM).await,
-                        Err(_) => self.record_unseen(&site, DEFECT, Instant::now()),
+                    if catch_unwind(AssertUnwindSafe(begin)).is_err() {
+                        self.record_unseen(&site, DEFECT, Instant::now());
                     }
                 }
-                Event::Drain | Event::Enough => self.close(),
+                Event::Drain => self.close(false),
+                Event::Enough => self.close(true),
+                Event::LastCall => self.patient = false,
                 Event::Fault(fault) => {
                     tracing::debug!(?fault, peer = %self.visit.connection.peer, "an HTTP/2 client is sent away");
                     return self
                         .end(match fault {
-                            Fault::Resets | Fault::Noise => Reason::ENHANCE_YOUR_CALM,
-                            Fault::NoSettings => Reason::PROTOCOL_ERROR,
+                            Fault::Resets | Fault::Noise | Fault::Malformed | Fault::Block => {
+                                Reason::ENHANCE_YOUR_CALM
+                            }
+                            Fault::Compression => Reason::COMPRESSION_ERROR,
+                            Fault::Protocol | Fault::NoSettings => Reason::PROTOCOL_ERROR,
+                            Fault::Closed => Reason::STREAM_CLOSED,
                         })
                         .await;
                 }
@@ -238,6 +255,11 @@ impl Driver<'_> {
                 Poll::Ready(None) => return Poll::Ready(Event::Over),
                 Poll::Pending => {}
             }
+            if self.is_last_call() {
+                self.line.last_call();
+                // To have it read that.
+                cx.waker().wake_by_ref();
+            }
             if let Some(fault) = self.line.fault() {
                 return Poll::Ready(Event::Fault(fault));
             }
@@ -258,6 +280,13 @@ impl Driver<'_> {
             }
         })
         .await
+    }
+
+    /// Whether `h2` is to be told now, and wasn't before, that the client has heard.
+    fn is_last_call(&mut self) -> bool {
+        let now = !self.called && self.closing.is_some() && !self.patient && self.line.has_heard();
+        self.called |= now;
+        now
     }
 
     /// The next deadline, and what has happened when it passes.
@@ -288,6 +317,11 @@ impl Driver<'_> {
                 next = (due, Event::Enough);
             }
         }
+        if let Some(since) = self.closing.filter(|_| self.patient)
+            && since + LAST_CALL < next.0
+        {
+            next = (since + LAST_CALL, Event::LastCall);
+        }
         if let Some(since) = self.line.block_since() {
             let until = since + http.header_timeout;
             // Who sends a header isn't idle.
@@ -303,37 +337,54 @@ impl Driver<'_> {
         next
     }
 
-    /// Lets a request be served, or refuses it. False if the client has sent too many that are malformed.
+    /// Lets a request be served, or refuses it.
     fn begin(
         &mut self,
         site: &Arc<Site>,
         request: Request<RecvStream>,
         mut respond: SendResponse<Bytes>,
         drain: &watch::Receiver<bool>,
-    ) -> bool {
+    ) {
         let (received, time) = (Instant::now(), SystemTime::now());
+        let presence = self.line.enter(respond.stream_id().as_u32());
         if self
             .closing
             .is_some_and(|since| since.elapsed() > LAST_CALL)
         {
             // Whoever hasn't answered the warning by now doesn't want to hear it, but may try elsewhere.
             respond.send_reset(Reason::REFUSED_STREAM);
-            return true;
+            return;
         }
         self.busy = received;
         self.served = self.served.saturating_add(1);
         let (mut parts, body) = request.into_parts();
-        let refusal = if self.visit.too_many {
-            self.close();
-            Err((503, TOO_MANY))
-        } else {
-            request::settle(&mut parts, body.is_end_stream(), &site.limits)
+        let stand_in = parts.headers.remove(STAND_IN);
+        let stand_in = stand_in.as_ref().map(fields::stands_for);
+        let legible = stand_in.map_or(Legible::ALL, |(_, legible)| legible);
+        let refusal = match stand_in {
+            _ if self.visit.too_many => {
+                self.close(false);
+                Err((503, TOO_MANY))
+            }
+            Some((Unfit::Busy, _)) => return respond.send_reset(Reason::REFUSED_STREAM),
+            Some((Unfit::SelfDependent, _)) => return respond.send_reset(Reason::PROTOCOL_ERROR),
+            Some((unfit, _)) => Err(unfit.refusal()),
+            None => request::settle(&mut parts, body.is_end_stream(), &site.limits),
         };
         if let Err((status, reason)) = refusal {
-            self.refuse(site, &parts, respond, (status, reason), received, time);
+            let refused = Refusing {
+                status,
+                reason,
+                legible,
+                received,
+                time,
+            };
+            self.refuse(site, &parts, respond, &refused);
             linger(body);
-            self.malformed += u32::from(status == 400);
-            return self.malformed < MALFORMED_REQUESTS;
+            if status == 400 {
+                self.line.deeds().note_malformed();
+            }
+            return;
         }
         let client = Http2::new(
             parts.method == Method::HEAD,
@@ -341,6 +392,7 @@ impl Driver<'_> {
             respond,
             site.http.min_receive_rate,
             &self.line,
+            presence,
         );
         let arrival = Box::new(Arrival {
             client: Client::Http2(client),
@@ -359,13 +411,15 @@ impl Driver<'_> {
             let served = proxy.process_new_http(session, &drain);
             drop(handover::bring(arrival, served).await);
         });
-        true
     }
 
     /// Tells the client that this connection ends. What is under way is served, and so is what it had sent before it
-    /// knew (RFC 9113 section 6.8).
-    fn close(&mut self) {
-        if self.closing.is_none() {
+    /// knew (RFC 9113 section 6.8). `patient`: and what it sends for a while after.
+    fn close(&mut self, patient: bool) {
+        if self.closing.is_some() {
+            self.patient &= patient;
+        } else {
+            self.patient = patient;
             self.closing = Some(Instant::now());
             self.connection.graceful_shutdown();
         }
@@ -384,9 +438,13 @@ impl Driver<'_> {
         site: &Site,
         request: &parts::Parts,
         mut respond: SendResponse<Bytes>,
-        (status, reason): request::Refusal,
-        received: Instant,
-        time: SystemTime,
+        &Refusing {
+            status,
+            reason,
+            legible,
+            received,
+            time,
+        }: &Refusing,
     ) {
         let target = request.uri.path_and_query();
         let (id, page) = self.visit.refuse(
@@ -399,9 +457,11 @@ impl Driver<'_> {
                     status => termination_of(status),
                 },
                 protocol: Some(PROTOCOL),
-                method: Some(request.method.as_str().as_bytes()),
-                host: request::asked_host(request),
-                target: target.map(|target| target.as_str().as_bytes()),
+                method: legible.method.then_some(request.method.as_str().as_bytes()),
+                host: request::asked_host(request).filter(|_| legible.host),
+                target: target
+                    .map(|target| target.as_str().as_bytes())
+                    .filter(|_| legible.target),
                 headers: Some(&request.headers),
                 received,
                 time,

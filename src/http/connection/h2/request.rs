@@ -1,27 +1,20 @@
 //! From a request as HTTP/2 has it to the one message that everything behind here knows.
 //!
-//! The `h2` crate has seen to the frames, the field names, the connection-specific fields and the pseudo-fields' order
-//! (RFC 9113 sections 8.2, 8.3). What it lets pass and an HTTP/1 server could take for something else is refused here,
-//! by the same rules and limits as in [`head`]. Then `:authority` becomes the one Host field, `:path` the target, and
+//! Its fields are in order, each for itself ([`super::fields`]). What they say together and an HTTP/1 server could take
+//! for something else is refused here, by the same rules and limits as in [`head`]. Then `:authority` becomes the one Host field, `:path` the target, and
 //! the crumbs of Cookie one field again (section 8.2.3): from here on the request is an HTTP/1 one but for its version.
 
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::{HeaderMap, HeaderValue, Method, Uri, request};
 
 use crate::headers::authority::is_same;
-use crate::headers::is_token;
 
 use super::super::super::authority;
 use super::super::super::head;
-use super::super::super::head::{HeadLimits, MAX_FIELDS};
+use super::super::super::head::HeadLimits;
 
 /// Why a request is refused: the status to answer and the reason in words.
 pub type Refusal = (u16, &'static str);
-
-/// What a field costs in a header section of HTTP/1 besides name and value.
-const AROUND_FIELD: usize = ": \r\n".len();
-/// What a request line has besides method and target.
-const AROUND_TARGET: usize = " ".len() + " HTTP/1.1\r\n".len() + "\r\n".len();
 
 /// Makes one message of a request.
 ///
@@ -35,7 +28,6 @@ pub fn settle(
     bodiless: bool,
     limits: &HeadLimits,
 ) -> Result<(), Refusal> {
-    check_size(request, limits)?;
     check_target(request)?;
     let host = host(request)?;
     check_length(&request.headers, limits)?;
@@ -85,65 +77,12 @@ pub fn asked_host(request: &request::Parts) -> Option<&[u8]> {
         .or_else(|| request.headers.get(HOST).map(HeaderValue::as_bytes))
 }
 
-/// The limits on a header section hold for the same message in either version: it is measured as HTTP/1 writes it.
-fn check_size(request: &request::Parts, limits: &HeadLimits) -> Result<(), Refusal> {
-    let target = request
-        .uri
-        .path_and_query()
-        .map_or(0, |it| it.as_str().len());
-    if target > limits.uri {
-        return Err((414, "the URI is longer than max_uri_length"));
-    }
-    let authority = request.uri.authority().map_or(0, |it| {
-        HOST.as_str().len() + it.as_str().len() + AROUND_FIELD
-    });
-    let method = request.method.as_str().len();
-    let mut size = AROUND_TARGET + method + target + authority;
-    let mut fields = 0;
-    let mut values = 0_usize;
-    for (name, value) in &request.headers {
-        values += 1;
-        size += name.as_str().len() + value.len() + AROUND_FIELD;
-        // The `http` crate takes a quotation mark for one.
-        if !is_token(name.as_str().as_bytes()) {
-            return Err((400, "a field name with a character that names don't have"));
-        }
-        if head::is_like_framing(name.as_str().as_bytes()) {
-            return Err((400, head::LIKE_FRAMING));
-        }
-        if starts_or_ends_in_space(value) {
-            return Err((400, "a field value begins or ends with white space"));
-        }
-    }
-    // A cookie's crumbs are one field.
-    fields += values.saturating_sub(request.headers.get_all(COOKIE).iter().count());
-    if size > limits.header {
-        return Err((431, "the header is larger than max_header_size"));
-    }
-    if fields > MAX_FIELDS {
-        return Err((431, "too many header fields"));
-    }
-    Ok(())
-}
-
-/// RFC 9113 section 8.2.1.
-fn starts_or_ends_in_space(value: &HeaderValue) -> bool {
-    let space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    space(value.as_bytes().first()) || space(value.as_bytes().last())
-}
-
 fn check_target(request: &request::Parts) -> Result<(), Refusal> {
     if request.method == Method::CONNECT {
         return Err((405, "CONNECT is not served here"));
     }
     if !head::is_method(request.method.as_str().as_bytes()) {
         return Err((400, "malformed method"));
-    }
-    if let Some(scheme) = request.uri.scheme_str()
-        && scheme != "http"
-        && scheme != "https"
-    {
-        return Err((400, "a :scheme other than http and https"));
     }
     let target = request.uri.path_and_query().map_or("", |it| it.as_str());
     match target.as_bytes() {
@@ -187,19 +126,12 @@ fn host(request: &request::Parts) -> Result<Option<HeaderValue>, Refusal> {
     }
 }
 
-/// `h2` holds the body to this length; here it must be one that servers read alike.
+/// `h2` holds the body to this length.
 fn check_length(headers: &HeaderMap, limits: &HeadLimits) -> Result<(), Refusal> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let (Some(length), more) = (lengths.next(), lengths.next()) else {
-        return Ok(());
-    };
-    if more.is_some() {
-        return Err((400, "more than one Content-Length"));
-    }
-    let Some(length) = head::content_length(length.as_bytes()) else {
-        return Err((400, "malformed Content-Length"));
-    };
-    if limits.body > 0 && length > limits.body {
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| head::content_length(length.as_bytes()));
+    if limits.body > 0 && length.is_some_and(|length| length > limits.body) {
         return Err((413, "the body is larger than max_body_size"));
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! A client that speaks HTTP/2, by the `h2` crate: one stream of its connection.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -56,6 +56,7 @@ impl Http2 {
         respond: SendResponse<Bytes>,
         least_rate: u64,
         line: &Arc<Line>,
+        presence: Presence,
     ) -> Self {
         Self {
             is_head,
@@ -70,7 +71,7 @@ impl Http2 {
             piece: Bytes::new(),
             end: End::Open,
             body_sent: 0,
-            _presence: line.enter(),
+            _presence: presence,
             line: Arc::clone(line),
         }
     }
@@ -184,6 +185,7 @@ impl Http2 {
                 }
             }
             let length = send.capacity().min(self.piece.len());
+            ready!(self.line.backlog().poll_admit(length, cx));
             let part = self.piece.split_to(length);
             let last = self.piece.is_empty() && matches!(self.end, End::Queued(None));
             if let Err(error) = send.send_data(part, last) {
@@ -277,7 +279,7 @@ impl Http2 {
 
     fn note_end(&mut self) {
         self.end = End::Sent;
-        self.line.note_finished();
+        self.line.deeds().note_finished();
     }
 
     /// Resets the stream, unless its response is complete.
@@ -303,7 +305,16 @@ impl Drop for Http2 {
                     linger(body);
                 }
             }
-            _ => self.give_up(Reason::INTERNAL_ERROR),
+            End::Reset => {}
+            End::Open | End::Queued(_) => {
+                if self
+                    .poll_gone(&mut Context::from_waker(Waker::noop()))
+                    .is_ready()
+                {
+                    self.line.deeds().note_cancelled();
+                }
+                self.give_up(Reason::INTERNAL_ERROR);
+            }
         }
     }
 }
