@@ -1,6 +1,6 @@
 //! What a failure means: the status for the client, the word for the log, and whether to try again.
 //!
-//! Plain functions over the kind of failure; the hooks translate Pingora's errors into it once.
+//! Plain functions over the kind of failure, which the typed errors of either end become once.
 
 use std::time::Duration;
 

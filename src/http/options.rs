@@ -118,7 +118,7 @@ fn is_protected(option: &[u8]) -> bool {
         b"x-real-ip",
         b"x-request-id",
         b"expect",
-        // Of one hop, whether named or not: Pingora sees to them, and gRPC asks for `TE` once more.
+        // Of one hop, whether named or not: they go when the request departs, and gRPC asks for `TE` once more.
         b"te",
         b"trailer",
         b"keep-alive",

@@ -1,8 +1,6 @@
 //! A pool's rules for TLS to its servers, and handshakes of our own by them.
 //!
-//! Requests go through Pingora's connector, which keeps connections and says little of a handshake that failed. Our
-//! own handshakes follow the same rules and can tell: they serve the health checks, requests that switch protocols
-//! (whose connections are not kept), and whoever asks why a server's TLS fails.
+//! They serve requests, TCP connections and health checks alike, and can tell why a handshake failed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;

@@ -2,8 +2,8 @@
 //!
 //! With TLS the protocol is agreed in the handshake. Without, HTTP/1 is read until the first bytes turn out to be
 //! HTTP/2's preface ("prior knowledge", RFC 9113 section 3.3). Either way what comes out of here is one well-formed
-//! request at a time in a Pingora session, with its [`Origin`](super::context::Origin); what is malformed or
-//! over a limit is answered and recorded here.
+//! request at a time with the way back to its client ([`Arrival`](super::context::Arrival)); what is malformed or over a limit
+//! is answered and recorded here.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -22,6 +22,7 @@ use super::LOOK;
 use super::response;
 use super::tunnel;
 use super::upload::Upload;
+use super::waits::Waits;
 
 /// How a try failed.
 #[derive(Debug)]
@@ -469,55 +470,3 @@ impl<'a> Exchange<'a> {
 
 /// Longer than anybody waits.
 const FAR: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
-
-/// Who is waited for.
-#[derive(Debug, Default)]
-struct Waits {
-    client_sends: Wait,
-    client_takes: Wait,
-    server_sends: Wait,
-    server_takes: Wait,
-}
-
-impl Waits {
-    /// A new look at everything.
-    fn begin(&mut self) {
-        for wait in [
-            &mut self.client_sends,
-            &mut self.client_takes,
-            &mut self.server_sends,
-            &mut self.server_takes,
-        ] {
-            wait.is_on = false;
-        }
-    }
-}
-
-/// A wait for somebody, which begins anew whenever something moves.
-#[derive(Debug, Default)]
-struct Wait {
-    is_on: bool,
-    /// What had moved when it began.
-    moved: u64,
-    since: Option<Instant>,
-}
-
-impl Wait {
-    /// It is waited, and so much has moved so far.
-    fn wait(&mut self, moved: u64) {
-        self.is_on = true;
-        if self.moved != moved {
-            self.moved = moved;
-            self.since = None;
-        }
-    }
-
-    /// Since when it is waited, if it is.
-    fn since(&mut self, now: Instant) -> Option<Instant> {
-        if !self.is_on {
-            self.since = None;
-            return None;
-        }
-        Some(*self.since.get_or_insert(now))
-    }
-}

@@ -22,6 +22,7 @@ mod open;
 mod response;
 mod tunnel;
 mod upload;
+mod waits;
 
 use exchange::{Exchange, TryError};
 use upload::Upload;

@@ -107,7 +107,8 @@ impl Way<'_> {
             return Ok(place);
         }
         // One connection has room for many: who comes while it is made waits for it.
-        let _one_at_a_time = connections.opening().await;
+        let turn = timeout(self.timeouts.connect, connections.opening()).await;
+        let _one_at_a_time = turn.map_err(|_| Failure::ConnectTimeout)?;
         if let Some(place) = upstream::enter(&connections, moves) {
             note_reused(context, self.server);
             return Ok(place);

@@ -274,7 +274,7 @@ proptest! {
         drop(inspect(&data, 0, &LIMITS));
     }
 
-    /// What passes here, Pingora takes: it would refuse without a page and without a line in the log.
+    /// What passes here can be made a header of: there is no page and no line in the log for what can't.
     #[test]
     fn what_passes_is_parsable(target in prop::collection::vec(0x21u8..=0xff, 0..20), method in "[A-Z0-9_!-~-]{1,8}") {
         let mut text = format!("{method} /").into_bytes();

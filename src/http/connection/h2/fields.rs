@@ -148,6 +148,7 @@ pub struct Section<'a> {
     /// What is kept for it while its request lasts, in bytes.
     pub cost: usize,
     legible: Legible,
+    accept: Accept,
     /// All of it is written anew, because that was wanted or the `h2` crate doesn't take it as it came.
     pub anew: bool,
     /// Pseudo-fields that are in order, and if written anew all fields.
@@ -175,7 +176,44 @@ impl Section<'_> {
         let letters = self.legible.letters();
         let value: Vec<u8> = std::iter::once(unfit as u8).chain(letters).collect();
         write_literal(STAND_IN.as_bytes(), &value, self.written);
+        if let Some(accept) = self.accept.value() {
+            write_literal(b"accept", accept, self.written);
+        }
         self.written
+    }
+}
+
+/// What kind of page the client takes, as far as it is short and in order: a refusal is a page, too.
+#[derive(Debug)]
+struct Accept {
+    bytes: [u8; 128],
+    length: usize,
+}
+
+impl Accept {
+    fn new() -> Self {
+        Self {
+            bytes: [0; 128],
+            length: 0,
+        }
+    }
+
+    /// Takes the first one.
+    fn note(&mut self, value: &[u8]) {
+        let in_order = value.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        if self.length == 0
+            && in_order
+            && let Some(place) = self.bytes.get_mut(..value.len())
+        {
+            place.copy_from_slice(value);
+            self.length = value.len();
+        }
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.bytes
+            .get(..self.length)
+            .filter(|value| !value.is_empty())
     }
 }
 
@@ -243,6 +281,7 @@ pub fn read<'a>(
         seen: 0,
         connect: false,
         legible: Legible::default(),
+        accept: Accept::new(),
         fields: 0,
         length: None,
         size: AROUND_TARGET,
@@ -269,6 +308,7 @@ struct Reader<'a, 'l> {
     seen: u8,
     connect: bool,
     legible: Legible,
+    accept: Accept,
     /// Fields, a cookie's crumbs each for itself.
     fields: usize,
     length: Option<u64>,
@@ -286,6 +326,9 @@ impl<'a> Reader<'a, '_> {
             return;
         }
         self.fields += 1;
+        if name == b"accept" {
+            self.accept.note(value);
+        }
         if self.unfit.is_some() {
             // What is refused costs no more than to be read.
             return;
@@ -447,6 +490,7 @@ impl<'a> Reader<'a, '_> {
             unfit: self.unfit.or(missing).or(bodiless),
             cost: self.cost,
             legible: self.legible,
+            accept: self.accept,
             anew: self.anew,
             written: self.written,
             pseudo_end: self.pseudo_end,
