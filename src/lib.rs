@@ -43,6 +43,7 @@ pub mod networks;
 pub mod observe;
 pub mod persistence;
 pub mod pool;
+pub mod proxy_protocol;
 pub mod relay;
 pub mod routing;
 pub mod server;

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::pool::{Endpoint, Server};
 
+mod caller;
 mod connections;
 mod dial;
 mod files;
@@ -20,11 +21,13 @@ mod http2;
 mod link;
 mod name;
 mod own_shortage;
+mod personal;
 mod reach;
 mod report;
 mod secure;
 mod trouble;
 
+pub use caller::{Caller, ClientConnection};
 pub use connections::Connections;
 pub use dial::{DialError, Dialer, Raw};
 pub use files::Unusable;
@@ -32,6 +35,7 @@ pub use http2::{InFlight, Shared, enter, share};
 pub use link::Link;
 pub use name::ServerName;
 pub use own_shortage::own_shortage;
+pub use personal::{Personal, random_id};
 /// A connection to a server, with TLS if its link has it.
 pub use pingora::protocols::Stream;
 pub use reach::{Unreachable, reach};

@@ -101,6 +101,7 @@ fuzzed! {
     cookie_header_lines_lose_nothing_of_others: cookie_header;
     forwarding_fields_are_believed_of_nobody_untrusted: forwarding;
     header_list_members_make_the_same_list: header_list;
+    proxy_protocol_headers_mean_the_same_in_pieces: proxy_protocol;
     request_head_verdicts_are_the_same_however_it_comes: request_head;
     reverse_mapping_keeps_cookies_and_tells_no_address: reverse;
     routes_are_found_as_by_walking_through_the_list: routes;

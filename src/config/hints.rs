@@ -40,6 +40,10 @@ pub fn hints(raw: &raw::Config, model: &model::Config, root: &At<'_>, checks: &m
     for ((_, listener), entry) in raw.listeners.0.iter().zip(entries(&listeners_at)) {
         let at = listeners_at.entry(entry);
         hidden_routes(&listener.routes, &at.key("routes"), checks);
+        if listener.proxy_protocol && listener.client_address.trusted_proxies.is_empty() {
+            let message = "changes nothing, because client_address.trusted_proxies names nobody: PROXY headers are taken from those alone";
+            checks.warn(&at.key("proxy_protocol"), message);
+        }
     }
 }
 

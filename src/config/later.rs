@@ -8,17 +8,13 @@ const KEYS: &[(&str, &[&str])] = &[
     ("", &["tracing"]),
     ("server", &["upgrade_socket", "watch_config"]),
     ("admin", &["token_file", "tls"]),
-    (
-        "listeners.*",
-        &["proxy_protocol", "connection_rate_per_client"],
-    ),
+    ("listeners.*", &["connection_rate_per_client"]),
     ("listeners.*.tcp", &["sni_routes"]),
     (
         "pools.*",
         &[
             "discovery",
             "outlier_detection",
-            "proxy_protocol",
             "hash_on",
             "source_prefix",
             "bounded_load",

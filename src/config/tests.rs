@@ -334,12 +334,12 @@ fn whatever_is_planned_is_refused_by_name() {
         (
             listener("@: x"),
             "listeners.web.@",
-            "proxy_protocol connection_rate_per_client",
+            "connection_rate_per_client",
         ),
         (
             pool("@: x"),
             "pools.app.@",
-            "discovery outlier_detection proxy_protocol hash_on source_prefix bounded_load",
+            "discovery outlier_detection hash_on source_prefix bounded_load",
         ),
         (
             pool("algorithm: @"),

@@ -331,6 +331,7 @@ fn listener(
             raw::Protocol::Tcp => model::Protocol::Tcp,
             raw::Protocol::Tls => model::Protocol::Tls,
         },
+        proxy_protocol: raw.proxy_protocol,
         max_connections: raw.max_connections as usize,
         max_connections_per_client: raw.max_connections_per_client as usize,
         tcp_keepalive: tcp_keepalive(&raw.tcp_keepalive, &at.key("tcp_keepalive"), checks),

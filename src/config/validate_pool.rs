@@ -81,6 +81,10 @@ pub(super) fn pool(
         },
         tls,
         http2: raw.http2,
+        proxy_protocol: raw.proxy_protocol.map(|version| match version {
+            raw::ProxyProtocol::V1 => model::ProxyProtocol::V1,
+            raw::ProxyProtocol::V2 => model::ProxyProtocol::V2,
+        }),
     })
 }
 

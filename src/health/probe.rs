@@ -10,7 +10,7 @@ use crate::config::model::{Alpn, CheckKind, HealthCheck, HttpCheck};
 use crate::pool::Server;
 use crate::shortage::Shortage;
 use crate::upstream;
-use crate::upstream::{Link, Secure, ServerName};
+use crate::upstream::{Caller, Link, Secure, ServerName};
 
 mod exchange;
 mod grpc;
@@ -75,7 +75,7 @@ impl Probe {
         let exchange =
             |connector| Exchange::new(connector, server, self.port, &self.link, deadline);
         match &self.kind {
-            Kind::Tcp => match upstream::reach(server, self.port).await {
+            Kind::Tcp => match upstream::reach(server, self.port, &self.caller()).await {
                 Ok(_) => Ok("connected".to_owned()),
                 Err(unreachable) => Err(words::of_unreachable(&unreachable)),
             },
@@ -89,6 +89,10 @@ impl Probe {
                 self.refine(seen, server).await
             }
         }
+    }
+
+    fn caller(&self) -> Caller {
+        self.link.own_caller(self.port)
     }
 
     /// With TLS 1.3 a server refuses our certificate after the handshake, and its alert may be lost in the reset: a
@@ -115,7 +119,7 @@ impl Probe {
             (None, None) => return Err(Failed::Unwanted("OpenSSL can't be used".to_owned())),
         };
         let name: Option<ServerName> = secure.name(server.configured_address());
-        let (stream, address) = upstream::reach(server, self.port)
+        let (stream, address) = upstream::reach(server, self.port, &self.caller())
             .await
             .map_err(|unreachable| words::of_unreachable(&unreachable))?;
         match secure.examine(name.as_ref(), alpn, stream).await {

@@ -41,11 +41,11 @@ pub async fn receive(
     };
     let site = Arc::clone(&origin.site);
     context.compressor = Compressor::new(request, site.http.compression.as_ref());
-    let peer = origin.connection.peer.ip().to_canonical();
+    let peer = origin.connection.ends.peer_ip();
     let found = site.resolver.client(peer, &request.headers);
     context.client = Some(found);
-    let is_tls = origin.connection.tls.is_some();
-    context.https = site.resolver.https(found, &request.headers, is_tls);
+    let is_https = origin.connection.is_https();
+    context.https = site.resolver.https(found, &request.headers, is_https);
     if acme::answer(&shared.challenges, request, client, context).await? {
         return Ok(true);
     }

@@ -56,9 +56,11 @@ pub async fn peer(context: &mut Context) -> Result<Box<HttpPeer>, Failure> {
     context.body_bytes = 0;
     context.failure = None;
     let server = way.lease.as_ref().map(|lease| Arc::clone(lease.server()));
+    let caller = context.caller(&target.link);
+    let way = &mut context.upstream;
     let found = server.and_then(|server| {
         let addresses = server.addresses()?;
-        let dialer = Arc::new(Dialer::new(&server, None, &target.link));
+        let dialer = Arc::new(Dialer::new(&server, None, &target.link, caller));
         let peer = upstream::peer(&server, &dialer)?;
         (way.moves, way.address) = (addresses.moves(), Some(Arc::clone(addresses.used())));
         way.dialer = Some(dialer);

@@ -46,7 +46,7 @@ mod tests {
             version: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",
             sni: None,
-            http2: false,
+            alpn: None,
             resumed: false,
             client,
             forward_client,
@@ -98,6 +98,7 @@ mod tests {
     fn servers_are_told_of_a_verified_certificate() {
         let client = ClientCertificate {
             subject: HeaderValue::from_static("CN=alice"),
+            common_name: None,
             serial: HeaderValue::from_static("0A"),
             fingerprint: HeaderValue::from_static("ab"),
         };

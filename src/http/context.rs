@@ -20,8 +20,8 @@ use crate::client_address::Client;
 use crate::descriptors::Place;
 use crate::dispatch::Binding;
 use crate::dispatch::PoolSite;
-use crate::pool::{Address, Lease};
-use crate::upstream::Dialer;
+use crate::pool::{Address, Lease, Server};
+use crate::upstream::{Caller, Connections, Dialer, Link};
 
 /// Where a request comes from and when: known before its first hook.
 pub struct Origin {
@@ -154,6 +154,24 @@ impl Context {
         self.target.as_ref().map(|target| &target.site)
     }
 
+    /// The idle connections to a server that the request may use.
+    pub fn connections(&self, link: &Arc<Link>, server: &Server) -> Arc<Connections> {
+        if link.is_personal()
+            && let (Some(origin), Some(client)) = (&self.origin, self.client_address())
+        {
+            return origin.connection.personal.connections(link, server, client);
+        }
+        link.connections(server)
+    }
+
+    /// Who a connection to a server is made for.
+    pub fn caller(&self, link: &Link) -> Caller {
+        match (&self.origin, self.client_address()) {
+            (Some(origin), Some(client)) => origin.connection.caller(link, client),
+            _ => link.own_caller(None),
+        }
+    }
+
     /// How long a server may take for what.
     pub fn timeouts(&self) -> Option<Timeouts> {
         let of_pool = &self.target()?.pool.settings().timeouts;
@@ -171,7 +189,7 @@ impl Context {
         self.client.map(|client| client.address).or_else(|| {
             self.origin
                 .as_ref()
-                .map(|origin| origin.connection.peer.ip().to_canonical())
+                .map(|origin| origin.connection.ends.peer_ip())
         })
     }
 }

@@ -126,9 +126,9 @@ fn write(
     site.resolver.forward(
         &mut fields,
         &Forwarding {
-            peer: origin.connection.peer.ip().to_canonical(),
+            peer: origin.connection.ends.peer_ip(),
             client,
-            https: tls.is_some(),
+            https: origin.connection.is_https(),
             local_port: origin.connection.local.port(),
         },
     );
@@ -234,7 +234,8 @@ fn mirror(
     {
         context.mirrored = true;
         if mirror.wants() {
-            context.copy = Some(mirror.begin(request.clone(), has_body));
+            context.copy =
+                Some(mirror.begin(request.clone(), has_body, |link| context.caller(link)));
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::dispatch::PoolSite;
 use crate::supervise;
+use crate::upstream::{Caller, Link};
 
 mod delivery;
 
@@ -95,8 +96,13 @@ impl Mirror {
     }
 
     /// Begins the copy of a request that goes to its own server with this header. `has_body`: it has one, which
-    /// follows.
-    pub fn begin(self: &Arc<Self>, head: RequestHeader, has_body: bool) -> Copy {
+    /// follows. `caller` says who a connection over a link is made for.
+    pub fn begin(
+        self: &Arc<Self>,
+        head: RequestHeader,
+        has_body: bool,
+        caller: impl FnOnce(&Link) -> Caller,
+    ) -> Copy {
         if head.method == Method::CONNECT || head.headers.contains_key(header::UPGRADE) {
             // What follows would be no request, and nobody would answer.
             return Copy::default();
@@ -114,6 +120,7 @@ impl Mirror {
         let (sender, receiver) = mpsc::channel(if has_body { PIECES } else { 1 });
         let delivery = Delivery {
             target: Arc::clone(&self.target),
+            caller: caller(&self.target.link),
             head,
             body: has_body.then(|| Body {
                 pieces: receiver,

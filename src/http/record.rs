@@ -165,7 +165,7 @@ fn write(
         ..Record::new(
             origin.time,
             client,
-            origin.connection.peer.ip().to_canonical(),
+            origin.connection.ends.socket_peer().ip().to_canonical(),
             &site.listener,
         )
     });

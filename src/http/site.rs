@@ -4,7 +4,7 @@
 //! the next one in its place.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -17,9 +17,10 @@ use super::target::Target;
 use crate::client_address::Resolver;
 use crate::config::model;
 use crate::dispatch::PoolSite;
-use crate::listen::Drain;
+use crate::listen::{Drain, Ends};
 use crate::observe::metrics::{Metrics, Outcomes, Traffic};
 use crate::tls::Established;
+use crate::upstream::{Caller, ClientConnection, Link, Personal};
 
 /// A listener's snapshot.
 pub struct Site {
@@ -103,12 +104,43 @@ pub struct HttpListener {
 
 /// One client connection, as its requests know it.
 pub struct Connection {
-    /// The other end.
-    pub peer: SocketAddr,
-    /// This end.
+    /// The other end, and who says so.
+    pub ends: Ends,
+    /// What the client connected to.
     pub local: SocketAddr,
     /// What TLS says of it; `None` without TLS.
     pub tls: Option<Established>,
     /// Whether the process is to end.
     pub drain: Arc<Drain>,
+    /// Connections to servers that are this client's alone.
+    pub personal: Personal,
+}
+
+impl Connection {
+    /// Whether it came by https: to us, or to the proxy that brings it.
+    pub fn is_https(&self) -> bool {
+        self.tls.is_some() || self.ends.came_by_tls()
+    }
+
+    /// Who connects to a server for the client at that address, who asked on this connection.
+    pub fn caller(&self, link: &Link, client: IpAddr) -> Caller {
+        if !link.is_personal() {
+            return Caller::default();
+        }
+        let peer = self.ends.peer;
+        let client = if peer.ip().to_canonical() == client {
+            peer
+        } else {
+            // Nobody has said at which port it was.
+            SocketAddr::new(client, 0)
+        };
+        link.caller(&ClientConnection {
+            client,
+            local: self.local,
+            introduction: self.ends.header(),
+            tls: self.tls.as_ref(),
+            name: None,
+            id: self.personal.id(),
+        })
+    }
 }

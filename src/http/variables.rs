@@ -60,7 +60,7 @@ fn with_values<T>(
         Err(_) => Cow::Borrowed(path),
     };
     let tls = origin.connection.tls.as_ref();
-    let peer = origin.connection.peer.ip().to_canonical();
+    let peer = origin.connection.ends.peer_ip();
     Some(then(&Values {
         https: context.https,
         host: host::authority(request.raw_path(), &request.headers).map_or("", host::without_port),

@@ -16,13 +16,17 @@ use crate::shortage::Shortage;
 
 mod capacity;
 mod drain;
+mod ends;
 pub mod limits;
+mod reception;
 mod stream;
 mod transport;
 
 pub use capacity::Capacity;
 pub use drain::Drain;
+pub use ends::Ends;
 pub use limits::{Admitted, Limits};
+pub use reception::{NotIntroduced, Reception};
 pub use stream::ClientStream;
 pub use transport::Transport;
 

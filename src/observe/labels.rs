@@ -52,6 +52,8 @@ labels! {
     RejectReason {
         /// The listener's `max_connections_per_client` is reached.
         ClientLimit = "client_limit",
+        /// A trusted proxy sent no PROXY header, a malformed one, or took too long for it.
+        ProxyProtocol = "proxy_protocol",
         /// The process is stopping.
         Stopping = "stopping",
         /// TCP: no server of the pool was available, or not the session's own.
@@ -213,6 +215,8 @@ labels! {
         ClientTimeout = "client_timeout",
         /// The TLS handshake with the client failed, or the client spoke no TLS.
         ClientTls = "client_tls",
+        /// A trusted proxy did not say by a PROXY header whose connection it brings, or not in time.
+        ProxyProtocol = "proxy_protocol",
         /// No server could be connected to: refused, unreachable, or its name did not resolve.
         ServerRefused = "server_refused",
         /// The server closed or reset the connection before the end of its response.

@@ -28,6 +28,7 @@ fn model(servers: Vec<PoolServer>) -> model::Pool {
         name: "p".into(),
         tls: None,
         http2: false,
+        proxy_protocol: None,
         algorithm: Algorithm::WeightedRoundRobin,
         servers,
         persistence: None,

@@ -9,11 +9,12 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::http_proxy;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::acme;
+use super::arrivals::Arrivals;
 use super::files::Kept;
 use super::keys::Keys;
 use super::links::Links;
@@ -28,7 +29,7 @@ use crate::descriptors::Shares;
 use crate::dispatch::PoolSite;
 use crate::health::Watch;
 use crate::http::{Edge, Shared};
-use crate::listen::{self, Capacity, Drain, Limits, Transport};
+use crate::listen::{self, Capacity, Drain, Limits, Reception};
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
 use crate::persistence::table::SessionTable;
@@ -112,6 +113,7 @@ pub(super) struct Listening {
     pub(super) limits: Arc<Limits>,
     /// For connections that are accepted from now on.
     pub(super) keepalive: Arc<ArcSwap<model::TcpKeepalive>>,
+    pub(super) reception: Arc<ArcSwap<Reception>>,
     /// `None` for the protocols without TLS.
     pub(super) terminator: Option<Arc<Terminator>>,
 }
@@ -169,6 +171,7 @@ impl Instance {
                     metrics.listener(&model.name),
                 ),
                 keepalive: Arc::new(ArcSwap::from_pointee(model.tcp_keepalive)),
+                reception: Arc::new(ArcSwap::from_pointee(Reception::new(model))),
                 terminator: terminators.remove(&model.name),
             })
             .collect();
@@ -253,35 +256,19 @@ impl Instance {
     }
 
     fn accept_on(&self, listening: &Listening, socket: TcpListener) {
-        let (service, connections) = (listening.service.clone(), self.connections.clone());
-        let (terminator, drain) = (listening.terminator.clone(), Arc::clone(&self.drain));
-        let refusals = Refusals {
-            listener: Arc::clone(&listening.name),
-            access_log: Arc::clone(&self.access_log),
+        let arrivals = Arrivals {
+            reception: Arc::clone(&listening.reception),
+            service: listening.service.clone(),
+            terminator: listening.terminator.clone(),
+            tracker: self.connections.clone(),
+            drain: Arc::clone(&self.drain),
+            refusals: Refusals {
+                listener: Arc::clone(&listening.name),
+                access_log: Arc::clone(&self.access_log),
+                protocol: listening.protocol.logged(),
+            },
         };
-        let serve = move |socket: TcpStream, peer, mut admitted| {
-            if !service.admits(peer, &mut admitted) {
-                return;
-            }
-            let Some(terminator) = terminator.clone() else {
-                let transport = Transport::Plain(socket);
-                service.serve(&connections, transport, None, peer, admitted);
-                return;
-            };
-            let (service, drain) = (service.clone(), Arc::clone(&drain));
-            let (tracker, refusals) = (connections.clone(), refusals.clone());
-            supervise::once_tracked(&connections, async move {
-                let began = (SystemTime::now(), Instant::now());
-                match terminator.accept(socket, peer, drain.begun()).await {
-                    Ok((stream, tls)) => {
-                        let transport = Transport::Tls(Box::new(stream));
-                        service.serve(&tracker, transport, Some(tls), peer, admitted);
-                    }
-                    Err(Some(failure)) => refusals.write(peer, began, &failure),
-                    Err(None) => {}
-                }
-            });
-        };
+        let serve = move |socket, peer, admitted| arrivals.take(socket, peer, admitted);
         // Tracked with the connections: those still in the backlog are to be served, too.
         let (socket, keepalive) = (Arc::new(socket), Arc::clone(&listening.keepalive));
         let (limits, drain) = (Arc::clone(&listening.limits), Arc::clone(&self.drain));

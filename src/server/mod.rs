@@ -14,6 +14,7 @@ use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
 
 mod acme;
+mod arrivals;
 mod files;
 mod fixed;
 mod instance;

@@ -17,6 +17,7 @@ use super::notify::Notifier;
 use super::{acme, tables};
 use crate::admin::status::{ReloadResult, ReloadStatus, timestamp};
 use crate::config::{Loaded, Problems};
+use crate::listen::Reception;
 use crate::observe;
 use crate::supervise::{self, Task};
 
@@ -215,6 +216,7 @@ impl Instance {
                 continue;
             };
             listening.keepalive.store(Arc::new(model.tcp_keepalive));
+            listening.reception.store(Arc::new(Reception::new(model)));
             listening.limits.resize(model.max_connections);
             listening.service.reconfigure(model, &sites, &self.metrics);
             if let (Some(terminator), Some(loaded)) =

@@ -1,7 +1,6 @@
 //! What a listener does with the connections it accepts, by its protocol.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::model::{self, Protocol};
 use crate::dispatch::PoolSite;
 use crate::http::{Edge, HttpListener, Shared, Site, connection};
-use crate::listen::{Admitted, Transport};
+use crate::listen::{Admitted, Ends, Transport};
 use crate::observe::Metrics;
 use crate::supervise;
 use crate::tcp;
@@ -89,10 +88,10 @@ impl Service {
 
     /// Whether the connection may be served. To be asked before anything is read from it: what may not has been
     /// recorded, and is to be closed. HTTP turns connections away in its own words, later.
-    pub fn admits(&self, peer: SocketAddr, admitted: &mut Admitted) -> bool {
+    pub fn admits(&self, ends: &Ends, admitted: &mut Admitted) -> bool {
         match self {
             Self::Http(_) => true,
-            Self::Tcp(tcp) => tcp.admits(peer, admitted),
+            Self::Tcp(tcp) => tcp.admits(ends, admitted),
         }
     }
 
@@ -102,7 +101,7 @@ impl Service {
         tracker: &TaskTracker,
         transport: Transport,
         tls: Option<Established>,
-        peer: SocketAddr,
+        ends: Ends,
         admitted: Admitted,
     ) {
         match self {
@@ -113,7 +112,7 @@ impl Service {
                     Arc::clone(&http.listener),
                     transport,
                     tls,
-                    peer,
+                    ends,
                     admitted,
                 );
                 supervise::once_tracked(tracker, serving);
@@ -122,7 +121,7 @@ impl Service {
                 let listener = Arc::clone(tcp);
                 supervise::once_tracked(
                     tracker,
-                    tcp::serve(listener, transport, tls, peer, admitted),
+                    tcp::serve(listener, transport, tls, ends, admitted),
                 );
             }
         }

@@ -21,7 +21,7 @@ use crate::relay::ServerWire;
 use crate::shortage;
 use crate::shortage::Shortage;
 use crate::upstream;
-use crate::upstream::{Link, Raw};
+use crate::upstream::{Caller, Link, Raw};
 
 /// Why a client gets no server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub async fn reach(
     let mut binding = Binding::of_client(target, ledger.client()).await;
     let reached = tokio::select! {
         biased;
-        reached = search(site, target, &mut binding, ledger) => reached,
+        reached = search(site, target, &mut binding, ledger, client) => reached,
         // Nobody is to wait for a client that has gone. One that has only ended its side is still there.
         _ = client.socket().ready(Interest::ERROR) => Err(NoWay::ClientGone),
     };
@@ -106,7 +106,11 @@ async fn search(
     target: &PoolSite,
     binding: &mut Binding,
     ledger: &mut Ledger<'_>,
+    client: &Transport,
 ) -> Result<ServerWire, NoWay> {
+    // One that has no address any more has gone.
+    let caller = ledger.caller(&target.link, client.socket());
+    let caller = caller.map_err(|_| NoWay::ClientGone)?;
     let settings = Arc::clone(&target.pool.settings());
     let mut tried = Vec::new();
     let mut failed = None;
@@ -127,7 +131,8 @@ async fn search(
         ledger.server = Some(Arc::clone(&server));
         ledger.lease = Some(lease);
         let begun = Instant::now();
-        let trouble = match connect(&target.link, &server, &settings, site.keepalive).await {
+        let trouble = match connect(&target.link, &caller, &server, &settings, site.keepalive).await
+        {
             Ok((wire, address, place)) => {
                 (ledger.address, ledger.place) = (Some(address), Some(place));
                 server.metrics().connected(begun.elapsed());
@@ -196,6 +201,7 @@ impl Trouble {
 
 async fn connect(
     link: &Link,
+    caller: &Caller,
     server: &Server,
     settings: &model::Pool,
     keepalive: model::TcpKeepalive,
@@ -205,7 +211,7 @@ async fn connect(
     let place = descriptors::server(patience).await;
     let place = place.map_err(Trouble::OwnShortage)?;
     let connected = async {
-        let (raw, address) = upstream::reach(server, None)
+        let (raw, address) = upstream::reach(server, None, caller)
             .await
             .map_err(Trouble::of_unreachable)?;
         let wire = set_up(raw, keepalive).map_err(Trouble::Socket)?;

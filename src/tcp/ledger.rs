@@ -1,17 +1,23 @@
 //! What is written down of a connection: while it lasts what it moves, at its end one line in the access log.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use tokio::net::TcpStream;
+
 use super::site::Site;
 use crate::descriptors::Place;
+use crate::listen::Ends;
 use crate::observe::access_log::{AccessLog, Record};
 use crate::observe::metrics::ListenerMetrics;
 use crate::observe::{ErrorReason, PersistenceResult, Termination};
 use crate::pool::{Address, Lease, Server};
 use crate::relay::Meter;
 use crate::tls::Established;
+use crate::upstream;
+use crate::upstream::{Caller, ClientConnection, Link};
 
 /// A connection's account. It is closed, and the line written, when this is dropped: that is so for a connection that is
 /// cut off with its task as for every other.
@@ -32,7 +38,7 @@ pub struct Ledger<'a> {
     pub termination: Termination,
     access_log: &'a AccessLog,
     site: &'a Site,
-    client: IpAddr,
+    ends: &'a Ends,
     tls: Option<&'a Established>,
     metrics: &'a ListenerMetrics,
     began: (SystemTime, Instant),
@@ -45,7 +51,7 @@ impl<'a> Ledger<'a> {
     pub fn new(
         access_log: &'a AccessLog,
         site: &'a Site,
-        client: IpAddr,
+        ends: &'a Ends,
         tls: Option<&'a Established>,
         metrics: &'a ListenerMetrics,
         began: (SystemTime, Instant),
@@ -60,7 +66,7 @@ impl<'a> Ledger<'a> {
             termination: Termination::Shutdown,
             access_log,
             site,
-            client,
+            ends,
             tls,
             metrics,
             began,
@@ -71,7 +77,22 @@ impl<'a> Ledger<'a> {
 
     /// The client's address.
     pub fn client(&self) -> IpAddr {
-        self.client
+        self.ends.peer_ip()
+    }
+
+    /// Who a connection to a server of that link is made for. `client` is the client's socket.
+    pub fn caller(&self, link: &Link, client: &TcpStream) -> io::Result<Caller> {
+        if !link.is_personal() {
+            return Ok(Caller::default());
+        }
+        Ok(link.caller(&ClientConnection {
+            client: self.ends.peer,
+            local: self.ends.local(client)?,
+            introduction: self.ends.header(),
+            tls: self.tls,
+            name: None,
+            id: &upstream::random_id(),
+        }))
     }
 
     /// The metrics of its listener.
@@ -98,7 +119,12 @@ impl<'a> Ledger<'a> {
             tls_cipher: tls.map(|tls| tls.cipher),
             sni: tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
             termination: self.termination,
-            ..Record::new(self.began.0, self.client, self.client, &self.site.name)
+            ..Record::new(
+                self.began.0,
+                self.ends.peer_ip(),
+                self.ends.socket_peer().ip().to_canonical(),
+                &self.site.name,
+            )
         });
     }
 }

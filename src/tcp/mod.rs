@@ -5,11 +5,10 @@
 //! broken, or nothing has moved for too long. How one side ends is what the other side gets to see: an end for an end, a
 //! reset for a reset ([`Wire`](crate::relay::Wire)).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::listen::{Admitted, Transport};
+use crate::listen::{Admitted, Ends, Transport};
 use crate::relay::{End, Held, relay};
 use crate::tls::Established;
 
@@ -28,7 +27,7 @@ pub async fn serve(
     listener: Arc<Listener>,
     transport: Transport,
     tls: Option<Established>,
-    peer: SocketAddr,
+    ends: Ends,
     admitted: Admitted,
 ) {
     let site = listener.site.load_full();
@@ -36,7 +35,7 @@ pub async fn serve(
     let mut ledger = Ledger::new(
         &listener.access_log,
         &site,
-        peer.ip().to_canonical(),
+        &ends,
         tls.as_ref(),
         admitted.metrics(),
         began,

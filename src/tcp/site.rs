@@ -1,6 +1,5 @@
 //! A listener of connections: its settings and pool, as one snapshot that a reload replaces.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -11,7 +10,7 @@ use super::ledger::Ledger;
 use crate::client_address::Resolver;
 use crate::config::model;
 use crate::dispatch::PoolSite;
-use crate::listen::Admitted;
+use crate::listen::{Admitted, Ends};
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Outcomes;
 use crate::observe::{Metrics, RejectReason, Termination};
@@ -74,9 +73,9 @@ impl Listener {
 
     /// Counts a connection for its client. False if that holds too many already: the connection has been recorded, and
     /// is to be closed.
-    pub fn admits(&self, peer: SocketAddr, admitted: &mut Admitted) -> bool {
+    pub fn admits(&self, ends: &Ends, admitted: &mut Admitted) -> bool {
         let site = self.site.load();
-        let client = peer.ip().to_canonical();
+        let client = ends.peer_ip();
         // A trusted proxy brings many clients; it is not one of them.
         let trusted = || site.resolver.client(client, &HeaderMap::new()).trusted_peer;
         let limit = site.connections_per_client;
@@ -86,7 +85,7 @@ impl Listener {
         let metrics = admitted.metrics();
         metrics.rejected.inc(RejectReason::ClientLimit);
         let began = (SystemTime::now(), Instant::now());
-        let mut ledger = Ledger::new(&self.access_log, &site, client, None, metrics, began);
+        let mut ledger = Ledger::new(&self.access_log, &site, ends, None, metrics, began);
         ledger.termination = Termination::Limit;
         false
     }

@@ -6,6 +6,7 @@ use http::HeaderValue;
 use openssl::asn1::Asn1TimeRef;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
 use openssl::ssl::{SslContextBuilder, SslRef, SslVerifyMode};
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::verify::X509VerifyFlags;
@@ -140,9 +141,17 @@ fn describe(certificate: &X509Ref) -> Option<ClientCertificate> {
     }
     Some(ClientCertificate {
         subject: HeaderValue::try_from(distinguished_name(certificate.subject_name())).ok()?,
+        common_name: common_name(certificate.subject_name()),
         serial: HeaderValue::try_from(serial.to_string()).ok()?,
         fingerprint: HeaderValue::try_from(hex).ok()?,
     })
+}
+
+/// The last common name, which is the most specific one.
+fn common_name(name: &X509NameRef) -> Option<Box<str>> {
+    let last = name.entries_by_nid(Nid::COMMONNAME).last()?;
+    let text = last.data().to_string().ok()?;
+    Some(text.into_boxed_str())
 }
 
 /// A name as text by RFC 4514, in ASCII: `CN=alice,O=Example`.
@@ -183,7 +192,6 @@ fn escape(value: &[u8], out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use openssl::nid::Nid;
     use openssl::x509::X509NameBuilder;
 
     use super::*;

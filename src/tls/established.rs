@@ -2,12 +2,10 @@
 
 use http::HeaderValue;
 
+use crate::config::model::Alpn;
+
 /// A TLS connection, as its requests know it.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "facts that are independent of each other"
-)]
 pub struct Established {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,
@@ -15,8 +13,8 @@ pub struct Established {
     pub cipher: &'static str,
     /// The name that the client asked for, in lower case.
     pub sni: Option<Box<str>>,
-    /// HTTP/2 was agreed on (ALPN `h2`, RFC 7301).
-    pub http2: bool,
+    /// What was agreed on to be spoken (RFC 7301), if anything was.
+    pub alpn: Option<Alpn>,
     /// An earlier session went on.
     pub resumed: bool,
     /// What the client has shown of itself; `None` = it was not asked, or had nothing.
@@ -32,6 +30,8 @@ pub struct Established {
 pub struct ClientCertificate {
     /// The subject by RFC 4514.
     pub subject: HeaderValue,
+    /// The common name in it, if it has one.
+    pub common_name: Option<Box<str>>,
     /// The serial number in hexadecimal.
     pub serial: HeaderValue,
     /// SHA-256 of the certificate in hexadecimal.

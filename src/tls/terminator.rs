@@ -378,7 +378,9 @@ fn established(ssl: &SslRef, serving: &Serving) -> Result<Established, &'static 
         version: ssl.version_str(),
         cipher: ssl.current_cipher().map_or("", |cipher| cipher.name()),
         sni: server_name(ssl),
-        http2: ssl.selected_alpn_protocol() == Some(model::Alpn::H2.wire()),
+        alpn: [model::Alpn::H2, model::Alpn::Http11]
+            .into_iter()
+            .find(|alpn| ssl.selected_alpn_protocol() == Some(alpn.wire())),
         resumed: ssl.session_reused(),
         client: client_auth::shown(ssl)?,
         forward_client: serving.forward_client,

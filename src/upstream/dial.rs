@@ -13,6 +13,7 @@ use pingora::{Error, ErrorType, Result};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_openssl::SslStream;
 
+use super::caller::Caller;
 use super::link::Link;
 use super::reach::{Unreachable, reach};
 use super::trouble::Trouble;
@@ -47,6 +48,7 @@ pub struct Dialer {
     server: Arc<Server>,
     link: Arc<Link>,
     port: Option<u16>,
+    caller: Caller,
     /// The descriptor that was set aside for it.
     place: Mutex<Option<Place>>,
     reached: OnceLock<Arc<Address>>,
@@ -54,12 +56,13 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    /// For a connection to that server, at that port if one is given.
-    pub fn new(server: &Arc<Server>, port: Option<u16>, link: &Arc<Link>) -> Self {
+    /// For a connection to that server, at that port if one is given, for `caller`.
+    pub fn new(server: &Arc<Server>, port: Option<u16>, link: &Arc<Link>, caller: Caller) -> Self {
         Self {
             server: Arc::clone(server),
             link: Arc::clone(link),
             port,
+            caller,
             place: Mutex::default(),
             reached: OnceLock::new(),
             failed: Mutex::default(),
@@ -83,12 +86,13 @@ impl Dialer {
 
     async fn dial(&self) -> std::result::Result<Dialed, DialError> {
         let place = self.place.lock().take();
-        let (raw, address) = reach(&self.server, self.port)
-            .await
-            .map_err(|unreachable| match unreachable.own_shortage() {
-                Some(shortage) => DialError::OwnShortage(shortage),
-                None => DialError::Unreachable(unreachable),
-            })?;
+        let (raw, address) =
+            reach(&self.server, self.port, &self.caller)
+                .await
+                .map_err(|unreachable| match unreachable.own_shortage() {
+                    Some(shortage) => DialError::OwnShortage(shortage),
+                    None => DialError::Unreachable(unreachable),
+                })?;
         // Once, as each dialer is for one connection.
         drop(self.reached.set(address));
         let wire = match self.link.secure() {

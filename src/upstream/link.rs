@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 
+use super::caller::{Caller, ClientConnection};
 use super::connections::Connections;
 use super::files::Unusable;
 use super::hash;
 use super::name::ServerName;
+use super::personal::AllPersonal;
 use super::reach::reach;
 use super::report::Report;
 use super::secure::Secure;
 use super::trouble::Trouble;
-use crate::config::model::{self, Alpn};
+use crate::config::model::{self, Alpn, ProxyProtocol};
 use crate::descriptors;
 use crate::pool::Server;
 use crate::supervise;
@@ -28,10 +30,13 @@ pub struct Link {
     tls: Option<model::UpstreamTls>,
     secure: Option<Secure>,
     http2: bool,
+    proxy_protocol: Option<ProxyProtocol>,
     key: u64,
     report: Report,
     /// By [`Slot::index`](crate::balance::Slot::index).
     connections: RwLock<Vec<Option<Arc<Connections>>>>,
+    /// Of connections that belong to one client each.
+    personal: Arc<AllPersonal>,
 }
 
 impl Link {
@@ -52,20 +57,29 @@ impl Link {
         {
             return Ok(Arc::clone(known));
         }
+        let personal = Arc::<AllPersonal>::default();
+        if pool.proxy_protocol.is_some() {
+            let weak: Weak<AllPersonal> = Arc::downgrade(&personal);
+            descriptors::idle::register(weak);
+        }
         Ok(Arc::new(Self {
             pool: Arc::clone(&pool.name),
             tls: pool.tls.clone(),
             secure,
             http2: pool.http2,
+            proxy_protocol: pool.proxy_protocol,
             key,
             report: Report::default(),
             connections: RwLock::default(),
+            personal,
         }))
     }
 
     /// Whether the pool's configuration was like this when it was made.
     pub fn is_configured_as(&self, pool: &model::Pool) -> bool {
-        self.tls == pool.tls && self.http2 == pool.http2
+        self.tls == pool.tls
+            && self.http2 == pool.http2
+            && self.proxy_protocol == pool.proxy_protocol
     }
 
     /// The pool's name.
@@ -93,7 +107,34 @@ impl Link {
         self.secure.as_ref()?.name(server.configured_address())
     }
 
-    /// The connections to a server.
+    /// Whether a connection to a server is for one client only, since the server knows whose it is.
+    pub fn is_personal(&self) -> bool {
+        self.proxy_protocol.is_some()
+    }
+
+    /// Who a connection for a client is made for.
+    pub fn caller(&self, client: &ClientConnection<'_>) -> Caller {
+        match self.proxy_protocol {
+            Some(version) => Caller::client(version, client),
+            None => Caller::default(),
+        }
+    }
+
+    /// Who a check is made for, at that port if one is given. What listens at another port than the traffic's expects
+    /// no PROXY header, as in HAProxy.
+    pub fn own_caller(&self, port: Option<u16>) -> Caller {
+        match self.proxy_protocol {
+            Some(version) if port.is_none() => Caller::ourselves(version),
+            _ => Caller::default(),
+        }
+    }
+
+    /// The connections of all clients that belong to one of them each.
+    pub(super) fn personal(&self) -> &AllPersonal {
+        &self.personal
+    }
+
+    /// The connections to a server that any request may use.
     pub fn connections(&self, server: &Server) -> Arc<Connections> {
         let slot = server.slot();
         let of_server = |list: &[Option<Arc<Connections>>]| {
@@ -121,13 +162,13 @@ impl Link {
 
     /// Closes the idle connections to servers that aren't among these.
     pub fn retain(&self, servers: &[Arc<Server>]) {
+        let is_kept = |slot| servers.iter().any(|server| server.slot() == slot);
+        self.personal.retain(is_kept);
         let mut list = self.connections.write();
         for place in &mut *list {
-            let goes = place.as_ref().is_some_and(|connections| {
-                !servers
-                    .iter()
-                    .any(|server| server.slot() == connections.slot())
-            });
+            let goes = place
+                .as_ref()
+                .is_some_and(|connections| !is_kept(connections.slot()));
             if goes && let Some(connections) = place.take() {
                 connections.close();
             }
@@ -140,6 +181,7 @@ impl Link {
         for connections in list {
             connections.reap(now);
         }
+        self.personal.reap(now);
     }
 
     /// Writes one warning about a server, if there isn't one of late that says the same.
@@ -172,7 +214,7 @@ impl Link {
         let secure = self.secure.as_ref()?;
         let name = self.name(server);
         let _place = descriptors::server_now()?;
-        let (stream, _) = reach(server, None).await.ok()?;
+        let (stream, _) = reach(server, None, &self.own_caller(None)).await.ok()?;
         secure
             .examine(name.as_ref(), Some(self.alpn()), stream)
             .await

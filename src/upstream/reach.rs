@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::caller::Caller;
 use super::dial::{Raw, connect};
 use crate::pool::{Address, Server};
 use crate::shortage::Shortage;
@@ -23,12 +24,17 @@ pub struct Unreachable {
     failures: Vec<(Arc<Address>, io::Error)>,
 }
 
-/// Connects to a server, at that port if one is given. Whoever uses it limits the time. Returns the address as well.
+/// Connects to a server, at that port if one is given, for `caller`. Whoever uses it limits the time. Returns the address as
+/// well.
 ///
 /// # Errors
 ///
 /// What became of each of its addresses.
-pub async fn reach(server: &Server, port: Option<u16>) -> Result<(Raw, Arc<Address>), Unreachable> {
+pub async fn reach(
+    server: &Server,
+    port: Option<u16>,
+    caller: &Caller,
+) -> Result<(Raw, Arc<Address>), Unreachable> {
     let Some(addresses) = server.addresses() else {
         return Err(Unreachable { failures: vec![] });
     };
@@ -41,8 +47,12 @@ pub async fn reach(server: &Server, port: Option<u16>) -> Result<(Raw, Arc<Addre
         Some(port) => (Arc::clone(base), Arc::new(base.at_port(port))),
         None => (Arc::clone(base), Arc::clone(base)),
     });
-    let (raw, (base, target), failures) = race(targets).await?;
+    let (mut raw, (base, target), failures) = race(targets).await?;
     server.use_address(&base);
+    if let Err(error) = caller.introduce(&mut raw).await {
+        let failures = vec![(target, error)];
+        return Err(Unreachable { failures });
+    }
     watch.has_failed = failures > 0;
     Ok((raw, target))
 }

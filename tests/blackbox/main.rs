@@ -59,6 +59,7 @@ mod peers;
 mod persistence;
 mod process;
 mod proxy;
+mod proxy_protocol;
 mod regressions;
 mod reload;
 mod routing;

@@ -8,6 +8,7 @@ mod oracle;
 mod oracle_haproxy;
 mod oracle_httpd;
 mod oracle_nginx;
+mod proxy_protocol;
 mod sessions_redis;
 mod sessions_redis_roles;
 mod sessions_tomcat;

@@ -7,6 +7,7 @@
 // A shared module: no single test file uses all of it.
 #![allow(dead_code, unused_imports)]
 
+pub mod announced;
 pub mod client;
 pub mod equipoise;
 pub mod h2;
@@ -22,6 +23,7 @@ pub mod temp;
 pub mod tls;
 pub mod wait;
 
+pub use announced::{Announced, Told};
 pub use client::{Client, Response, get};
 pub use equipoise::{Equipoise, Exit};
 pub use h2_origin::{FrameOrigin, Frames, H2Origin};

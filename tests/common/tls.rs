@@ -128,6 +128,15 @@ impl Tls {
     ///
     /// Why there was no handshake.
     pub fn try_connect(&self, to: SocketAddr) -> io::Result<Client> {
+        self.try_over(TcpStream::connect_timeout(&to, Duration::from_secs(5))?)
+    }
+
+    /// As [`Self::try_connect`], on a connection that is there already.
+    ///
+    /// # Errors
+    ///
+    /// Why there was no handshake.
+    pub fn try_over(&self, socket: TcpStream) -> io::Result<Client> {
         let mut builder = SslConnector::builder(SslMethod::tls_client())?;
         builder.set_security_level(0);
         builder.set_min_proto_version(Some(self.versions.0))?;
@@ -179,7 +188,6 @@ impl Tls {
                 ssl.set_session(&session)?;
             }
         }
-        let socket = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(Duration::from_secs(20)))?;
         socket.set_write_timeout(Some(Duration::from_secs(20)))?;

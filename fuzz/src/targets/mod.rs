@@ -4,6 +4,7 @@ pub mod certificate;
 pub mod cookie_header;
 pub mod forwarding;
 pub mod header_list;
+pub mod proxy_protocol;
 pub mod request_head;
 pub mod reverse;
 pub mod routes;

@@ -20,6 +20,8 @@ pub struct Listener {
     pub bind: Vec<SocketAddr>,
     /// What it speaks.
     pub protocol: Protocol,
+    /// Whether trusted proxies introduce their clients by PROXY headers.
+    pub proxy_protocol: bool,
     /// `0` = no limit of its own.
     pub max_connections: usize,
     /// `0` = no limit.
@@ -81,6 +83,15 @@ impl Protocol {
             Self::Https => "https",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+        }
+    }
+
+    /// As the access log names what comes before any request; `None`: no HTTP has been spoken yet.
+    pub fn logged(self) -> Option<&'static str> {
+        match self {
+            Self::Http => None,
+            Self::Tcp => Some("TCP"),
+            Self::Https | Self::Tls => Some("TLS"),
         }
     }
 }

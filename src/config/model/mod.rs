@@ -202,6 +202,17 @@ pub struct Pool {
     pub tls: Option<UpstreamTls>,
     /// The servers speak HTTP/2: over TLS or, without it, by prior knowledge.
     pub http2: bool,
+    /// The PROXY header that connections to the servers begin with; `None` = none.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// Versions of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary, with more than addresses.
+    V2,
 }
 
 /// How a server is picked. See `balance`.

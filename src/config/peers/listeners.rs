@@ -44,8 +44,8 @@ pub const KEYS: Table = &[
             ),
             ("http2 h2", "http.http2"),
             (
-                "accept_proxy send_proxy",
-                "proxy_protocol, which is not supported yet",
+                "accept_proxy send_proxy proxy proxyprotocol",
+                "proxy_protocol, with the proxies in client_address.trusted_proxies",
             ),
         ],
     ),

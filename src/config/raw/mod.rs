@@ -22,7 +22,7 @@ pub use http::{Coding, Compression, EncodedSlashes, Http, Http2, Slashes};
 pub use persistence::{
     OnUnavailable, Persistence, PersistenceType, RouteCookie, SameSite, Secure, Table, Token,
 };
-pub use pool::{Algorithm, Listed, Pool, Queue, RetryOn, Timeouts};
+pub use pool::{Algorithm, Listed, Pool, ProxyProtocol, Queue, RetryOn, Timeouts};
 pub use route::{
     BasicAuth, HeaderEdits, Match, Mirror, RateLimit, Redirect, Route, RouteTimeouts, Share,
 };
@@ -196,6 +196,10 @@ pub struct Listener {
     /// What is spoken.
     #[serde(default)]
     pub protocol: Protocol,
+    /// Whether connections of `client_address.trusted_proxies` begin with a PROXY header, version 1 or 2, that says whose they
+    /// are. One that doesn't is closed. *Trap:* from anybody else none is expected, and none believed.
+    #[serde(default)]
+    pub proxy_protocol: bool,
     /// Connections at once; 0 = no limit of its own.
     #[serde(default)]
     #[schemars(range(min = 0, max = 100_000_000))]
@@ -291,7 +295,7 @@ impl Default for TcpKeepalive {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientAddress {
-    /// Networks whose forwarding headers are believed. Name only proxies of your own: any other could
+    /// Networks whose forwarding headers, and PROXY headers, are believed. Name only proxies of your own: any other could
     /// claim any address.
     pub trusted_proxies: Vec<Network>,
     /// append the peer, replace the list by the client, or off.

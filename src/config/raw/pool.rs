@@ -55,6 +55,20 @@ pub struct Pool {
     /// true: the servers speak HTTP/2, over TLS or, without it, by prior knowledge. gRPC needs it.
     #[serde(default)]
     pub http2: bool,
+    /// v1 or v2: each connection to a server begins with a PROXY header that says whose it is; v2 says what is known of the
+    /// client's TLS, too. With HTTP a connection then belongs to one client connection. *Trap:* every server has to
+    /// expect it. null = none.
+    #[serde(default)]
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// Versions of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum ProxyProtocol {
+    V1,
+    V2,
 }
 
 #[allow(clippy::unnecessary_wraps)] // serde wants the field's own type

@@ -41,7 +41,7 @@ impl<'a> Exchange<'a> {
             server,
             link,
             deadline,
-            dialer: Arc::new(Dialer::new(server, port, link)),
+            dialer: Arc::new(Dialer::new(server, port, link, link.own_caller(port))),
         }
     }
 

@@ -5,7 +5,6 @@
 //! request at a time with the way back to its client ([`Arrival`](super::context::Arrival)); what is malformed or over a limit
 //! is answered and recorded here.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
@@ -17,10 +16,12 @@ use super::error_page::ErrorPage;
 use super::request_id::RequestId;
 use super::site::{Connection, HttpListener, Site};
 use super::{Edge, Shared};
-use crate::listen::{Admitted, ClientStream, Transport};
+use crate::config::model::Alpn;
+use crate::listen::{Admitted, ClientStream, Ends, Transport};
 use crate::observe::access_log::Record;
 use crate::observe::{ErrorReason, RejectReason, Termination};
 use crate::tls::Established;
+use crate::upstream::Personal;
 
 mod h1;
 pub mod h2;
@@ -33,15 +34,15 @@ pub async fn serve(
     listener: Arc<HttpListener>,
     transport: Transport,
     tls: Option<Established>,
-    peer: SocketAddr,
+    ends: Ends,
     mut admitted: Admitted,
 ) {
-    let Ok(local) = transport.local_addr() else {
+    let Ok(local) = ends.local(transport.socket()) else {
         return;
     };
-    let agreed_http2 = tls.as_ref().is_some_and(|tls| tls.http2);
+    let agreed_http2 = tls.as_ref().is_some_and(|tls| tls.alpn == Some(Alpn::H2));
     let site = listener.site.load_full();
-    let peer_ip = peer.ip().to_canonical();
+    let peer_ip = ends.peer_ip();
     // A trusted proxy brings many clients on its connections; it is not one of them.
     let limit = if site
         .resolver
@@ -57,10 +58,11 @@ pub async fn serve(
         admitted.metrics().rejected.inc(RejectReason::ClientLimit);
     }
     let connection = Connection {
-        peer,
+        ends,
         local,
         tls,
         drain: Arc::clone(&edge.drain),
+        personal: Personal::default(),
     };
     let visit = Visit {
         proxy,
@@ -120,7 +122,8 @@ impl Visit {
             refused.headers,
         );
         let (path, query) = super::record::split_target(refused.target.unwrap_or_default());
-        let client: IpAddr = self.connection.peer.ip().to_canonical();
+        let ends = &self.connection.ends;
+        let (client, peer) = (ends.peer_ip(), ends.socket_peer().ip().to_canonical());
         let record = Record {
             method: refused.method,
             host: refused.host,
@@ -132,7 +135,7 @@ impl Visit {
             duration: refused.received.elapsed(),
             request_id: Some(id.as_str()),
             termination: refused.termination,
-            ..Record::new(refused.time, client, client, &site.listener)
+            ..Record::new(refused.time, client, peer, &site.listener)
         };
         site.traffic.request(refused.status);
         let status = Some(refused.status);

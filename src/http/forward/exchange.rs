@@ -433,7 +433,8 @@ impl<'a> Exchange<'a> {
             return;
         };
         let settings = target.pool.settings();
-        target.link.connections(lease.server()).keep(
+        let connections = self.context.connections(&target.link, lease.server());
+        connections.keep(
             stream,
             self.context.upstream.moves,
             settings.keepalive.connections,

@@ -62,7 +62,7 @@ pub async fn open(
             }
         };
     }
-    let connections = target.link.connections(way.server);
+    let connections = context.connections(&target.link, way.server);
     let is_ordinary = !departure.upgrade && context.upstream.stale_retries == 0;
     let idle = is_ordinary.then(|| connections.take(context.upstream.moves));
     let stream = match idle.flatten() {
@@ -100,7 +100,7 @@ impl Way<'_> {
         idle: Duration,
         keeps: bool,
     ) -> Result<InFlight, Failure> {
-        let connections = self.link.connections(self.server);
+        let connections = context.connections(self.link, self.server);
         let moves = context.upstream.moves;
         if let Some(place) = upstream::enter(&connections, moves) {
             note_reused(context, self.server);

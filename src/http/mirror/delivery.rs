@@ -23,7 +23,7 @@ use crate::http::wire::{Original, Server, ServerError};
 use crate::observe::PickedBy;
 use crate::pool::Lease;
 use crate::upstream;
-use crate::upstream::{DialError, Dialer, InFlight, Shared, Stream};
+use crate::upstream::{Caller, DialError, Dialer, InFlight, Shared, Stream};
 
 /// Interim responses that are taken at most.
 const INTERIM: usize = 16;
@@ -31,6 +31,8 @@ const INTERIM: usize = 16;
 /// A copy to be sent.
 pub(super) struct Delivery {
     pub(super) target: Arc<PoolSite>,
+    /// Who connections are made for.
+    pub(super) caller: Caller,
     /// As the original's server gets it.
     pub(super) head: RequestHeader,
     pub(super) body: Option<Body>,
@@ -112,6 +114,7 @@ impl Delivery {
             Ok(outcome) => {
                 if let (Outcome::Answered(..), Server::Http1(http1)) = (&outcome, asked)
                     && let Some(stream) = http1.into_kept()
+                    && !link.is_personal()
                 {
                     let (most, idle) = (settings.keepalive.connections, settings.timeouts.idle);
                     link.connections(server).keep(stream, moves, most, idle);
@@ -144,7 +147,9 @@ impl Delivery {
     ) -> Result<(Way, bool), Outcome> {
         let (server, link) = (lease.server(), &self.target.link);
         let connections = link.connections(server);
-        if !fresh {
+        // One that is a client's alone is of no use to the next copy.
+        let is_shared = !link.is_personal();
+        if !fresh && is_shared {
             let there = if link.http2() {
                 upstream::enter(&connections, moves).map(Way::Place)
             } else {
@@ -154,7 +159,7 @@ impl Delivery {
                 return Ok((way, true));
             }
         }
-        let dialer = Arc::new(Dialer::new(server, None, link));
+        let dialer = Arc::new(Dialer::new(server, None, link, self.caller.clone()));
         let peer = upstream::peer(server, &dialer).ok_or(Outcome::Failed)?;
         // Nobody gives way to a copy, so it waits for nobody.
         dialer.reserve(descriptors::server_now().ok_or(Outcome::CutOff)?);
@@ -184,7 +189,7 @@ impl Delivery {
         let Ok(Ok(shared)) = begun else {
             return Err(Outcome::Failed);
         };
-        let keeps = settings.keepalive.connections > 0;
+        let keeps = settings.keepalive.connections > 0 && is_shared;
         let place = upstream::share(&connections, &shared, keeps).ok_or(Outcome::Failed)?;
         Ok((Way::Place(place), false))
     }

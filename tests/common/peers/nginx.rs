@@ -23,24 +23,43 @@ impl Nginx {
         Self::start_when(Ready::Answers, http)
     }
 
+    /// As [`Self::start`] with the content of the `stream` block.
+    #[track_caller]
+    pub fn stream(stream: &str) -> Self {
+        let built_in = "/usr/lib/nginx/modules/ngx_stream_module.so";
+        let load = if std::path::Path::new(built_in).exists() {
+            format!("load_module {built_in};\n")
+        } else {
+            String::new()
+        };
+        let blocks = format!("stream {{\n{stream}\n}}\n");
+        Self::launch(Ready::Accepts, &load, &blocks)
+    }
+
     /// As [`Self::start`], and waits for no more than that: one with TLS, or HTTP/2 alone, answers nothing else.
     #[track_caller]
     pub fn start_when(ready: Ready, http: &str) -> Self {
+        let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .iter()
+            .map(|kind| format!("  {kind}_temp_path @DIR@/{kind};\n"))
+            .collect();
+        let blocks = format!("http {{\n{temp}  access_log off;\n{http}\n}}\n");
+        Self::launch(ready, "", &blocks)
+    }
+
+    #[track_caller]
+    fn launch(ready: Ready, first: &str, blocks: &str) -> Self {
         let dir = TempDir::new("nginx");
         let port = ReservedPort::new();
         let here = dir.path().display().to_string();
-        let http = http
+        let blocks = blocks
             .replace("@PORT@", &port.address().to_string())
             .replace("@DIR@", &here);
-        let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
-            .map(|kind| format!("  {kind}_temp_path {here}/{kind};\n"))
-            .collect();
         let config = dir.write(
             "nginx.conf",
             &format!(
-                "daemon off;\nworker_processes 1;\npid {here}/pid;\nerror_log {here}/error.log;\n\
-                 events {{ worker_connections 4096; }}\nhttp {{\n{temp}  access_log off;\n{http}\n}}\n"
+                "{first}daemon off;\nworker_processes 1;\npid {here}/pid;\nerror_log {here}/error.log;\n\
+                 events {{ worker_connections 4096; }}\n{blocks}"
             ),
         );
         // As root nginx would switch to www-data, who may not write here.

@@ -218,7 +218,7 @@ impl Driver<'_> {
                 Event::Enough => self.close(true),
                 Event::LastCall => self.patient = false,
                 Event::Fault(fault) => {
-                    tracing::debug!(?fault, peer = %self.visit.connection.peer, "an HTTP/2 client is sent away");
+                    tracing::debug!(?fault, peer = %self.visit.connection.ends.peer, "an HTTP/2 client is sent away");
                     return self
                         .end(match fault {
                             Fault::Resets | Fault::Noise | Fault::Malformed | Fault::Block => {
@@ -249,7 +249,7 @@ impl Driver<'_> {
                     return Poll::Ready(Event::Request(request, respond));
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    tracing::debug!(%error, peer = %self.visit.connection.peer, "an HTTP/2 connection ended");
+                    tracing::debug!(%error, peer = %self.visit.connection.ends.peer, "an HTTP/2 connection ended");
                     return Poll::Ready(Event::Over);
                 }
                 Poll::Ready(None) => return Poll::Ready(Event::Over),
