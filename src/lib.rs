@@ -29,6 +29,7 @@ mod streams;
 
 pub mod acme;
 pub mod admin;
+pub mod allocator;
 pub mod balance;
 pub mod cli;
 pub mod client_address;

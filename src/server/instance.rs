@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::http_proxy;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +25,7 @@ use super::service::Service;
 use super::tables::session_table;
 use crate::acme::{Challenges, Manager};
 use crate::admin::{self, status::ReloadStatus};
+use crate::allocator;
 use crate::config::model::{self, Config};
 use crate::descriptors::Shares;
 use crate::dispatch::PoolSite;
@@ -44,6 +46,9 @@ const SLOW_START_STEP: Duration = Duration::from_millis(100);
 
 /// How often idle connections to servers are looked at.
 const REAP: Duration = Duration::from_millis(500);
+
+/// How often the memory that isn't needed any more is given back to the system.
+const GIVE_BACK: Duration = Duration::from_secs(5);
 
 /// How long after the first connections could be accepted a name may resolve for the first time without its server
 /// starting slowly.
@@ -315,6 +320,7 @@ async fn keep_up(instance: Weak<Instance>, startup_ends: Instant) {
     let mut ticks = tokio::time::interval(SLOW_START_STEP);
     let mut startup_ends = Some(startup_ends);
     let mut reaped = Instant::now();
+    let mut given_back = reaped;
     loop {
         ticks.tick().await;
         let Some(instance) = instance.upgrade() else {
@@ -330,6 +336,10 @@ async fn keep_up(instance: Weak<Instance>, startup_ends: Instant) {
         if reap {
             reaped = now;
         }
+        if now.saturating_duration_since(given_back) >= GIVE_BACK {
+            given_back = now;
+            give_memory_back();
+        }
         persistence::heed_wall_clock();
         let moment = Moment::now();
         for running in &instance.state.lock().pools {
@@ -341,6 +351,14 @@ async fn keep_up(instance: Weak<Instance>, startup_ends: Instant) {
                 table.expire(moment, EXPIRED_AT_ONCE);
             }
         }
+    }
+}
+
+/// Has all worker threads give back what memory they have no use for: those that sleep wake up for it.
+fn give_memory_back() {
+    allocator::ask();
+    for _ in 0..Handle::current().metrics().num_workers() {
+        supervise::once(async {});
     }
 }
 

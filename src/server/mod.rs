@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::acme::Challenges;
 use crate::admin;
+use crate::allocator;
 use crate::config;
 use crate::config::model::{AccessLogPath, Config};
 use crate::descriptors;
@@ -157,6 +158,7 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.server.threads)
         .thread_name("equipoise")
+        .on_thread_park(allocator::heed)
         .enable_all()
         .build()
         .map_err(StartError::Runtime)?;

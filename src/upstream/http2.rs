@@ -20,12 +20,11 @@ use crate::supervise;
 /// Requests at once on one connection, if the server doesn't say less: the usual number of servers.
 const STREAMS: usize = 128;
 
-/// What a server may send ahead on one stream, in bytes, while a client reads slowly. A stream gets no faster than this
-/// a round trip.
-const STREAM_WINDOW: u32 = 512 << 10;
+/// What a server may send ahead on one stream, in bytes, while a client reads slowly: this is what such a client costs us.
+/// A stream gets no faster than this a round trip, as with HAProxy.
+const STREAM_WINDOW: u32 = 64 << 10;
 
-/// The same for a connection: enough that slow clients never hold up the others. It bounds what is held for one
-/// connection.
+/// The same for a connection: enough that slow clients never hold up the others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 128;
 
 /// Bytes of a server's header section.

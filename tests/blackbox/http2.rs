@@ -7,6 +7,7 @@ mod floods;
 mod frames;
 mod limits;
 mod malformed;
+mod memory;
 mod messages;
 mod tools;
 

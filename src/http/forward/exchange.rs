@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::super::compression::Compressor;
 use super::super::context::{Context, Timeouts};
 use super::super::failure::{Failure, Verdict};
-use super::super::wire::client::Part;
+use super::super::wire::client::{Part, Room};
 use super::super::wire::server::{Event, ResponseHead};
 use super::super::wire::{Client, Original, Server};
 use super::super::{answer, departure, response_guard};
@@ -290,6 +290,17 @@ impl<'a> Exchange<'a> {
                 }
                 if is_ending {
                     continue;
+                }
+            }
+            if matches!(self.response, Response::Body) && !self.server.is_at_end() {
+                let room = self.client.poll_room(cx);
+                if room != Poll::Ready(Room::Plenty) {
+                    self.server.read_little();
+                }
+                if room.is_pending() {
+                    ready!(self.poll_client(cx))?;
+                    self.waits.client_takes.wait(self.client.taken());
+                    return Poll::Pending;
                 }
             }
             match self.server.poll_event(cx) {

@@ -1,12 +1,18 @@
-//! What a connection's responses have handed to `h2` and its client has yet to take.
+//! What of a connection's responses has come from their servers and its client has yet to take.
 //!
-//! A response hands over no more than its window allows, so all of it goes out as fast as the client reads. When it
+//! A response hands over to `h2` no more than its window allows, so all of it goes out as fast as the client reads. When it
 //! doesn't, each of many responses would leave its part there; so they share one budget, and wait when it is used up.
+//! What a response can't hand over for want of a window is held beside that. When both together are as much as the budget,
+//! nothing more is read from servers, but for a response whose window is open.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
+
+use super::line::Line;
 
 /// Bytes that wait for one client at most, over all its responses.
 const MOST: usize = 1024 * 1024;
@@ -14,7 +20,10 @@ const MOST: usize = 1024 * 1024;
 /// The budget of one connection.
 #[derive(Debug, Default)]
 pub struct Backlog {
+    /// Handed over to `h2`.
     waiting: AtomicUsize,
+    /// Not handed over.
+    held: AtomicUsize,
     /// Who wants to hand over more.
     waiters: Mutex<Vec<Waker>>,
 }
@@ -22,7 +31,16 @@ pub struct Backlog {
 impl Backlog {
     /// Ready when so many bytes more may be handed over; they are counted then.
     pub fn poll_admit(&self, bytes: usize, cx: &Context<'_>) -> Poll<()> {
-        if self.try_admit(bytes) {
+        self.poll(cx, || self.try_admit(bytes))
+    }
+
+    /// Ready when more may be read from servers.
+    pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        self.poll(cx, || self.all() < MOST)
+    }
+
+    fn poll(&self, cx: &Context<'_>, is_ready: impl Fn() -> bool) -> Poll<()> {
+        if is_ready() {
             return Poll::Ready(());
         }
         let waiters = &mut *self.waiters.lock();
@@ -30,10 +48,26 @@ impl Backlog {
             waiters.push(cx.waker().clone());
         }
         // It may have been drained before anybody waited.
-        if self.try_admit(bytes) {
+        if is_ready() {
             return Poll::Ready(());
         }
         Poll::Pending
+    }
+
+    fn all(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed) + self.held.load(Ordering::Relaxed)
+    }
+
+    fn hold(&self, bytes: usize) {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn let_go(&self, bytes: usize) {
+        let was_full = self.all() >= MOST;
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        if was_full {
+            self.wake();
+        }
     }
 
     fn try_admit(&self, bytes: usize) -> bool {
@@ -65,6 +99,52 @@ impl Backlog {
     }
 }
 
+/// A piece of a response that has come from its server and isn't with `h2`. It counts in the backlog of its connection.
+pub struct Held {
+    piece: Bytes,
+    line: Arc<Line>,
+}
+
+impl Held {
+    /// Nothing yet.
+    pub fn none(line: &Arc<Line>) -> Self {
+        Self {
+            piece: Bytes::new(),
+            line: Arc::clone(line),
+        }
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.piece.len()
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.piece.is_empty()
+    }
+
+    /// Holds this piece, and no other.
+    pub fn set(&mut self, piece: Bytes) {
+        self.line.backlog().hold(piece.len());
+        let before = std::mem::replace(&mut self.piece, piece);
+        self.line.backlog().let_go(before.len());
+    }
+
+    /// Lets the first bytes of it go.
+    pub fn split_to(&mut self, length: usize) -> Bytes {
+        let part = self.piece.split_to(length);
+        self.line.backlog().let_go(part.len());
+        part
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.line.backlog().let_go(self.piece.len());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +166,28 @@ mod tests {
         assert!(!admits(&backlog, 10));
         backlog.clear();
         assert!(admits(&backlog, 10));
+    }
+
+    #[test]
+    fn what_is_held_leaves_no_room_until_it_goes() {
+        let line = Line::new(1);
+        let has_room = || {
+            let cx = Context::from_waker(Waker::noop());
+            line.backlog().poll_room(&cx).is_ready()
+        };
+        let mut held = Held::none(&line);
+        held.set(Bytes::from(vec![0; MOST - 1]));
+        assert!(has_room());
+        let mut other = Held::none(&line);
+        other.set(Bytes::from_static(b"ab"));
+        assert!(!has_room());
+        assert_eq!(held.split_to(2).len(), 2);
+        assert!(has_room());
+        other.set(Bytes::from_static(b"abc"));
+        assert!(!has_room());
+        assert!(admits(line.backlog(), 10), "what is held isn't with h2");
+        drop(held);
+        assert!(has_room());
     }
 
     #[test]

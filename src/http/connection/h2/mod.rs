@@ -50,6 +50,7 @@ mod request;
 mod screen;
 mod turnover;
 
+pub use backlog::Held;
 use fields::{Legible, Unfit};
 use line::Wire;
 pub use line::{Holding, Line, Presence};

@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderName, Response, StatusCode, response};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::date;
 
-use super::{BodySize, ClientError, Part, ReceiveRate};
-use crate::http::connection::h2::{BODIES_IN_WINDOW, Holding, Line, Presence, linger};
+use super::{BodySize, ClientError, Part, ReceiveRate, Room};
+use crate::http::connection::h2::{BODIES_IN_WINDOW, Held, Holding, Line, Presence, linger};
 
 /// A request that came by HTTP/2, and the way back to its client.
 pub struct Http2 {
@@ -28,7 +28,7 @@ pub struct Http2 {
     send: Option<SendStream<Bytes>>,
     status: Option<StatusCode>,
     /// Not yet with `h2`, which takes no more than the client's window has room for.
-    piece: Bytes,
+    piece: Held,
     end: End,
     body_sent: u64,
     is_head: bool,
@@ -68,7 +68,7 @@ impl Http2 {
             respond,
             send: None,
             status: None,
-            piece: Bytes::new(),
+            piece: Held::none(line),
             end: End::Open,
             body_sent: 0,
             _presence: presence,
@@ -161,6 +161,23 @@ impl Http2 {
 
     pub(super) fn has_room(&self) -> bool {
         self.piece.is_empty()
+    }
+
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Room> {
+        if self.line.backlog().poll_room(cx).is_ready() {
+            return Poll::Ready(Room::Plenty);
+        }
+        let Some(send) = &mut self.send else {
+            return Poll::Ready(Room::Little);
+        };
+        while send.capacity() == 0 {
+            // A byte is enough to know that the window is open, and takes nothing from the others.
+            send.reserve_capacity(1);
+            if !matches!(ready!(send.poll_capacity(cx)), Some(Ok(_))) {
+                break;
+            }
+        }
+        Poll::Ready(Room::Little)
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
@@ -263,7 +280,7 @@ impl Http2 {
 
     pub(super) fn queue_data(&mut self, piece: Bytes) {
         if matches!(self.end, End::Open) {
-            self.piece = piece;
+            self.piece.set(piece);
         }
     }
 
@@ -288,7 +305,7 @@ impl Http2 {
             return;
         }
         self.end = End::Reset;
-        self.piece = Bytes::new();
+        self.piece.set(Bytes::new());
         match &mut self.send {
             Some(send) => send.send_reset(reason),
             None => self.respond.send_reset(reason),

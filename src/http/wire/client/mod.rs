@@ -50,6 +50,15 @@ pub enum BodySize {
     Unknown,
 }
 
+/// How much may be read ahead of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// As much as comes.
+    Plenty,
+    /// Little: the client's other responses have taken the rest, but this one's window is open.
+    Little,
+}
+
 /// The client of a request.
 pub enum Client {
     /// By HTTP/1.
@@ -161,6 +170,15 @@ impl Client {
         match self {
             Self::Http1(client) => client.has_room(),
             Self::Http2(client) => client.has_room(),
+        }
+    }
+
+    /// Ready when more of the response may be read from its server: its connection holds no more than it may, or what comes
+    /// will go at once.
+    pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Room> {
+        match self {
+            Self::Http1(_) => Poll::Ready(Room::Plenty),
+            Self::Http2(client) => client.poll_room(cx),
         }
     }
 

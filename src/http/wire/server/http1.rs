@@ -22,6 +22,8 @@ use crate::upstream::Stream;
 const READ: usize = 16 * 1024;
 /// The same when they come as fast as they are read.
 const FAST_READ: usize = 64 * 1024;
+/// The same while the client has yet to take much else.
+const LITTLE: usize = 4 * 1024;
 
 /// A request on its way to a server, and its response.
 pub struct Http1 {
@@ -162,6 +164,13 @@ impl Http1 {
                 }
             }
         }
+    }
+
+    pub(super) fn read_little(&mut self) {
+        if self.inbox.is_empty() {
+            self.inbox = BytesMut::new();
+        }
+        self.read = LITTLE;
     }
 
     pub(super) fn is_at_end(&self) -> bool {

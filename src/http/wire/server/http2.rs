@@ -22,6 +22,8 @@ pub struct Http2 {
     body: Option<RecvStream>,
     has_response: bool,
     is_over: bool,
+    /// Bytes of the piece that was handed on last: until the next one is wanted they count in the server's window.
+    handed_on: usize,
     taken: u64,
     /// Counts on its connection.
     in_flight: InFlight,
@@ -51,6 +53,7 @@ impl Http2 {
             body: None,
             has_response: false,
             is_over: false,
+            handed_on: 0,
             taken: 0,
             in_flight,
         }
@@ -118,12 +121,14 @@ impl Http2 {
         let Some(body) = self.body.as_mut().filter(|_| !self.is_over) else {
             return Poll::Ready(Ok(Event::End(None)));
         };
+        // Only a stream that has gone meanwhile has no window to open.
+        let handed_on = std::mem::take(&mut self.handed_on);
+        drop(body.flow_control().release_capacity(handed_on));
         loop {
             match ready!(body.poll_data(cx)) {
                 Some(Ok(piece)) => {
-                    // Only a stream that has gone meanwhile has no window to open.
-                    drop(body.flow_control().release_capacity(piece.len()));
                     if !piece.is_empty() {
+                        self.handed_on = piece.len();
                         return Poll::Ready(Ok(Event::Data(piece)));
                     }
                 }

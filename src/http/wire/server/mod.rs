@@ -132,6 +132,13 @@ impl Server {
         }
     }
 
+    /// The next read takes little, and no memory is kept for it until then. HTTP/2 has its window.
+    pub fn read_little(&mut self) {
+        if let Self::Http1(server) = self {
+            server.read_little();
+        }
+    }
+
     /// A final head has come, and its body is delimited like this. HTTP/2 knows by itself.
     pub fn begin_body(&mut self, framing: Framing) {
         if let Self::Http1(server) = self {
