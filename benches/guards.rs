@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use equipoise::config::model::{BasicAuth, LimitKey, Rate, RateLimit};
+use equipoise::headers::Fields;
 use equipoise::routing::{Passwords, RateLimiter};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 
 const THREADS: [u32; 3] = [1, 2, 4];
 
@@ -53,7 +54,7 @@ fn timed(threads: u32, rounds: u64, act: impl Fn(u32) + Sync) -> Duration {
 
 fn take(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rate_limit/take");
-    let fields: HeaderMap = [(
+    let fields: Fields = [(
         HeaderName::from_static("x-api-key"),
         HeaderValue::from_static("0123456789abcdef0123456789abcdef"),
     )]
@@ -102,7 +103,7 @@ fn known_password(criterion: &mut Criterion) {
         realm: "staff".to_owned(),
         users: Arc::new(users),
     });
-    let fields: HeaderMap = [(
+    let fields: Fields = [(
         header::AUTHORIZATION,
         HeaderValue::from_static("Basic YW5uOm9wZW4="),
     )]

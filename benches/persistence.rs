@@ -13,9 +13,10 @@ use equipoise::config::model::{
     CookieAttributes, CookieInsert, CookieRewrite, Learn, OnUnavailable, Persistence,
     RoutePersistence, SameSite, Secure, SourceIp, Store, Table, Token,
 };
+use equipoise::headers::Fields;
 use equipoise::persistence::{Affinity, Answered, Keyring, Member, RequestView, UnixTime};
+use http::HeaderValue;
 use http::header::{COOKIE, SET_COOKIE};
-use http::{HeaderMap, HeaderValue};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -108,7 +109,7 @@ fn affinity(settings: &Persistence, secrets: usize) -> Option<Affinity<Arc<str>>
 }
 
 /// A request that carries `cookies` of other applications and then `ours`.
-fn request(cookies: usize, ours: &str) -> HeaderMap {
+fn request(cookies: usize, ours: &str) -> Fields {
     let mut line = String::new();
     for n in 0..cookies {
         line += "_analytics";
@@ -116,14 +117,14 @@ fn request(cookies: usize, ours: &str) -> HeaderMap {
         line += "=GA1.2.1234567890.1800000000; ";
     }
     line += ours;
-    let mut request = HeaderMap::new();
+    let mut request = Fields::new();
     if let Ok(line) = HeaderValue::from_str(&line) {
         request.insert(COOKIE, line);
     }
     request
 }
 
-fn view<'a>(headers: &'a HeaderMap, path: &'a str) -> RequestView<'a> {
+fn view<'a>(headers: &'a Fields, path: &'a str) -> RequestView<'a> {
     RequestView {
         headers,
         path: path.as_bytes(),
@@ -133,8 +134,8 @@ fn view<'a>(headers: &'a HeaderMap, path: &'a str) -> RequestView<'a> {
 }
 
 /// A response in which the server sets its own cookie, and two others.
-fn response() -> HeaderMap {
-    let mut response = HeaderMap::new();
+fn response() -> Fields {
+    let mut response = Fields::new();
     for line in [
         "lang=en; Path=/",
         "ID=0A1B2C3D4E5F60718293A4B5C6D7E8F9.tomcat7; Path=/; HttpOnly",
@@ -145,7 +146,7 @@ fn response() -> HeaderMap {
     response
 }
 
-fn answered(request: &HeaderMap) -> Answered<'_> {
+fn answered(request: &Fields) -> Answered<'_> {
     Answered {
         server: "tomcat7",
         route: "tomcat7",
@@ -160,7 +161,7 @@ fn answered(request: &HeaderMap) -> Answered<'_> {
 /// The cookie that a client would send back.
 fn cookie(affinity: &Affinity<Arc<str>>) -> String {
     let mut response = response();
-    affinity.finish_response(&mut response, &answered(&HeaderMap::new()));
+    affinity.finish_response(&mut response, &answered(&Fields::new()));
     let lines = response.get_all(SET_COOKIE).iter();
     lines
         .filter_map(|line| line.to_str().ok()?.split(';').next())
@@ -182,7 +183,7 @@ fn read(criterion: &mut Criterion) {
     let mut forged = ours.clone();
     forged.replace_range(forged.len() - 1.., "A");
     let cases = [
-        ("no_cookie", &signed, HeaderMap::new()),
+        ("no_cookie", &signed, Fields::new()),
         ("signed", &signed, request(0, &ours)),
         ("signed_after_20_others", &signed, request(20, &ours)),
         ("signed_by_oldest_of_8", &rotated, request(0, &ours)),
@@ -244,7 +245,7 @@ fn write(criterion: &mut Criterion) {
         let Some(affinity) = affinity(&settings, 1) else {
             continue;
         };
-        let empty = HeaderMap::new();
+        let empty = Fields::new();
         let facts = answered(&empty);
         criterion.bench_function(&format!("finish_response/{name}"), |bencher| {
             bencher.iter_batched_ref(

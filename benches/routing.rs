@@ -7,8 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use equipoise::config::model::{HostPattern, Match, PathForm, PathMatch};
+use equipoise::headers::Fields;
 use equipoise::routing::{Asked, Table, normalize};
-use http::{HeaderMap, Method};
+use http::Method;
 
 /// `count` routes: half of them of a host each, half of a path each; the last takes everything.
 fn routes(count: usize) -> Vec<Match> {
@@ -57,7 +58,7 @@ fn find(c: &mut Criterion) {
             ("path", "www.example.org", path.as_str()),
             ("neither", "www.example.org", "/other/page.html"),
         ] {
-            let headers = HeaderMap::new();
+            let headers = Fields::new();
             let asked = Asked {
                 host: Some(host),
                 path: path.as_bytes(),

@@ -1,68 +1,13 @@
-//! What decisions need of a message's header section, without knowing whose type it is.
-//!
-//! The rules about cookies and client addresses read and change header fields. They work on
-//! [`HeadersMut`], so that they run unchanged on a plain [`HeaderMap`], as tests have it, and on the
-//! header types of the proxy, which keep the spelling of names beside the map.
+//! Header sections, and what decisions need of them.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderName;
 
 pub mod authority;
+mod fields;
+pub mod names;
 pub mod spelling;
 
-/// A header section that can be read and changed.
-pub trait HeadersMut {
-    /// The fields as they are now.
-    fn headers(&self) -> &HeaderMap;
-
-    /// Makes `value` the only value of `name`.
-    fn set(&mut self, name: HeaderName, value: HeaderValue);
-
-    /// Adds a line after those that `name` has already.
-    fn append(&mut self, name: HeaderName, value: HeaderValue);
-
-    /// Takes out every line of `name`.
-    fn remove(&mut self, name: &HeaderName);
-}
-
-impl HeadersMut for HeaderMap {
-    fn headers(&self) -> &HeaderMap {
-        self
-    }
-
-    fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        self.insert(name, value);
-    }
-
-    fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        self.append(name, value);
-    }
-
-    fn remove(&mut self, name: &HeaderName) {
-        self.remove(name);
-    }
-}
-
-/// Replaces all lines of `name` by `lines`, in their order; none at all removes the field.
-pub fn replace_lines(
-    message: &mut impl HeadersMut,
-    name: &HeaderName,
-    lines: impl IntoIterator<Item = HeaderValue>,
-) {
-    message.remove(name);
-    for line in lines {
-        message.append(name.clone(), line);
-    }
-}
-
-/// Takes out every field whose name is one of those that `doomed` knows. Nearly always there is none, and then nothing is
-/// allocated.
-pub fn remove_where(message: &mut impl HeadersMut, doomed: impl Fn(&HeaderName) -> bool) {
-    let names = message.headers().keys().filter(|name| doomed(name));
-    let names: Vec<HeaderName> = names.cloned().collect();
-    for name in &names {
-        message.remove(name);
-    }
-}
+pub use fields::Fields;
 
 /// The members of a comma-separated list, trimmed; empty ones are left out (RFC 9110 section 5.6.1).
 ///
@@ -100,8 +45,35 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
 }
 
 /// `tchar` of RFC 9110 section 5.6.2: what names of methods, fields and codings are made of.
-pub fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+pub const fn is_tchar(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'!' | b'#'
+            | b'$'
+            | b'%'
+            | b'&'
+            | b'\''
+            | b'*'
+            | b'+'
+            | b'-'
+            | b'.'
+            | b'^'
+            | b'_'
+            | b'`'
+            | b'|'
+            | b'~'
+            | b'0'..=b'9'
+            | b'A'..=b'Z'
+            | b'a'..=b'z'
+    )
+}
+
+/// Whether a line has a control character other than a tab.
+pub fn has_control(line: &[u8]) -> bool {
+    // Looks at all of them, because that takes no branches.
+    let control =
+        |byte: &u8| u8::from(*byte < b' ') & u8::from(*byte != b'\t') | u8::from(*byte == 0x7f);
+    line.iter().fold(0, |found, byte| found | control(byte)) != 0
 }
 
 /// Whether `text` is a token (RFC 9110 section 5.6.2): one `tchar` or more.
@@ -121,8 +93,7 @@ pub fn is_known_as(name: &[u8], known: &[u8]) -> bool {
 
 /// Whether a name has a character that CGI can't tell from a hyphen.
 pub fn is_ambiguous(name: &HeaderName) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    !name.as_str().bytes().all(plain)
+    !names::is_plain(name)
 }
 
 /// What is between the quotes if `text` is enclosed in a pair of them, else `text` itself.
@@ -136,7 +107,6 @@ pub fn unquote(text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::VIA;
 
     fn members(line: &str) -> Vec<String> {
         list_members(line.as_bytes())
@@ -175,31 +145,5 @@ mod tests {
         }
         assert!(is_ambiguous(&HeaderName::from_static("x_a")));
         assert!(!is_ambiguous(&HeaderName::from_static("x-a1")));
-    }
-
-    #[test]
-    fn all_lines_of_the_doomed_go_and_no_other() {
-        let mut map = HeaderMap::new();
-        for (name, value) in [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")] {
-            map.append(name, HeaderValue::from_static(value));
-        }
-        remove_where(&mut map, |name| name == "a" || name == "c");
-        assert_eq!(map.keys().collect::<Vec<_>>(), ["b"]);
-        remove_where(&mut map, |name| name == "a");
-        assert_eq!(map.len(), 1);
-    }
-
-    #[test]
-    fn replacing_lines_keeps_their_order() {
-        let mut map = HeaderMap::new();
-        map.append(VIA, HeaderValue::from_static("old"));
-        let lines = ["1", "2", "3"].map(HeaderValue::from_static);
-        replace_lines(&mut map, &VIA, lines.clone());
-        assert_eq!(
-            map.get_all(VIA).iter().collect::<Vec<_>>(),
-            lines.iter().collect::<Vec<_>>()
-        );
-        replace_lines(&mut map, &VIA, []);
-        assert!(!map.contains_key(VIA));
     }
 }

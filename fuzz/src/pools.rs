@@ -8,8 +8,9 @@ use equipoise::config::model::{
     CookieAttributes, CookieInsert, CookieRewrite, Learn, OnUnavailable, Persistence, RouteCookie,
     RoutePersistence, SameSite, Secure, Store, Table, Token,
 };
+use equipoise::headers::Fields;
 use equipoise::persistence::{Affinity, Answered, Keyring, Member, RequestView, UnixTime};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 /// When everything happens.
 pub const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -109,22 +110,22 @@ fn affinity(settings: &Persistence) -> Affinity<&'static str> {
 }
 
 /// The lines of `data` as lines of the field `name`; what a field's value can't have is refused.
-pub fn headers(name: &HeaderName, data: &[u8]) -> Option<HeaderMap> {
-    let mut map = HeaderMap::new();
+pub fn headers(name: &HeaderName, data: &[u8]) -> Option<Fields> {
+    let mut map = Fields::new();
     for line in data.split(|&byte| byte == b'\n') {
-        map.append(name, HeaderValue::from_bytes(line).ok()?);
+        map.append(name.clone(), HeaderValue::from_bytes(line).ok()?);
     }
     Some(map)
 }
 
-pub fn lines<'a>(map: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
+pub fn lines<'a>(map: &'a Fields, name: &HeaderName) -> Vec<&'a [u8]> {
     map.get_all(name)
         .iter()
         .map(HeaderValue::as_bytes)
         .collect()
 }
 
-pub fn view(headers: &HeaderMap) -> RequestView<'_> {
+pub fn view(headers: &Fields) -> RequestView<'_> {
     RequestView {
         headers,
         path: b"/",
@@ -133,7 +134,7 @@ pub fn view(headers: &HeaderMap) -> RequestView<'_> {
     }
 }
 
-pub fn answered<'a>(server: &'a str, request: &'a HeaderMap) -> Answered<'a> {
+pub fn answered<'a>(server: &'a str, request: &'a Fields) -> Answered<'a> {
     Answered {
         server,
         route: server,

@@ -10,12 +10,12 @@ use std::net::IpAddr;
 use std::str;
 
 use http::header::{FORWARDED, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use super::forwarded::Element;
 use super::{Forwarding, Resolver, X_FORWARDED_FOR, entry};
 use crate::config::model::XForwardedFor;
-use crate::headers::{HeadersMut, is_ambiguous, is_known_as, list_members, remove_where, trim};
+use crate::headers::{Fields, is_ambiguous, is_known_as, list_members, trim};
 
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -25,29 +25,29 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 impl Resolver {
     /// Writes the forwarding headers of `request` for the server. Not to be called twice on one
     /// request, or the peer is listed twice.
-    pub fn forward(&self, request: &mut impl HeadersMut, context: &Forwarding) {
+    pub fn forward(&self, request: &mut Fields, context: &Forwarding) {
         discard(request, context.client.trusted_peer);
         match self.x_forwarded_for {
             XForwardedFor::Append => {
-                let list = appended(request.headers(), context.peer.to_canonical());
-                request.set(X_FORWARDED_FOR, list);
+                let list = appended(request, context.peer.to_canonical());
+                request.insert(X_FORWARDED_FOR, list);
             }
             XForwardedFor::Replace => {
-                request.set(X_FORWARDED_FOR, address_value(context.client.address));
+                request.insert(X_FORWARDED_FOR, address_value(context.client.address));
             }
             XForwardedFor::Off => {}
         }
         if self.x_real_ip {
-            request.set(X_REAL_IP, address_value(context.client.address));
+            request.insert(X_REAL_IP, address_value(context.client.address));
         }
         if self.x_forwarded_proto {
             origin(request, context);
         }
         if self.forwarded {
             let value = if self.x_forwarded_for == XForwardedFor::Replace {
-                replaced(request.headers(), context)
+                replaced(request, context)
             } else {
-                let headers = request.headers();
+                let headers = &*request;
                 let ours = Element {
                     from: context.peer.to_canonical(),
                     host: headers.get(HOST).map(HeaderValue::as_bytes),
@@ -55,13 +55,13 @@ impl Resolver {
                 };
                 ours.appended(headers)
             };
-            request.set(FORWARDED, value);
+            request.insert(FORWARDED, value);
         }
     }
 }
 
 /// Forwarded with the client alone, who asked what a trusted proxy says that was asked, or else what we were.
-fn replaced(request: &HeaderMap, context: &Forwarding) -> HeaderValue {
+fn replaced(request: &Fields, context: &Forwarding) -> HeaderValue {
     let trusted = context.client.trusted_peer;
     let proto = told_protocol(request).filter(|_| trusted);
     let host = told_first(request, &X_FORWARDED_HOST, is_hosts).filter(|_| trusted);
@@ -76,13 +76,13 @@ fn replaced(request: &HeaderMap, context: &Forwarding) -> HeaderValue {
 }
 
 /// The protocol by which the client asked, as `X-Forwarded-Proto` says.
-pub(super) fn told_protocol(request: &HeaderMap) -> Option<&[u8]> {
+pub(super) fn told_protocol(request: &Fields) -> Option<&[u8]> {
     told_first(request, &X_FORWARDED_PROTO, is_protocols)
 }
 
 /// What was said first in a field of one well-formed line: what the client asked.
 fn told_first<'a>(
-    request: &'a HeaderMap,
+    request: &'a Fields,
     name: &HeaderName,
     well_formed: fn(&[u8]) -> bool,
 ) -> Option<&'a [u8]> {
@@ -95,8 +95,8 @@ fn protocol(https: bool) -> &'static str {
 }
 
 /// Takes out the forwarding headers that are not believed.
-fn discard(request: &mut impl HeadersMut, trusted_peer: bool) {
-    remove_where(request, |name| {
+fn discard(request: &mut Fields, trusted_peer: bool) {
+    request.remove_where(|name| {
         is_forwarding(name.as_str().as_bytes()) && (!trusted_peer || is_ambiguous(name))
     });
 }
@@ -111,7 +111,7 @@ fn is_forwarding(name: &[u8]) -> bool {
 }
 
 /// All lines of `X-Forwarded-For` as one, and `peer` at its end.
-fn appended(request: &HeaderMap, peer: IpAddr) -> HeaderValue {
+fn appended(request: &Fields, peer: IpAddr) -> HeaderValue {
     let peer = address_value(peer);
     let lines = || {
         let lines = request.get_all(X_FORWARDED_FOR).iter();
@@ -152,34 +152,32 @@ fn address_value(address: IpAddr) -> HeaderValue {
 /// What a trusted proxy says stays, each of the three for itself, if it is one line and well-formed.
 /// A trusted proxy that gives the protocol but no port gets the port that goes with what it said, not the
 /// one that it connected to: the client has never seen that.
-fn origin(request: &mut impl HeadersMut, context: &Forwarding) {
+fn origin(request: &mut Fields, context: &Forwarding) {
     let trusted = context.client.trusted_peer;
-    let told = |request: &HeaderMap, name: &HeaderName, well_formed: fn(&[u8]) -> bool| {
+    let told = |request: &Fields, name: &HeaderName, well_formed: fn(&[u8]) -> bool| {
         trusted && sole(request, name).is_some_and(|value| well_formed(value.as_bytes()))
     };
 
-    let told_proto = told(request.headers(), &X_FORWARDED_PROTO, is_protocols);
+    let told_proto = told(request, &X_FORWARDED_PROTO, is_protocols);
     if !told_proto {
         let ours = HeaderValue::from_static(protocol(context.https));
-        request.set(X_FORWARDED_PROTO, ours);
+        request.insert(X_FORWARDED_PROTO, ours);
     }
-    if !told(request.headers(), &X_FORWARDED_HOST, is_hosts) {
-        match request.headers().get(HOST).cloned() {
-            Some(host) => request.set(X_FORWARDED_HOST, host),
-            None => request.remove(&X_FORWARDED_HOST),
+    if !told(request, &X_FORWARDED_HOST, is_hosts) {
+        match request.get(HOST).cloned() {
+            Some(host) => request.insert(X_FORWARDED_HOST, host),
+            None => drop(request.remove(&X_FORWARDED_HOST)),
         }
     }
-    if !told(request.headers(), &X_FORWARDED_PORT, is_port) {
-        let derived = told_proto
-            .then(|| port_of_origin(request.headers()))
-            .flatten();
+    if !told(request, &X_FORWARDED_PORT, is_port) {
+        let derived = told_proto.then(|| port_of_origin(request)).flatten();
         let port = derived.unwrap_or(context.local_port);
-        request.set(X_FORWARDED_PORT, HeaderValue::from(port));
+        request.insert(X_FORWARDED_PORT, HeaderValue::from(port));
     }
 }
 
 /// The value of a field that has one line.
-fn sole<'a>(request: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+fn sole<'a>(request: &'a Fields, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut lines = request.get_all(name).iter();
     let line = lines.next()?;
     lines.next().is_none().then_some(line)
@@ -207,7 +205,7 @@ fn is_port(value: &[u8]) -> bool {
 }
 
 /// The port of the origin that X-Forwarded-Proto and -Host name.
-fn port_of_origin(request: &HeaderMap) -> Option<u16> {
+fn port_of_origin(request: &Fields) -> Option<u16> {
     let first = |name| list_members(request.get(name)?.as_bytes()).next();
     let host = first(X_FORWARDED_HOST).unwrap_or_default();
     let after_colon = host

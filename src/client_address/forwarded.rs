@@ -6,15 +6,15 @@
 
 use std::net::IpAddr;
 
+use http::HeaderValue;
 use http::header::FORWARDED;
-use http::{HeaderMap, HeaderValue};
 
 use super::entry;
-use crate::headers::{is_tchar, list_members, trim, unquote};
+use crate::headers::{Fields, is_tchar, list_members, trim, unquote};
 
 /// Addresses, the nearest proxy's first; `None` for an element that names none. Nothing, if the field is malformed.
 pub(super) fn addresses_from_right(
-    request: &HeaderMap,
+    request: &Fields,
 ) -> impl Iterator<Item = Option<IpAddr>> + use<> {
     let told = told(request).unwrap_or_default();
     let addresses: Vec<_> = told
@@ -29,7 +29,7 @@ pub(super) fn addresses_from_right(
 /// Address and protocol of each element, the nearest proxy's first, as far as they are named. Nothing, if the field is
 /// malformed.
 pub(super) fn protocols_from_right(
-    request: &HeaderMap,
+    request: &Fields,
 ) -> impl Iterator<Item = (Option<IpAddr>, Option<&[u8]>)> {
     let told = told(request).unwrap_or_default();
     let nearest = told.into_iter().rev().take(super::MAX_ENTRIES);
@@ -58,7 +58,7 @@ impl Element<'_> {
     }
 
     /// The field of `request` with this element at its end, as one line.
-    pub(super) fn appended(&self, request: &HeaderMap) -> HeaderValue {
+    pub(super) fn appended(&self, request: &Fields) -> HeaderValue {
         let mut list = Vec::new();
         if told(request).is_some() {
             for line in request.get_all(FORWARDED) {
@@ -104,7 +104,7 @@ struct Told<'a> {
 }
 
 /// What each element says, in their order. `None`: malformed.
-fn told(request: &HeaderMap) -> Option<Vec<Told<'_>>> {
+fn told(request: &Fields) -> Option<Vec<Told<'_>>> {
     let mut all = Vec::new();
     for line in request.get_all(FORWARDED) {
         for element in list_members(line.as_bytes()) {
@@ -186,8 +186,8 @@ mod tests {
 
     use super::*;
 
-    fn request(lines: &[&str]) -> HeaderMap {
-        let mut map = HeaderMap::new();
+    fn request(lines: &[&str]) -> Fields {
+        let mut map = Fields::new();
         for line in lines {
             map.append(FORWARDED, HeaderValue::from_str(line).unwrap());
         }
@@ -294,7 +294,7 @@ mod tests {
             let from = if is_v4 { IpAddr::from(v4.to_be_bytes()) } else { IpAddr::from(v6.to_be_bytes()) };
             let ours = Element { from, host: Some(host.as_bytes()), protocol: "http" };
             let value = ours.appended(&request(&[&line]));
-            let mut after = HeaderMap::new();
+            let mut after = Fields::new();
             after.insert(FORWARDED, value);
             let read: Vec<_> = addresses_from_right(&after).collect();
             prop_assert_eq!(read.first(), Some(&Some(from.to_canonical())));
@@ -304,7 +304,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(value: Vec<u8>) {
             if let Ok(value) = HeaderValue::from_bytes(&value) {
-                let mut map = HeaderMap::new();
+                let mut map = Fields::new();
                 map.insert(FORWARDED, value);
                 let _ = addresses_from_right(&map).count();
             }

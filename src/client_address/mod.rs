@@ -11,10 +11,10 @@ mod forwarded;
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
 use crate::config::model::{ClientAddress as Settings, XForwardedFor};
-use crate::headers::trim;
+use crate::headers::{Fields, trim};
 use crate::networks::Networks;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -66,6 +66,11 @@ impl Resolver {
         }
     }
 
+    /// Whether a peer is a proxy whose word on its clients counts.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted.contains(peer.to_canonical())
+    }
+
     /// Who sent `request` over a connection from `peer`.
     ///
     /// An untrusted peer is the client. Otherwise it is the right-most entry of `X-Forwarded-For` (all
@@ -75,9 +80,9 @@ impl Resolver {
     /// trusted proxy.
     ///
     /// With `forwarded`, a request without any `X-Forwarded-For` is looked at by its `Forwarded` in the same way.
-    pub fn client(&self, peer: IpAddr, request: &HeaderMap) -> Client {
+    pub fn client(&self, peer: IpAddr, request: &Fields) -> Client {
         let peer = peer.to_canonical();
-        if !self.trusted.contains(peer) {
+        if !self.trusts(peer) {
             return Client {
                 address: peer,
                 trusted_peer: false,
@@ -96,7 +101,7 @@ impl Resolver {
 
     /// Whether the client came by https: to us (`connection`) or, by the word of a trusted proxy, to the first one. What
     /// `X-Forwarded-Proto` says first counts, or else the `proto` that `Forwarded` has beside the client.
-    pub fn https(&self, client: Client, request: &HeaderMap, connection: bool) -> bool {
+    pub fn https(&self, client: Client, request: &Fields, connection: bool) -> bool {
         if !client.trusted_peer {
             return connection;
         }
@@ -128,7 +133,7 @@ impl Resolver {
 }
 
 /// The list's entries that are not empty, the last one first.
-fn entries_from_right(request: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+fn entries_from_right(request: &Fields) -> impl Iterator<Item = &[u8]> {
     let lines = request.get_all(X_FORWARDED_FOR).iter().rev();
     lines
         .flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','))

@@ -1,6 +1,7 @@
-use super::*;
 use http::HeaderValue;
 use proptest::prelude::*;
+
+use super::*;
 
 /// The defaults of the configuration, with these trusted proxies.
 pub(super) fn settings(trusted: &[&str]) -> Settings {
@@ -21,8 +22,8 @@ pub(super) fn resolver(trusted: &[&str]) -> Resolver {
     Resolver::new(&settings(trusted))
 }
 
-pub(super) fn map(fields: &[(&str, &str)]) -> HeaderMap {
-    let mut map = HeaderMap::new();
+pub(super) fn map(fields: &[(&str, &str)]) -> Fields {
+    let mut map = Fields::new();
     for (name, value) in fields {
         let name: HeaderName = name.parse().unwrap();
         map.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
@@ -125,7 +126,7 @@ fn the_peers_trust_is_told() {
     let resolver = resolver(TRUSTED);
     let trusted = |peer: &str| {
         resolver
-            .client(peer.parse().unwrap(), &HeaderMap::new())
+            .client(peer.parse().unwrap(), &Fields::new())
             .trusted_peer
     };
     assert!(trusted("10.0.0.1"));
@@ -173,7 +174,7 @@ proptest! {
         } else {
             vec![[&forged[..], b", ", seen].concat()]
         };
-        let mut request = HeaderMap::new();
+        let mut request = Fields::new();
         for line in lines {
             request.append(X_FORWARDED_FOR, HeaderValue::from_bytes(&line).unwrap());
         }
@@ -186,7 +187,7 @@ proptest! {
         lines in proptest::collection::vec(
             proptest::collection::vec(prop_oneof![Just(b','), 0x20..0x7f_u8, 0x80..=0xff_u8], 0..100), 0..5),
     ) {
-        let mut request = HeaderMap::new();
+        let mut request = Fields::new();
         for line in lines {
             request.append(X_FORWARDED_FOR, HeaderValue::from_bytes(&line).unwrap());
         }

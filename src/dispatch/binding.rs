@@ -4,12 +4,10 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::HeaderMap;
-
 use super::{PoolSite, Stay};
 use crate::balance::Slot;
 use crate::config::model::OnUnavailable;
-use crate::headers::HeadersMut;
+use crate::headers::Fields;
 use crate::observe::PersistenceResult;
 use crate::persistence::table::{Answer, Waited};
 use crate::persistence::{
@@ -67,7 +65,7 @@ impl Binding {
         if !target.binds_at_pick {
             return Self::default();
         }
-        let headers = HeaderMap::new();
+        let headers = Fields::new();
         let view = RequestView {
             headers: &headers,
             path: b"",
@@ -267,8 +265,8 @@ impl Binding {
         &self,
         target: &PoolSite,
         server: &Server,
-        request: &HeaderMap,
-        response: &mut impl HeadersMut,
+        request: &Fields,
+        response: &mut Fields,
         https: bool,
     ) {
         let Some(affinity) = &target.affinity else {

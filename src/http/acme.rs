@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
-use pingora::http::RequestHeader;
 
 use super::answer;
 use super::context::Context;
@@ -15,6 +14,7 @@ use super::failure::Failure;
 use super::record::split_target;
 use super::wire::Client;
 use crate::acme::Challenges;
+use crate::http::message::RequestHeader;
 
 const PREFIX: &[u8] = b"/.well-known/acme-challenge/";
 
@@ -29,7 +29,7 @@ pub async fn answer(
     client: &mut Client,
     context: &mut Context,
 ) -> Result<bool, Failure> {
-    let Some(token) = token(&request.method, request.raw_path()) else {
+    let Some(token) = token(&request.method, request.target()) else {
         return Ok(false);
     };
     if challenges.is_idle() {
@@ -46,7 +46,8 @@ pub async fn answer(
         (header::CONTENT_TYPE, "application/octet-stream"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
-        drop(response.insert_header(name, HeaderValue::from_static(value)));
+        let value = HeaderValue::from_static(value);
+        response.headers.insert(name, value);
     }
     let body = Bytes::from(answer);
     answer::send(request, client, context, response, body, false).await?;

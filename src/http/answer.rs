@@ -4,19 +4,19 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::{HeaderValue, Version, header};
 use tokio::time::timeout;
 
 use super::context::Context;
 use super::error_page::{ErrorPage, allowed};
 use super::failure::Failure;
-use super::headers::ends_with_header;
 use super::identity;
 use super::request_id::RequestId;
+use super::variables;
 use super::wire::client::BodySize;
-use super::wire::{Client, ClientError, Original};
-use super::{headers, variables};
+use super::wire::{Client, ClientError};
+use crate::headers::Fields;
+use crate::http::message::{RequestHeader, ResponseHeader};
 
 /// Queues the header of a final response, and sees to its compression. `last`: the connection is to end with it.
 ///
@@ -27,14 +27,13 @@ pub fn queue_head(
     client: &mut Client,
     context: &mut Context,
     mut response: ResponseHeader,
-    original: &Original,
     mut size: BodySize,
     last: bool,
 ) -> Result<(), ClientError> {
     if let Some(compressor) = &mut context.compressor {
         size = compressor.begin(&mut response, size);
     }
-    client.queue_head(response, original, size, last)
+    client.queue_head(response, size, last)
 }
 
 /// Queues a piece of its body.
@@ -110,7 +109,7 @@ pub async fn answer(
         Some(&request.headers),
     );
     let mut response = response(status);
-    let mut fields = HeaderMap::with_capacity(8);
+    let fields = &mut response.headers;
     fields.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static(page.content_type),
@@ -134,7 +133,6 @@ pub async fn answer(
     {
         fields.insert(header::WWW_AUTHENTICATE, passwords.challenge().clone());
     }
-    add(&mut response, fields);
     send(request, client, context, response, page.body, last).await
 }
 
@@ -153,14 +151,13 @@ pub async fn respond(
 ) -> Result<(), Failure> {
     let mut response = response(status);
     let body = body.unwrap_or_default();
-    let mut fields = HeaderMap::with_capacity(4);
+    let fields = &mut response.headers;
     if !body.is_empty() {
         fields.insert(header::CONTENT_TYPE, content_type.clone());
     }
     if let Some(id) = &context.request_id {
         fields.insert(super::X_REQUEST_ID, id.value().clone());
     }
-    add(&mut response, fields);
     send(request, client, context, response, body, false).await
 }
 
@@ -177,12 +174,11 @@ pub async fn send_on(
     location: HeaderValue,
 ) -> Result<(), Failure> {
     let mut response = response(status);
-    let mut fields = HeaderMap::with_capacity(4);
+    let fields = &mut response.headers;
     fields.insert(header::LOCATION, location);
     if let Some(id) = &context.request_id {
         fields.insert(super::X_REQUEST_ID, id.value().clone());
     }
-    add(&mut response, fields);
     send(request, client, context, response, Bytes::new(), false).await
 }
 
@@ -206,18 +202,17 @@ pub async fn send(
     };
     if size != BodySize::None {
         let length = HeaderValue::from(body.len());
-        drop(response.insert_header(header::CONTENT_LENGTH, length));
+        response.headers.insert(header::CONTENT_LENGTH, length);
     }
     if let Some(route) = &context.route
         && !route.response_headers.is_empty()
     {
-        let mut fields = headers::Response(&mut response);
-        variables::edit(&route.response_headers, &mut fields, request, context);
+        let fields = &mut response.headers;
+        variables::edit(&route.response_headers, fields, request, context);
     }
-    let without_body = ends_with_header(&request.method, response.status, &response.headers);
+    let without_body = response.ends_with_header(&request.method);
     let last = last || is_draining(context);
-    queue_head(client, context, response, &Original::default(), size, last)
-        .map_err(|_| Failure::ClientGone)?;
+    queue_head(client, context, response, size, last).map_err(|_| Failure::ClientGone)?;
     if !without_body {
         queue_data(client, context, body)?;
         if let Some(rest) = last_piece(context)? {
@@ -234,17 +229,7 @@ pub async fn send(
 pub fn response(status: u16) -> ResponseHeader {
     let status =
         http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    let mut parts = http::Response::new(()).into_parts().0;
-    parts.status = status;
-    ResponseHeader::from(parts)
-}
-
-fn add(response: &mut ResponseHeader, fields: HeaderMap) {
-    for (name, value) in fields {
-        if let Some(name) = name {
-            drop(response.insert_header(name, value));
-        }
-    }
+    ResponseHeader::new(status, Version::HTTP_11, Fields::with_capacity(16))
 }
 
 /// Whether the process is to end, and this connection with it.
@@ -264,5 +249,5 @@ fn sign(response: &mut ResponseHeader, context: &Context) {
     let server = context
         .site()
         .and_then(|site| site.http.server_header.as_ref());
-    identity::server(&mut headers::Response(response), server);
+    identity::server(&mut response.headers, server);
 }

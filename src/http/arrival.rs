@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::{Method, Version, header};
-use pingora::http::RequestHeader;
 
 use super::answer::{respond, send_on};
 use super::compression::Compressor;
@@ -21,6 +21,7 @@ use super::target::Target;
 use super::wire::Client;
 use super::{Shared, X_REQUEST_ID, acme, destination, host, options, record, redirect, variables};
 use crate::dispatch::Binding;
+use crate::http::message::RequestHeader;
 use crate::persistence::RequestView;
 use crate::routing::{Asked, Verdict, rewritten};
 
@@ -60,12 +61,12 @@ pub async fn receive(
     context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
     let tls = origin.connection.tls.as_ref();
     if let Some(tls) = tls.filter(|tls| tls.strict_sni)
-        && !host::agrees(tls.sni.as_deref(), request.raw_path(), &request.headers)
+        && !host::agrees(tls.sni.as_deref(), request.target(), &request.headers)
     {
         return Err(Failure::Misdirected);
     }
     if let Some(port) = site.redirect_https {
-        let location = redirect::location(request.raw_path(), &request.headers, port);
+        let location = redirect::location(request.target(), &request.headers, port);
         let Some(location) = location else {
             return Err(Failure::BadRequest);
         };
@@ -97,7 +98,7 @@ pub async fn receive(
     }
     if request.version == Version::HTTP_10 {
         // HTTP/1.0 knows no interim responses and can't ask for one (RFC 9110 sections 10.1.1, 15.2).
-        request.remove_header(&header::EXPECT);
+        request.headers.remove(header::EXPECT);
     }
     context.destination = destination::of_server(request, context)?;
     context.expects = request.headers.contains_key(header::EXPECT);
@@ -109,19 +110,19 @@ pub async fn receive(
 struct Way {
     route: Option<Arc<Route>>,
     taken: usize,
-    uri: Option<Vec<u8>>,
+    uri: Option<Bytes>,
 }
 
 /// The route that takes the request, and what its server is asked for.
 fn find(routes: &Routes, request: &RequestHeader, client: IpAddr) -> Result<Way, Failure> {
-    let (path, query) = record::split_target(request.raw_path());
+    let (path, query) = record::split_target(request.target());
     // The asterisk is for the server as a whole, and no path (RFC 9110 section 9.3.7).
     let normal = if routes.normalizes() && path != b"*" {
         Some(routes.compared(path).map_err(Failure::BadPath)?)
     } else {
         None
     };
-    let host = host::authority(request.raw_path(), &request.headers).map(host::without_port);
+    let host = host::authority(request.target(), &request.headers).map(host::without_port);
     let found = routes.find(&Asked {
         host,
         path: normal.as_ref().map_or(path, |normal| &normal.compared),
@@ -158,7 +159,11 @@ fn find(routes: &Routes, request: &RequestHeader, client: IpAddr) -> Result<Way,
         }
         _ => None,
     };
-    Ok(Way { route, taken, uri })
+    Ok(Way {
+        route,
+        taken,
+        uri: uri.map(Bytes::from),
+    })
 }
 
 /// Refuses a request that may not pass.
@@ -228,7 +233,7 @@ async fn answer_by(
 
 /// Chooses the pool, and finds the session in it.
 async fn bind(site: &Site, request: &RequestHeader, context: &mut Context, client: IpAddr) {
-    let (path, query) = record::split_target(request.raw_path());
+    let (path, query) = record::split_target(request.target());
     let view = RequestView {
         headers: &request.headers,
         path,

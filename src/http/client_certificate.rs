@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 
-use crate::headers::{HeadersMut, is_known_as, remove_where};
+use crate::headers::{Fields, is_known_as};
 use crate::tls::Established;
 
 const SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
@@ -13,19 +13,19 @@ const VERIFY: HeaderName = HeaderName::from_static("x-client-cert-verify");
 const PREFIX: &[u8] = b"x-client-cert-";
 
 /// Drops what the client claims, and states what TLS knows.
-pub fn forward(request: &mut impl HeadersMut, tls: Option<&Established>) {
-    remove_where(request, is_ours);
+pub fn forward(request: &mut Fields, tls: Option<&Established>) {
+    request.remove_where(is_ours);
     let Some(tls) = tls.filter(|tls| tls.forward_client) else {
         return;
     };
     match &tls.client {
         Some(client) => {
-            request.set(VERIFY, HeaderValue::from_static("SUCCESS"));
-            request.set(SUBJECT, client.subject.clone());
-            request.set(SERIAL, client.serial.clone());
-            request.set(FINGERPRINT, client.fingerprint.clone());
+            request.insert(VERIFY, HeaderValue::from_static("SUCCESS"));
+            request.insert(SUBJECT, client.subject.clone());
+            request.insert(SERIAL, client.serial.clone());
+            request.insert(FINGERPRINT, client.fingerprint.clone());
         }
-        None => request.set(VERIFY, HeaderValue::from_static("NONE")),
+        None => request.insert(VERIFY, HeaderValue::from_static("NONE")),
     }
 }
 
@@ -36,7 +36,6 @@ fn is_ours(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
 
     use super::*;
     use crate::tls::ClientCertificate;
@@ -54,8 +53,8 @@ mod tests {
         }
     }
 
-    fn forged() -> HeaderMap {
-        let mut request = HeaderMap::new();
+    fn forged() -> Fields {
+        let mut request = Fields::new();
         for name in [
             "x-client-cert-subject",
             "x-client-cert-anything",
@@ -71,7 +70,10 @@ mod tests {
                 HeaderValue::from_static("twice"),
             );
         }
-        request.insert("x-client-certain", HeaderValue::from_static("mine"));
+        request.insert(
+            http::HeaderName::from_static("x-client-certain"),
+            HeaderValue::from_static("mine"),
+        );
         request
     }
 

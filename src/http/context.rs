@@ -4,11 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use http::HeaderValue;
 
 use super::backoff::Backoff;
 use super::compression::Compressor;
 use super::failure::Failure;
+use super::message::RequestHeader;
 use super::mirror::Copy;
 use super::request_id::RequestId;
 use super::routes::Route;
@@ -33,12 +35,12 @@ pub struct Origin {
     pub received: Instant,
     /// The same by the wall clock.
     pub time: SystemTime,
-    /// The bytes of its header, for the spelling of names.
-    pub head: wire::Original,
 }
 
 /// A request as it comes from its connection.
 pub struct Arrival {
+    /// Its header.
+    pub request: RequestHeader,
     /// Where it comes from.
     pub origin: Origin,
     /// The way back.
@@ -63,7 +65,7 @@ pub struct Context {
     /// How many bytes of its path, as it is compared, the route's path or prefix took.
     pub taken: usize,
     /// What the server is asked for, where that isn't what came.
-    pub uri: Option<Vec<u8>>,
+    pub uri: Option<Bytes>,
     /// The server's name for the place that a request of WebDAV copies or moves to, where that isn't the client's.
     pub destination: Option<HeaderValue>,
     /// The pool that it goes to.

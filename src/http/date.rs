@@ -4,20 +4,20 @@ use http::HeaderValue;
 use http::header::DATE;
 use httpdate::HttpDate;
 
-use crate::headers::HeadersMut;
+use crate::headers::Fields;
 
 /// Keeps the date that a server gave its response, in the one form that is written (RFC 9110 section 5.6.7). What is no
 /// date, or several of them, is taken out: then the time counts at which the response is sent on.
-pub fn settle(response: &mut impl HeadersMut) {
-    let mut lines = response.headers().get_all(DATE).iter();
+pub fn settle(response: &mut Fields) {
+    let mut lines = response.get_all(DATE).iter();
     let (first, more) = (lines.next(), lines.next());
     let Some(first) = first else {
         return;
     };
     match normal(first).filter(|_| more.is_none()) {
         Some(date) if date == first => {}
-        Some(date) => response.set(DATE, date),
-        None => response.remove(&DATE),
+        Some(date) => response.insert(DATE, date),
+        None => drop(response.remove(&DATE)),
     }
 }
 
@@ -29,12 +29,11 @@ fn normal(date: &HeaderValue) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
 
     use super::*;
 
     fn settled(dates: &[&str]) -> Vec<String> {
-        let mut response = HeaderMap::new();
+        let mut response = Fields::new();
         for date in dates {
             response.append(DATE, date.parse().unwrap());
         }

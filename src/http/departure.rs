@@ -1,18 +1,16 @@
 //! What becomes of a message on its way: of the request to the server, and of the response back by its route.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Uri, Version, header};
-use pingora::Result;
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::{HeaderName, HeaderValue, Version, header};
 
 use super::context::Context;
 use super::destination::DESTINATION;
-use super::failure::Failure;
 use super::wire::server::RequestBody;
-use super::{client_certificate, headers, host, identity, record, variables};
+use super::{X_REQUEST_ID, client_certificate, host, identity, record, variables};
 use crate::client_address::Forwarding;
 use crate::config::model::HeaderEdits;
-use crate::headers::{HeadersMut, is_ambiguous, is_known_as, list_members, remove_where};
+use crate::headers::{Fields, is_ambiguous, is_known_as, list_members};
+use crate::http::message::{RequestHeader, ResponseHeader};
 use crate::pool::Lease;
 use crate::routing::{Reverse, normalize};
 
@@ -41,27 +39,17 @@ pub struct Departure {
 }
 
 /// Makes the request that goes to the server of this try. `has_body`: the client's has one.
-///
-/// # Errors
-///
-/// It can't be said in the protocol that the server speaks.
-pub fn prepare(
-    original: &RequestHeader,
-    has_body: bool,
-    context: &mut Context,
-) -> Result<Departure, Failure> {
+pub fn prepare(original: &RequestHeader, has_body: bool, context: &mut Context) -> Departure {
     let to_http2 = context.target().is_some_and(|target| target.link.http2());
     let mut request = original.clone();
     for name in &HOP_BY_HOP {
-        request.remove_header(name);
+        request.headers.remove(name);
     }
     let upgrade = original.version == Version::HTTP_11
         && !to_http2
         && original.headers.contains_key(header::UPGRADE);
-    write(original, &mut request, context, to_http2).map_err(|error| {
-        tracing::error!(%error, "a request could not be written");
-        Failure::Internal
-    })?;
+    write(original, &mut request, context, to_http2);
+    redirect(original, &mut request, context);
     mirror(original, has_body, &request, context);
     let sized = request.headers.contains_key(header::CONTENT_LENGTH);
     let body = match (has_body, sized) {
@@ -69,20 +57,18 @@ pub fn prepare(
         (true, true) => RequestBody::Sized,
         (true, false) => RequestBody::Unknown,
     };
-    if to_http2 {
-        speak_http2(&mut request, context)?;
-    } else if upgrade {
+    if upgrade {
         for name in [header::CONNECTION, header::UPGRADE] {
             if let Some(value) = original.headers.get(&name) {
-                headers::Request(&mut request).set(name, value.clone());
+                request.headers.insert(name, value.clone());
             }
         }
     }
-    Ok(Departure {
+    Departure {
         request,
         body,
         upgrade,
-    })
+    }
 }
 
 /// Whether the client takes trailers.
@@ -100,31 +86,26 @@ pub fn takes_trailers(request: &RequestHeader) -> bool {
 }
 
 /// Writes the fields that the servers of this listener get.
-fn write(
-    original: &RequestHeader,
-    request: &mut RequestHeader,
-    context: &mut Context,
-    to_http2: bool,
-) -> Result<()> {
+fn write(original: &RequestHeader, request: &mut RequestHeader, context: &Context, to_http2: bool) {
     let (Some(origin), Some(client)) = (&context.origin, context.client) else {
-        return Ok(());
+        return;
     };
     let site = &origin.site;
     let tls = origin.connection.tls.as_ref();
-    if !request.headers.contains_key(header::HOST)
+    let fields = &mut request.headers;
+    if !fields.contains_key(header::HOST)
         && let Some(lease) = &context.upstream.lease
     {
         let host = host::of_server(lease.server().configured_address());
-        request.insert_header(header::HOST, host)?;
+        fields.insert(header::HOST, host);
     }
-    let mut fields = headers::Request(request);
-    client_certificate::forward(&mut fields, tls);
+    client_certificate::forward(fields, tls);
     let target = context.target();
     if let Some(affinity) = target.and_then(|target| target.affinity.as_ref()) {
-        affinity.prepare_request(&mut fields);
+        affinity.prepare_request(fields);
     }
     site.resolver.forward(
-        &mut fields,
+        fields,
         &Forwarding {
             peer: origin.connection.ends.peer_ip(),
             client,
@@ -133,84 +114,52 @@ fn write(
         },
     );
     if site.via {
-        identity::via(&mut fields, original.version);
+        identity::via(fields, original.version);
     }
     if to_http2 {
         // The client was told to go on.
-        request.remove_header(&header::EXPECT);
+        fields.remove(header::EXPECT);
         if original.headers.contains_key(header::TE) {
             // gRPC's servers insist on it. From clients it can't say anything else in HTTP/2 (RFC 9113 section 8.2.2),
             // and in HTTP/1 it may as well.
-            request.insert_header(header::TE, "trailers")?;
+            fields.insert(header::TE, HeaderValue::from_static("trailers"));
         }
     }
     if let Some(id) = &context.request_id {
-        request.insert_header("X-Request-Id", id.value())?;
+        fields.insert(X_REQUEST_ID, id.value().clone());
     }
-    redirect(original, request, context)
-}
-
-/// Makes it a request of HTTP/2: Host becomes `:authority`.
-fn speak_http2(request: &mut RequestHeader, context: &Context) -> Result<(), Failure> {
-    if !request.raw_path_is_utf8() {
-        return Err(Failure::BadRequest);
-    }
-    let is_secure = context
-        .target()
-        .is_some_and(|target| target.link.secure().is_some());
-    let host = request.remove_header(&header::HOST);
-    let host = host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
-    let path = request
-        .uri
-        .path_and_query()
-        .map_or("/", |path| path.as_str());
-    let uri = Uri::builder()
-        .scheme(if is_secure { "https" } else { "http" })
-        .authority(host)
-        .path_and_query(path)
-        .build()
-        .map_err(|_| Failure::BadRequest)?;
-    request.set_version(Version::HTTP_2);
-    request.set_uri(uri);
-    Ok(())
 }
 
 /// Makes `request` the one that the route's server is asked. `original` is the client's.
-///
-/// # Errors
-///
-/// None that could happen: all parts have been checked.
-fn redirect(
-    original: &RequestHeader,
-    request: &mut RequestHeader,
-    context: &mut Context,
-) -> Result<()> {
+fn redirect(original: &RequestHeader, request: &mut RequestHeader, context: &Context) {
     if let Some(uri) = &context.uri {
-        request.set_raw_path(uri)?;
+        request.set_target(uri.clone());
     }
     let Some(route) = &context.route else {
-        return Ok(());
+        return;
     };
     if let Some(host) = &route.rewrite.host {
-        request.insert_header(header::HOST, host)?;
+        request.headers.insert(header::HOST, host.clone());
     }
     if let Some(destination) = &context.destination {
-        request.insert_header(DESTINATION, destination)?;
+        request.headers.insert(DESTINATION, destination.clone());
     }
     if !route.request_headers.is_empty() {
-        let mut fields = headers::Request(request);
-        drop_impostors(&route.request_headers, &mut fields);
-        variables::edit(&route.request_headers, &mut fields, original, context);
+        drop_impostors(&route.request_headers, &mut request.headers);
+        let fields = &mut request.headers;
+        variables::edit(&route.request_headers, fields, original, context);
     }
-    Ok(())
 }
 
 /// Drops other spellings of the fields that a route sets or takes out: who set `X_User` could pass for whom the route calls
 /// `X-User`, with servers that hand fields on as CGI does.
-fn drop_impostors(edits: &HeaderEdits, request: &mut impl HeadersMut) {
+fn drop_impostors(edits: &HeaderEdits, request: &mut Fields) {
+    if !request.has_odd_names() {
+        return;
+    }
     let set = edits.set.iter().map(|(name, _)| name);
     let edited = || set.clone().chain(&edits.remove);
-    remove_where(request, |name| {
+    request.remove_where(|name| {
         is_ambiguous(name)
             && edited().any(|known| {
                 known != name && is_known_as(name.as_str().as_bytes(), known.as_str().as_bytes())
@@ -268,7 +217,7 @@ pub fn map_back(request: &RequestHeader, response: &mut ResponseHeader, context:
     if !route.rewrite.is_some() || !names_places {
         return;
     }
-    let (path, _) = record::split_target(request.raw_path());
+    let (path, _) = record::split_target(request.target());
     let normal = normalize(path, route.form);
     let mut original_prefix = match &normal {
         Ok(normal) => normal.prefix(context.taken),
@@ -292,13 +241,13 @@ pub fn map_back(request: &RequestHeader, response: &mut ResponseHeader, context:
         rewrite: &route.rewrite,
         original_prefix,
         https: context.https,
-        client_authority: host::authority(request.raw_path(), &request.headers).unwrap_or_default(),
+        client_authority: host::authority(request.target(), &request.headers).unwrap_or_default(),
         server_authorities: [
             rewritten.unwrap_or_default(),
             server.as_deref().unwrap_or_default(),
         ],
     }
-    .map(&mut headers::Response(response));
+    .map(&mut response.headers);
 }
 
 /// Changes the fields of a response as the route says.
@@ -306,7 +255,7 @@ pub fn edit_response(request: &RequestHeader, response: &mut ResponseHeader, con
     if let Some(route) = &context.route
         && !route.response_headers.is_empty()
     {
-        let mut fields = headers::Response(response);
-        variables::edit(&route.response_headers, &mut fields, request, context);
+        let fields = &mut response.headers;
+        variables::edit(&route.response_headers, fields, request, context);
     }
 }

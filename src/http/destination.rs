@@ -1,11 +1,11 @@
 //! `Destination` of WebDAV's requests, in the words of the server that they go to.
 
 use http::{HeaderName, HeaderValue, header};
-use pingora::http::RequestHeader;
 
 use super::context::Context;
 use super::failure::Failure;
 use super::{host, record};
+use crate::http::message::RequestHeader;
 use crate::routing::{Destination, normalize};
 
 /// The field (RFC 4918 section 10.3).
@@ -34,10 +34,9 @@ pub fn of_server(
     else {
         return Ok(None);
     };
-    let (path, _) = record::split_target(request.raw_path());
+    let (path, _) = record::split_target(request.target());
     let normal = normalize(path, route.form).map_err(Failure::BadPath)?;
-    let client_authority =
-        host::authority(request.raw_path(), &request.headers).unwrap_or_default();
+    let client_authority = host::authority(request.target(), &request.headers).unwrap_or_default();
     let rewritten = route.rewrite.host.as_ref();
     let of_host = request.headers.get(header::HOST);
     let server_authority = rewritten.or(of_host).and_then(|host| host.to_str().ok());

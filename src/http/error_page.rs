@@ -1,9 +1,10 @@
 //! The small pages that Equipoise answers itself: status, reason, request id; a configured file, HTML, or JSON if asked.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
 use crate::config::model;
+use crate::headers::Fields;
 
 /// A response made here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl ErrorPage {
         status: u16,
         detail: &str,
         request_id: &str,
-        request: Option<&HeaderMap>,
+        request: Option<&Fields>,
     ) -> Self {
         let retry_after = matches!(status, 503 | 429).then_some(RETRY_AFTER);
         let wants_json = request.is_some_and(prefers_json);
@@ -123,7 +124,7 @@ pub fn title(status: u16) -> &'static str {
 
 /// JSON when it is asked for and HTML isn't asked for before it. Weights are left out of it: clients
 /// that want JSON say so plainly, and everybody can read the HTML.
-fn prefers_json(request: &HeaderMap) -> bool {
+fn prefers_json(request: &Fields) -> bool {
     let Some(accept) = request.get(header::ACCEPT) else {
         return false;
     };
@@ -185,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    fn of(configured: &[model::ErrorPage], request: Option<&HeaderMap>) -> ErrorPage {
+    fn of(configured: &[model::ErrorPage], request: Option<&Fields>) -> ErrorPage {
         let detail = "no server is available";
         ErrorPage::new(configured, 503, detail, "abc", request)
     }
@@ -202,8 +203,8 @@ mod tests {
         of(&[], Some(&request(accept)))
     }
 
-    fn request(accept: Option<&str>) -> HeaderMap {
-        let mut request = HeaderMap::new();
+    fn request(accept: Option<&str>) -> Fields {
+        let mut request = Fields::new();
         if let Some(accept) = accept {
             request.insert(header::ACCEPT, HeaderValue::from_str(accept).unwrap());
         }

@@ -1,13 +1,14 @@
 //! The host that a request is for.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 
 use super::authority::absolute_authority;
 use crate::config::model::ServerAddress;
+use crate::headers::Fields;
 
 /// Host and port as the client wrote them: of the target, if it names one (RFC 9112 section 3.2.2), else of the Host
 /// field.
-pub fn authority<'a>(target: &'a [u8], headers: &'a HeaderMap) -> Option<&'a str> {
+pub fn authority<'a>(target: &'a [u8], headers: &'a Fields) -> Option<&'a str> {
     match absolute_authority(target) {
         Some(authority) => str::from_utf8(authority).ok(),
         None => headers.get(header::HOST)?.to_str().ok(),
@@ -34,7 +35,7 @@ pub fn of_server(address: &ServerAddress) -> HeaderValue {
 }
 
 /// Whether a request is for the host that TLS was set up for.
-pub fn agrees(sni: Option<&str>, target: &[u8], headers: &HeaderMap) -> bool {
+pub fn agrees(sni: Option<&str>, target: &[u8], headers: &Fields) -> bool {
     match (sni, authority(target, headers)) {
         (Some(sni), Some(authority)) => without_port(authority).eq_ignore_ascii_case(sni),
         _ => false,
@@ -62,7 +63,7 @@ mod tests {
     #[test]
     fn case_does_not_matter_and_the_targets_host_counts_first() {
         let agrees = |sni, target: &str, host: Option<&str>| {
-            let mut headers = HeaderMap::new();
+            let mut headers = Fields::new();
             headers.extend(host.map(|host| (header::HOST, host.parse().unwrap())));
             super::agrees(sni, target.as_bytes(), &headers)
         };

@@ -11,11 +11,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Method, header};
-use pingora::http::RequestHeader;
 use tokio::sync::mpsc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::dispatch::PoolSite;
+use crate::http::message::RequestHeader;
 use crate::supervise;
 use crate::upstream::{Caller, Link};
 

@@ -39,9 +39,9 @@ mod failure;
 mod forward;
 mod handover;
 pub mod head;
-mod headers;
 mod host;
 mod identity;
+mod message;
 mod mirror;
 mod options;
 mod record;
@@ -56,7 +56,7 @@ mod target;
 mod variables;
 mod wire;
 
-use context::Context;
+use context::{Arrival, Context};
 use failure::Failure;
 use record::RequestRecord;
 use request_id::RequestId;
@@ -90,15 +90,15 @@ impl Edge {
     async fn serve(&self, record: &mut RequestRecord<'_>) -> std::result::Result<(), Failure> {
         let RequestRecord {
             session,
+            request,
             context,
             client,
             ..
         } = record;
-        let request = session.req_header_mut();
         if arrival::receive(&self.shared, request, client, context).await? {
             return Ok(());
         }
-        forward::forward(self, session, context, client).await
+        forward::forward(self, session, request, context, client).await
     }
 }
 
@@ -121,8 +121,13 @@ impl ProxyHttp for Edge {
         let Some(arrival) = context.arrival.take() else {
             return Error::e_explain(ErrorType::InternalError, "a request from nowhere");
         };
-        context.origin = Some(arrival.origin);
-        let mut record = RequestRecord::open(&self.shared, session, context, arrival.client);
+        let Arrival {
+            request,
+            origin,
+            client,
+        } = *arrival;
+        context.origin = Some(origin);
+        let mut record = RequestRecord::open(&self.shared, session, context, request, client);
         if let Err(failure) = self.serve(&mut record).await {
             forward::fail(&mut record, failure).await;
         }

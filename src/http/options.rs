@@ -4,15 +4,15 @@
 //! servers rely on are not a client's to name: who could have `X-Forwarded-For` or `Authorization`
 //! dropped on the way could pass for somebody else.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 
-use crate::headers::{HeadersMut, is_token};
+use crate::headers::{Fields, is_token};
 
 /// Drops what concerns the client's hop alone: the fields that `Connection` names, as far as they are a client's to name,
 /// and both that field and `Upgrade`, unless they ask for a WebSocket, or another protocol that a tunnel will do for, and
 /// may (`may_upgrade`). To h2c, say, a server would speak past us (RFC 9110 section 7.8).
-pub fn settle(request: &mut impl HeadersMut, may_upgrade: bool) {
-    let headers = request.headers();
+pub fn settle(request: &mut Fields, may_upgrade: bool) {
+    let headers = &*request;
     let upgrade = headers.contains_key(header::UPGRADE);
     if !upgrade && !headers.contains_key(header::CONNECTION) {
         return;
@@ -29,11 +29,11 @@ pub fn settle(request: &mut impl HeadersMut, may_upgrade: bool) {
         request.remove(name);
     }
     if is_websocket {
-        request.set(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        request.set(header::UPGRADE, HeaderValue::from_static("websocket"));
+        request.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        request.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     } else if let Some(protocols) = other {
-        request.set(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        request.set(header::UPGRADE, protocols);
+        request.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        request.insert(header::UPGRADE, protocols);
     } else {
         request.remove(&header::CONNECTION);
         request.remove(&header::UPGRADE);
@@ -41,7 +41,7 @@ pub fn settle(request: &mut impl HeadersMut, may_upgrade: bool) {
 }
 
 /// Whether the request asks for a WebSocket (RFC 6455 section 4.2.1).
-pub fn wants_websocket(request: &HeaderMap) -> bool {
+pub fn wants_websocket(request: &Fields) -> bool {
     request
         .get_all(header::UPGRADE)
         .iter()
@@ -52,7 +52,7 @@ pub fn wants_websocket(request: &HeaderMap) -> bool {
 /// The protocols besides WebSocket that the request asks to switch to, if a tunnel will do for them: they are asked for in
 /// `Connection`, too, and there is no body before the switch. None of those that HTTP itself continues in: behind `h2c`
 /// whole requests would pass unseen, and TLS isn't ours to begin in the middle (RFC 9110 section 7.8).
-pub fn other_protocols(request: &HeaderMap) -> Option<&HeaderValue> {
+pub fn other_protocols(request: &Fields) -> Option<&HeaderValue> {
     let mut lines = request.get_all(header::UPGRADE).iter();
     let (line, None) = (lines.next()?, lines.next()) else {
         return None;
@@ -88,7 +88,7 @@ pub fn other_protocols(request: &HeaderMap) -> Option<&HeaderValue> {
     (is_asked_for && !has_body && is_tunnel).then_some(line)
 }
 
-fn connection_options(request: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+fn connection_options(request: &Fields) -> impl Iterator<Item = &[u8]> {
     let lines = request.get_all(header::CONNECTION).iter();
     lines.flat_map(options)
 }
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     fn settled(fields: &[(&'static str, &'static str)], may_upgrade: bool) -> Vec<String> {
-        let mut request = HeaderMap::new();
+        let mut request = Fields::new();
         for (name, value) in fields {
             let value = HeaderValue::from_static(value);
             request.append(HeaderName::from_static(name), value);
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn other_protocols_are_those_that_a_tunnel_will_do_for() {
         let asks = |fields: &[(&str, &str)]| {
-            let mut request = HeaderMap::new();
+            let mut request = Fields::new();
             for (name, value) in fields {
                 let name = header::HeaderName::from_bytes(name.as_bytes()).unwrap();
                 request.append(name, HeaderValue::from_str(value).unwrap());

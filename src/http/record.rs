@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::{HeaderName, Version, header};
-use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::Shared;
 use super::context::Context;
 use super::failure::Failure;
 use super::wire::Client;
+use crate::http::message::RequestHeader;
 use crate::observe::access_log::Record;
 use crate::observe::{ErrorReason, Termination};
 use crate::pool::Lease;
@@ -26,6 +26,8 @@ pub struct RequestRecord<'a> {
     shared: &'a Arc<Shared>,
     /// The session, for Pingora.
     pub session: &'a mut Session,
+    /// The request's header.
+    pub request: RequestHeader,
     /// What is known of the request.
     pub context: &'a mut Context,
     /// Its client.
@@ -39,11 +41,13 @@ impl<'a> RequestRecord<'a> {
         shared: &'a Arc<Shared>,
         session: &'a mut Session,
         context: &'a mut Context,
+        request: RequestHeader,
         client: Client,
     ) -> Self {
         Self {
             shared,
             session,
+            request,
             context,
             client,
             is_complete: false,
@@ -72,10 +76,9 @@ impl<'a> RequestRecord<'a> {
 impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
         let termination = self.termination();
-        let request = self.session.req_header();
         write(
             self.shared,
-            request,
+            &self.request,
             self.context,
             &self.client,
             termination,
@@ -134,7 +137,7 @@ fn write(
         return;
     }
     let field = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
-    let (path, query) = split_target(request.raw_path());
+    let (path, query) = split_target(request.target());
     let tls = origin.connection.tls.as_ref();
     shared.access_log.write(&Record {
         method: Some(request.method.as_str().as_bytes()),

@@ -2,13 +2,14 @@
 
 use std::io::Write as _;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 
 use super::authority::absolute_authority;
 use super::host::{authority, without_port};
+use crate::headers::Fields;
 
 /// Where a request is sent on to; `None` if it says no host that could be asked.
-pub fn location(target: &[u8], headers: &HeaderMap, port: u16) -> Option<HeaderValue> {
+pub fn location(target: &[u8], headers: &Fields, port: u16) -> Option<HeaderValue> {
     let host = without_port(authority(target, headers)?);
     if host.is_empty() {
         return None;
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     fn to(target: &str, host: Option<&str>, port: u16) -> Option<String> {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         headers.extend(host.map(|host| (http::header::HOST, host.parse().unwrap())));
         let location = location(target.as_bytes(), &headers, port)?;
         Some(location.to_str().unwrap().to_owned())

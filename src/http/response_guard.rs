@@ -9,15 +9,13 @@ use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
     ETAG, EXPIRES, HOST, LOCATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use super::context::Context;
 use super::failure::Failure;
-use super::headers;
-use super::headers::ends_with_header;
 use super::wire::Framing;
-use crate::headers::{HeadersMut, list_members};
+use crate::headers::{Fields, list_members};
+use crate::http::message::{RequestHeader, ResponseHeader};
 
 /// Interim responses to one try of a request. Servers that work long send one every now and then; more is a flood.
 const MAX_INTERIM: u32 = 64;
@@ -67,15 +65,15 @@ pub fn admit(
     }
     if !passes_trailers && response.headers.contains_key(TRAILER) {
         // Nobody is to wait for what doesn't come.
-        response.remove_header(&TRAILER);
+        response.headers.remove(TRAILER);
     }
-    clean(status, &mut headers::Response(response));
+    clean(status, &mut response.headers);
     Ok(framing)
 }
 
 /// Takes out of a response's trailers what says something about the message or the connection: it is too late for
 /// that (RFC 9110 section 6.5.1).
-pub fn clean_trailers(trailers: &mut HeaderMap) {
+pub fn clean_trailers(trailers: &mut Fields) {
     for name in [
         CONNECTION,
         KEEP_ALIVE,
@@ -123,7 +121,7 @@ fn note_passed(context: &Context) {
 }
 
 /// The `Upgrade` fields of the request; `None` if its server can't switch protocols, or wasn't asked to.
-fn wanted_protocols<'a>(request: &'a RequestHeader, context: &Context) -> Option<&'a HeaderMap> {
+fn wanted_protocols<'a>(request: &'a RequestHeader, context: &Context) -> Option<&'a Fields> {
     let to_http2 = context.target().is_none_or(|target| target.link.http2());
     (request.headers.contains_key(UPGRADE) && !to_http2).then_some(&request.headers)
 }
@@ -137,7 +135,7 @@ fn wanted_protocols<'a>(request: &'a RequestHeader, context: &Context) -> Option
 pub fn framing(
     method: &Method,
     response: &ResponseHeader,
-    wanted: Option<&HeaderMap>,
+    wanted: Option<&Fields>,
 ) -> Result<Framing, &'static str> {
     let (version, status, headers) = (response.version, response.status, &response.headers);
     if !matches!(
@@ -171,9 +169,7 @@ pub fn framing(
         switches_as_asked(version, headers, wanted)?;
     }
     Ok(match length {
-        _ if status.is_informational() || ends_with_header(method, status, headers) => {
-            Framing::None
-        }
+        _ if status.is_informational() || response.ends_with_header(method) => Framing::None,
         _ if chunked => Framing::Chunked,
         Some(length) => Framing::Length(length),
         None => Framing::UntilClose,
@@ -181,7 +177,7 @@ pub fn framing(
 }
 
 /// The length that a response says it has (RFC 9112 section 6.3).
-fn length(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
+fn length(headers: &Fields) -> Result<Option<u64>, &'static str> {
     let mut lines = headers.get_all(CONTENT_LENGTH).iter();
     let Some(line) = lines.next() else {
         return Ok(None);
@@ -205,7 +201,7 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
 }
 
 /// Whether a response comes in chunks. Nothing else is a transfer coding here (RFC 9112 section 6.1).
-fn is_chunked(version: Version, headers: &HeaderMap) -> Result<bool, &'static str> {
+fn is_chunked(version: Version, headers: &Fields) -> Result<bool, &'static str> {
     let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(line) = lines.next() else {
         return Ok(false);
@@ -222,8 +218,8 @@ fn is_chunked(version: Version, headers: &HeaderMap) -> Result<bool, &'static st
 /// Whether a 101 switches to a protocol that was asked for (RFC 9110 section 7.8).
 fn switches_as_asked(
     version: Version,
-    headers: &HeaderMap,
-    wanted: Option<&HeaderMap>,
+    headers: &Fields,
+    wanted: Option<&Fields>,
 ) -> Result<(), &'static str> {
     let Some(wanted) = wanted else {
         return Err("101 that nobody asked for");
@@ -245,8 +241,8 @@ fn switches_as_asked(
 }
 
 /// Takes out what concerns the connection to the server only.
-fn clean(status: StatusCode, response: &mut impl HeadersMut) {
-    let named: Vec<HeaderName> = members(response.headers(), &CONNECTION)
+fn clean(status: StatusCode, response: &mut Fields) {
+    let named: Vec<HeaderName> = members(response, &CONNECTION)
         .filter(|name| !is_plain(name))
         .filter_map(|name| HeaderName::from_bytes(name).ok())
         .filter(|name| !is_end_to_end(name))
@@ -260,7 +256,7 @@ fn clean(status: StatusCode, response: &mut impl HeadersMut) {
             response.remove(name);
         }
     }
-    let present = |name: &HeaderName| response.headers().contains_key(name);
+    let present = |name: &HeaderName| response.contains_key(name);
     let gone = [
         (CONNECTION, true),
         (KEEP_ALIVE, true),
@@ -278,13 +274,13 @@ fn clean(status: StatusCode, response: &mut impl HeadersMut) {
         response.remove(name);
     }
     if switches {
-        response.set(CONNECTION, HeaderValue::from_static("Upgrade"));
+        response.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     }
     // How the client's connection delimits it is not the server's to say.
     response.remove(&TRANSFER_ENCODING);
 }
 
-fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+fn members<'a>(headers: &'a Fields, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     headers
         .get_all(name)
         .iter()

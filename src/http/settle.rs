@@ -3,25 +3,24 @@
 //! What is ambiguous has been refused by then ([`super::head`]). What is left are fields and forms that mean something to
 //! us alone, or mean one thing to us and another to some servers.
 
-use http::{HeaderMap, HeaderValue, Method, Version, header};
-use pingora::http::RequestHeader;
+use http::{HeaderName, HeaderValue, Method, Version, header};
 
 use super::authority;
-use super::headers;
 use super::options;
-use crate::headers::{HeadersMut, is_ambiguous, is_known_as, remove_where};
+use crate::headers::{Fields, is_ambiguous, is_known_as};
+use crate::http::message::RequestHeader;
+
+const PROXY: HeaderName = HeaderName::from_static("proxy");
 
 /// Makes it the request that is matched, forwarded and logged. Nothing but the target's form can fail, and doesn't: it has
 /// been parsed before.
 pub fn settle(request: &mut RequestHeader) {
-    let origin_form =
-        authority::origin_form(request.method.as_str().as_bytes(), request.raw_path())
-            .map(|(path, authority)| (path, HeaderValue::from_bytes(authority)));
-    if let Some((path, Ok(host))) = origin_form
-        && request.set_raw_path(&path).is_ok()
-    {
+    let origin_form = authority::origin_form(request.method.as_str().as_bytes(), request.target())
+        .map(|(path, authority)| (path, HeaderValue::from_bytes(authority)));
+    if let Some((path, Ok(host))) = origin_form {
+        request.set_target(path.into());
         // The target's host counts, whatever Host says (RFC 9112 section 3.2.2).
-        drop(request.insert_header(header::HOST, host));
+        request.headers.insert(header::HOST, host);
     }
     if request
         .headers
@@ -29,24 +28,24 @@ pub fn settle(request: &mut RequestHeader) {
         .is_some_and(HeaderValue::is_empty)
     {
         // Of HTTP/1.0, which needs none: it says nothing.
-        request.remove_header(&header::HOST);
+        request.headers.remove(header::HOST);
     }
     let (version, bodiless) = (request.version, is_bodiless(&request.headers));
     let may_upgrade = version == Version::HTTP_11
         && bodiless
         // A WebSocket begins with a GET (RFC 6455 section 4.1); others with whatever (kubectl sends a POST).
         && (request.method == Method::GET || !options::wants_websocket(&request.headers));
-    let mut fields = headers::Request(request);
-    options::settle(&mut fields, may_upgrade);
-    if bodiless && version < Version::HTTP_2 && fields.headers().contains_key(header::EXPECT) {
+    let fields = &mut request.headers;
+    options::settle(fields, may_upgrade);
+    if bodiless && version < Version::HTTP_2 && fields.contains_key(header::EXPECT) {
         // Nothing is to be continued (RFC 9110 section 10.1.1), and servers differ in what they make of it.
         fields.remove(&header::EXPECT);
     }
-    drop_impostors(&mut fields);
+    drop_impostors(fields);
 }
 
 /// Whether a request of HTTP/1 has no body: it says so (RFC 9112 section 6.3).
-fn is_bodiless(request: &HeaderMap) -> bool {
+fn is_bodiless(request: &Fields) -> bool {
     let length = request.get(header::CONTENT_LENGTH);
     !request.contains_key(header::TRANSFER_ENCODING) && length.is_none_or(|length| length == "0")
 }
@@ -54,23 +53,33 @@ fn is_bodiless(request: &HeaderMap) -> bool {
 /// Drops fields that are nothing to HTTP but something to CGI and what descends from it: `Proxy`, which becomes
 /// `HTTP_PROXY`, the proxy that programs use (CVE-2016-5385), and other spellings of a field that we write. Those of
 /// `X-Forwarded-*` and `X-Client-Cert-*` go where these are written.
-fn drop_impostors(request: &mut impl HeadersMut) {
-    remove_where(request, |name| {
-        name.as_str() == "proxy"
-            || (is_ambiguous(name) && is_known_as(name.as_str().as_bytes(), b"x-request-id"))
-    });
+fn drop_impostors(request: &mut Fields) {
+    request.remove(&PROXY);
+    if request.has_odd_names() {
+        request.remove_where(|name| {
+            is_ambiguous(name) && is_known_as(name.as_str().as_bytes(), b"x-request-id")
+        });
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::headers::names;
 
     fn settled(method: &str, target: &str, fields: &[(&'static str, &str)]) -> RequestHeader {
-        let mut request = RequestHeader::build(method, target.as_bytes(), None).unwrap();
-        request.set_version(Version::HTTP_11);
-        for (name, value) in fields {
-            request.append_header(*name, *value).unwrap();
-        }
+        let lines = fields.iter().map(|(name, value)| {
+            let name = names::parse(name.as_bytes()).unwrap();
+            (name, value.parse().unwrap())
+        });
+        let mut request = RequestHeader::new(
+            method.parse().unwrap(),
+            Bytes::copy_from_slice(target.as_bytes()),
+            Version::HTTP_11,
+            lines.collect(),
+        );
         settle(&mut request);
         request
     }
@@ -78,13 +87,13 @@ mod tests {
     #[test]
     fn the_targets_host_is_the_host() {
         let request = settled("GET", "http://a.test/b?c", &[]);
-        assert_eq!(request.raw_path(), b"/b?c");
+        assert_eq!(request.target(), b"/b?c");
         assert_eq!(request.headers[header::HOST], "a.test");
         let request = settled("GET", "http://a.test", &[("Host", "a.test")]);
-        assert_eq!(request.raw_path(), b"/");
+        assert_eq!(request.target(), b"/");
         assert_eq!(request.headers.get_all(header::HOST).iter().count(), 1);
         let request = settled("OPTIONS", "http://a.test", &[]);
-        assert_eq!(request.raw_path(), b"*");
+        assert_eq!(request.target(), b"*");
         assert_eq!(settled("GET", "/http://a.test/", &[]).headers.len(), 0);
     }
 

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use http::HeaderValue;
-use pingora::http::RequestHeader;
 
 use super::context::Context;
 use super::{host, record};
 use crate::config::model::{HeaderEdits, Template};
-use crate::headers::HeadersMut;
+use crate::headers::Fields;
+use crate::http::message::RequestHeader;
 use crate::routing::{PathForm, Values, apply, normalize};
 
 /// The place that `template` gives for a request; `None` if it would be too long, or the path has no normal form: raw, it
@@ -18,7 +18,7 @@ pub fn location(
     request: &RequestHeader,
     context: &Context,
 ) -> Option<HeaderValue> {
-    let (path, _) = record::split_target(request.raw_path());
+    let (path, _) = record::split_target(request.target());
     normalize(path, form(context)).ok()?;
     with_values(request, context, |values| {
         crate::routing::location(template, values)
@@ -27,12 +27,7 @@ pub fn location(
 }
 
 /// Changes a message's fields as its route says. `request` is the client's request, as it came.
-pub fn edit(
-    edits: &HeaderEdits,
-    message: &mut impl HeadersMut,
-    request: &RequestHeader,
-    context: &Context,
-) {
+pub fn edit(edits: &HeaderEdits, message: &mut Fields, request: &RequestHeader, context: &Context) {
     with_values(request, context, |values| apply(edits, message, values));
 }
 
@@ -53,7 +48,7 @@ fn with_values<T>(
     then: impl FnOnce(&Values<'_>) -> T,
 ) -> Option<T> {
     let (origin, route) = (context.origin.as_ref()?, context.route.as_ref()?);
-    let (path, query) = record::split_target(request.raw_path());
+    let (path, query) = record::split_target(request.target());
     let path = match normalize(path, form(context)) {
         Ok(normal) => normal.forwarded,
         // Of a listener that doesn't look at paths.
@@ -63,7 +58,7 @@ fn with_values<T>(
     let peer = origin.connection.ends.peer_ip();
     Some(then(&Values {
         https: context.https,
-        host: host::authority(request.raw_path(), &request.headers).map_or("", host::without_port),
+        host: host::authority(request.target(), &request.headers).map_or("", host::without_port),
         port: origin.connection.local.port(),
         path: &path,
         query,

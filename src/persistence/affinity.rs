@@ -4,8 +4,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::HeaderMap;
-
 use super::cookie_insert::CookieInsert;
 use super::cookie_prefix::CookiePrefix;
 use super::cookie_rewrite::CookieRewrite;
@@ -15,7 +13,7 @@ use super::session_key::{SessionKey, SessionKeys};
 use super::source_ip::SourceIp;
 use super::{Keyring, Lookup, UnixTime};
 use crate::config::model::Persistence;
-use crate::headers::HeadersMut;
+use crate::headers::Fields;
 
 /// A server of the pool. `S` is a handle of it.
 #[derive(Debug, Clone)]
@@ -32,7 +30,7 @@ pub struct Member<S> {
 #[derive(Debug, Clone, Copy)]
 pub struct RequestView<'a> {
     /// Its header section.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a Fields,
     /// The path of its target, not decoded and without the query.
     pub path: &'a [u8],
     /// The query of its target.
@@ -62,7 +60,7 @@ pub struct Answered<'a> {
     /// The entry of the session table by which the request's session was found, wherever it was sent then.
     pub asked: Option<SessionKey>,
     /// The request's header section as the client sent it.
-    pub request: &'a HeaderMap,
+    pub request: &'a Fields,
     /// The time.
     pub now: UnixTime,
     /// Whether the client came by https, which decides about `secure: auto`.
@@ -154,7 +152,7 @@ impl<S: Clone> Affinity<S> {
 
     /// Changes the cookies of a request for a server: takes our own out, gives the server its own back. Every
     /// other byte stays.
-    pub fn prepare_request(&self, request: &mut impl HeadersMut) {
+    pub fn prepare_request(&self, request: &mut Fields) {
         match &self.0 {
             Kind::Insert(insert) => insert.strip_request(request),
             Kind::Prefix(prefix) => prefix.prepare_request(request),
@@ -164,17 +162,13 @@ impl<S: Clone> Affinity<S> {
 
     /// Changes the cookies of a server's response. One that carries a token or a route of ours is kept out of
     /// shared caches. What comes back is for the session table, in this order; most often nothing.
-    pub fn finish_response(
-        &self,
-        response: &mut impl HeadersMut,
-        facts: &Answered<'_>,
-    ) -> Vec<Learned> {
+    pub fn finish_response(&self, response: &mut Fields, facts: &Answered<'_>) -> Vec<Learned> {
         match &self.0 {
             Kind::Insert(insert) => insert.finish_response(response, facts),
             Kind::Rewrite(rewrite) => rewrite.finish_response(response, facts),
             Kind::Prefix(prefix) => prefix.finish_response(response, facts),
             Kind::Route(route) => route.finish_response(response, facts),
-            Kind::Learn(learn) => return learn.learn(response.headers(), facts),
+            Kind::Learn(learn) => return learn.learn(response, facts),
             Kind::SourceIp(_) => {}
         }
         Vec::new()

@@ -12,47 +12,44 @@
 //! alike if the server sent it.
 
 use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
-use crate::headers::{HeadersMut, list_members, replace_lines, trim};
+use crate::headers::{Fields, list_members, trim};
 
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
 /// Forbids shared caches to store `response`.
-pub(super) fn forbid_shared(response: &mut impl HeadersMut) {
+pub(super) fn forbid_shared(response: &mut Fields) {
     restrict(response, &CACHE_CONTROL);
-    if response.headers().contains_key(CDN_CACHE_CONTROL) {
+    if response.contains_key(CDN_CACHE_CONTROL) {
         restrict(response, &CDN_CACHE_CONTROL);
     }
 }
 
-fn restrict(response: &mut impl HeadersMut, name: &HeaderName) {
+fn restrict(response: &mut Fields, name: &HeaderName) {
     let private = || HeaderValue::from_static("private");
-    if !response.headers().contains_key(name) {
-        response.set(name.clone(), private());
+    if !response.contains_key(name) {
+        response.insert(name.clone(), private());
         return;
     }
-    let strict = directives(response.headers(), name).any(forbids_sharing);
-    let lax = directives(response.headers(), name).any(must_go);
+    let strict = directives(response, name).any(forbids_sharing);
+    let lax = directives(response, name).any(must_go);
     if strict && !lax {
         return;
     }
     let added: &[&[u8]] = if strict { &[] } else { &[b"private"] };
-    let kept = directives(response.headers(), name).filter(|directive| !must_go(directive));
+    let kept = directives(response, name).filter(|directive| !must_go(directive));
     let line = kept
         .chain(added.iter().copied())
         .collect::<Vec<_>>()
         .join(&b", "[..]);
     // The directives are parts of valid values; if that did not hold, `private` alone is safe.
     let line = HeaderValue::try_from(line).unwrap_or_else(|_| private());
-    replace_lines(response, name, [line]);
+    response.replace_lines(name, [line]);
 }
 
 /// The directives of all lines of `name`.
-fn directives<'a>(
-    response: &'a HeaderMap,
-    name: &HeaderName,
-) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+fn directives<'a>(response: &'a Fields, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     response
         .get_all(name)
         .iter()
@@ -95,7 +92,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn restricted(lines: &[&str]) -> Vec<String> {
-        let mut map = HeaderMap::new();
+        let mut map = Fields::new();
         for line in lines {
             map.append(
                 CACHE_CONTROL,
@@ -165,7 +162,7 @@ mod tests {
 
     #[test]
     fn cdns_are_told_as_well() {
-        let mut map = HeaderMap::new();
+        let mut map = Fields::new();
         map.insert(
             CDN_CACHE_CONTROL,
             HeaderValue::from_static("public, max-age=600"),

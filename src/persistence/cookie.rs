@@ -4,15 +4,15 @@
 //! each is read as `pair` says, there may be several lines. A `;` separates even inside quotes, as that
 //! grammar has none inside values: a stray quote in some other cookie must not hide ours.
 
+use http::HeaderValue;
 use http::header::COOKIE;
-use http::{HeaderMap, HeaderValue};
 
 use super::pair::value_of;
-use crate::headers::{HeadersMut, replace_lines};
+use crate::headers::Fields;
 
 /// The values of the cookies called `name`, in their order.
 pub(super) fn values<'a>(
-    request: &'a HeaderMap,
+    request: &'a Fields,
     name: &'a [u8],
 ) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     request
@@ -24,10 +24,10 @@ pub(super) fn values<'a>(
 
 /// Takes out the cookies called `name` with their separators. Every other byte stays; a line that
 /// has nothing left goes.
-pub(super) fn strip(request: &mut impl HeadersMut, name: &[u8]) {
+pub(super) fn strip(request: &mut Fields, name: &[u8]) {
     let mut changed = false;
     let mut kept = Vec::new();
-    for line in request.headers().get_all(COOKIE) {
+    for line in request.get_all(COOKIE) {
         let rest = without(line, name);
         changed |= !matches!(rest, Rest::All);
         match rest {
@@ -37,22 +37,22 @@ pub(super) fn strip(request: &mut impl HeadersMut, name: &[u8]) {
         }
     }
     if changed {
-        replace_lines(request, &COOKIE, kept);
+        request.replace_lines(&COOKIE, kept);
     }
 }
 
 /// Takes the first `length(value)` bytes off the values of the cookies called `name`. Every other byte stays.
-pub(super) fn shorten(request: &mut impl HeadersMut, name: &[u8], length: impl Fn(&[u8]) -> usize) {
-    let lines = request.headers().get_all(COOKIE).iter();
+pub(super) fn shorten(request: &mut Fields, name: &[u8], length: impl Fn(&[u8]) -> usize) {
+    let lines = request.get_all(COOKIE).iter();
     let shortened: Vec<_> = lines.map(|line| shortened(line, name, &length)).collect();
     if shortened.iter().all(Option::is_none) {
         return;
     }
-    let lines = request.headers().get_all(COOKIE).iter().zip(shortened);
+    let lines = request.get_all(COOKIE).iter().zip(shortened);
     let lines: Vec<_> = lines
         .map(|(line, shortened)| shortened.unwrap_or_else(|| line.clone()))
         .collect();
-    replace_lines(request, &COOKIE, lines);
+    request.replace_lines(&COOKIE, lines);
 }
 
 /// The pairs of a line, each with the offset at which it begins.
@@ -155,8 +155,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn request(lines: &[&str]) -> HeaderMap {
-        let mut map = HeaderMap::new();
+    fn request(lines: &[&str]) -> Fields {
+        let mut map = Fields::new();
         for line in lines {
             map.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
@@ -260,7 +260,7 @@ mod tests {
     fn a_sensitive_line_stays_sensitive() {
         let mut line = HeaderValue::from_static("a=1; SERVERID=x");
         line.set_sensitive(true);
-        let mut map = HeaderMap::new();
+        let mut map = Fields::new();
         map.insert(COOKIE, line);
         strip(&mut map, b"SERVERID");
         assert!(map.get(COOKIE).unwrap().is_sensitive());
@@ -351,7 +351,7 @@ mod tests {
                     Just(b'I'), Just(b'D'), Just(b'='), Just(b';'), Just(b' '), Just(b'"'), 0x20..0x7f_u8, 0x80..=0xff_u8,
                 ], 0..60), 0..4),
         ) {
-            let mut map = HeaderMap::new();
+            let mut map = Fields::new();
             for line in lines {
                 map.append(COOKIE, HeaderValue::from_bytes(&line).unwrap());
             }

@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use http::header::SET_COOKIE;
-use http::{HeaderMap, HeaderValue};
 
 use super::affinity::{Answered, Member};
 use super::codec::{Codec, Limits};
 use super::template::Template;
 use super::{Keyring, Lookup, UnixTime, cache_control, cookie, set_cookie};
 use crate::config::model::CookieInsert as Settings;
-use crate::headers::HeadersMut;
+use crate::headers::Fields;
 
 /// The inserted cookie of one pool. `S` is a handle of a server.
 #[derive(Clone)]
@@ -43,18 +43,18 @@ impl<S: Clone> CookieInsert<S> {
     }
 
     /// The session that `request` belongs to.
-    pub(super) fn read(&self, request: &HeaderMap, now: UnixTime) -> Lookup<S> {
+    pub(super) fn read(&self, request: &Fields, now: UnixTime) -> Lookup<S> {
         let values = cookie::values(request, self.name.as_bytes());
         self.codec.bound(values, now)
     }
 
     /// Cuts our cookie out of `request`; every other byte of its cookies stays.
-    pub(super) fn strip_request(&self, request: &mut impl HeadersMut) {
+    pub(super) fn strip_request(&self, request: &mut Fields) {
         cookie::strip(request, self.name.as_bytes());
     }
 
     /// Drops what the server set under our name, and sets our cookie if the session's has to change.
-    pub(super) fn finish_response(&self, response: &mut impl HeadersMut, facts: &Answered<'_>) {
+    pub(super) fn finish_response(&self, response: &mut Fields, facts: &Answered<'_>) {
         set_cookie::drop_named(response, self.name.as_bytes());
         if facts.stayed.is_none_or(|stayed| stayed.renew) {
             let started = facts.session_started();

@@ -16,14 +16,12 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-
 use super::affinity::{Answered, Member};
 use super::codec::{Codec, Limits};
 use super::set_cookie::{self, Edit};
 use super::{Keyring, Lookup, UnixTime, cache_control, cookie};
 use crate::config::model::CookieRewrite as Settings;
-use crate::headers::HeadersMut;
+use crate::headers::Fields;
 
 /// Ends a token. None has it inside.
 const DELIMITER: u8 = b'~';
@@ -54,13 +52,13 @@ impl<S: Clone> CookiePrefix<S> {
     }
 
     /// The session that `request` belongs to. A value without `~` says nothing.
-    pub(super) fn read(&self, request: &HeaderMap, now: UnixTime) -> Lookup<S> {
+    pub(super) fn read(&self, request: &Fields, now: UnixTime) -> Lookup<S> {
         let values = cookie::values(request, self.name.as_bytes());
         self.codec.bound(values.filter_map(prefix), now)
     }
 
     /// Gives the server its own values back, in every cookie of that name.
-    pub(super) fn prepare_request(&self, request: &mut impl HeadersMut) {
+    pub(super) fn prepare_request(&self, request: &mut Fields) {
         cookie::shorten(request, self.name.as_bytes(), |value| {
             prefix(value)
                 .filter(|token| self.codec.is_written_as_ours(token))
@@ -70,7 +68,7 @@ impl<S: Clone> CookiePrefix<S> {
 
     /// Puts the server's token in front of the value wherever it set the cookie. A line that deletes the cookie
     /// stays as it is, and so does a value that has a token which we signed: it went through us before.
-    pub(super) fn finish_response(&self, response: &mut impl HeadersMut, facts: &Answered<'_>) {
+    pub(super) fn finish_response(&self, response: &mut Fields, facts: &Answered<'_>) {
         let mut carries = false;
         set_cookie::edit(response, self.name.as_bytes(), facts.now, |value| {
             carries = true;

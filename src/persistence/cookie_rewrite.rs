@@ -7,14 +7,12 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-
 use super::affinity::{Answered, Member};
 use super::codec::{Codec, Limits};
 use super::set_cookie::{self, Edit};
 use super::{Keyring, Lookup, UnixTime, cache_control, cookie};
 use crate::config::model::CookieRewrite as Settings;
-use crate::headers::HeadersMut;
+use crate::headers::Fields;
 
 /// The rewritten cookie of one pool. `S` is a handle of a server.
 #[derive(Clone)]
@@ -43,14 +41,14 @@ impl<S: Clone> CookieRewrite<S> {
 
     /// The session that `request` belongs to. A value that is no token of ours is invalid, also one that the
     /// server set before it was rewritten.
-    pub(super) fn read(&self, request: &HeaderMap, now: UnixTime) -> Lookup<S> {
+    pub(super) fn read(&self, request: &Fields, now: UnixTime) -> Lookup<S> {
         let values = cookie::values(request, self.name.as_bytes());
         self.codec.bound(values, now)
     }
 
     /// Replaces the value wherever the server set the cookie, also if it sent back a token: the session is
     /// where the answer came from. A line that deletes the cookie stays as it is.
-    pub(super) fn finish_response(&self, response: &mut impl HeadersMut, facts: &Answered<'_>) {
+    pub(super) fn finish_response(&self, response: &mut Fields, facts: &Answered<'_>) {
         let mut carries = false;
         set_cookie::edit(response, self.name.as_bytes(), facts.now, |_| {
             carries = true;

@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-
 use super::affinity::{Answered, Learned};
 use super::cookie;
 use super::session_key::{KeyMaker, Kind, SessionKeys};
 use super::set_cookie;
 use crate::config::model::Learn as Settings;
+use crate::headers::Fields;
 
 /// The learned cookie of one pool.
 #[derive(Clone)]
@@ -30,7 +29,7 @@ impl Learn {
 
     /// The sessions that `request` may belong to: those that the table knows count, in this order. An empty value
     /// is none. Quotes around a value don't count, as some clients take them off.
-    pub(super) fn ask(&self, request: &HeaderMap) -> Option<SessionKeys> {
+    pub(super) fn ask(&self, request: &Fields) -> Option<SessionKeys> {
         let values = cookie::values(request, self.name.as_bytes());
         let values = values.filter(|value| !value.is_empty());
         SessionKeys::collect(values.map(|value| self.keys.of_cookie(value)))
@@ -41,7 +40,7 @@ impl Learn {
     /// A value that is set binds its session to the server that set it; nothing needs to be remembered if the
     /// request came with that very session and stayed on its server. A cookie that is deleted ends the
     /// request's session, unless the same response sets it anew (for another path, say).
-    pub(super) fn learn(&self, response: &HeaderMap, facts: &Answered<'_>) -> Vec<Learned> {
+    pub(super) fn learn(&self, response: &Fields, facts: &Answered<'_>) -> Vec<Learned> {
         let mut learned = Vec::new();
         let mut ends = false;
         let mut goes_on = false;

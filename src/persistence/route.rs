@@ -12,7 +12,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::HeaderMap;
 use http::header::SET_COOKIE;
 
 use super::affinity::{Answered, Member, RequestView};
@@ -20,7 +19,7 @@ use super::codec::{MAX_CANDIDATES, bound};
 use super::template::Template;
 use super::{Bound, Lookup, UnixTime, cache_control, cookie};
 use crate::config::model::{RouteCookie, RoutePersistence as Settings};
-use crate::headers::HeadersMut;
+use crate::headers::Fields;
 
 /// The routes of one pool. `S` is a handle of a server.
 #[derive(Clone)]
@@ -77,7 +76,7 @@ impl<S: Clone> Route<S> {
     }
 
     /// Sets our cookie if there is one and the answer came from a route that none of the request's names.
-    pub(super) fn finish_response(&self, response: &mut impl HeadersMut, facts: &Answered<'_>) {
+    pub(super) fn finish_response(&self, response: &mut Fields, facts: &Answered<'_>) {
         let Some(inserted) = &self.inserted else {
             return;
         };
@@ -115,7 +114,7 @@ impl Inserted {
     }
 }
 
-fn cookies<'a>(request: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+fn cookies<'a>(request: &'a Fields, name: &'a str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     cookie::values(request, name.as_bytes()).take(MAX_CANDIDATES)
 }
 

@@ -4,12 +4,12 @@
 //! quotes. Whatever isn't named to change stays byte for byte: attributes, their order and spelling, other
 //! lines, the order of lines.
 
+use http::HeaderValue;
 use http::header::SET_COOKIE;
-use http::{HeaderMap, HeaderValue};
 
 use super::pair::{Value, splice, value_of};
 use super::{UnixTime, cookie_date};
-use crate::headers::{HeadersMut, replace_lines, trim};
+use crate::headers::{Fields, trim};
 
 /// A line that sets the cookie that was asked for.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ impl<'a> Setting<'a> {
 
 /// The lines that set the cookie called `name`, in their order.
 pub(super) fn named<'a>(
-    response: &'a HeaderMap,
+    response: &'a Fields,
     name: &'a [u8],
 ) -> impl Iterator<Item = Setting<'a>> + use<'a> {
     let lines = response.get_all(SET_COOKIE).iter();
@@ -41,17 +41,17 @@ pub(super) fn named<'a>(
 }
 
 /// Drops the lines that set a cookie called `name`; the others stay byte for byte and in their order.
-pub(super) fn drop_named(response: &mut impl HeadersMut, name: &[u8]) {
-    if named(response.headers(), name).next().is_none() {
+pub(super) fn drop_named(response: &mut Fields, name: &[u8]) {
+    if named(response, name).next().is_none() {
         return;
     }
-    let lines = response.headers().get_all(SET_COOKIE);
+    let lines = response.get_all(SET_COOKIE);
     let kept: Vec<_> = lines
         .iter()
         .filter(|line| setting(line, name).is_none())
         .cloned()
         .collect();
-    replace_lines(response, &SET_COOKIE, kept);
+    response.replace_lines(&SET_COOKIE, kept);
 }
 
 /// What becomes of a cookie's value.
@@ -66,12 +66,12 @@ pub(super) enum Edit {
 
 /// Changes the values of the cookies called `name` as `edit` says; those that are deleted stay as they are.
 pub(super) fn edit(
-    response: &mut impl HeadersMut,
+    response: &mut Fields,
     name: &[u8],
     now: UnixTime,
     mut edit: impl FnMut(&[u8]) -> Edit,
 ) {
-    if named(response.headers(), name).next().is_none() {
+    if named(response, name).next().is_none() {
         return;
     }
     let mut edited = |line: &HeaderValue| {
@@ -85,11 +85,11 @@ pub(super) fn edit(
         line.set_sensitive(true);
         Some(line)
     };
-    let lines = response.headers().get_all(SET_COOKIE).iter();
+    let lines = response.get_all(SET_COOKIE).iter();
     let lines: Vec<_> = lines
         .map(|line| edited(line).unwrap_or_else(|| line.clone()))
         .collect();
-    replace_lines(response, &SET_COOKIE, lines);
+    response.replace_lines(&SET_COOKIE, lines);
 }
 
 fn setting<'a>(line: &'a HeaderValue, name: &[u8]) -> Option<Setting<'a>> {
@@ -139,8 +139,8 @@ mod tests {
 
     const NOW: UnixTime = UnixTime(1_800_000_000);
 
-    fn response(lines: &[&str]) -> HeaderMap {
-        let mut map = HeaderMap::new();
+    fn response(lines: &[&str]) -> Fields {
+        let mut map = Fields::new();
         for line in lines {
             map.append(
                 SET_COOKIE,

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
 use http::header::{COOKIE, SET_COOKIE};
-use http::{HeaderMap, HeaderValue};
 
 use super::{Answered, Bound, Keyring, Lookup, Member, UnixTime};
 use crate::config::model::{self, OnUnavailable, SameSite, Secure, Store, Table, Token};
+use crate::headers::Fields;
 
 pub(super) const NOW: UnixTime = UnixTime(1_800_000_000);
 pub(super) const SECRET: &str = "a secret for tests only";
@@ -81,8 +82,8 @@ pub(super) fn source_ip(prefix_v4: u8, prefix_v6: u8) -> model::SourceIp {
     }
 }
 
-fn with_lines(name: &http::HeaderName, lines: &[&str]) -> HeaderMap {
-    let mut map = HeaderMap::new();
+fn with_lines(name: &http::HeaderName, lines: &[&str]) -> Fields {
+    let mut map = Fields::new();
     for line in lines {
         let line = HeaderValue::from_bytes(line.as_bytes()).unwrap();
         map.append(name.clone(), line);
@@ -91,26 +92,26 @@ fn with_lines(name: &http::HeaderName, lines: &[&str]) -> HeaderMap {
 }
 
 /// A request with these `Cookie` lines.
-pub(super) fn request(lines: &[&str]) -> HeaderMap {
+pub(super) fn request(lines: &[&str]) -> Fields {
     with_lines(&COOKIE, lines)
 }
 
 /// A response with these `Set-Cookie` lines.
-pub(super) fn response(lines: &[&str]) -> HeaderMap {
+pub(super) fn response(lines: &[&str]) -> Fields {
     with_lines(&SET_COOKIE, lines)
 }
 
 /// The `Set-Cookie` lines of `response`.
-pub(super) fn set_lines(response: &HeaderMap) -> Vec<String> {
+pub(super) fn set_lines(response: &Fields) -> Vec<String> {
     lines(response, &SET_COOKIE)
 }
 
 /// The `Cookie` lines of `request`.
-pub(super) fn cookie_lines(request: &HeaderMap) -> Vec<String> {
+pub(super) fn cookie_lines(request: &Fields) -> Vec<String> {
     lines(request, &COOKIE)
 }
 
-fn lines(map: &HeaderMap, name: &http::HeaderName) -> Vec<String> {
+fn lines(map: &Fields, name: &http::HeaderName) -> Vec<String> {
     let lines = map.get_all(name).iter();
     lines
         .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
@@ -118,7 +119,7 @@ fn lines(map: &HeaderMap, name: &http::HeaderName) -> Vec<String> {
 }
 
 /// An answer of `server` to `request`, which had no session.
-pub(super) fn answered<'a>(server: &'a str, request: &'a HeaderMap) -> Answered<'a> {
+pub(super) fn answered<'a>(server: &'a str, request: &'a Fields) -> Answered<'a> {
     Answered {
         server,
         route: "",

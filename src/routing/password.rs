@@ -18,7 +18,7 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hmac::{Hmac, Mac};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 use sha2::Sha256;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 use super::recent::Recent;
 use crate::config::model;
+use crate::headers::Fields;
 
 /// Requests of a route that wait for a hash at most.
 const WAITING: usize = 64;
@@ -126,7 +127,7 @@ impl Passwords {
     }
 
     /// Whose request it is.
-    pub async fn check(self: &Arc<Self>, headers: &HeaderMap) -> Verdict {
+    pub async fn check(self: &Arc<Self>, headers: &Fields) -> Verdict {
         let attempt = match self.recall(headers) {
             Ok(verdict) => return verdict,
             Err(attempt) => attempt,
@@ -159,7 +160,7 @@ impl Passwords {
     }
 
     /// The verdict, if it takes no hash.
-    fn recall(&self, headers: &HeaderMap) -> Result<Verdict, Attempt> {
+    fn recall(&self, headers: &Fields) -> Result<Verdict, Attempt> {
         let mut buffer = [0; LONGEST];
         let Some((name, password)) = credentials(headers, &mut buffer) else {
             return Ok(Verdict::Denied);
@@ -236,7 +237,7 @@ impl Passwords {
 
 /// Name and password of a request (RFC 7617 section 2).
 fn credentials<'a>(
-    headers: &HeaderMap,
+    headers: &Fields,
     buffer: &'a mut [u8; LONGEST],
 ) -> Option<(&'a [u8], &'a [u8])> {
     const SCHEME: &[u8] = b"basic ";

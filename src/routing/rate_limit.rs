@@ -16,10 +16,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
-
 use super::recent::Recent;
 use crate::config::model;
+use crate::headers::Fields;
 
 /// Keys that a limiter knows at once; with 40 bytes for each it takes 4 MB at most.
 pub const BUCKETS: usize = 100_000;
@@ -92,7 +91,7 @@ impl RateLimiter {
     /// # Errors
     ///
     /// There is none: how long until there is one.
-    pub fn take(&self, client: IpAddr, headers: &HeaderMap, now: Instant) -> Result<(), Duration> {
+    pub fn take(&self, client: IpAddr, headers: &Fields, now: Instant) -> Result<(), Duration> {
         let now = now.saturating_duration_since(self.begun).as_nanos();
         let now = u64::try_from(now).unwrap_or(u64::MAX);
         match &self.buckets {
@@ -127,7 +126,7 @@ impl RateLimiter {
         }
     }
 
-    fn owner<'a>(&self, client: IpAddr, headers: &'a HeaderMap) -> Owner<'a> {
+    fn owner<'a>(&self, client: IpAddr, headers: &'a Fields) -> Owner<'a> {
         if let model::LimitKey::Header(name) = &self.settings.key {
             // Of several lines nobody knows which one the servers believe: they are none.
             let mut lines = headers.get_all(name).iter();

@@ -10,10 +10,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::config::model::PathRewrite;
 use crate::config::model::Rewrite;
-use crate::headers::HeadersMut;
-use crate::headers::authority;
-use crate::headers::replace_lines;
-use crate::headers::trim;
+use crate::headers::{Fields, authority, trim};
 
 use super::path::decoded;
 
@@ -34,7 +31,7 @@ pub struct Reverse<'a> {
 
 impl Reverse<'_> {
     /// Maps the fields of `response` back. Cookies that are not the server's must not be among them yet.
-    pub fn map(&self, response: &mut impl HeadersMut) {
+    pub fn map(&self, response: &mut Fields) {
         if self.rewrite.is_some() {
             for name in [LOCATION, CONTENT_LOCATION] {
                 map_lines(response, &name, |value| self.place(value));
@@ -231,12 +228,8 @@ fn next(text: &mut &[u8]) -> Option<u8> {
 }
 
 /// Replaces those lines of a field that `map` has something for.
-fn map_lines(
-    message: &mut impl HeadersMut,
-    name: &HeaderName,
-    map: impl Fn(&[u8]) -> Option<Vec<u8>>,
-) {
-    let lines = message.headers().get_all(name).iter();
+fn map_lines(message: &mut Fields, name: &HeaderName, map: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    let lines = message.get_all(name).iter();
     let mapped: Vec<Option<HeaderValue>> = lines
         .map(|line| {
             let mapped = Bytes::from(map(line.as_bytes())?);
@@ -247,13 +240,12 @@ fn map_lines(
         return;
     }
     let lines: Vec<HeaderValue> = message
-        .headers()
         .get_all(name)
         .iter()
         .zip(mapped)
         .map(|(line, mapped)| mapped.unwrap_or_else(|| line.clone()))
         .collect();
-    replace_lines(message, name, lines);
+    message.replace_lines(name, lines);
 }
 
 #[cfg(test)]

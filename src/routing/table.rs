@@ -8,16 +8,16 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderName, Method};
+use paths::Paths;
 use regex::bytes::Regex;
 
 use crate::config::model::HostPattern;
 use crate::config::model::Match;
 use crate::config::model::PathMatch;
 use crate::config::model::ValuePattern;
+use crate::headers::Fields;
 use crate::networks::Networks;
-
-use paths::Paths;
 
 mod paths;
 mod query;
@@ -37,7 +37,7 @@ pub struct Asked<'a> {
     /// The method.
     pub method: &'a Method,
     /// The header fields.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a Fields,
     /// The client's address.
     pub client: IpAddr,
 }

@@ -4,13 +4,13 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 
 use crate::config::model::HeaderEdits;
 use crate::config::model::Piece;
 use crate::config::model::Template;
 use crate::config::model::Variable;
-use crate::headers::HeadersMut;
+use crate::headers::Fields;
 
 /// Nothing longer is made of a template, in bytes.
 const LONGEST: usize = 16 * 1024;
@@ -47,7 +47,7 @@ pub struct Values<'a> {
     /// The name that the client asked for in its handshake.
     pub sni: Option<&'a str>,
     /// The request's header fields.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a Fields,
 }
 
 /// `template` as the value of a header field; `None` if it would be too long or can't be one.
@@ -97,15 +97,15 @@ pub fn location(template: &Template, values: &Values<'_>) -> Option<HeaderValue>
 ///
 /// `values` is of the request as it came: for a request that is a copy of it, what one field is set to doesn't depend
 /// on what became of another.
-pub fn apply(edits: &HeaderEdits, message: &mut impl HeadersMut, values: &Values<'_>) {
+pub fn apply(edits: &HeaderEdits, message: &mut Fields, values: &Values<'_>) {
     for name in &edits.remove {
         message.remove(name);
     }
     let value = |template| expand(template, values).filter(|value| !value.is_empty());
     for (name, template) in &edits.set {
         match value(template) {
-            Some(value) => message.set(name.clone(), value),
-            None => message.remove(name),
+            Some(value) => message.insert(name.clone(), value),
+            None => drop(message.remove(name)),
         }
     }
     for (name, template) in &edits.add {
@@ -207,9 +207,15 @@ mod tests {
         query: Option<&[u8]>,
         then: impl FnOnce(&Values<'_>) -> T,
     ) -> T {
-        let mut headers = HeaderMap::new();
-        headers.append("x-a", HeaderValue::from_static("first"));
-        headers.append("x-a", HeaderValue::from_static("second"));
+        let mut headers = Fields::new();
+        headers.append(
+            http::HeaderName::from_static("x-a"),
+            HeaderValue::from_static("first"),
+        );
+        headers.append(
+            http::HeaderName::from_static("x-a"),
+            HeaderValue::from_static("second"),
+        );
         then(&Values {
             https,
             host: "shop.example",
@@ -373,7 +379,7 @@ mod tests {
             ],
             add: vec![field("x-old", "two"), field("x-nothing", "${header:x-b}")],
         };
-        let mut message = HeaderMap::new();
+        let mut message = Fields::new();
         for (name, value) in [
             ("x-gone", "1"),
             ("x-new", "of the client"),
@@ -382,7 +388,7 @@ mod tests {
             ("x-empty", "of the client"),
             ("x-other", "stays"),
         ] {
-            message.append(name, HeaderValue::from_static(value));
+            message.append(name.parse().unwrap(), HeaderValue::from_static(value));
         }
         of(true, b"/", None, |values| {
             apply(&edits, &mut message, values);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use http::HeaderMap;
 
 use super::ledger::Ledger;
 use crate::client_address::Resolver;
@@ -77,7 +76,7 @@ impl Listener {
         let site = self.site.load();
         let client = ends.peer_ip();
         // A trusted proxy brings many clients; it is not one of them.
-        let trusted = || site.resolver.client(client, &HeaderMap::new()).trusted_peer;
+        let trusted = || site.resolver.trusts(client);
         let limit = site.connections_per_client;
         if limit == 0 || trusted() || admitted.count_client(client, limit) {
             return true;

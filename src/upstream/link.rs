@@ -97,6 +97,15 @@ impl Link {
         self.http2
     }
 
+    /// The scheme of the servers' URLs.
+    pub fn scheme(&self) -> &'static str {
+        if self.secure.is_some() {
+            "https"
+        } else {
+            "http"
+        }
+    }
+
     /// What is offered in a handshake.
     pub fn alpn(&self) -> Alpn {
         if self.http2 { Alpn::H2 } else { Alpn::Http11 }

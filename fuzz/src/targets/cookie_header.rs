@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::super::pools::{NOW, Pools, headers, lines, name_and_value, view};
-use http::HeaderMap;
+use equipoise::headers::Fields;
 use http::header::COOKIE;
 
 static POOLS: LazyLock<Pools> = LazyLock::new(Pools::new);
@@ -59,16 +59,13 @@ pub fn run(data: &[u8]) {
     }
 }
 
-fn prepared(
-    pool: &equipoise::persistence::Affinity<&'static str>,
-    request: &HeaderMap,
-) -> HeaderMap {
+fn prepared(pool: &equipoise::persistence::Affinity<&'static str>, request: &Fields) -> Fields {
     let mut prepared = request.clone();
     pool.prepare_request(&mut prepared);
     prepared
 }
 
-fn pairs(map: &HeaderMap) -> Vec<Vec<u8>> {
+fn pairs(map: &Fields) -> Vec<Vec<u8>> {
     let lines = lines(map, &COOKIE);
     let pairs = lines
         .iter()

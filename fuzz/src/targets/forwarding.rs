@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use equipoise::client_address::{Forwarding, Resolver};
 use equipoise::config::model::{ClientAddress, XForwardedFor};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use equipoise::headers::Fields;
+use http::{HeaderName, HeaderValue};
 
 const NAMES: [HeaderName; 3] = [
     HeaderName::from_static("x-forwarded-for"),
@@ -20,10 +21,10 @@ pub fn run(data: &[u8]) {
     let Some((choice, data)) = data.split_first() else {
         return;
     };
-    let mut request = HeaderMap::new();
+    let mut request = Fields::new();
     for (line, name) in data.split(|byte| *byte == b'\n').zip(NAMES.iter().cycle()) {
         if let Ok(value) = HeaderValue::from_bytes(line) {
-            request.append(name, value);
+            request.append(name.clone(), value);
         }
     }
     let x_forwarded_for = [

@@ -3,14 +3,15 @@
 //! The first line is a Location, the others are cookies.
 
 use equipoise::config::model::{PathRewrite, Rewrite};
+use equipoise::headers::Fields;
 use equipoise::routing::Reverse;
+use http::HeaderValue;
 use http::header::{LOCATION, SET_COOKIE};
-use http::{HeaderMap, HeaderValue};
 
 /// One input.
 pub fn run(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
-    let mut response = HeaderMap::new();
+    let mut response = Fields::new();
     if let Some(Ok(value)) = lines.next().map(HeaderValue::from_bytes) {
         response.append(LOCATION, value);
     }
@@ -34,7 +35,7 @@ pub fn run(data: &[u8]) {
         let mut mapped = response.clone();
         reverse.map(&mut mapped);
         assert_eq!(mapped.len(), response.len());
-        let cookies = |map: &HeaderMap| -> Vec<Vec<u8>> {
+        let cookies = |map: &Fields| -> Vec<Vec<u8>> {
             let lines = map.get_all(SET_COOKIE).iter();
             let pairs = lines.map(|line| line.as_bytes().split(|byte| *byte == b';').next());
             pairs

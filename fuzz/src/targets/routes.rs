@@ -5,8 +5,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use equipoise::config::model::{HostPattern, Match, PathMatch, Template};
+use equipoise::headers::Fields;
 use equipoise::routing::{Asked, Found, Table, Values, location};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 
 /// One input.
 pub fn run(data: &[u8]) {
@@ -20,7 +21,7 @@ pub fn run(data: &[u8]) {
         .unwrap_or(("", "/"));
     template(text.lines().last().unwrap_or_default(), path);
     let routes: Vec<Match> = lines.take(64).filter_map(route).collect();
-    let headers = HeaderMap::new();
+    let headers = Fields::new();
     let asked = Asked {
         host: Some(host),
         path: path.as_bytes(),
@@ -88,9 +89,9 @@ fn template(text: &str, path: &str) {
     let Ok(template) = serde_json::from_value::<Template>(text.into()) else {
         return;
     };
-    let mut headers = HeaderMap::new();
+    let mut headers = Fields::new();
     if let Ok(value) = HeaderValue::from_str(path) {
-        headers.append("x-a", value);
+        headers.append(http::HeaderName::from_static("x-a"), value);
     }
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let values = Values {

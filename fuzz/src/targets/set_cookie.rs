@@ -4,8 +4,8 @@
 use std::sync::LazyLock;
 
 use super::super::pools::{NOW, Pools, answered, headers, lines, name_and_value, view};
+use equipoise::headers::Fields;
 use equipoise::persistence::{Affinity, Found, Lookup};
-use http::HeaderMap;
 use http::header::{COOKIE, SET_COOKIE};
 
 static POOLS: LazyLock<Pools> = LazyLock::new(Pools::new);
@@ -71,14 +71,14 @@ pub fn run(data: &[u8]) {
     }
 }
 
-fn finished(pool: &Affinity<&'static str>, response: &HeaderMap) -> HeaderMap {
+fn finished(pool: &Affinity<&'static str>, response: &Fields) -> Fields {
     let mut finished = response.clone();
-    pool.finish_response(&mut finished, &answered("b", &HeaderMap::new()));
+    pool.finish_response(&mut finished, &answered("b", &Fields::new()));
     finished.remove("cache-control");
     finished
 }
 
-fn split_last(map: &HeaderMap) -> (&[u8], Vec<&[u8]>) {
+fn split_last(map: &Fields) -> (&[u8], Vec<&[u8]>) {
     let mut lines = lines(map, &SET_COOKIE);
     let last = lines.pop().expect("a line");
     (last, lines)
@@ -97,7 +97,7 @@ fn is_ours(line: &[u8]) -> bool {
 }
 
 /// What a browser sends back of `line`.
-fn sent_back(line: &[u8]) -> HeaderMap {
+fn sent_back(line: &[u8]) -> Fields {
     let (name, value) = name_and_value(pair(line));
     headers(&COOKIE, &[name, b"=", value].concat()).expect("parts of a line make a line")
 }

@@ -1,6 +1,7 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::client_address::tests::{map, resolver, settings};
-use proptest::prelude::*;
 
 /// `request` as the server gets it, by name.
 fn forwarded(resolver: &Resolver, peer: &str, request: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -220,7 +221,7 @@ proptest! {
         }
         let peer = "203.0.113.9".parse().unwrap();
         let resolver = resolver(&["10.0.0.0/8"]);
-        let finish = |mut request: HeaderMap| {
+        let finish = |mut request: Fields| {
             let client = resolver.client(peer, &request);
             resolver.forward(&mut request, &Forwarding { peer, client, https: true, local_port: 443 });
             request
@@ -233,7 +234,7 @@ proptest! {
         lines in proptest::collection::vec(
             proptest::collection::vec(prop_oneof![Just(b','), 0x20..0x7f_u8, 0x80..=0xff_u8], 0..80), 0..4),
     ) {
-        let mut request = HeaderMap::new();
+        let mut request = Fields::new();
         for line in &lines {
             for name in [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO] {
                 request.append(name, HeaderValue::from_bytes(line).unwrap());

@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Version, header};
-use pingora::http::{RequestHeader, ResponseHeader};
 
-use super::headers::Response;
 use super::wire::client::BodySize;
 use crate::config::model::{Coding, Compression};
+use crate::http::message::{RequestHeader, ResponseHeader};
 
 mod encoder;
 mod negotiate;
@@ -56,10 +55,10 @@ impl Compressor {
         self.encoder = None;
         if response.status == StatusCode::NOT_MODIFIED {
             if response::may_be_compressible(&self.settings, &response.headers) {
-                let mut fields = Response(response);
-                response::vary(&mut fields);
+                let fields = &mut response.headers;
+                response::vary(fields);
                 if self.coding.is_some() {
-                    response::become_coded_unmodified(&mut fields, &self.if_none_match);
+                    response::become_coded_unmodified(fields, &self.if_none_match);
                 }
             }
             return size;
@@ -67,13 +66,13 @@ impl Compressor {
         if !response::is_compressible(&self.settings, response.status, &response.headers) {
             return size;
         }
-        response::vary(&mut Response(response));
+        response::vary(&mut response.headers);
         let Some(coding) = self.coding else {
             return size;
         };
         if self.is_head {
             // As a GET would be answered (RFC 9110 section 9.3.2).
-            response::become_coded(&mut Response(response), coding);
+            response::become_coded(&mut response.headers, coding);
             return BodySize::Unknown;
         }
         if matches!(size, BodySize::None | BodySize::Exactly(0)) {
@@ -86,7 +85,7 @@ impl Compressor {
                 return size;
             }
         }
-        response::become_coded(&mut Response(response), coding);
+        response::become_coded(&mut response.headers, coding);
         BodySize::Unknown
     }
 

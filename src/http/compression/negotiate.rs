@@ -1,16 +1,15 @@
 //! Which content coding a client is served with (RFC 9110 section 12.5.3).
 
-use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 
 use crate::config::model::Coding;
-use crate::headers::{is_token, list_members, trim};
+use crate::headers::{Fields, is_token, list_members, trim};
 
 /// The coding that the client likes best of `ours`, which decide among equals; `None` = none.
 ///
 /// A coding with quality 0 is never taken, `*` stands for all that aren't named, and who likes `identity` better gets
 /// that. No field at all says nothing, and one that is malformed says nothing that could be relied on: none either.
-pub fn coding(request: &HeaderMap, ours: &[Coding]) -> Option<Coding> {
+pub fn coding(request: &Fields, ours: &[Coding]) -> Option<Coding> {
     let mut wishes = Wishes::default();
     for line in request.get_all(ACCEPT_ENCODING) {
         for member in list_members(line.as_bytes()) {
@@ -117,7 +116,7 @@ mod tests {
     }
 
     fn of_lines(lines: &[&str], ours: &[Coding]) -> Option<Coding> {
-        let mut request = HeaderMap::new();
+        let mut request = Fields::new();
         for line in lines {
             request.append(ACCEPT_ENCODING, HeaderValue::from_str(line).unwrap());
         }
@@ -163,7 +162,7 @@ mod tests {
         ] {
             assert_eq!(chosen(accept), None, "{accept}");
         }
-        assert_eq!(coding(&HeaderMap::new(), OURS), None);
+        assert_eq!(coding(&Fields::new(), OURS), None);
     }
 
     #[test]
@@ -208,7 +207,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(value: Vec<u8>) {
             if let Ok(value) = HeaderValue::from_bytes(&value) {
-                let mut request = HeaderMap::new();
+                let mut request = Fields::new();
                 request.insert(ACCEPT_ENCODING, value);
                 let _ = coding(&request, OURS);
             }

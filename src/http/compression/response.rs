@@ -4,10 +4,10 @@ use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_TYPE, ETAG, TRAILER, VARY,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::config::model::{Coding, Compression};
-use crate::headers::{HeadersMut, list_members, trim};
+use crate::headers::{Fields, list_members, trim};
 
 /// Digests of the bytes as the server sent them (RFC 1864, RFC 3230, RFC 9530).
 const DIGESTS: [HeaderName; 4] = [
@@ -19,7 +19,7 @@ const DIGESTS: [HeaderName; 4] = [
 
 /// Whether a response is compressed for clients that want that: it has a body of a kind that is worth it, isn't
 /// encoded yet, is whole, and nobody forbids it.
-pub fn is_compressible(settings: &Compression, status: StatusCode, response: &HeaderMap) -> bool {
+pub fn is_compressible(settings: &Compression, status: StatusCode, response: &Fields) -> bool {
     let has_body = !status.is_informational()
         && !matches!(
             status,
@@ -43,7 +43,7 @@ pub fn is_compressible(settings: &Compression, status: StatusCode, response: &He
 
 /// Whether what a 304 stands for is compressed for clients that want that, as far as it says: it needs to say little of
 /// what the 200 would (RFC 9110 section 15.4.5).
-pub fn may_be_compressible(settings: &Compression, response: &HeaderMap) -> bool {
+pub fn may_be_compressible(settings: &Compression, response: &Fields) -> bool {
     let is_worth_it =
         length(response).is_none_or(|length| length == 0 || length >= settings.min_size.max(1));
     is_worth_it
@@ -55,8 +55,8 @@ pub fn may_be_compressible(settings: &Compression, response: &HeaderMap) -> bool
 
 /// Gives a 304 the tag of the compressed representation, unless it is the other one that the client has by what it says
 /// (`If-None-Match`).
-pub fn become_coded_unmodified(response: &mut impl HeadersMut, if_none_match: &[HeaderValue]) {
-    let Ok(Some(tag)) = tag(response.headers()) else {
+pub fn become_coded_unmodified(response: &mut Fields, if_none_match: &[HeaderValue]) {
+    let Ok(Some(tag)) = tag(response) else {
         return;
     };
     let has = |wanted: &[u8]| {
@@ -70,19 +70,19 @@ pub fn become_coded_unmodified(response: &mut impl HeadersMut, if_none_match: &[
         && (!has(tag) || has(&weak))
         && let Ok(weak) = HeaderValue::try_from(weak)
     {
-        response.set(ETAG, weak);
+        response.insert(ETAG, weak);
     }
 }
 
 /// The body's length, if the server says it.
-pub fn length(response: &HeaderMap) -> Option<u64> {
+pub fn length(response: &Fields) -> Option<u64> {
     number(response.get(CONTENT_LENGTH)?)
 }
 
 /// Says to caches that it depends on what the client accepts, whether this one is compressed or not
 /// (RFC 9110 section 12.5.5).
-pub fn vary(response: &mut impl HeadersMut) {
-    let lines = response.headers().get_all(VARY);
+pub fn vary(response: &mut Fields) {
+    let lines = response.get_all(VARY);
     let knows = |member: &[u8]| {
         member == b"*" || member.eq_ignore_ascii_case(ACCEPT_ENCODING.as_str().as_bytes())
     };
@@ -100,14 +100,14 @@ pub fn vary(response: &mut impl HeadersMut) {
     list.extend_from_slice(b"Accept-Encoding");
     // Parts of valid values make a valid one.
     if let Ok(list) = HeaderValue::try_from(list) {
-        response.set(VARY, list);
+        response.insert(VARY, list);
     }
 }
 
 /// Makes the header that of the compressed body: another representation of the same thing (RFC 9110 section 8.8.3.3),
 /// of a length that isn't known.
-pub fn become_coded(response: &mut impl HeadersMut, coding: Coding) {
-    response.set(CONTENT_ENCODING, HeaderValue::from_static(name(coding)));
+pub fn become_coded(response: &mut Fields, coding: Coding) {
+    response.insert(CONTENT_ENCODING, HeaderValue::from_static(name(coding)));
     response.remove(&CONTENT_LENGTH);
     // Parts of it would be other bytes the next time, and so would be trailers that describe them.
     response.remove(&ACCEPT_RANGES);
@@ -115,13 +115,13 @@ pub fn become_coded(response: &mut impl HeadersMut, coding: Coding) {
     for digest in DIGESTS {
         response.remove(&digest);
     }
-    let Ok(Some(tag)) = tag(response.headers()) else {
+    let Ok(Some(tag)) = tag(response) else {
         return;
     };
     if !tag.starts_with(b"W/")
         && let Ok(weak) = HeaderValue::try_from([b"W/", tag].concat())
     {
-        response.set(ETAG, weak);
+        response.insert(ETAG, weak);
     }
 }
 
@@ -130,7 +130,7 @@ pub fn become_coded(response: &mut impl HeadersMut, coding: Coding) {
 /// # Errors
 ///
 /// What is there is none, or there are several: nobody knows what becomes of it if it is made a weak one.
-fn tag(response: &HeaderMap) -> Result<Option<&[u8]>, Malformed> {
+fn tag(response: &Fields) -> Result<Option<&[u8]>, Malformed> {
     let mut lines = response.get_all(ETAG).iter();
     let (Some(line), more) = (lines.next(), lines.next()) else {
         return Ok(None);
@@ -170,7 +170,7 @@ fn number(value: &HeaderValue) -> Option<u64> {
 }
 
 /// Whether the response is of one of these media types. None at all is of none.
-fn is_of(types: &[String], response: &HeaderMap) -> bool {
+fn is_of(types: &[String], response: &Fields) -> bool {
     let Some(value) = response.get(CONTENT_TYPE) else {
         return false;
     };
@@ -190,7 +190,7 @@ fn is_of(types: &[String], response: &HeaderMap) -> bool {
 }
 
 /// Whether the server forbids it (RFC 9111 section 5.2.2.6).
-fn forbids(response: &HeaderMap) -> bool {
+fn forbids(response: &Fields) -> bool {
     response
         .get_all(CACHE_CONTROL)
         .iter()
@@ -210,8 +210,8 @@ mod tests {
         }
     }
 
-    fn header(fields: &[(&str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
+    fn header(fields: &[(&str, &str)]) -> Fields {
+        let mut map = Fields::new();
         for (name, value) in fields {
             map.append(
                 HeaderName::from_bytes(name.as_bytes()).unwrap(),
@@ -307,9 +307,9 @@ mod tests {
         ]);
         become_coded(&mut response, Coding::Br);
         let expected = header(&[
-            ("content-encoding", "br"),
             ("etag", "W/\"abc\""),
             ("last-modified", "x"),
+            ("content-encoding", "br"),
         ]);
         assert_eq!(response, expected);
     }

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderName, HeaderValue, Method, Version};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Version};
 use pingora::apps::HttpServerApp;
-use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
@@ -18,15 +18,19 @@ use super::super::context::{Arrival, Origin};
 use super::super::handover;
 use super::super::head::{self, Head, RequestLine};
 use super::super::site::Site;
+use super::super::wire::Client;
 use super::super::wire::client::{Handback, Http1};
-use super::super::wire::{Client, Original};
 use super::session::Facade;
 use super::{Refused, TOO_MANY, Visit, termination_of};
+use crate::headers::{Fields, names};
+use crate::http::message::RequestHeader;
 use crate::listen::ClientStream;
 use crate::observe::Termination;
 
 /// What a client begins with that knows that we speak HTTP/2 (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How many fields are added to a usual request on its way.
+const ADDED_FIELDS: usize = 8;
 
 /// Serves a connection's requests to their end. Returns the connection if its client speaks HTTP/2 instead.
 pub async fn converse(visit: &Visit, mut stream: Box<ClientStream>) -> Option<Box<ClientStream>> {
@@ -203,16 +207,16 @@ impl Conversation<'_> {
             Arc::clone(&self.handback),
         );
         let arrival = Arrival {
+            request,
             client: Client::Http1(client),
             origin: Origin {
                 connection: Arc::clone(&self.visit.connection),
                 site,
                 received,
                 time,
-                head: Original::new(bytes),
             },
         };
-        let session = ServerSession::new_custom(Box::new(Facade::new(request)));
+        let session = ServerSession::new_custom(Box::new(Facade::new()));
         Some((session, Box::new(arrival)))
     }
 
@@ -250,25 +254,25 @@ impl Conversation<'_> {
 }
 
 /// A request's header, of which all parts have been checked. `None` can't be.
-fn request(bytes: &bytes::Bytes, head: &Head) -> Option<RequestHeader> {
+fn request(bytes: &Bytes, head: &Head) -> Option<RequestHeader> {
     let part = |range: &std::ops::Range<usize>| bytes.get(range.clone());
     let method = Method::from_bytes(part(&head.line.method)?).ok()?;
     let target = match &head.encoded {
-        Some(encoded) => encoded,
-        None => part(&head.line.target)?,
+        Some(encoded) => Bytes::copy_from_slice(encoded),
+        None => bytes.slice(head.line.target.clone()),
     };
-    let fields = Some(head.fields.len() + 8);
-    let mut request = RequestHeader::build_no_case(method, target, fields).ok()?;
-    request.set_version(if head.is_version_10 {
+    let version = if head.is_version_10 {
         Version::HTTP_10
     } else {
         Version::HTTP_11
-    });
+    };
+    let room = head.fields.len() + ADDED_FIELDS;
+    let mut fields = Fields::of_received(bytes.clone(), room);
     for field in &head.fields {
-        let name = HeaderName::from_bytes(part(&field.name)?).ok()?;
+        let name = names::parse(part(&field.name)?)?;
         let value = bytes.slice(field.value.clone());
         let value = HeaderValue::from_maybe_shared(value).ok()?;
-        request.append_header(name, value).ok()?;
+        fields.add_received(name, value, field.name.start);
     }
-    Some(request)
+    Some(RequestHeader::new(method, target, version, fields))
 }

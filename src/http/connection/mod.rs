@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
-use http::HeaderMap;
 use pingora_proxy::HttpProxy;
 
 use super::error_page::ErrorPage;
@@ -17,6 +16,7 @@ use super::request_id::RequestId;
 use super::site::{Connection, HttpListener, Site};
 use super::{Edge, Shared};
 use crate::config::model::Alpn;
+use crate::headers::Fields;
 use crate::listen::{Admitted, ClientStream, Ends, Transport};
 use crate::observe::access_log::Record;
 use crate::observe::{ErrorReason, RejectReason, Termination};
@@ -44,11 +44,7 @@ pub async fn serve(
     let site = listener.site.load_full();
     let peer_ip = ends.peer_ip();
     // A trusted proxy brings many clients on its connections; it is not one of them.
-    let limit = if site
-        .resolver
-        .client(peer_ip, &HeaderMap::new())
-        .trusted_peer
-    {
+    let limit = if site.resolver.trusts(peer_ip) {
         0
     } else {
         site.connections_per_client
@@ -105,7 +101,7 @@ struct Refused<'a> {
     host: Option<&'a [u8]>,
     target: Option<&'a [u8]>,
     /// Where they can be told from the rest.
-    headers: Option<&'a HeaderMap>,
+    headers: Option<&'a Fields>,
     received: Instant,
     time: SystemTime,
 }

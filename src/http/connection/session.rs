@@ -1,4 +1,4 @@
-//! A request as Pingora sees it: its header.
+//! A request as Pingora sees it: that there is one.
 //!
 //! Pingora has a door for protocols of one's own (`ServerSession::Custom`), and calls the proxy with what comes through it.
 //! The proxy serves a request by its own ends of the exchange ([`wire`](super::super::wire)), so that there is nothing for
@@ -18,15 +18,19 @@ use pingora::protocols::http::custom::server::Session;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 
-/// The header of a request that somebody else serves.
+/// A request that somebody else serves: what it asks for lies in its context.
 pub struct Facade {
+    /// Of no request in particular.
     request: RequestHeader,
 }
 
 impl Facade {
     /// For a request that was found to be in order.
-    pub fn new(request: RequestHeader) -> Self {
-        Self { request }
+    pub fn new() -> Self {
+        let parts = http::Request::new(()).into_parts().0;
+        Self {
+            request: RequestHeader::from(parts),
+        }
     }
 }
 
@@ -91,7 +95,7 @@ impl Session for Facade {
     }
 
     fn request_summary(&self) -> String {
-        format!("{} {}", self.request.method, self.request.uri)
+        "a request".to_owned()
     }
 
     fn response_written(&self) -> Option<&ResponseHeader> {

@@ -7,22 +7,23 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{self, Poll, ready};
 
-use http::{HeaderMap, StatusCode, Version};
-use pingora::http::RequestHeader;
+use http::{StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::super::compression::Compressor;
 use super::super::context::{Context, Timeouts};
 use super::super::failure::{Failure, Verdict};
 use super::super::wire::client::{Part, Room};
-use super::super::wire::server::{Event, ResponseHead};
-use super::super::wire::{Client, Original, Server};
+use super::super::wire::server::Event;
+use super::super::wire::{Client, Server};
 use super::super::{answer, departure, response_guard};
 use super::LOOK;
 use super::response;
 use super::tunnel;
 use super::upload::Upload;
 use super::waits::Waits;
+use crate::headers::Fields;
+use crate::http::message::{RequestHeader, ResponseHeader};
 
 /// How a try failed.
 #[derive(Debug)]
@@ -79,16 +80,12 @@ enum Response {
 #[derive(Debug)]
 struct Ending {
     rest: Option<bytes::Bytes>,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Fields>,
 }
 
 /// What the exchange has come to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is looked at once, and not kept"
-)]
 enum Step {
-    Head(ResponseHead),
+    Head(ResponseHeader),
     Done,
 }
 
@@ -155,23 +152,18 @@ impl<'a> Exchange<'a> {
     }
 
     /// Takes in the head of a response. True: protocols are switched.
-    fn note_head(&mut self, head: ResponseHead) -> Result<bool, TryError> {
-        let ResponseHead {
-            mut response,
-            bytes,
-        } = head;
-        let original = Original::new(bytes);
+    fn note_head(&mut self, mut response: ResponseHeader) -> Result<bool, TryError> {
         let replayable = self.upload.is_replayable();
         let framing = response::admit(self.request, &mut response, self.context, replayable)?;
         let status = response.status;
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
-            self.client.queue_interim(response, &original);
+            self.client.queue_interim(response);
             return Ok(false);
         }
         self.upload.forget();
         response::edit(self.request, &mut response, self.context);
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            self.client.queue_interim(response, &original);
+            self.client.queue_interim(response);
             return Ok(true);
         }
         self.server.begin_body(framing);
@@ -179,7 +171,7 @@ impl<'a> Exchange<'a> {
         let size = response::body_size(self.request, status, framing, ended);
         // The rest of a request that was answered before its end is of no use to anybody.
         let last = answer::is_draining(self.context) || !self.upload.is_whole();
-        answer::queue_head(self.client, self.context, response, &original, size, last)
+        answer::queue_head(self.client, self.context, response, size, last)
             .map_err(|_| Failure::ClientGone)?;
         self.response = Response::Body;
         Ok(false)

@@ -12,6 +12,7 @@ use super::answer;
 use super::context::Context;
 use super::departure;
 use super::failure::Failure;
+use super::message::RequestHeader;
 use super::record::RequestRecord;
 use super::retry::{self, Sent};
 use super::wire::Client;
@@ -38,6 +39,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub async fn forward(
     edge: &Edge,
     session: &mut Session,
+    original: &RequestHeader,
     context: &mut Context,
     client: &mut Client,
 ) -> Result<(), Failure> {
@@ -49,8 +51,7 @@ pub async fn forward(
             // Nobody is to wait in the queue for a client that has gone.
             () = gone(client) => return Err(Failure::ClientGone),
         };
-        let original = session.req_header();
-        let departure = departure::prepare(original, upload.has_body(), context)?;
+        let departure = departure::prepare(original, upload.has_body(), context);
         let upgrade = departure.upgrade;
         let tried = match open::open(&peer, departure, context, client).await {
             Ok(server) => {
@@ -86,7 +87,7 @@ pub async fn forward(
 /// Ends a request that has failed: with an error page, if its client can still get one.
 pub async fn fail(record: &mut RequestRecord<'_>, failure: Failure) {
     let RequestRecord {
-        session,
+        request,
         context,
         client,
         ..
@@ -104,7 +105,6 @@ pub async fn fail(record: &mut RequestRecord<'_>, failure: Failure) {
         context.binding.move_back(&target).await;
     }
     let last = !failure.leaves_connection_usable(true);
-    let request = session.req_header();
     if answer::answer(request, client, context, (failure, status), last)
         .await
         .is_err()

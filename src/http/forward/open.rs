@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::Request;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::time::timeout;
 
@@ -14,7 +13,7 @@ use crate::http::context::{Context, Timeouts};
 use crate::http::departure::Departure;
 use crate::http::failure::Failure;
 use crate::http::wire::server::{Http1, Http2, RequestBody, ServerError};
-use crate::http::wire::{Client, Original, Server};
+use crate::http::wire::{Client, Server};
 use crate::pool;
 use crate::shortage;
 use crate::upstream;
@@ -51,8 +50,10 @@ pub async fn open(
         let in_flight = way.place(context, client, idle, keeps).await?;
         go_on(context, client).await?;
         let ended = departure.body == RequestBody::None;
-        let parts = Request::from_parts(departure.request.into(), ());
-        return match in_flight.send(parts, ended).await {
+        let scheme = target.link.scheme();
+        let request = departure.request.into_http2(scheme);
+        let request = request.ok_or(Failure::BadRequest)?;
+        return match in_flight.send(request, ended).await {
             Ok(Some(streams)) => Ok(Server::Http2(Http2::new(streams, ended, in_flight))),
             Ok(None) => Err(Failure::NotProcessed),
             Err(error) => {
@@ -72,13 +73,9 @@ pub async fn open(
         }
         None => way.connect(context, client).await?,
     };
-    let head = context.origin.as_ref().map(|origin| &origin.head);
-    let nothing = Original::default();
-    let original = head.unwrap_or(&nothing);
     Ok(Server::Http1(Http1::new(
         stream,
         &departure.request,
-        original,
         departure.body,
     )))
 }
@@ -192,6 +189,6 @@ async fn go_on(context: &mut Context, client: &mut Client) -> Result<(), Failure
     if !std::mem::take(&mut context.expects) {
         return Ok(());
     }
-    client.queue_interim(answer::response(100), &Original::default());
+    client.queue_interim(answer::response(100));
     answer::flush(client, context).await
 }

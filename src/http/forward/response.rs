@@ -1,7 +1,6 @@
 //! What becomes of a server's response on its way to the client: looked at, tried again, or edited.
 
 use http::{StatusCode, Version};
-use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::super::wire::client::BodySize;
 use super::super::wire::{Framing, ServerError};
@@ -10,8 +9,8 @@ use crate::http::context::Context;
 use crate::http::date;
 use crate::http::departure;
 use crate::http::failure::{self, Failure, Verdict};
-use crate::http::headers;
 use crate::http::identity;
+use crate::http::message::{RequestHeader, ResponseHeader};
 use crate::http::response_guard;
 use crate::http::retry::{self, Sent};
 use crate::shortage;
@@ -40,7 +39,7 @@ pub fn admit(
     }
     if context.site().is_some_and(|site| site.via) {
         let version = response.version;
-        identity::via(&mut headers::Response(response), version);
+        identity::via(&mut response.headers, version);
     }
     let upstream = &mut context.upstream;
     if let (Some(begun), Some(lease)) = (upstream.begun, &upstream.lease) {
@@ -70,7 +69,7 @@ pub fn admit(
 
 /// Makes it the response that the client gets.
 pub fn edit(request: &RequestHeader, response: &mut ResponseHeader, context: &mut Context) {
-    date::settle(&mut headers::Response(response));
+    date::settle(&mut response.headers);
     if let Some(lease) = &context.upstream.lease
         && let Some(target) = context.target.as_ref().map(|target| &target.site)
     {
@@ -79,13 +78,13 @@ pub fn edit(request: &RequestHeader, response: &mut ResponseHeader, context: &mu
             target,
             lease.server(),
             &request.headers,
-            &mut headers::Response(response),
+            &mut response.headers,
             context.https,
         );
     }
     if let Some(site) = context.site() {
         let server = site.http.server_header.as_ref();
-        identity::server(&mut headers::Response(response), server);
+        identity::server(&mut response.headers, server);
     }
     departure::edit_response(request, response, context);
 }

@@ -3,8 +3,8 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::HeaderMap;
 
+use crate::headers::Fields;
 use crate::http::wire::client::Part;
 use crate::http::wire::{Client, ClientError};
 
@@ -21,7 +21,7 @@ pub struct Upload {
     given: usize,
     /// All has been taken from the client.
     is_whole: bool,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Fields>,
     /// This try's server was given all.
     is_over: bool,
 }

@@ -9,17 +9,17 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use arc_swap::Guard;
-use http::{Request, StatusCode, Uri, Version, header};
-use pingora::http::RequestHeader;
+use http::{StatusCode, Version, header};
 use tokio::time::timeout;
 
 use super::Body;
 use crate::config::model;
 use crate::descriptors;
 use crate::dispatch::PoolSite;
+use crate::http::message::RequestHeader;
 use crate::http::response_guard;
 use crate::http::wire::server::{Event, Http1, Http2, RequestBody};
-use crate::http::wire::{Original, Server, ServerError};
+use crate::http::wire::{Server, ServerError};
 use crate::observe::PickedBy;
 use crate::pool::Lease;
 use crate::upstream;
@@ -80,17 +80,13 @@ impl Delivery {
             return Outcome::Failed;
         };
         let moves = addresses.moves();
-        let version = if link.http2() {
-            Version::HTTP_2
+        let head = prepare(self.head.clone(), link.http2(), self.body.is_some());
+        let message = if link.http2() {
+            head.into_http2(link.scheme()).map(Message::Http2)
         } else {
-            Version::HTTP_11
+            Some(Message::Http1(head))
         };
-        let scheme = if link.secure().is_some() {
-            "https"
-        } else {
-            "http"
-        };
-        let Some(head) = prepare(self.head.clone(), version, scheme, self.body.is_some()) else {
+        let Some(message) = message else {
             return Outcome::CutOff;
         };
         let begun = Instant::now();
@@ -103,7 +99,7 @@ impl Delivery {
         } else {
             server.metrics().connected(begun.elapsed());
         }
-        let Some(mut asked) = ask(way, head, self.body.is_some(), settings).await else {
+        let Some(mut asked) = ask(way, message, self.body.is_some(), settings).await else {
             return if reused {
                 Outcome::Stale
             } else {
@@ -201,37 +197,34 @@ enum Way {
     Place(InFlight),
 }
 
+/// A request's header, as the server's protocol has it.
+enum Message {
+    Http1(RequestHeader),
+    Http2(http::Request<()>),
+}
+
 /// Sends a request's header; `None`: it isn't taken.
-async fn ask(
-    way: Way,
-    head: RequestHeader,
-    has_body: bool,
-    settings: &model::Pool,
-) -> Option<Server> {
-    match way {
-        Way::Connection(stream) => {
+async fn ask(way: Way, message: Message, has_body: bool, settings: &model::Pool) -> Option<Server> {
+    match (way, message) {
+        (Way::Connection(stream), Message::Http1(head)) => {
             let body = match (has_body, head.headers.contains_key(header::CONTENT_LENGTH)) {
                 (false, _) => RequestBody::None,
                 (true, true) => RequestBody::Sized,
                 (true, false) => RequestBody::Unknown,
             };
-            let http1 = Http1::new(stream, &head, &Original::default(), body);
+            let http1 = Http1::new(stream, &head, body);
             Some(Server::Http1(http1))
         }
-        Way::Place(place) => {
-            let request = Request::from_parts(head.into(), ());
+        (Way::Place(place), Message::Http2(request)) => {
             let sent = timeout(settings.timeouts.send, place.send(request, !has_body)).await;
             let streams = sent.ok()?.ok()??;
             Some(Server::Http2(Http2::new(streams, !has_body, place)))
         }
+        _ => None,
     }
 }
 
 /// What the exchange has come to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is looked at once, and not kept"
-)]
 enum Step {
     Event(Event),
     /// The whole request has been given.
@@ -297,7 +290,7 @@ async fn exchange(
                 }));
             }
             Step::Event(Event::Head(head)) => {
-                let response = head.response;
+                let response = head;
                 let framing = response_guard::framing(&request.method, &response, None)
                     .map_err(ServerError::Invalid)?;
                 if !response.status.is_informational() {
@@ -318,14 +311,8 @@ async fn exchange(
     }
 }
 
-/// The original's header, for a server that may speak another version than the original's. `None`: it can't be said in
-/// that version.
-fn prepare(
-    mut head: RequestHeader,
-    version: Version,
-    scheme: &str,
-    has_body: bool,
-) -> Option<RequestHeader> {
+/// The original's header, for a server that may speak another version than the original's.
+fn prepare(mut head: RequestHeader, http2: bool, has_body: bool) -> RequestHeader {
     // For one hop only (RFC 9110 section 7.6.1), and nobody waits for a go-ahead.
     for name in [
         header::CONNECTION,
@@ -336,47 +323,38 @@ fn prepare(
         header::HeaderName::from_static("keep-alive"),
         header::HeaderName::from_static("proxy-connection"),
     ] {
-        head.remove_header(&name);
+        head.headers.remove(&name);
     }
     let length = head.headers.get(header::CONTENT_LENGTH);
     if !has_body && length.is_some_and(|length| length != "0") {
-        head.remove_header(&header::CONTENT_LENGTH);
+        head.headers.remove(header::CONTENT_LENGTH);
     }
-    head.set_version(version);
-    if version != Version::HTTP_2 {
-        head.remove_header(&header::TE);
-        return Some(head);
+    if http2 {
+        head.version = Version::HTTP_2;
+    } else {
+        head.version = Version::HTTP_11;
+        head.headers.remove(header::TE);
     }
-    if !head.raw_path_is_utf8() {
-        return None;
-    }
-    let host = head.remove_header(&header::HOST);
-    let authority = match &host {
-        Some(host) => host.as_bytes(),
-        None => head.uri.authority()?.as_str().as_bytes(),
-    };
-    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    let uri = Uri::builder()
-        .scheme(scheme)
-        .authority(authority)
-        .path_and_query(path)
-        .build();
-    head.set_uri(uri.ok()?);
-    Some(head)
+    head
 }
 
 #[cfg(test)]
 mod tests {
     use http::Method;
 
+    use crate::headers::{Fields, names};
+
     use super::*;
 
     fn head(fields: &[(&'static str, &str)]) -> RequestHeader {
-        let mut head = RequestHeader::build(Method::POST, b"/a?b=c", None).unwrap();
+        let mut head = Fields::new();
         for (name, value) in fields {
-            head.append_header(*name, *value).unwrap();
+            head.append(
+                names::parse(name.as_bytes()).unwrap(),
+                value.parse().unwrap(),
+            );
         }
-        head
+        RequestHeader::new(Method::POST, "/a?b=c".into(), Version::HTTP_11, head)
     }
 
     fn lines(head: &RequestHeader) -> Vec<String> {
@@ -400,33 +378,25 @@ mod tests {
             ("Transfer-Encoding", "chunked"),
             ("X-Mine", "1"),
         ]);
-        let plain = prepare(original.clone(), Version::HTTP_11, "http", true).unwrap();
+        let plain = prepare(original.clone(), false, true);
         assert_eq!(lines(&plain), ["host: a.example", "x-mine: 1"]);
         assert_eq!(plain.version, Version::HTTP_11);
-        let http2 = prepare(original.clone(), Version::HTTP_2, "http", true).unwrap();
-        assert_eq!(lines(&http2), ["te: trailers", "x-mine: 1"]);
-        assert_eq!(http2.uri, "http://a.example/a?b=c");
-        let secure = prepare(original, Version::HTTP_2, "https", true).unwrap();
-        assert_eq!(secure.uri, "https://a.example/a?b=c");
+        let http2 = prepare(original, true, true);
+        assert_eq!(
+            lines(&http2),
+            ["host: a.example", "te: trailers", "x-mine: 1"]
+        );
     }
 
     #[test]
     fn the_bodys_length_is_said_as_it_is() {
         let of = |length: &[(&'static str, &str)], has_body| {
-            lines(&prepare(head(length), Version::HTTP_11, "http", has_body).unwrap())
+            lines(&prepare(head(length), false, has_body))
         };
         assert_eq!(of(&[("Content-Length", "5")], true), ["content-length: 5"]);
         assert_eq!(of(&[("Content-Length", "0")], false), ["content-length: 0"]);
         assert!(of(&[("Content-Length", "5")], false).is_empty());
         assert!(of(&[], true).is_empty());
         assert!(of(&[], false).is_empty());
-    }
-
-    #[test]
-    fn what_http2_cant_say_is_not_said() {
-        let nameless = head(&[]);
-        assert!(prepare(nameless, Version::HTTP_2, "http", false).is_none());
-        let odd = head(&[("Host", "a b")]);
-        assert!(prepare(odd, Version::HTTP_2, "http", false).is_none());
     }
 }

@@ -14,6 +14,5 @@ pub mod server;
 mod trailers;
 
 pub use client::{Client, ClientError};
-pub use fields::Original;
 pub use framing::Framing;
 pub use server::{Server, ServerError};

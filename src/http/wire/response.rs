@@ -5,16 +5,18 @@
 //! former counts (section 6.3). Everything else that two readers could take for two different things is refused.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, StatusCode, Version};
-use memchr::{memchr, memchr2};
-use pingora::http::ResponseHeader;
+use http::{HeaderValue, StatusCode, Version};
+use memchr::memchr;
 
-use crate::headers::{is_token, trim};
+use crate::headers::{Fields, has_control, is_token, names, trim};
+use crate::http::message::ResponseHeader;
 
 /// Bytes of one head.
 const MAX_SIZE: usize = 256 * 1024;
 /// Fields of one head.
 const MAX_FIELDS: usize = 256;
+/// Fields of a usual one.
+const USUAL_FIELDS: usize = 16;
 /// What every one begins with.
 const BEGIN: &[u8] = b"HTTP/1.";
 /// Empty lines before a head that are overlooked.
@@ -22,15 +24,6 @@ const MAX_LEADING: usize = 8;
 
 /// Why what came is no response.
 pub type Invalid = &'static str;
-
-/// A head, and its bytes as they came.
-#[derive(Debug)]
-pub struct ResponseHead {
-    /// Status, version, fields.
-    pub response: ResponseHeader,
-    /// For the spelling of names.
-    pub bytes: Bytes,
-}
 
 /// What was looked at in vain of a head that isn't complete yet.
 #[derive(Debug, Default)]
@@ -46,7 +39,7 @@ pub struct Progress {
 pub fn take(
     inbox: &mut BytesMut,
     progress: &mut Progress,
-) -> Result<Option<ResponseHead>, Invalid> {
+) -> Result<Option<ResponseHeader>, Invalid> {
     if progress.scanned == 0 {
         skip_empty_lines(inbox)?;
         let seen = inbox
@@ -69,7 +62,7 @@ pub fn take(
         return Err("header section too large");
     }
     let bytes = inbox.split_to(length).freeze();
-    parse(&bytes).map(|response| Some(ResponseHead { response, bytes }))
+    parse(&bytes).map(Some)
 }
 
 fn skip_empty_lines(inbox: &mut BytesMut) -> Result<(), Invalid> {
@@ -99,7 +92,8 @@ fn end_of_head(bytes: &[u8], scanned: usize) -> Option<usize> {
 fn parse(head: &Bytes) -> Result<ResponseHeader, Invalid> {
     let mut lines = Lines { head, at: 0 };
     let first = lines.next().ok_or("no status line")??;
-    let mut response = status_line(head.get(first).unwrap_or_default())?;
+    let status = status_line(head.get(first).unwrap_or_default())?;
+    let mut headers = Fields::of_received(head.clone(), USUAL_FIELDS);
     let mut lines = lines.peekable();
     let mut fields = 0;
     while let Some(line) = lines.next() {
@@ -121,7 +115,7 @@ fn parse(head: &Bytes) -> Result<ResponseHeader, Invalid> {
         if !is_token(name) {
             return Err("malformed field name");
         }
-        let name = HeaderName::from_bytes(name).map_err(|_| "malformed field name")?;
+        let name = names::parse(name).ok_or("malformed field name")?;
         let value = trim(rest.get(1..).unwrap_or_default());
         let mut folded: Option<Vec<u8>> = None;
         while let Some(Ok(next)) = lines.peek()
@@ -138,14 +132,18 @@ fn parse(head: &Bytes) -> Result<ResponseHeader, Invalid> {
             None => HeaderValue::from_maybe_shared(head.slice_ref(value)),
         };
         let value = value.map_err(|_| "malformed field value")?;
-        response
-            .append_header(name, value)
-            .map_err(|_| "malformed field")?;
+        headers.add_received(name, value, line.start);
+    }
+    let (version, status, reason) = status;
+    let mut response = ResponseHeader::new(status, version, headers);
+    if let Some(reason) = reason {
+        response.set_reason(&reason);
     }
     Ok(response)
 }
 
-fn status_line(line: &[u8]) -> Result<ResponseHeader, Invalid> {
+/// Version, status, and the reason where it isn't the usual one.
+fn status_line(line: &[u8]) -> Result<(Version, StatusCode, Option<String>), Invalid> {
     let (version, rest) = match line {
         [
             b'H',
@@ -179,19 +177,12 @@ fn status_line(line: &[u8]) -> Result<ResponseHeader, Invalid> {
         _ => return Err("malformed status line"),
     };
     let status = StatusCode::from_bytes(&digits).map_err(|_| "malformed status")?;
-    let mut response =
-        ResponseHeader::build_no_case(status, Some(16)).map_err(|_| "malformed status")?;
-    response.set_version(version);
     let canonical = status.canonical_reason().unwrap_or_default();
-    if reason != canonical.as_bytes()
-        && let Ok(reason) = std::str::from_utf8(reason)
-    {
-        // One that isn't text is nobody's loss.
-        response
-            .set_reason_phrase(Some(reason))
-            .map_err(|_| "malformed reason")?;
-    }
-    Ok(response)
+    // One that isn't text is nobody's loss.
+    let other = std::str::from_utf8(reason)
+        .ok()
+        .filter(|reason| *reason != canonical);
+    Ok((version, status, other.map(str::to_owned)))
 }
 
 /// Splits a head at its line ends.
@@ -216,11 +207,4 @@ impl Iterator for Lines<'_> {
         }
         Some(Ok(begin..begin + line.len()))
     }
-}
-
-fn has_control(line: &[u8]) -> bool {
-    memchr2(b'\r', 0, line).is_some()
-        || line
-            .iter()
-            .any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f)
 }

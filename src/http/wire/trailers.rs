@@ -1,16 +1,17 @@
 //! Trailer sections of HTTP/1 (RFC 9112 section 7.1.2).
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
-use super::fields::{self, Original};
+use super::fields;
+use crate::headers::Fields;
 use crate::headers::trim;
 
 /// The fields of a trailer section that was found to be well formed; what isn't one all the same is left out.
-pub fn parse(section: &[u8]) -> Option<HeaderMap> {
+pub fn parse(section: &[u8]) -> Option<Fields> {
     if section.is_empty() {
         return None;
     }
-    let mut trailers = HeaderMap::new();
+    let mut trailers = Fields::new();
     for line in section.split(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Some(colon) = line.iter().position(|byte| *byte == b':') else {
@@ -28,9 +29,9 @@ pub fn parse(section: &[u8]) -> Option<HeaderMap> {
 }
 
 /// Writes the last chunk, and the trailers behind it.
-pub fn write_last_chunk(out: &mut Vec<u8>, trailers: &HeaderMap) {
+pub fn write_last_chunk(out: &mut Vec<u8>, trailers: &Fields) {
     out.extend_from_slice(b"0\r\n");
-    fields::write(out, trailers, &Original::default());
+    fields::write(out, trailers);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -62,7 +63,7 @@ mod tests {
         assert_eq!(trailers.len(), 3);
         let mut out = Vec::new();
         write_last_chunk(&mut out, &trailers);
-        assert_eq!(out, b"0\r\nX-A: 1\r\nX-A: 3\r\nX-B: 2\r\n\r\n");
+        assert_eq!(out, b"0\r\nX-A: 1\r\nX-B: 2\r\nX-A: 3\r\n\r\n");
         assert!(parse(b"").is_none());
     }
 

@@ -1,13 +1,15 @@
+use std::net::Ipv4Addr;
+
+use http::HeaderValue;
+use http::header::{COOKIE, SET_COOKIE};
+use proptest::prelude::*;
+
 use super::*;
 use crate::config::model;
 use crate::persistence::UnixTime;
 use crate::persistence::tests::{
     NOW, SECRET, answered, attributes, keys, learn, members, request, response, rewrite, source_ip,
 };
-use http::HeaderValue;
-use http::header::{COOKIE, SET_COOKIE};
-use proptest::prelude::*;
-use std::net::Ipv4Addr;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -42,7 +44,7 @@ fn affinity(settings: &Persistence) -> Affinity<String> {
     Affinity::new(settings, Some(&keys(SECRET)), "pool", members(&["a", "b"])).unwrap()
 }
 
-fn view(headers: &HeaderMap) -> RequestView<'_> {
+fn view(headers: &Fields) -> RequestView<'_> {
     RequestView {
         headers,
         path: b"/",
@@ -62,7 +64,7 @@ fn only_signed_tokens_need_keys() {
 #[test]
 fn a_new_client_is_a_miss_or_a_question() {
     for settings in all() {
-        let found = affinity(&settings).lookup(&view(&HeaderMap::new()), NOW);
+        let found = affinity(&settings).lookup(&view(&Fields::new()), NOW);
         match settings {
             Persistence::SourceIp(_) => assert!(matches!(found, Found::Ask(_))),
             _ => assert_eq!(found, Found::Said(Lookup::Miss)),
@@ -78,7 +80,7 @@ fn only_insert_and_prefix_change_a_request() {
     for settings in all() {
         let token = {
             let mut response = response(&["ID=v"]);
-            let none = HeaderMap::new();
+            let none = Fields::new();
             affinity(&settings).finish_response(&mut response, &answered("a", &none));
             let set = response
                 .get(SET_COOKIE)
@@ -118,7 +120,7 @@ proptest! {
 
             let before = response(&lines);
             let mut after = before.clone();
-            let learned = affinity.finish_response(&mut after, &answered("a", &HeaderMap::new()));
+            let learned = affinity.finish_response(&mut after, &answered("a", &Fields::new()));
             prop_assert!(learned.is_empty());
             let kept = after.get_all(SET_COOKIE).iter().take(lines.len());
             prop_assert!(kept.eq(before.get_all(SET_COOKIE).iter()));
@@ -134,8 +136,8 @@ proptest! {
         ], 0..60), 0..4),
         now: u64,
     ) {
-        let mut request = HeaderMap::new();
-        let mut response = HeaderMap::new();
+        let mut request = Fields::new();
+        let mut response = Fields::new();
         for line in &lines {
             request.append(COOKIE, HeaderValue::from_bytes(line).unwrap());
             response.append(SET_COOKIE, HeaderValue::from_bytes(line).unwrap());

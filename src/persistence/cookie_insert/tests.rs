@@ -1,3 +1,8 @@
+use std::time::Duration;
+
+use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
+use proptest::prelude::*;
+
 use super::*;
 use crate::config::model::{OnUnavailable, Token as Form};
 use crate::persistence::affinity::Stayed;
@@ -5,9 +10,6 @@ use crate::persistence::tests;
 use crate::persistence::tests::{
     NOW, SECRET, answered, attributes, bound, keys, later, members, request, set_lines,
 };
-use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
-use proptest::prelude::*;
-use std::time::Duration;
 
 /// The defaults of the configuration.
 fn settings() -> Settings {
@@ -72,7 +74,7 @@ fn a_session_goes_back_to_its_server() {
     );
     let quoted = format!("{}\"", line.replacen('=', "=\"", 1));
     assert_eq!(read(&insert, &quoted, NOW), bound("b", NOW, false));
-    assert_eq!(insert.read(&HeaderMap::new(), NOW), Lookup::Miss);
+    assert_eq!(insert.read(&Fields::new(), NOW), Lookup::Miss);
     assert_eq!(read(&insert, "x=1", NOW), Lookup::Miss);
     assert_eq!(read(&insert, "SERVERID=b", NOW), Lookup::Invalid);
     assert_eq!(read(&insert, "SERVERID=", NOW), Lookup::Invalid);
@@ -265,7 +267,7 @@ fn the_server_does_not_see_the_cookie() {
 #[test]
 fn a_response_gets_our_cookie_and_loses_the_servers() {
     let insert = insert(&settings(), &["a"]);
-    let none = HeaderMap::new();
+    let none = Fields::new();
     let mut response = tests::response(&["x=1; Path=/", "SERVERID=backend", "y=2"]);
     insert.finish_response(&mut response, &answered("a", &none));
     let set = insert.cookie_for("a", NOW, NOW, false);
@@ -287,7 +289,7 @@ fn a_response_gets_our_cookie_and_loses_the_servers() {
 #[test]
 fn a_session_that_stayed_is_set_again_only_to_renew_it() {
     let insert = insert(&settings(), &["a"]);
-    let none = HeaderMap::new();
+    let none = Fields::new();
     let stayed = |renew| Answered {
         stayed: Some(Stayed {
             session_started: NOW,
@@ -353,7 +355,7 @@ proptest! {
         prop_oneof![0x20..0x7f_u8, 0x80..=0xff_u8], 0..80,
     )) {
         let insert = insert(&settings(), &["a"]);
-        let mut map = HeaderMap::new();
+        let mut map = Fields::new();
         let line = [b"SERVERID=", &value[..]].concat();
         map.append(COOKIE, HeaderValue::from_bytes(&line).unwrap());
         prop_assert_eq!(insert.read(&map, NOW), Lookup::Invalid);

@@ -1,13 +1,15 @@
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
+use proptest::prelude::*;
+
 use super::*;
 use crate::config::model::Token as Form;
 use crate::persistence::tests::{
     NOW, SECRET, all_bound, answered, bound, cookie_lines, keys, later, members, request, response,
     rewrite, sent_back, set_lines,
 };
-use http::HeaderValue;
-use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
-use proptest::prelude::*;
-use std::time::Duration;
 
 fn with_secrets(settings: &Settings, secrets: &str, servers: &[&str]) -> CookiePrefix<String> {
     CookiePrefix::new(settings, Some(&keys(secrets)), "pool", &members(servers)).unwrap()
@@ -27,7 +29,7 @@ fn named(servers: &[&str]) -> CookiePrefix<String> {
 
 /// The lines that the client gets when `server` sets `lines`.
 fn finished(prefix: &CookiePrefix<String>, server: &str, lines: &[&str]) -> Vec<String> {
-    let none = HeaderMap::new();
+    let none = Fields::new();
     let mut response = response(lines);
     prefix.finish_response(&mut response, &answered(server, &none));
     set_lines(&response)
@@ -155,7 +157,7 @@ fn what_went_through_us_before_gets_no_second_token() {
     let once = finished(&prefix, "b", &["ID=v; Path=/"]);
     assert_eq!(finished(&prefix, "a", &[&once[0]]), once);
     let mut response = response(&[&once[0]]);
-    let none = HeaderMap::new();
+    let none = Fields::new();
     prefix.finish_response(&mut response, &answered("a", &none));
     assert_eq!(response.get(CACHE_CONTROL).unwrap(), "private");
     // One that only looks as if it had is a value like any other.
@@ -167,7 +169,7 @@ fn what_went_through_us_before_gets_no_second_token() {
 #[test]
 fn only_a_response_that_carries_a_token_is_kept_out_of_shared_caches() {
     let prefix = signed(&["a"]);
-    let none = HeaderMap::new();
+    let none = Fields::new();
     for (line, private) in [
         ("ID=v", true),
         ("ID=\"\"", false),
@@ -206,9 +208,9 @@ proptest! {
             let value = crate::headers::trim(&value);
             [b"ID=", value].concat()
         };
-        let mut response = HeaderMap::new();
+        let mut response = Fields::new();
         response.append(SET_COOKIE, HeaderValue::from_bytes(&line).unwrap());
-        let none = HeaderMap::new();
+        let none = Fields::new();
         prefix.finish_response(&mut response, &answered("b", &none));
         let set = response.get(SET_COOKIE).unwrap().as_bytes();
         prop_assert!(set.ends_with(b"; Path=/; HttpOnly"));
@@ -217,7 +219,7 @@ proptest! {
 
         let sent = |pair: &[u8]| {
             let line = [pair, b"; ", others.as_bytes()].concat();
-            let mut request = HeaderMap::new();
+            let mut request = Fields::new();
             request.append(COOKIE, HeaderValue::from_bytes(&line).unwrap());
             request
         };
@@ -232,8 +234,8 @@ proptest! {
     #[test]
     fn hostile_lines_pass_or_are_shortened(lines in proptest::collection::vec(text(40), 0..4), signed: bool) {
         let prefix = if signed { self::signed(&["a"]) } else { named(&["a"]) };
-        let mut request = HeaderMap::new();
-        let mut response = HeaderMap::new();
+        let mut request = Fields::new();
+        let mut response = Fields::new();
         for line in &lines {
             let line = [b"ID=", &line[..]].concat();
             request.append(COOKIE, HeaderValue::from_bytes(&line).unwrap());
@@ -243,7 +245,7 @@ proptest! {
         let _ = prefix.read(&request, NOW);
         prefix.prepare_request(&mut request);
         prop_assert!(request.values().map(HeaderValue::len).sum::<usize>() <= before);
-        let none = HeaderMap::new();
+        let none = Fields::new();
         prefix.finish_response(&mut response, &answered("a", &none));
         prop_assert_eq!(response.get_all(SET_COOKIE).iter().count(), lines.len());
     }

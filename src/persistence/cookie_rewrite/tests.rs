@@ -1,3 +1,8 @@
+use std::time::Duration;
+
+use http::header::CACHE_CONTROL;
+use proptest::prelude::*;
+
 use super::*;
 use crate::config::model::Token as Form;
 use crate::persistence::affinity::Stayed;
@@ -5,9 +10,6 @@ use crate::persistence::tests::{
     NOW, SECRET, answered, bound, keys, later, members, request, response, rewrite, sent_back,
     set_lines,
 };
-use http::header::CACHE_CONTROL;
-use proptest::prelude::*;
-use std::time::Duration;
 
 fn with(settings: &Settings, servers: &[&str]) -> CookieRewrite<String> {
     CookieRewrite::new(settings, Some(&keys(SECRET)), "pool", &members(servers)).unwrap()
@@ -22,7 +24,7 @@ fn named() -> Settings {
 
 /// The lines that the client gets when `server` sets `lines`.
 fn finished(rewrite: &CookieRewrite<String>, server: &str, lines: &[&str]) -> Vec<String> {
-    let none = HeaderMap::new();
+    let none = Fields::new();
     let mut response = response(lines);
     rewrite.finish_response(&mut response, &answered(server, &none));
     set_lines(&response)
@@ -91,7 +93,7 @@ fn a_token_that_the_server_sends_back_is_made_anew() {
 #[test]
 fn only_a_response_that_carries_a_token_is_kept_out_of_shared_caches() {
     let rewrite = with(&rewrite(), &["a"]);
-    let none = HeaderMap::new();
+    let none = Fields::new();
     for (line, private) in [
         ("ID=v", true),
         ("ID=", false),
@@ -102,7 +104,7 @@ fn only_a_response_that_carries_a_token_is_kept_out_of_shared_caches() {
         rewrite.finish_response(&mut response, &answered("a", &none));
         assert_eq!(response.contains_key(CACHE_CONTROL), private, "{line}");
     }
-    let mut response = HeaderMap::new();
+    let mut response = Fields::new();
     rewrite.finish_response(&mut response, &answered("a", &none));
     assert!(response.is_empty(), "no cookie is invented");
 }
@@ -122,7 +124,7 @@ fn the_limits_hold_where_they_are_written() {
     assert_eq!(read(&rewrite, &first[0], later(101)), Lookup::Expired);
 
     // The server sets it again while the session goes on: the token is new, the session isn't.
-    let none = HeaderMap::new();
+    let none = Fields::new();
     let mut response = response(&["ID=v"]);
     let again = Answered {
         stayed: Some(Stayed {

@@ -30,7 +30,7 @@ fn the_values_are_asked_for_in_their_order() {
 
 /// What is learned from `lines` when the request was asked by `asked` and perhaps stayed.
 fn learned(lines: &[&str], asked: Option<&str>, stayed: bool) -> Vec<Learned> {
-    let none = HeaderMap::new();
+    let none = Fields::new();
     let facts = Answered {
         asked: asked.map(key),
         stayed: stayed.then_some(Stayed {

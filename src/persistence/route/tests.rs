@@ -1,11 +1,13 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use http::header::CACHE_CONTROL;
+use proptest::prelude::*;
+
 use super::*;
 use crate::config::model::OnUnavailable;
 use crate::persistence::tests::{
     NOW, all_bound, answered, attributes, bound, members, request, response, set_lines,
 };
-use http::header::CACHE_CONTROL;
-use proptest::prelude::*;
-use std::net::{IpAddr, Ipv4Addr};
 
 fn settings() -> Settings {
     Settings {
@@ -225,7 +227,7 @@ proptest! {
 
     #[test]
     fn any_target_can_be_read(path in proptest::collection::vec(any::<u8>(), 0..60), query in proptest::collection::vec(any::<u8>(), 0..60)) {
-        let headers = HeaderMap::new();
+        let headers = Fields::new();
         let view = RequestView {
             headers: &headers,
             path: &path,

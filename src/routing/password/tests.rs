@@ -37,15 +37,15 @@ fn passwords(users: &[(&str, &str)]) -> Arc<Passwords> {
     Passwords::new(&htpasswd(users))
 }
 
-fn fields(lines: &[&str]) -> HeaderMap {
-    let mut fields = HeaderMap::new();
+fn fields(lines: &[&str]) -> Fields {
+    let mut fields = Fields::new();
     for line in lines {
         fields.append(header::AUTHORIZATION, line.parse().unwrap());
     }
     fields
 }
 
-fn basic(pair: impl AsRef<[u8]>) -> HeaderMap {
+fn basic(pair: impl AsRef<[u8]>) -> Fields {
     fields(&[&format!("Basic {}", BASE64_STANDARD.encode(pair))])
 }
 
@@ -281,7 +281,7 @@ async fn nobody_passes_where_there_are_no_users() {
 proptest! {
     #[test]
     fn whatever_the_field_holds_is_read_or_refused(line in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut lines = HeaderMap::new();
+        let mut lines = Fields::new();
         if let Ok(value) = HeaderValue::from_bytes(&line) {
             lines.append(header::AUTHORIZATION, value);
         }

@@ -20,17 +20,16 @@ fn limiter(count: u32, seconds: u64, burst: u32, key: LimitKey) -> RateLimiter {
 }
 
 fn take(limiter: &RateLimiter, client: &str, at: Duration) -> Result<(), Duration> {
-    limiter.take(
-        client.parse().unwrap(),
-        &HeaderMap::new(),
-        limiter.begun + at,
-    )
+    limiter.take(client.parse().unwrap(), &Fields::new(), limiter.begun + at)
 }
 
-fn fields(lines: &[&str]) -> HeaderMap {
-    let mut fields = HeaderMap::new();
+fn fields(lines: &[&str]) -> Fields {
+    let mut fields = Fields::new();
     for line in lines {
-        fields.append("x-key", line.parse().unwrap());
+        fields.append(
+            http::HeaderName::from_static("x-key"),
+            line.parse().unwrap(),
+        );
     }
     fields
 }
@@ -166,7 +165,7 @@ fn who_is_limited_stays_so_however_many_addresses_come_along() {
     while take(&limiter, CLIENT, Duration::ZERO).is_ok() {}
     for n in 0..200_000_u32 {
         let other = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
-        let taken = limiter.take(other, &HeaderMap::new(), limiter.begun);
+        let taken = limiter.take(other, &Fields::new(), limiter.begun);
         assert_eq!(taken, Ok(()), "a newcomer has a bucket of its own");
     }
     assert!(take(&limiter, CLIENT, Duration::from_secs(1)).is_err());

@@ -1,6 +1,5 @@
 use super::*;
-
-use http::HeaderMap;
+use crate::headers::Fields;
 
 /// As from `path_prefix: /api`, `rewrite: {prefix: …, host: api.internal}`.
 fn rewrite(prefix: &str) -> Rewrite {
@@ -21,14 +20,14 @@ fn reverse(rewrite: &Rewrite) -> Reverse<'_> {
 }
 
 fn place(reverse: &Reverse<'_>, value: &'static str) -> String {
-    let mut response = HeaderMap::new();
+    let mut response = Fields::new();
     response.append(LOCATION, HeaderValue::from_static(value));
     reverse.map(&mut response);
     response[LOCATION].to_str().unwrap().to_owned()
 }
 
 fn cookie(reverse: &Reverse<'_>, line: &'static str) -> String {
-    let mut response = HeaderMap::new();
+    let mut response = Fields::new();
     response.append(SET_COOKIE, HeaderValue::from_static(line));
     reverse.map(&mut response);
     response[SET_COOKIE].to_str().unwrap().to_owned()
@@ -82,7 +81,7 @@ fn places_below_the_prefix_are_mapped_back() {
 #[test]
 fn content_location_is_mapped_too() {
     let rewrite = rewrite("/v1");
-    let mut response = HeaderMap::new();
+    let mut response = Fields::new();
     response.append(CONTENT_LOCATION, HeaderValue::from_static("/v1/x"));
     reverse(&rewrite).map(&mut response);
     assert_eq!(response[CONTENT_LOCATION], "/api/x");
@@ -199,7 +198,7 @@ fn a_cookie_of_the_whole_site_is_one_of_the_whole_prefix() {
 #[test]
 fn other_lines_stay_in_their_places() {
     let rewrite = rewrite("/v1");
-    let mut response = HeaderMap::new();
+    let mut response = Fields::new();
     for line in ["a=1; Path=/x", "b=2; Path=/v1", "c=3"] {
         response.append(SET_COOKIE, HeaderValue::from_static(line));
     }

@@ -1,9 +1,8 @@
-use super::*;
-
 use http::HeaderValue;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::*;
 use crate::config::model::Match;
 
 fn anything() -> Match {
@@ -48,7 +47,7 @@ struct Request {
     path: &'static str,
     query: Option<&'static str>,
     method: Method,
-    headers: HeaderMap,
+    headers: Fields,
     client: IpAddr,
 }
 
@@ -59,7 +58,7 @@ impl Default for Request {
             path: "/",
             query: None,
             method: Method::GET,
-            headers: HeaderMap::new(),
+            headers: Fields::new(),
             client: IpAddr::from([192, 0, 2, 1]),
         }
     }
@@ -246,10 +245,19 @@ fn every_condition_must_hold() {
         clients: vec!["192.0.2.0/24".parse().unwrap()],
     }];
     let fitting = || {
-        let mut headers = HeaderMap::new();
-        headers.append("x-canary", HeaderValue::from_static("0"));
-        headers.append("x-canary", HeaderValue::from_static("1"));
-        headers.append("accept", HeaderValue::from_static(""));
+        let mut headers = Fields::new();
+        headers.append(
+            http::HeaderName::from_static("x-canary"),
+            HeaderValue::from_static("0"),
+        );
+        headers.append(
+            http::HeaderName::from_static("x-canary"),
+            HeaderValue::from_static("1"),
+        );
+        headers.append(
+            http::HeaderName::from_static("accept"),
+            HeaderValue::from_static(""),
+        );
         Request {
             path: "/a/x.JSP",
             query: Some("a=b&v=2"),
@@ -261,9 +269,10 @@ fn every_condition_must_hold() {
     let mut no_header = fitting();
     no_header.headers.remove("accept");
     let mut other_header = fitting();
-    other_header
-        .headers
-        .insert("x-canary", HeaderValue::from_static("11"));
+    other_header.headers.insert(
+        http::HeaderName::from_static("x-canary"),
+        HeaderValue::from_static("11"),
+    );
     for (what, request) in [
         ("header", no_header),
         ("value", other_header),
@@ -429,7 +438,7 @@ proptest! {
         ), 1..20),
     ) {
         let table = Table::new(&routes);
-        let headers = HeaderMap::new();
+        let headers = Fields::new();
         for (host, path, method) in &asked {
             let asked = Asked {
                 host: *host,

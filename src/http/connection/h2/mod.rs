@@ -17,25 +17,26 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, Method, Request, Response, request as parts};
+use http::{HeaderName, HeaderValue, Method, Request, request as parts};
 use pingora::apps::HttpServerApp;
-use pingora::http::RequestHeader;
 use pingora::protocols::http::{ServerSession, date};
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::super::X_REQUEST_ID;
+use super::super::answer;
 use super::super::context::{Arrival, Origin};
 use super::super::error_page::allowed;
 use super::super::handover;
 use super::super::identity;
 use super::super::site::Site;
+use super::super::wire::Client;
 use super::super::wire::client::Http2;
-use super::super::wire::{Client, Original};
 use super::session::Facade;
 use super::{Refused, TOO_MANY, Visit, termination_of};
 use crate::config::model;
+use crate::http::message::RequestHeader;
 use crate::listen::ClientStream;
 use crate::observe::Termination;
 use crate::supervise;
@@ -396,17 +397,16 @@ impl Driver<'_> {
             presence,
         );
         let arrival = Box::new(Arrival {
+            request: RequestHeader::of_http2(parts),
             client: Client::Http2(client),
             origin: Origin {
                 connection: Arc::clone(&self.visit.connection),
                 received,
                 time,
                 site: Arc::clone(site),
-                head: Original::default(),
             },
         });
-        let request = RequestHeader::from(parts);
-        let session = ServerSession::new_custom(Box::new(Facade::new(request)));
+        let session = ServerSession::new_custom(Box::new(Facade::new()));
         let (proxy, drain) = (Arc::clone(&self.visit.proxy), drain.clone());
         supervise::once_tracked(&self.streams, async move {
             let served = proxy.process_new_http(session, &drain);
@@ -463,15 +463,14 @@ impl Driver<'_> {
                 target: target
                     .map(|target| target.as_str().as_bytes())
                     .filter(|_| legible.target),
-                headers: Some(&request.headers),
+                headers: Some(&request.headers.clone().into()),
                 received,
                 time,
             },
         );
         let without_body = request.method == Method::HEAD;
-        let mut response = Response::new(());
-        *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
-        let headers = response.headers_mut();
+        let mut response = answer::response(status);
+        let headers = &mut response.headers;
         headers.insert(DATE, date::get_cached_date());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.content_type));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(page.body.len()));
@@ -486,7 +485,7 @@ impl Driver<'_> {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         identity::server(headers, site.http.server_header.as_ref());
-        let sent = respond.send_response(response, without_body);
+        let sent = respond.send_response(response.into_http2(), without_body);
         let sent = sent.and_then(|mut send| {
             if without_body {
                 return Ok(());

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use parking_lot::Mutex;
-use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::date;
 use tokio::time::timeout;
 
-use super::super::fields::{self, Original};
+use super::super::fields;
 use super::super::framing::{BodyReader, Framing};
 use super::super::output::Output;
 use super::super::trailers;
 use super::{BodySize, ClientError, Part, ReceiveRate};
 use crate::config::model;
-use crate::headers::list_members;
+use crate::headers::{Fields, list_members};
+use crate::http::message::{RequestHeader, ResponseHeader};
 use crate::listen::ClientStream;
 use crate::relay::Wire;
 
@@ -284,7 +284,7 @@ impl Http1 {
         }))
     }
 
-    pub(super) fn queue_interim(&mut self, response: &ResponseHeader, original: &Original) {
+    pub(super) fn queue_interim(&mut self, response: &ResponseHeader) {
         let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
         if self.is_version_10 && !switches {
             return;
@@ -292,24 +292,18 @@ impl Http1 {
         self.was_continued |= response.status == StatusCode::CONTINUE;
         self.write_status_line(response);
         let out = self.out.gathered();
-        fields::write(out, &response.headers, original);
+        fields::write(out, &response.headers);
         if switches {
             self.status = Some(response.status);
             self.keeps = false;
             if let Some(value) = response.headers.get(CONNECTION) {
-                fields::write_one(out, &CONNECTION, value, original);
+                fields::write_one(out, &CONNECTION, value, None);
             }
         }
         out.extend_from_slice(b"\r\n");
     }
 
-    pub(super) fn queue_head(
-        &mut self,
-        response: &ResponseHeader,
-        original: &Original,
-        size: BodySize,
-        last: bool,
-    ) {
+    pub(super) fn queue_head(&mut self, response: &ResponseHeader, size: BodySize, last: bool) {
         self.status = Some(response.status);
         let chunked = size == BodySize::Unknown && !self.is_version_10;
         self.response = match size {
@@ -326,7 +320,7 @@ impl Http1 {
         self.write_status_line(response);
         let out = self.out.gathered();
         fields::write_date(out, &response.headers, &date::get_cached_date());
-        fields::write(out, &response.headers, original);
+        fields::write(out, &response.headers);
         if chunked {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         } else if let BodySize::Exactly(length) = size
@@ -374,7 +368,7 @@ impl Http1 {
         }
     }
 
-    pub(super) fn queue_end(&mut self, trailers: Option<&HeaderMap>) {
+    pub(super) fn queue_end(&mut self, trailers: Option<&Fields>) {
         match self.response {
             Response::Chunked => {
                 match trailers {
@@ -420,7 +414,7 @@ impl Http1 {
         }
         out.extend_from_slice(response.status.as_str().as_bytes());
         out.push(b' ');
-        out.extend_from_slice(response.get_reason_phrase().unwrap_or_default().as_bytes());
+        out.extend_from_slice(response.reason().as_bytes());
         out.extend_from_slice(b"\r\n");
     }
 

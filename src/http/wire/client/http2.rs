@@ -7,12 +7,13 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, SET_COOKIE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, Response, StatusCode, response};
-use pingora::http::ResponseHeader;
+use http::{HeaderName, StatusCode};
 use pingora::protocols::http::date;
 
 use super::{BodySize, ClientError, Part, ReceiveRate, Room};
+use crate::headers::Fields;
 use crate::http::connection::h2::{BODIES_IN_WINDOW, Held, Holding, Line, Presence, linger};
+use crate::http::message::ResponseHeader;
 
 /// A request that came by HTTP/2, and the way back to its client.
 pub struct Http2 {
@@ -42,7 +43,7 @@ enum End {
     /// That isn't known yet.
     Open,
     /// Behind the piece that is queued.
-    Queued(Option<HeaderMap>),
+    Queued(Option<Fields>),
     Sent,
     /// It was reset instead.
     Reset,
@@ -117,7 +118,7 @@ impl Http2 {
                 let trailers = ready!(body.poll_trailers(cx));
                 self.body_over = true;
                 return Poll::Ready(match trailers {
-                    Ok(trailers) => Ok(Part::End(trailers)),
+                    Ok(trailers) => Ok(Part::End(trailers.map(Fields::from))),
                     Err(error) => Err(of_body(&error)),
                 });
             };
@@ -219,7 +220,7 @@ impl Http2 {
             let sent = match trailers.take() {
                 Some(mut trailers) => {
                     without_hop_by_hop(&mut trailers);
-                    send.send_trailers(trailers)
+                    send.send_trailers(trailers.into())
                 }
                 None => send.send_data(Bytes::new(), true),
             };
@@ -231,14 +232,11 @@ impl Http2 {
         Poll::Ready(Ok(()))
     }
 
-    pub(super) fn queue_interim(&mut self, response: ResponseHeader) {
+    pub(super) fn queue_interim(&mut self, mut response: ResponseHeader) {
         let status = response.status;
-        let mut parts: response::Parts = response.into();
-        without_hop_by_hop(&mut parts.headers);
+        without_hop_by_hop(&mut response.headers);
         if status != StatusCode::SWITCHING_PROTOCOLS
-            && let Err(error) = self
-                .respond
-                .send_informational(Response::from_parts(parts, ()))
+            && let Err(error) = self.respond.send_informational(response.into_http2())
         {
             // The final response meets the same trouble, if it lasts.
             tracing::debug!(%error, %status, "an interim response was not sent");
@@ -247,24 +245,23 @@ impl Http2 {
 
     pub(super) fn queue_head(
         &mut self,
-        response: ResponseHeader,
+        mut response: ResponseHeader,
         size: BodySize,
     ) -> Result<(), ClientError> {
         let status = response.status;
-        let mut parts: response::Parts = response.into();
-        without_hop_by_hop(&mut parts.headers);
-        if !parts.headers.contains_key(DATE) {
-            parts.headers.insert(DATE, date::get_cached_date());
+        without_hop_by_hop(&mut response.headers);
+        if !response.headers.contains_key(DATE) {
+            response.headers.insert(DATE, date::get_cached_date());
         }
         if let BodySize::Exactly(length) = size
-            && !parts.headers.contains_key(CONTENT_LENGTH)
+            && !response.headers.contains_key(CONTENT_LENGTH)
         {
-            parts.headers.insert(CONTENT_LENGTH, length.into());
+            response.headers.insert(CONTENT_LENGTH, length.into());
         }
         let end = self.is_head || matches!(size, BodySize::None | BodySize::Exactly(0));
         let send = self
             .respond
-            .send_response(Response::from_parts(parts, ()), end)
+            .send_response(response.into_http2(), end)
             .map_err(|error| {
                 tracing::debug!(%error, "a client's stream has ended");
                 ClientError::Gone
@@ -284,7 +281,7 @@ impl Http2 {
         }
     }
 
-    pub(super) fn queue_end(&mut self, trailers: Option<HeaderMap>) {
+    pub(super) fn queue_end(&mut self, trailers: Option<Fields>) {
         if matches!(self.end, End::Open) && self.send.is_some() {
             self.end = End::Queued(trailers);
         }
@@ -347,7 +344,7 @@ fn of_body(error: &h2::Error) -> ClientError {
 }
 
 /// Removes what concerns the connection to the server (RFC 9113 section 8.2.2, RFC 9110 section 7.6.1).
-fn without_hop_by_hop(headers: &mut HeaderMap) {
+fn without_hop_by_hop(headers: &mut Fields) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)

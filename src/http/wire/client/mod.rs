@@ -3,10 +3,10 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-use pingora::http::ResponseHeader;
+use http::StatusCode;
 
-use super::fields::Original;
+use crate::headers::Fields;
+use crate::http::message::ResponseHeader;
 
 mod http1;
 mod http2;
@@ -36,7 +36,7 @@ pub enum Part {
     /// Bytes of it, never none.
     Data(Bytes),
     /// Its end.
-    End(Option<HeaderMap>),
+    End(Option<Fields>),
 }
 
 /// How long a response's body is.
@@ -195,9 +195,9 @@ impl Client {
     }
 
     /// Queues an interim response. A client of HTTP/1.0 gets none.
-    pub fn queue_interim(&mut self, response: ResponseHeader, original: &Original) {
+    pub fn queue_interim(&mut self, response: ResponseHeader) {
         match self {
-            Self::Http1(client) => client.queue_interim(&response, original),
+            Self::Http1(client) => client.queue_interim(&response),
             Self::Http2(client) => client.queue_interim(response),
         }
     }
@@ -210,13 +210,12 @@ impl Client {
     pub fn queue_head(
         &mut self,
         response: ResponseHeader,
-        original: &Original,
         size: BodySize,
         last: bool,
     ) -> Result<(), ClientError> {
         match self {
             Self::Http1(client) => {
-                client.queue_head(&response, original, size, last);
+                client.queue_head(&response, size, last);
                 Ok(())
             }
             Self::Http2(client) => client.queue_head(response, size),
@@ -232,7 +231,7 @@ impl Client {
     }
 
     /// Queues the response's end. That needs no room, unless there are trailers.
-    pub fn queue_end(&mut self, trailers: Option<HeaderMap>) {
+    pub fn queue_end(&mut self, trailers: Option<Fields>) {
         match self {
             Self::Http1(client) => client.queue_end(trailers.as_ref()),
             Self::Http2(client) => client.queue_end(trailers),

@@ -4,18 +4,18 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use http::Version;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Version};
-use pingora::http::RequestHeader;
 use tokio::io::AsyncReadExt;
 
-use super::super::fields::{self, Original};
+use super::super::fields;
 use super::super::framing::{BodyReader, Framing};
 use super::super::output::Output;
-use super::super::response::{self, Progress, ResponseHead};
+use super::super::response::{self, Progress};
 use super::super::trailers;
 use super::{Event, ServerError};
-use crate::headers::list_members;
+use crate::headers::{Fields, list_members};
+use crate::http::message::{RequestHeader, ResponseHeader};
 use crate::upstream::Stream;
 
 /// Bytes of a response that are read at once.
@@ -61,15 +61,10 @@ pub enum RequestBody {
 
 impl Http1 {
     /// A request on a connection. Its header is queued.
-    pub fn new(
-        stream: Stream,
-        request: &RequestHeader,
-        original: &Original,
-        body: RequestBody,
-    ) -> Self {
+    pub fn new(stream: Stream, request: &RequestHeader, body: RequestBody) -> Self {
         let mut out = Output::default();
         let chunked = body == RequestBody::Unknown;
-        write_head(out.gathered(), request, original, chunked);
+        write_head(out.gathered(), request, chunked);
         Self {
             stream,
             out,
@@ -105,7 +100,7 @@ impl Http1 {
         }
     }
 
-    pub(super) fn queue_end(&mut self, trailers: Option<&HeaderMap>) {
+    pub(super) fn queue_end(&mut self, trailers: Option<&Fields>) {
         if self.chunked && !self.request_over {
             match trailers {
                 Some(trailers) => trailers::write_last_chunk(self.out.gathered(), trailers),
@@ -209,8 +204,7 @@ impl Http1 {
         Poll::Ready(Ok(count))
     }
 
-    fn note_head(&mut self, mut head: ResponseHead) -> ResponseHead {
-        let response = &mut head.response;
+    fn note_head(&mut self, mut response: ResponseHeader) -> ResponseHeader {
         let closes = response
             .headers
             .get_all(CONNECTION)
@@ -221,24 +215,24 @@ impl Http1 {
             self.keeps &= !closes && response.version == Version::HTTP_11;
         }
         if response.headers.contains_key(TRANSFER_ENCODING)
-            && response.remove_header(&CONTENT_LENGTH).is_some()
+            && response.headers.remove(CONTENT_LENGTH).is_some()
         {
             // Of both the coding counts, but who sends both isn't to be trusted with another request (RFC 9112
             // section 6.3).
             self.keeps = false;
         }
-        head
+        response
     }
 }
 
-fn write_head(out: &mut Vec<u8>, request: &RequestHeader, original: &Original, chunked: bool) {
+fn write_head(out: &mut Vec<u8>, request: &RequestHeader, chunked: bool) {
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(request.raw_path());
+    out.extend_from_slice(request.target());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    fields::write(out, &request.headers, original);
+    fields::write(out, &request.headers);
     if let Some(options) = request.headers.get(CONNECTION) {
-        fields::write_one(out, &CONNECTION, options, original);
+        fields::write_one(out, &CONNECTION, options, None);
     }
     if chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");

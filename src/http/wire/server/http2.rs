@@ -7,10 +7,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Response};
-use pingora::http::ResponseHeader;
+use http::Response;
 
-use super::{Event, ResponseHead, ServerError};
+use super::{Event, ServerError};
+use crate::headers::Fields;
+use crate::http::message::ResponseHeader;
 use crate::upstream::InFlight;
 
 /// A request on its way to a server, and its response.
@@ -34,7 +35,7 @@ pub struct Http2 {
 enum End {
     Open,
     /// Behind the piece that is queued.
-    Queued(Option<HeaderMap>),
+    Queued(Option<Fields>),
     Sent,
 }
 
@@ -75,7 +76,7 @@ impl Http2 {
         self.piece = piece;
     }
 
-    pub(super) fn queue_end(&mut self, trailers: Option<HeaderMap>) {
+    pub(super) fn queue_end(&mut self, trailers: Option<Fields>) {
         if matches!(self.end, End::Open) {
             self.end = End::Queued(trailers);
         }
@@ -105,7 +106,7 @@ impl Http2 {
         }
         if let End::Queued(trailers) = &mut self.end {
             match trailers.take() {
-                Some(trailers) => self.send.send_trailers(trailers),
+                Some(trailers) => self.send.send_trailers(trailers.into()),
                 None => self.send.send_data(Bytes::new(), true),
             }
             .map_err(failed)?;
@@ -138,7 +139,7 @@ impl Http2 {
         }
         let trailers = ready!(body.poll_trailers(cx)).map_err(failed)?;
         self.is_over = true;
-        Poll::Ready(Ok(Event::End(trailers)))
+        Poll::Ready(Ok(Event::End(trailers.map(Fields::from))))
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, ServerError>> {
@@ -170,12 +171,8 @@ impl Drop for Http2 {
     }
 }
 
-fn head(response: Response<()>) -> ResponseHead {
-    let (parts, ()) = response.into_parts();
-    ResponseHead {
-        response: ResponseHeader::from(parts),
-        bytes: Bytes::new(),
-    }
+fn head(response: Response<()>) -> ResponseHeader {
+    ResponseHeader::of_http2(response.into_parts().0)
 }
 
 /// What an error of the `h2` crate means.

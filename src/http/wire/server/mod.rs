@@ -4,10 +4,10 @@ use std::io;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::HeaderMap;
 
 use super::framing::Framing;
-pub use super::response::ResponseHead;
+use crate::headers::Fields;
+use crate::http::message::ResponseHeader;
 
 mod http1;
 mod http2;
@@ -39,11 +39,11 @@ pub enum ServerError {
 #[derive(Debug)]
 pub enum Event {
     /// The head of an interim response, or of the final one.
-    Head(ResponseHead),
+    Head(ResponseHeader),
     /// Bytes of the body, never none.
     Data(Bytes),
     /// The response's end.
-    End(Option<HeaderMap>),
+    End(Option<Fields>),
 }
 
 /// A server that is asked.
@@ -77,7 +77,7 @@ impl Server {
     }
 
     /// Queues the request's end.
-    pub fn queue_end(&mut self, trailers: Option<HeaderMap>) {
+    pub fn queue_end(&mut self, trailers: Option<Fields>) {
         match self {
             Self::Http1(server) => server.queue_end(trailers.as_ref()),
             Self::Http2(server) => server.queue_end(trailers),

@@ -1,0 +1,179 @@
+//! Names of fields: the frequent ones are there already, and needn't be made anew for each message.
+
+use std::sync::LazyLock;
+
+use http::{HeaderName, header};
+
+/// Those that browsers, servers and proxies send.
+const FREQUENT: [HeaderName; 96] = [
+    header::ACCEPT,
+    header::ACCEPT_CHARSET,
+    header::ACCEPT_ENCODING,
+    header::ACCEPT_LANGUAGE,
+    header::ACCEPT_RANGES,
+    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    header::ACCESS_CONTROL_ALLOW_HEADERS,
+    header::ACCESS_CONTROL_ALLOW_METHODS,
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+    header::ACCESS_CONTROL_EXPOSE_HEADERS,
+    header::ACCESS_CONTROL_MAX_AGE,
+    header::ACCESS_CONTROL_REQUEST_HEADERS,
+    header::ACCESS_CONTROL_REQUEST_METHOD,
+    header::AGE,
+    header::ALLOW,
+    header::ALT_SVC,
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONNECTION,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_LOCATION,
+    header::CONTENT_RANGE,
+    header::CONTENT_SECURITY_POLICY,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::DATE,
+    header::DNT,
+    header::ETAG,
+    header::EXPECT,
+    header::EXPIRES,
+    header::FORWARDED,
+    header::FROM,
+    header::HOST,
+    header::IF_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_NONE_MATCH,
+    header::IF_RANGE,
+    header::IF_UNMODIFIED_SINCE,
+    header::LAST_MODIFIED,
+    header::LINK,
+    header::LOCATION,
+    header::ORIGIN,
+    header::PRAGMA,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::RANGE,
+    header::REFERER,
+    header::REFERRER_POLICY,
+    header::RETRY_AFTER,
+    header::SEC_WEBSOCKET_ACCEPT,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_PROTOCOL,
+    header::SEC_WEBSOCKET_VERSION,
+    header::SERVER,
+    header::SET_COOKIE,
+    header::STRICT_TRANSPORT_SECURITY,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::UPGRADE_INSECURE_REQUESTS,
+    header::USER_AGENT,
+    header::VARY,
+    header::VIA,
+    header::WARNING,
+    header::WWW_AUTHENTICATE,
+    header::X_CONTENT_TYPE_OPTIONS,
+    header::X_FRAME_OPTIONS,
+    header::X_XSS_PROTECTION,
+    HeaderName::from_static("device-memory"),
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("priority"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("save-data"),
+    HeaderName::from_static("sec-ch-ua"),
+    HeaderName::from_static("sec-ch-ua-mobile"),
+    HeaderName::from_static("sec-ch-ua-platform"),
+    HeaderName::from_static("sec-fetch-dest"),
+    HeaderName::from_static("sec-fetch-mode"),
+    HeaderName::from_static("sec-fetch-site"),
+    HeaderName::from_static("sec-fetch-user"),
+    HeaderName::from_static("sec-gpc"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-powered-by"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-requested-with"),
+];
+
+/// Places in the table of frequent names.
+const PLACES: usize = 256;
+
+/// The frequent names by their hashes.
+static TABLE: LazyLock<Vec<Vec<HeaderName>>> = LazyLock::new(|| {
+    let mut table = vec![Vec::new(); PLACES];
+    for name in FREQUENT {
+        let at = usize::from(hash(name.as_str().as_bytes()));
+        if let Some(place) = table.get_mut(at) {
+            place.push(name);
+        }
+    }
+    table
+});
+
+/// A name from its bytes, in whatever case; `None` if they are none.
+pub fn parse(bytes: &[u8]) -> Option<HeaderName> {
+    let known = TABLE.get(usize::from(hash(bytes))).and_then(|place| {
+        place
+            .iter()
+            .find(|name| bytes.eq_ignore_ascii_case(name.as_str().as_bytes()))
+    });
+    match known {
+        Some(known) => Some(known.clone()),
+        None => HeaderName::from_bytes(bytes).ok(),
+    }
+}
+
+/// Whether a name has none but letters, digits and hyphens.
+pub fn is_plain(name: &HeaderName) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    name.as_str().bytes().all(plain)
+}
+
+/// A few bytes of a name and its length, whatever its case.
+pub fn hash(name: &[u8]) -> u8 {
+    let lower = |byte: Option<&u8>| byte.copied().unwrap_or_default() | 0x20;
+    let length = u8::try_from(name.len() & 0x7f).unwrap_or_default();
+    let ends = lower(name.first())
+        .wrapping_mul(7)
+        .wrapping_add(lower(name.last()).wrapping_mul(31));
+    let middle = lower(name.get(name.len() / 2)).wrapping_mul(13);
+    let sum = ends
+        .wrapping_add(middle)
+        .wrapping_add(length.wrapping_mul(41));
+    sum ^ sum >> 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_same_whether_they_are_frequent_or_not() {
+        for name in FREQUENT
+            .iter()
+            .map(HeaderName::as_str)
+            .chain(["x-mine", "a"])
+        {
+            for spelt in [name.to_owned(), name.to_ascii_uppercase()] {
+                let parsed = parse(spelt.as_bytes()).unwrap();
+                assert_eq!(parsed, HeaderName::from_bytes(name.as_bytes()).unwrap());
+            }
+        }
+        assert_eq!(parse(b""), None);
+        assert_eq!(parse(b"a b"), None);
+    }
+
+    #[test]
+    fn frequent_names_share_few_places() {
+        assert!(TABLE.iter().all(|place| place.len() <= 4));
+    }
+}
