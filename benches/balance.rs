@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use equipoise::balance::{Params, Selector, Slot};
+use equipoise::balance::{Params, Sample, Selector, Slot, digest};
 use equipoise::config::model::Algorithm::{self, WeightedLeastConnections, WeightedRoundRobin};
 use parking_lot::Mutex;
 
@@ -29,12 +29,13 @@ const WEIGHTS: [(&str, Weights); 2] = [
 ];
 
 fn selector(algorithm: Algorithm, servers: u32, weights: Weights) -> Selector {
-    let mut selector = Selector::new(algorithm);
+    let mut selector = Selector::new(algorithm, 1);
     for position in 0..servers {
         let slot = selector.insert(Params {
             weight: weights(position),
             limit: 0,
             position,
+            identity: digest(&position.to_be_bytes()),
         });
         selector.set_eligible(slot, true);
     }
@@ -45,7 +46,7 @@ fn selector(algorithm: Algorithm, servers: u32, weights: Weights) -> Selector {
 fn busy(algorithm: Algorithm, servers: u32, weights: Weights) -> (Selector, VecDeque<Slot>) {
     let mut selector = selector(algorithm, servers, weights);
     let active = (0..3 * servers)
-        .filter_map(|_| selector.pick(&[]).ok())
+        .filter_map(|_| selector.pick(None, &[]).ok())
         .collect();
     (selector, active)
 }
@@ -68,7 +69,7 @@ fn by_size(c: &mut Criterion) {
                         if let Some(slot) = end_one(&mut active, &mut random) {
                             selector.release(slot);
                         }
-                        if let Ok(slot) = selector.pick(black_box(&[])) {
+                        if let Ok(slot) = selector.pick(None, black_box(&[])) {
                             active.push_back(slot);
                         }
                     });
@@ -77,13 +78,48 @@ fn by_size(c: &mut Criterion) {
                     group.bench_function(BenchmarkId::new("idle", servers), |b| {
                         let mut selector = selector(algorithm, servers, weights);
                         b.iter(|| {
-                            if let Ok(slot) = selector.pick(black_box(&[])) {
+                            if let Ok(slot) = selector.pick(None, black_box(&[])) {
                                 selector.release(slot);
                             }
                         });
                     });
                 }
             }
+        }
+    }
+}
+
+/// Picks that take no turns: by a key, with and without a bound, and by two draws.
+fn others(c: &mut Criterion) {
+    let mut group = c.benchmark_group("others");
+    for (name, algorithm, bound) in [
+        ("hash", Algorithm::Hash, None),
+        ("hash_bounded", Algorithm::Hash, Some(1.25)),
+        ("random_two", Algorithm::RandomTwo, None),
+        ("peak_ewma", Algorithm::PeakEwma, None),
+    ] {
+        for servers in SIZES {
+            group.bench_function(BenchmarkId::new(name, servers), |b| {
+                let (mut selector, mut active) = busy(algorithm, servers, WEIGHTS[0].1);
+                selector.set_bounded_load(bound);
+                let sample = Sample {
+                    took: Duration::from_millis(5),
+                    failed: false,
+                };
+                for slot in &active {
+                    selector.observe(*slot, sample, Duration::from_secs(1));
+                }
+                let mut random = 1;
+                b.iter(|| {
+                    if let Some(slot) = end_one(&mut active, &mut random) {
+                        selector.release(slot);
+                    }
+                    let key = u64::from(random).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    if let Ok(slot) = selector.pick(black_box(Some(key)), &[]) {
+                        active.push_back(slot);
+                    }
+                });
+            });
         }
     }
 }
@@ -180,7 +216,7 @@ fn in_parallel(selector: &Mutex<Selector>, threads: u64, iterations: u64) -> Dur
                     start.wait();
                     for _ in 0..iterations / threads {
                         // Two locks, as for a request that goes on in between.
-                        let picked = selector.lock().pick(black_box(&[]));
+                        let picked = selector.lock().pick(None, black_box(&[]));
                         if let Ok(slot) = picked {
                             selector.lock().release(slot);
                         }
@@ -205,5 +241,5 @@ fn quick() -> Criterion {
         .sample_size(20)
 }
 
-criterion_group! { name = benches; config = quick(); targets = by_size, walk, shared }
+criterion_group! { name = benches; config = quick(); targets = by_size, others, walk, shared }
 criterion_main!(benches);

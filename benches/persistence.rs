@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use equipoise::config::model::{
-    CookieAttributes, CookieInsert, CookieRewrite, Learn, OnUnavailable, Persistence,
+    CookieAttributes, CookieInsert, CookieRewrite, Learn, LearnedFrom, OnUnavailable, Persistence,
     RoutePersistence, SameSite, Secure, SourceIp, Store, Table, Token,
 };
 use equipoise::headers::Fields;
@@ -71,7 +71,7 @@ fn table() -> Table {
 
 fn learn() -> Persistence {
     Persistence::Learn(Learn {
-        cookie: "ID".into(),
+        from: LearnedFrom::Cookie("ID".into()),
         timeout: HOUR,
         max_lifetime: None,
         table: table(),

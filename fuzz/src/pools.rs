@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use equipoise::config::model::{
-    CookieAttributes, CookieInsert, CookieRewrite, Learn, OnUnavailable, Persistence, RouteCookie,
-    RoutePersistence, SameSite, Secure, Store, Table, Token,
+    CookieAttributes, CookieInsert, CookieRewrite, Learn, LearnedFrom, OnUnavailable, Persistence,
+    RouteCookie, RoutePersistence, SameSite, Secure, Store, Table, Token,
 };
 use equipoise::headers::Fields;
 use equipoise::persistence::{Affinity, Answered, Keyring, Member, RequestView, UnixTime};
@@ -69,7 +69,7 @@ impl Pools {
                 on_unavailable,
             })),
             learn: affinity(&Persistence::Learn(Learn {
-                cookie: "ID".into(),
+                from: LearnedFrom::Cookie("ID".into()),
                 timeout: Duration::from_secs(3600),
                 max_lifetime: None,
                 table: Table {

@@ -111,6 +111,23 @@ impl Contest {
         self.node(1).total
     }
 
+    /// The server whose part of all weights in a row, in the order of their indices, has the `place`-th unit, and where
+    /// that part begins. `None` if `place` isn't below [`Self::total`]. Of servers with different loads only those with
+    /// the least have parts.
+    pub fn at(&self, place: u64) -> Option<(u32, u64)> {
+        if place >= self.total() {
+            return None;
+        }
+        let (mut node, mut begins) = (1, 0);
+        while node < self.leaves {
+            let left = self.node(2 * node).total;
+            let is_right = place - begins >= left;
+            begins += if is_right { left } else { 0 };
+            node = 2 * node + usize::from(is_right);
+        }
+        Some((self.node(node).index, begins))
+    }
+
     /// Is the winner ahead of the mean of those with the least load by more than `rounds` times the sum of their weights?
     pub fn leads_by_more_than(&self, rounds: u32) -> bool {
         let root = self.node(1);

@@ -174,6 +174,7 @@ impl Model {
                 self.round_robin(&usable)
             }
             Algorithm::WeightedLeastConnections => self.least_connections(&usable),
+            other => unreachable!("{other:?} is not nginx's"),
         };
         match best {
             Some(best) => {

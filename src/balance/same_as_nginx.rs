@@ -96,7 +96,7 @@ impl Pair {
             last_total: 0,
         };
         Self {
-            selector: Selector::new(algorithm),
+            selector: Selector::new(algorithm, 1),
             model,
             slots: Vec::new(),
             leases: Vec::new(),
@@ -115,6 +115,7 @@ impl Pair {
                 weight,
                 limit,
                 position: self.free_position(position),
+                identity: 0,
             };
             let slot = self.selector.insert(params);
             self.selector.set_eligible(slot, eligible);
@@ -190,7 +191,7 @@ impl Pair {
         let exclude: Vec<_> = tried.iter().map(|&i| self.slots[i]).collect();
         let expected = self.model.pick(tried);
         prop_assert_eq!(
-            self.selector.pick(&exclude),
+            self.selector.pick(None, &exclude),
             expected.map(|i| self.slots[i])
         );
         self.leases.extend(expected);

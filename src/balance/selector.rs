@@ -1,10 +1,17 @@
 //! The servers of a pool as balancing sees them, and the next one to use.
 
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+
 use crate::config::model::Algorithm;
 
 use super::contest::{Contest, Entrant};
+use super::latency::PeakEwma;
 
 mod level;
+mod others;
 mod settle;
 
 /// How many requests beyond its share a server can owe because of bound requests.
@@ -44,6 +51,8 @@ pub struct Params {
     pub limit: u32,
     /// Order in the configuration: of equally good servers the one with the lowest is picked.
     pub position: u32,
+    /// A digest of what the server is called: keys are shared out by it. See [`digest`](super::digest).
+    pub identity: u64,
 }
 
 /// Why no server was picked.
@@ -88,6 +97,11 @@ pub struct Selector {
     earned_with: u64,
     /// The sum of the weights in the last round.
     last_total: u64,
+    /// How much more than its share of the active requests a server may have before a key goes elsewhere; above 1.
+    bounded_load: Option<f64>,
+    random: SmallRng,
+    /// The last time that [`Self::observe`] was told.
+    now: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -99,7 +113,9 @@ struct Server {
     weight: u32,
     limit: u32,
     position: u32,
+    identity: u64,
     active: u32,
+    latency: PeakEwma,
     /// nginx's `current_weight`, while this server is not in the contest, which has its own.
     current: i64,
     /// The weight that `current` was earned with; 0 while this server was no candidate.
@@ -129,20 +145,20 @@ impl Server {
         (self.is_candidate() && !self.is_full()).then_some(Entrant {
             current: self.current,
             weight: self.weight,
-            load: match algorithm {
-                Algorithm::WeightedRoundRobin => 0,
-                Algorithm::WeightedLeastConnections => self.active,
-            },
+            load: load(algorithm, self.active),
             position: self.position,
         })
     }
 }
 
 impl Selector {
-    /// A selector without servers.
-    pub fn new(algorithm: Algorithm) -> Self {
+    /// A selector without servers. With the same `seed` it draws the same.
+    pub fn new(algorithm: Algorithm, seed: u64) -> Self {
         Self {
             algorithm,
+            bounded_load: None,
+            random: SmallRng::seed_from_u64(seed),
+            now: Duration::ZERO,
             servers: Vec::new(),
             free: Vec::new(),
             contest: Contest::default(),
@@ -172,6 +188,7 @@ impl Selector {
                 weight: params.weight,
                 limit: params.limit,
                 position: params.position,
+                identity: params.identity,
                 ..Server::default()
             };
         }
@@ -210,6 +227,12 @@ impl Selector {
         self.fill();
     }
 
+    /// Sets how much more than its share of the active requests a server may have, above 1, before a key goes to the next
+    /// one; `None` = any number.
+    pub fn set_bounded_load(&mut self, bounded_load: Option<f64>) {
+        self.bounded_load = bounded_load;
+    }
+
     /// Changes a limit; what is active beyond it stays.
     pub fn set_limit(&mut self, slot: Slot, limit: u32) {
         self.update(slot, |server| server.limit = limit);
@@ -220,29 +243,42 @@ impl Selector {
         self.update(slot, |server| server.position = position);
     }
 
-    /// Picks the next server, leaving out those of `exclude`, and counts one active request on it.
+    /// Picks the next server, leaving out those of `exclude`, and counts one active request on it. `key` is a digest of what
+    /// the request is told from others by; without one the algorithms that go by keys take turns.
     ///
     /// # Errors
     ///
     /// [`NoPick`] says why there is none.
-    pub fn pick(&mut self, exclude: &[Slot]) -> Result<Slot, NoPick> {
+    pub fn pick(&mut self, key: Option<u64>, exclude: &[Slot]) -> Result<Slot, NoPick> {
+        let picked = match key {
+            Some(key) if self.algorithm.is_hash() => self.pick_by_key(key, exclude),
+            _ => self.pick_entered_but(exclude),
+        };
+        picked.ok_or(if self.candidates == 0 {
+            NoPick::NoneEligible
+        } else {
+            NoPick::AllFull
+        })
+    }
+
+    fn pick_entered_but(&mut self, exclude: &[Slot]) -> Option<Slot> {
         self.settle();
         for &slot in exclude {
             if self.server(slot).is_some() {
                 self.leave(slot.index);
             }
         }
-        let picked = self.pick_entered();
+        let picked = if matches!(self.algorithm, Algorithm::RandomTwo | Algorithm::PeakEwma) {
+            self.pick_of_two()
+        } else {
+            self.pick_entered()
+        };
         for &slot in exclude {
             if self.server(slot).is_some() {
                 self.enter(slot.index);
             }
         }
-        picked.ok_or(if self.candidates == 0 {
-            NoPick::NoneEligible
-        } else {
-            NoPick::AllFull
-        })
+        picked
     }
 
     /// Counts one active request of a session bound to this server, whether or not it is eligible.
@@ -317,7 +353,7 @@ impl Selector {
     /// Raises the current weights for the next pick. Returns what the picked server pays.
     fn step(&mut self) -> u64 {
         let total = self.contest.total();
-        if self.algorithm == Algorithm::WeightedRoundRobin
+        if self.algorithm != Algorithm::WeightedLeastConnections
             && total < self.last_total
             && self.contest.leads_by_more_than(MAX_LEAD)
         {
@@ -336,12 +372,9 @@ impl Selector {
             if let Some(current) = self.contest.take(index) {
                 server.current = current.saturating_sub_unsigned(price);
             }
-        } else {
-            let load = match self.algorithm {
-                Algorithm::WeightedRoundRobin => 0,
-                Algorithm::WeightedLeastConnections => server.active,
-            };
-            self.contest.change(index, price, load);
+        } else if price > 0 || self.algorithm == Algorithm::WeightedLeastConnections {
+            self.contest
+                .change(index, price, load(self.algorithm, server.active));
         }
         Some(Slot {
             index,
@@ -382,5 +415,14 @@ impl Selector {
             self.changed |= before != after;
         }
         self.enter(slot.index);
+    }
+}
+
+/// What a server has to do, as far as turns depend on it.
+fn load(algorithm: Algorithm, active: u32) -> u32 {
+    if algorithm == Algorithm::WeightedLeastConnections {
+        active
+    } else {
+        0
     }
 }

@@ -9,7 +9,7 @@ use crate::config::model::Algorithm::{self, WeightedLeastConnections, WeightedRo
 
 /// A selector of eligible servers without limits.
 fn selector(algorithm: Algorithm, weights: &[u32]) -> (Selector, Vec<Slot>) {
-    let mut selector = Selector::new(algorithm);
+    let mut selector = Selector::new(algorithm, 1);
     let slots = weights
         .iter()
         .zip(0..)
@@ -23,6 +23,7 @@ fn add(selector: &mut Selector, weight: u32, limit: u32, position: u32) -> Slot 
         weight,
         limit,
         position,
+        identity: 0,
     });
     selector.set_eligible(slot, true);
     slot
@@ -31,7 +32,7 @@ fn add(selector: &mut Selector, weight: u32, limit: u32, position: u32) -> Slot 
 /// The next `n` picks as letters; none of them ends.
 fn picks(selector: &mut Selector, slots: &[Slot], n: usize) -> String {
     (0..n)
-        .map(|_| letter(slots, selector.pick(&[]).unwrap()))
+        .map(|_| letter(slots, selector.pick(None, &[]).unwrap()))
         .collect()
 }
 
@@ -63,52 +64,53 @@ fn six_three_two_one_is_interleaved() {
 #[test]
 fn position_and_not_insertion_settles_equals() {
     for algorithm in [WeightedRoundRobin, WeightedLeastConnections] {
-        let mut s = Selector::new(algorithm);
+        let mut s = Selector::new(algorithm, 1);
         let a = add(&mut s, 1, 0, 2);
         let b = add(&mut s, 1, 0, 1);
-        assert_eq!(s.pick(&[]), Ok(b));
-        assert_eq!(s.pick(&[]), Ok(a));
+        assert_eq!(s.pick(None, &[]), Ok(b));
+        assert_eq!(s.pick(None, &[]), Ok(a));
         s.set_position(a, 0);
-        assert_eq!(s.pick(&[]), Ok(a));
+        assert_eq!(s.pick(None, &[]), Ok(a));
     }
 }
 
 #[test]
 fn why_nobody_was_picked() {
     for algorithm in [WeightedRoundRobin, WeightedLeastConnections] {
-        let mut s = Selector::new(algorithm);
-        assert_eq!(s.pick(&[]), Err(NoPick::NoneEligible));
+        let mut s = Selector::new(algorithm, 1);
+        assert_eq!(s.pick(None, &[]), Err(NoPick::NoneEligible));
         let a = s.insert(Params {
             weight: 1,
             limit: 1,
             position: 0,
+            identity: 0,
         });
-        assert_eq!(s.pick(&[]), Err(NoPick::NoneEligible));
+        assert_eq!(s.pick(None, &[]), Err(NoPick::NoneEligible));
         s.set_eligible(a, true);
-        assert_eq!(s.pick(&[a]), Err(NoPick::AllFull));
-        assert_eq!(s.pick(&[]), Ok(a));
-        assert_eq!(s.pick(&[]), Err(NoPick::AllFull));
+        assert_eq!(s.pick(None, &[a]), Err(NoPick::AllFull));
+        assert_eq!(s.pick(None, &[]), Ok(a));
+        assert_eq!(s.pick(None, &[]), Err(NoPick::AllFull));
         s.set_weight(a, 0);
-        assert_eq!(s.pick(&[]), Err(NoPick::NoneEligible));
+        assert_eq!(s.pick(None, &[]), Err(NoPick::NoneEligible));
         s.set_weight(a, 3);
-        assert_eq!(s.pick(&[]), Err(NoPick::AllFull));
+        assert_eq!(s.pick(None, &[]), Err(NoPick::AllFull));
         s.release(a);
-        assert_eq!(s.pick(&[]), Ok(a));
+        assert_eq!(s.pick(None, &[]), Ok(a));
         s.set_limit(a, 2);
-        assert_eq!(s.pick(&[]), Ok(a));
+        assert_eq!(s.pick(None, &[]), Ok(a));
         s.remove(a);
-        assert_eq!(s.pick(&[]), Err(NoPick::NoneEligible));
+        assert_eq!(s.pick(None, &[]), Err(NoPick::NoneEligible));
     }
 }
 
 #[test]
 fn a_late_release_does_not_touch_the_next_server_in_the_same_place() {
-    let mut s = Selector::new(WeightedLeastConnections);
+    let mut s = Selector::new(WeightedLeastConnections, 1);
     let old = add(&mut s, 1, 0, 0);
-    s.pick(&[]).unwrap();
+    s.pick(None, &[]).unwrap();
     s.remove(old);
     let new = add(&mut s, 1, 0, 0);
-    s.pick(&[]).unwrap();
+    s.pick(None, &[]).unwrap();
     assert_eq!(new.index(), old.index());
     assert_ne!(new, old);
     s.release(old);
@@ -116,7 +118,7 @@ fn a_late_release_does_not_touch_the_next_server_in_the_same_place() {
     s.remove(old);
     assert_eq!((s.active(new), s.active(old)), (1, 0));
     assert_eq!(s.charge(old), Err(NoCharge::Removed));
-    assert_eq!(s.pick(&[old]), Ok(new));
+    assert_eq!(s.pick(None, &[old]), Ok(new));
 }
 
 #[test]
@@ -136,7 +138,7 @@ fn what_a_server_owes_for_bound_requests_is_bounded() {
         s.release(slots[0]);
     }
     let before_its_turn = (0..9999)
-        .take_while(|_| s.pick(&[]) == Ok(slots[1]))
+        .take_while(|_| s.pick(None, &[]) == Ok(slots[1]))
         .count();
     assert!(
         (1000..=2001).contains(&before_its_turn),
@@ -159,7 +161,7 @@ fn bound_requests_to_servers_that_take_no_new_ones_are_only_counted() {
 
 #[test]
 fn bound_requests_respect_the_limit() {
-    let mut s = Selector::new(WeightedRoundRobin);
+    let mut s = Selector::new(WeightedRoundRobin, 1);
     let a = add(&mut s, 1, 2, 0);
     assert_eq!(
         [s.charge(a), s.charge(a), s.charge(a)],
@@ -173,9 +175,9 @@ fn bound_requests_respect_the_limit() {
 #[test]
 fn a_tried_server_is_left_out_of_the_turn() {
     let (mut s, slots) = selector(WeightedRoundRobin, &[2, 1, 1]);
-    assert_eq!(s.pick(&slots[..1]), Ok(slots[1]));
-    assert_eq!(s.pick(&slots[..1]), Ok(slots[2]));
-    assert_eq!(s.pick(&slots), Err(NoPick::AllFull));
+    assert_eq!(s.pick(None, &slots[..1]), Ok(slots[1]));
+    assert_eq!(s.pick(None, &slots[..1]), Ok(slots[2]));
+    assert_eq!(s.pick(None, &slots), Err(NoPick::AllFull));
     // The first was frozen meanwhile: its sequence starts here.
     assert_eq!(picks(&mut s, &slots, 4), "abca");
 }
@@ -195,7 +197,7 @@ fn weights_scaled_down_at_run_time_go_on_in_the_same_order() {
 fn shares(selector: &mut Selector, slots: &[Slot], n: u32) -> Vec<u32> {
     let mut counts = vec![0; slots.len()];
     for _ in 0..n {
-        let slot = selector.pick(&[]).unwrap();
+        let slot = selector.pick(None, &[]).unwrap();
         selector.release(slot);
         counts[slots.iter().position(|other| *other == slot).unwrap()] += 1;
     }
@@ -277,12 +279,12 @@ fn turns_go_on_when_a_server_comes_or_goes() {
 #[test]
 fn those_beside_a_full_server_take_turns() {
     for before in [240, 480, 501] {
-        let mut s = Selector::new(WeightedRoundRobin);
+        let mut s = Selector::new(WeightedRoundRobin, 1);
         let a = add(&mut s, 1000, 1, 0);
         let slots = [a, add(&mut s, 1, 0, 1), add(&mut s, 1, 0, 2)];
         shares(&mut s, &slots, before);
         while s.active(a) == 0 {
-            s.pick(&[]).unwrap();
+            s.pick(None, &[]).unwrap();
         }
         let counts = shares(&mut s, &slots, 40);
         assert!(counts[1].abs_diff(counts[2]) <= 8, "{before}: {counts:?}");
@@ -310,7 +312,7 @@ fn four_unequal_servers_get_their_shares_exactly() {
     let (mut s, slots) = selector(WeightedRoundRobin, &[60, 30, 20, 10]);
     let mut counts = [0; 4];
     for _ in 0..12_000 {
-        let slot = s.pick(&[]).unwrap();
+        let slot = s.pick(None, &[]).unwrap();
         s.release(slot);
         counts[slots.iter().position(|&other| other == slot).unwrap()] += 1;
     }
@@ -339,7 +341,7 @@ fn long_connections_settle_in_the_ratio_of_the_weights() {
 #[test]
 fn the_last_free_place_is_given_once() {
     for algorithm in [WeightedRoundRobin, WeightedLeastConnections] {
-        let mut s = Selector::new(algorithm);
+        let mut s = Selector::new(algorithm, 1);
         let slots: Vec<_> = (0..3)
             .map(|position| add(&mut s, 3 - position, 1 + position, position))
             .collect();
@@ -351,7 +353,7 @@ fn the_last_free_place_is_given_once() {
                     let mut held = Vec::new();
                     for round in 0..3_000 {
                         let mut s = shared.lock();
-                        match s.pick(&[]) {
+                        match s.pick(None, &[]) {
                             Ok(slot) => held.push(slot),
                             Err(NoPick::AllFull) => {
                                 assert_eq!(

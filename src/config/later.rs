@@ -10,23 +10,11 @@ const KEYS: &[(&str, &[&str])] = &[
     ("admin", &["token_file", "tls"]),
     ("listeners.*", &["connection_rate_per_client"]),
     ("listeners.*.tcp", &["sni_routes"]),
-    (
-        "pools.*",
-        &[
-            "discovery",
-            "outlier_detection",
-            "hash_on",
-            "source_prefix",
-            "bounded_load",
-        ],
-    ),
+    ("pools.*", &["discovery", "outlier_detection"]),
 ];
 
 /// Values, by the path of their key.
-const VALUES: &[(&str, &[&str])] = &[(
-    "pools.*.algorithm",
-    &["source_hash", "hash", "random_two", "peak_ewma"],
-)];
+const VALUES: &[(&str, &[&str])] = &[("pools.*.algorithm", &["adaptive"])];
 
 /// Whether `key` of the mapping at `at` is planned.
 pub fn is_planned_key(at: &At<'_>, key: &str) -> bool {

@@ -9,6 +9,7 @@
 //! run shows everything.
 
 mod address;
+mod balance_text;
 mod core_schema;
 mod difference;
 mod dump;
@@ -34,6 +35,7 @@ mod text;
 mod tree;
 mod units;
 mod validate;
+mod validate_algorithm;
 mod validate_cookie;
 mod validate_http;
 mod validate_passwords;

@@ -11,6 +11,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::address::{AdminAddress, Bind, Network, Upstream};
+use super::balance_text::HashOn;
 use super::core_schema::resolve;
 use super::later;
 use super::peers;
@@ -101,6 +102,7 @@ fn constructor(format: &str) -> Option<Constructor> {
         of::<LimitKey>(),
         of::<Percent>(),
         of::<MediaType>(),
+        of::<HashOn>(),
     ];
     all.into_iter()
         .find(|(name, _)| *name == format)

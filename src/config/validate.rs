@@ -15,6 +15,7 @@ use super::raw;
 use super::text::check_name;
 use super::tree::{At, Entry, Files, Node, Value};
 use super::units::{Size, Span};
+use super::validate_algorithm::hashes_connections;
 use super::validate_http::http;
 use super::validate_pool::pool;
 use super::validate_route::routes;
@@ -71,6 +72,7 @@ pub fn validate(
         let at = listeners_at.entry(entry);
         checks.name(name, entry, &at);
         tell_apart(raw, &at, &by_name, checks);
+        hashes_connections(raw, &at, &by_name, checks);
         listeners.push(listener(
             name,
             raw,

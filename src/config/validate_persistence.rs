@@ -57,6 +57,7 @@ const KEYS: &[(&str, &[Type])] = &[
             Type::SourceIp,
         ],
     ),
+    ("header", &[Type::Learn]),
     ("token", &SIGNED),
     ("secret_file", &SIGNED),
     ("domain", &[Type::CookieInsert]),
@@ -134,7 +135,7 @@ pub(super) fn persistence(
             max_lifetime,
             table: table(&raw.table, &at.key("table"), checks),
             on_unavailable,
-            cookie: required_cookie(raw, at, written, checks)?,
+            from: learned_from(raw, at, written, checks)?,
         }),
         Type::SourceIp => model::Persistence::SourceIp(model::SourceIp {
             prefix_v4: raw.prefix.v4,
@@ -241,14 +242,41 @@ fn required_cookie(
     // What is written but not sound has been complained about already.
     if raw.cookie.is_none() && !written.key("cookie").is_written() {
         let message = format!(
-            "is missing; type {} needs the name of the cookie that the servers set",
-            name(raw.r#type)
+            "is missing; type {} needs the name of the cookie that the servers set{}",
+            name(raw.r#type),
+            if raw.r#type == Type::Learn {
+                ", or header, that of a header field"
+            } else {
+                ""
+            }
         );
         checks.note(&at.key("cookie"), message);
     }
     raw.cookie
         .as_ref()
         .map(|cookie| Arc::from(cookie.0.as_str()))
+}
+
+fn learned_from(
+    raw: &raw::Persistence,
+    at: &At<'_>,
+    written: &At<'_>,
+    checks: &mut Checks<'_>,
+) -> Option<model::LearnedFrom> {
+    let header_at = written.key("header");
+    if !header_at.is_written() {
+        return required_cookie(raw, at, written, checks).map(model::LearnedFrom::Cookie);
+    }
+    if written.key("cookie").is_written() {
+        let message = "can't be beside cookie: a session's id is in one of the two";
+        checks.note(&header_at, message);
+    }
+    let header = raw.header.as_ref()?;
+    if header.0 == http::header::COOKIE {
+        let message = "holds all cookies; write cookie: NAME for one of them";
+        checks.note(&header_at, message);
+    }
+    Some(model::LearnedFrom::Header(header.0.clone()))
 }
 
 fn insert_timeout(

@@ -16,6 +16,7 @@ use super::raw;
 use super::tree::{At, Value};
 use super::units::Span;
 use super::validate::Checks;
+use super::validate_algorithm::picking;
 use super::validate_persistence::{persistence, routes};
 use super::validate_tls::upstream_tls;
 
@@ -34,8 +35,9 @@ pub(super) fn pool(
 ) -> Option<model::Pool> {
     let slow_start = raw.slow_start.unwrap_or(match raw.algorithm {
         raw::Algorithm::WeightedLeastConnections => SLOW_START,
-        raw::Algorithm::WeightedRoundRobin => Span::secs(0),
+        _ => Span::secs(0),
     });
+    let picking = picking(raw, at, written, checks);
     let servers_at = at.key("servers");
     let servers = servers(&raw.servers, &servers_at, checks);
     let persistence = raw.persistence.as_ref().and_then(|raw| {
@@ -57,10 +59,9 @@ pub(super) fn pool(
     let on = &raw.retries.on;
     Some(model::Pool {
         name: Arc::from(name),
-        algorithm: match raw.algorithm {
-            raw::Algorithm::WeightedRoundRobin => model::Algorithm::WeightedRoundRobin,
-            raw::Algorithm::WeightedLeastConnections => model::Algorithm::WeightedLeastConnections,
-        },
+        algorithm: picking.algorithm,
+        hash_key: picking.hash_key,
+        bounded_load: picking.bounded_load,
         servers,
         persistence,
         health_check,

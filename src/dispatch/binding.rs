@@ -33,6 +33,9 @@ pub struct Binding {
     left: Option<Arc<str>>,
     /// How long the request has waited for a shared table.
     waited: Waited,
+    /// A digest of what requests have in common that are to go to one server, if the pool hashes that and the request has
+    /// it.
+    pub key: Option<u64>,
     /// For metric and log; `None` without persistence.
     pub result: Option<PersistenceResult>,
 }
@@ -48,23 +51,22 @@ struct Another {
 type Entry = (SessionKey, Arc<str>);
 
 impl Binding {
-    /// Reads the session's binding.
+    /// Reads the session's binding, and what else decides where the request goes.
     pub async fn read(target: &PoolSite, request: &RequestView<'_>) -> Self {
-        let Some(affinity) = &target.affinity else {
-            return Self::default();
+        let mut this = match &target.affinity {
+            None => Self::default(),
+            Some(affinity) => match affinity.lookup(request, UnixTime::now()) {
+                Found::Said(lookup) => Self::of(lookup),
+                Found::Ask(keys) => Self::ask(target, keys).await,
+            },
         };
-        match affinity.lookup(request, UnixTime::now()) {
-            Found::Said(lookup) => Self::of(lookup),
-            Found::Ask(keys) => Self::ask(target, keys).await,
-        }
+        this.key = target.key(request);
+        this
     }
 
     /// The binding of a connection whose messages are nobody's business here. All that is known of it is its client, so
-    /// only a session of `source_ip` is found.
+    /// only a session of `source_ip` is found, and only the client's address is hashed.
     pub async fn of_client(target: &PoolSite, client: IpAddr) -> Self {
-        if !target.binds_at_pick {
-            return Self::default();
-        }
         let headers = Fields::new();
         let view = RequestView {
             headers: &headers,
@@ -72,7 +74,13 @@ impl Binding {
             query: None,
             client,
         };
-        Self::read(target, &view).await
+        if target.idle.is_some() {
+            return Self::read(target, &view).await;
+        }
+        Self {
+            key: target.key(&view),
+            ..Self::default()
+        }
     }
 
     /// What keeps the session from expiring while its connection lasts; `None`: it isn't in a table.

@@ -11,6 +11,7 @@ use crate::observe::{PersistenceResult, PickedBy};
 use crate::pool::{BoundRefusal, Lease, QueueRefusal, Refusal, Server};
 
 mod binding;
+mod key;
 mod site;
 mod stay;
 
@@ -45,7 +46,7 @@ pub async fn choose(
     if let Some(lease) = bound_place(target, binding, tried).await? {
         return Ok((lease, PickedBy::Persistence));
     }
-    let (lease, by) = any_place(target, tried).await?;
+    let (lease, by) = any_place(target, binding.key, tried).await?;
     Ok(agree(target, binding, tried, lease, by).await)
 }
 
@@ -56,20 +57,24 @@ pub fn give_up_session(target: &PoolSite, binding: &mut Binding) {
 }
 
 /// A place on the server that the pool picks.
-async fn any_place(target: &PoolSite, tried: &[Slot]) -> Result<(Lease, PickedBy), NoPlace> {
+async fn any_place(
+    target: &PoolSite,
+    key: Option<u64>,
+    tried: &[Slot],
+) -> Result<(Lease, PickedBy), NoPlace> {
     let pool = &target.pool;
     let by = if tried.is_empty() {
         PickedBy::Balance
     } else {
         PickedBy::Retry
     };
-    let refusal = match pool.acquire(tried) {
+    let refusal = match pool.acquire(key, tried) {
         Ok(lease) => return Ok((lease, by)),
         Err(refusal) => refusal,
     };
     match refusal {
         Refusal::NoneAvailable => Err(NoPlace::NoServer),
-        Refusal::Full => match waited(target, None, tried).await {
+        Refusal::Full => match waited(target, None, key, tried).await {
             Ok(lease) => Ok((lease, by)),
             Err(QueueRefusal::Full) => Err(NoPlace::QueueFull),
             Err(QueueRefusal::TimedOut) => Err(NoPlace::QueueTimeout),
@@ -82,11 +87,12 @@ async fn any_place(target: &PoolSite, tried: &[Slot]) -> Result<(Lease, PickedBy
 async fn waited(
     target: &PoolSite,
     wants: Option<&Arc<Server>>,
+    key: Option<u64>,
     tried: &[Slot],
 ) -> Result<Lease, QueueRefusal> {
     // Observed when it is dropped: a client that goes away has waited, too.
     let waiting = target.pool.metrics().queue_seconds.start_timer();
-    let waited = target.pool.wait(wants, tried).await;
+    let waited = target.pool.wait(wants, key, tried).await;
     if matches!(waited, Err(QueueRefusal::Full)) {
         waiting.stop_and_discard();
     }
@@ -178,7 +184,7 @@ async fn place_on(
         Ok(lease) => Ok(lease),
         Err(BoundRefusal::Unavailable) => Err(Unable::Unavailable),
         Err(BoundRefusal::Full) if !patient => Err(Unable::Full),
-        Err(BoundRefusal::Full) => match waited(target, Some(server), &[]).await {
+        Err(BoundRefusal::Full) => match waited(target, Some(server), None, &[]).await {
             Ok(lease) => Ok(lease),
             Err(QueueRefusal::Unavailable) => Err(Unable::Unavailable),
             Err(QueueRefusal::Full | QueueRefusal::TimedOut) => Err(Unable::Full),

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::key::key;
 use crate::config::model;
 use crate::persistence::table::SessionTable;
-use crate::persistence::{Affinity, Keyring, Member};
+use crate::persistence::{Affinity, Keyring, Member, RequestView};
 use crate::pool::{Pool, Server};
 use crate::upstream::Link;
 
@@ -26,6 +27,8 @@ pub struct PoolSite {
     pub idle: Option<Duration>,
     /// What becomes of a session whose server can't take it.
     pub on_unavailable: model::OnUnavailable,
+    /// What requests have in common that are to go to one server, if that decides.
+    hash_key: Option<model::HashKey>,
     by_name: HashMap<Arc<str>, Arc<Server>>,
     /// By [`Slot::index`].
     routes: Vec<Arc<str>>,
@@ -74,17 +77,30 @@ impl PoolSite {
                 Some(model::Persistence::SourceIp(source)) => Some(source.timeout),
                 _ => None,
             },
-            binds_at_pick: matches!(persistence, Some(model::Persistence::SourceIp(_))),
+            binds_at_pick: match persistence {
+                Some(model::Persistence::SourceIp(_)) => true,
+                // Who sends a header may have chosen its value, so that no server would ever tell.
+                Some(model::Persistence::Learn(learn)) => {
+                    matches!(learn.from, model::LearnedFrom::Header(_))
+                }
+                _ => false,
+            },
             on_unavailable: persistence.map_or(
                 model::OnUnavailable::Rebalance,
                 model::Persistence::on_unavailable,
             ),
+            hash_key: settings.hash_key.clone(),
             by_name: servers
                 .iter()
                 .map(|server| (Arc::clone(server.name()), Arc::clone(server)))
                 .collect(),
             routes,
         })
+    }
+
+    /// The number by which the request is shared out, if the pool does that and the request has what is hashed.
+    pub fn key(&self, request: &RequestView<'_>) -> Option<u64> {
+        key(self.hash_key.as_ref()?, request)
     }
 
     /// The server of that name, if it is in the pool.

@@ -183,8 +183,9 @@ fn mirror(
     {
         context.mirrored = true;
         if mirror.wants() {
-            context.copy =
-                Some(mirror.begin(request.clone(), has_body, |link| context.caller(link)));
+            let key = mirror.key(original, context.client_address());
+            let copy = mirror.begin(request.clone(), has_body, key, |link| context.caller(link));
+            context.copy = Some(copy);
         }
     }
 }

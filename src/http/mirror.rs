@@ -5,6 +5,7 @@
 //! Where that is full because the shadow can't keep up, the copy is given up, and cut off as a client does that goes
 //! away; when too many are under way, there is none in the first place.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -14,8 +15,10 @@ use http::{Method, header};
 use tokio::sync::mpsc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::record::split_target;
 use crate::dispatch::PoolSite;
 use crate::http::message::RequestHeader;
+use crate::persistence::RequestView;
 use crate::supervise;
 use crate::upstream::{Caller, Link};
 
@@ -95,12 +98,24 @@ impl Mirror {
         self.share.takes()
     }
 
+    /// What the shadow pool hashes of a client's request, if it does: a copy goes where the request would go itself.
+    pub fn key(&self, request: &RequestHeader, client: Option<IpAddr>) -> Option<u64> {
+        let (path, query) = split_target(request.target());
+        self.target.key(&RequestView {
+            headers: &request.headers,
+            path,
+            query,
+            client: client?,
+        })
+    }
+
     /// Begins the copy of a request that goes to its own server with this header. `has_body`: it has one, which
-    /// follows. `caller` says who a connection over a link is made for.
+    /// follows. `key` is what [`Self::key`] gave; `caller` says who a connection over a link is made for.
     pub fn begin(
         self: &Arc<Self>,
         head: RequestHeader,
         has_body: bool,
+        key: Option<u64>,
         caller: impl FnOnce(&Link) -> Caller,
     ) -> Copy {
         if head.method == Method::CONNECT || head.headers.contains_key(header::UPGRADE) {
@@ -126,6 +141,7 @@ impl Mirror {
                 pieces: receiver,
                 whole: Arc::clone(&whole),
             }),
+            key,
         };
         // Nobody waits for it, the end of the process neither.
         supervise::once(async move {

@@ -6,7 +6,7 @@ use http::Method;
 
 use super::context::Context;
 use super::failure::{self, Attempt, Failure, Verdict};
-use crate::balance::Slot;
+use crate::balance::{Sample, Slot};
 use crate::dispatch;
 use crate::dispatch::PoolSite;
 use crate::observe::RetryReason;
@@ -33,6 +33,24 @@ pub fn note_try(context: &mut Context) {
     {
         let percent = target.pool.settings().retries.budget_percent;
         target.pool.retry_budget().deposit(percent, Instant::now());
+    }
+}
+
+/// Notes a try that failed for the server's part without an answer, where picks depend on it. A connection that had become
+/// stale is no failure.
+pub fn note_failure(context: &Context, failure: Failure, verdict: Verdict) {
+    let upstream = &context.upstream;
+    if let (Some(target), Some(lease), Some(begun)) =
+        (context.target(), &upstream.lease, upstream.begun)
+        && failure.blames_server()
+        && verdict != Verdict::FreshConnection
+        && upstream.first_byte.is_none()
+    {
+        let sample = Sample {
+            took: begun.elapsed(),
+            failed: true,
+        };
+        target.pool.note_latency(lease.server(), sample);
     }
 }
 

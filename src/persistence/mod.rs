@@ -35,6 +35,16 @@ pub use clock::{Moment, UnixTime, heed_wall_clock};
 pub use keyring::{KeyError, KeyWarning, Keyring, LoadedKeys, SecretError};
 pub use session_key::{SessionKey, SessionKeys};
 
+/// The value of the first cookie called `name`.
+pub fn cookie_value<'a>(request: &'a crate::headers::Fields, name: &'a [u8]) -> Option<&'a [u8]> {
+    cookie::values(request, name).next()
+}
+
+/// The value of the first parameter called `name` of a query, as it is written.
+pub fn query_value<'a>(query: &'a [u8], name: &'a [u8]) -> Option<&'a [u8]> {
+    route::query_parameters(query, name).next()
+}
+
 /// What a request says about its session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup<S> {

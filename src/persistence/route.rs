@@ -135,7 +135,7 @@ fn path_parameters<'a>(path: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &
 }
 
 /// The values of the parameters called `name` in `query`.
-fn query_parameters<'a>(
+pub(super) fn query_parameters<'a>(
     query: &'a [u8],
     name: &'a [u8],
 ) -> impl Iterator<Item = &'a [u8]> + use<'a> {

@@ -73,6 +73,8 @@ pub(super) enum Kind {
     Cookie = 1,
     /// The network of a client address.
     Network = 2,
+    /// The value of a header field.
+    Header = 3,
 }
 
 impl KeyMaker {
@@ -85,8 +87,8 @@ impl KeyMaker {
         Self(state)
     }
 
-    /// The key of the session that has this cookie value.
-    pub(super) fn of_cookie(&self, value: &[u8]) -> SessionKey {
+    /// The key of the session that has this value of a cookie or a header field.
+    pub(super) fn of_value(&self, value: &[u8]) -> SessionKey {
         finish(self.0.clone().chain_update(value))
     }
 
@@ -120,7 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn cookie(pool: &str, value: &str) -> SessionKey {
-        KeyMaker::new(Kind::Cookie, pool).of_cookie(value.as_bytes())
+        KeyMaker::new(Kind::Cookie, pool).of_value(value.as_bytes())
     }
 
     fn network(address: &str, prefix: u8) -> SessionKey {
@@ -149,8 +151,8 @@ mod tests {
         assert_ne!(cookie("pool", "a"), cookie("pool", "b"));
         assert_ne!(cookie("pool", "a"), cookie("poola", ""));
         assert_ne!(
-            KeyMaker::new(Kind::Cookie, "pool").of_cookie(b"a"),
-            KeyMaker::new(Kind::Network, "pool").of_cookie(b"a")
+            KeyMaker::new(Kind::Cookie, "pool").of_value(b"a"),
+            KeyMaker::new(Kind::Network, "pool").of_value(b"a")
         );
     }
 

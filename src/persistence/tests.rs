@@ -63,7 +63,7 @@ fn table() -> Table {
 
 pub(super) fn learn() -> model::Learn {
     model::Learn {
-        cookie: "ID".into(),
+        from: model::LearnedFrom::Cookie("ID".into()),
         timeout: Duration::from_secs(3600),
         max_lifetime: None,
         table: table(),

@@ -71,15 +71,15 @@ impl Pool {
             })
     }
 
-    /// Picks a server for new work and counts it, in one step. `tried` are the servers that this
-    /// request has failed on already.
+    /// Picks a server for new work and counts it, in one step. `key` is a digest of what the request is told from others
+    /// by, if the pool hashes something of it; `tried` are the servers that this request has failed on already.
     ///
     /// # Errors
     ///
     /// [`Refusal`] says why there is none.
-    pub fn acquire(self: &Arc<Self>, tried: &[Slot]) -> Result<Lease, Refusal> {
+    pub fn acquire(self: &Arc<Self>, key: Option<u64>, tried: &[Slot]) -> Result<Lease, Refusal> {
         let mut guard = self.state.lock();
-        let server = guard.pick(tried)?;
+        let server = guard.pick(key, tried)?;
         drop(guard);
         Ok(Lease::new(self, server))
     }
@@ -109,8 +109,12 @@ impl Pool {
 }
 
 impl State {
-    pub(super) fn pick(&mut self, tried: &[Slot]) -> Result<Arc<Server>, Refusal> {
-        let refused = match self.selector.pick(tried) {
+    pub(super) fn pick(
+        &mut self,
+        key: Option<u64>,
+        tried: &[Slot],
+    ) -> Result<Arc<Server>, Refusal> {
+        let refused = match self.selector.pick(key, tried) {
             Ok(slot) => {
                 // The selector only knows slots that `members` holds.
                 return member(&self.members, slot)

@@ -12,7 +12,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use crate::balance::{Selector, Slot};
+use crate::balance::{Sample, Selector, Slot};
 use crate::config::model;
 use crate::observe::metrics::{Metrics, PoolMetrics};
 
@@ -46,6 +46,10 @@ pub struct Pool {
     state: Mutex<State>,
     /// Whether [`Pool::advance_slow_start`] has anything to do.
     ramping: AtomicBool,
+    /// Whether picks depend on how fast servers answer.
+    heeds_latency: AtomicBool,
+    /// What the selector's times count from.
+    made: Instant,
     retry_budget: RetryBudget,
     told: Told,
     metrics: PoolMetrics,
@@ -67,12 +71,13 @@ struct State {
 impl Pool {
     /// A pool as configured, with nothing known of its servers yet.
     pub fn new(model: &model::Pool, metrics: &Arc<Metrics>) -> Arc<Self> {
+        let now = Instant::now();
         let pool = Arc::new(Self {
             name: Arc::clone(&model.name),
             settings: ArcSwap::from_pointee(model.clone()),
             servers: ArcSwap::default(),
             state: Mutex::new(State {
-                selector: Selector::new(model.algorithm),
+                selector: Selector::new(model.algorithm, rand::random()),
                 census: tier::Census::default(),
                 open: None,
                 members: Vec::new(),
@@ -80,7 +85,9 @@ impl Pool {
                 waiting: queue::Waiting::default(),
             }),
             ramping: AtomicBool::new(false),
-            retry_budget: RetryBudget::new(Instant::now()),
+            heeds_latency: AtomicBool::new(false),
+            made: now,
+            retry_budget: RetryBudget::new(now),
             told: Told::default(),
             metrics: metrics.pool(&model.name),
             registry: Arc::clone(metrics),
@@ -112,6 +119,15 @@ impl Pool {
     /// How many of its requests may be sent again.
     pub fn retry_budget(&self) -> &RetryBudget {
         &self.retry_budget
+    }
+
+    /// Notes how long a server took to answer, or to fail, where picks depend on it.
+    pub fn note_latency(&self, server: &Server, sample: Sample) {
+        if self.heeds_latency.load(Ordering::Relaxed) {
+            let now = self.made.elapsed();
+            let mut state = self.state.lock();
+            state.selector.observe(server.slot(), sample, now);
+        }
     }
 
     /// Requests active on a server.

@@ -35,8 +35,15 @@ enum Wanted {
     AnyBut(Arc<[Slot]>),
 }
 
+/// One who waits.
+struct Waiter {
+    hand: oneshot::Sender<Lease>,
+    /// As in [`Pool::acquire`].
+    key: Option<u64>,
+}
+
 /// Those who want the same, by the numbers in which they came.
-type Line = BTreeMap<u64, oneshot::Sender<Lease>>;
+type Line = BTreeMap<u64, Waiter>;
 
 /// All who wait. No line is empty.
 #[derive(Default)]
@@ -76,7 +83,7 @@ impl Waiting {
         self.bound.is_empty() && self.any.is_empty() && self.count == 0
     }
 
-    fn join(&mut self, wanted: &Wanted, hand: oneshot::Sender<Lease>) -> u64 {
+    fn join(&mut self, wanted: &Wanted, waiter: Waiter) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
         let line = match wanted {
@@ -86,15 +93,15 @@ impl Waiting {
             }
             Wanted::AnyBut(tried) => self.any.entry(Arc::clone(tried)).or_default(),
         };
-        line.insert(number, hand);
+        line.insert(number, waiter);
         self.count += 1;
         number
     }
 
     /// Takes a waiter out. `None` when it isn't there any more.
-    fn leave(&mut self, wanted: &Wanted, number: u64) -> Option<oneshot::Sender<Lease>> {
+    fn leave(&mut self, wanted: &Wanted, number: u64) -> Option<Waiter> {
         let line = self.line_mut(wanted)?;
-        let hand = line.remove(&number)?;
+        let waiter = line.remove(&number)?;
         if line.is_empty() {
             match wanted {
                 Wanted::Bound(server) => drop(self.bound.remove(&server.slot())),
@@ -102,7 +109,7 @@ impl Waiting {
             }
         }
         self.count -= 1;
-        Some(hand)
+        Some(waiter)
     }
 
     /// Takes out all that wait for a server. Returns how many there were: dropping them has told them.
@@ -117,6 +124,12 @@ impl Waiting {
     fn head(&mut self, wanted: &Wanted) -> Option<u64> {
         let line = self.line_mut(wanted)?;
         line.first_key_value().map(|(number, _)| *number)
+    }
+
+    /// What the first in a line goes by.
+    fn key_of_head(&mut self, wanted: &Wanted) -> Option<u64> {
+        let line = self.line_mut(wanted)?;
+        line.first_key_value().and_then(|(_, waiter)| waiter.key)
     }
 
     /// The heads of the lines that a place on `freed` may be for, or else of all lines.
@@ -148,7 +161,8 @@ impl Waiting {
 }
 
 impl Pool {
-    /// Waits for a place on `wants`, or on any server that isn't in `tried`.
+    /// Waits for a place on `wants`, or on any server that isn't in `tried`; by `key`, as in [`Pool::acquire`], if there are
+    /// several.
     ///
     /// # Errors
     ///
@@ -156,6 +170,7 @@ impl Pool {
     pub async fn wait(
         self: &Arc<Self>,
         wants: Option<&Arc<Server>>,
+        key: Option<u64>,
         tried: &[Slot],
     ) -> Result<Lease, QueueRefusal> {
         let limits = self.settings().queue;
@@ -166,7 +181,7 @@ impl Pool {
             if state.waiting.len() >= limits.size {
                 return Err(QueueRefusal::Full);
             }
-            let number = state.waiting.join(&wanted, hand);
+            let number = state.waiting.join(&wanted, Waiter { hand, key });
             self.metrics.queue_length.inc();
             // A place may have become free between the refusal and this lock.
             let handovers = self.serve_waiters(&mut state, None);
@@ -207,8 +222,9 @@ impl Pool {
             };
             let lease = Lease::new(self, server);
             // The waiter is still there, because the lock has been held since it was found at the head of its line.
-            if let Some(hand) = state.waiting.leave(&wanted, number) {
+            if let Some(waiter) = state.waiting.leave(&wanted, number) {
                 self.metrics.queue_length.dec();
+                let hand = waiter.hand;
                 handovers.push(Handover { hand, lease });
             }
             if let Some(next) = state.waiting.head(&wanted) {
@@ -221,7 +237,10 @@ impl Pool {
     /// Counts one more on a server, if there is a place for the head of a line.
     fn place_for(&self, state: &mut State, wanted: &Wanted) -> Option<Arc<Server>> {
         let server = match wanted {
-            Wanted::AnyBut(tried) => return state.pick(tried).ok(),
+            Wanted::AnyBut(tried) => {
+                let key = state.waiting.key_of_head(wanted);
+                return state.pick(key, tried).ok();
+            }
             Wanted::Bound(server) => server,
         };
         match state.charge(server) {

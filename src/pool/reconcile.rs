@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::gate::Gate;
@@ -12,7 +13,7 @@ use super::queue::Handover;
 use super::slow_start::SCALE;
 use super::tier::Tier;
 use super::{Admission, Pool, Server, State};
-use crate::balance::Params;
+use crate::balance::{Params, digest};
 use crate::config::model;
 
 impl Pool {
@@ -23,6 +24,9 @@ impl Pool {
         if previous.algorithm != model.algorithm {
             state.selector.set_algorithm(model.algorithm);
         }
+        state.selector.set_bounded_load(model.bounded_load);
+        let heeds_latency = model.algorithm == model::Algorithm::PeakEwma;
+        self.heeds_latency.store(heeds_latency, Ordering::Relaxed);
         let mut old: HashMap<Arc<str>, Arc<Server>> = self
             .servers
             .load()
@@ -85,6 +89,7 @@ impl Pool {
             weight: u32::from(wanted.weight) * SCALE,
             limit: wanted.max_connections,
             position,
+            identity: digest(wanted.name.as_bytes()),
         });
         let checks = pool.health_check.as_ref();
         let gate = Gate::new(

@@ -30,6 +30,8 @@ fn model(servers: Vec<PoolServer>) -> model::Pool {
         http2: false,
         proxy_protocol: None,
         algorithm: Algorithm::WeightedRoundRobin,
+        hash_key: None,
+        bounded_load: None,
         servers,
         persistence: None,
         health_check: None,
@@ -86,7 +88,7 @@ fn named(pool: &Pool, name: &str) -> Arc<Server> {
 fn picks(pool: &Arc<Pool>, count: usize) -> HashMap<String, usize> {
     let mut picks = HashMap::new();
     for _ in 0..count {
-        let lease = pool.acquire(&[]).unwrap();
+        let lease = pool.acquire(None, &[]).unwrap();
         *picks.entry(lease.server().name().to_string()).or_insert(0) += 1;
     }
     picks
@@ -96,7 +98,7 @@ fn picks(pool: &Arc<Pool>, count: usize) -> HashMap<String, usize> {
 fn a_dropped_lease_is_the_release() {
     let pool = pool(&model(vec![server("a", 1)]));
     let a = named(&pool, "a");
-    let lease = pool.acquire(&[]).unwrap();
+    let lease = pool.acquire(None, &[]).unwrap();
     assert_eq!(pool.active(&a), 1);
     let bound = pool.acquire_bound(&a).unwrap();
     assert_eq!(pool.active(&a), 2);
@@ -127,7 +129,7 @@ fn backups_step_in_and_out() {
     pool.set_checked(&named(&pool, "a"), Checked::Down, "refused");
     assert_eq!(picks(&pool, 4), HashMap::from([("spare".to_owned(), 4)]));
     pool.set_checked(&named(&pool, "spare"), Checked::Down, "refused");
-    assert_eq!(pool.acquire(&[]).unwrap_err(), Refusal::NoneAvailable);
+    assert_eq!(pool.acquire(None, &[]).unwrap_err(), Refusal::NoneAvailable);
     pool.set_checked(&named(&pool, "a"), Checked::Up, "ok");
     assert_eq!(picks(&pool, 4), HashMap::from([("a".to_owned(), 4)]));
 }
@@ -139,7 +141,7 @@ fn draining_and_weight_zero_keep_the_bound_only() {
     assert!(pool.acquire_bound(&named(&pool, "b")).is_ok());
     let a = named(&pool, "a");
     pool.set_operator(&a, Operator::Drain);
-    assert_eq!(pool.acquire(&[]).unwrap_err(), Refusal::NoneAvailable);
+    assert_eq!(pool.acquire(None, &[]).unwrap_err(), Refusal::NoneAvailable);
     assert!(pool.acquire_bound(&a).is_ok());
     pool.set_operator(&a, Operator::Maintenance);
     assert_eq!(
@@ -154,11 +156,11 @@ fn a_retry_falls_back_to_servers_that_were_not_first_choice() {
     backup.backup = true;
     let pool = pool(&model(vec![server("a", 1), backup]));
     let tried = [named(&pool, "a").slot()];
-    let lease = pool.acquire(&tried).unwrap();
+    let lease = pool.acquire(None, &tried).unwrap();
     assert_eq!(&**lease.server().name(), "spare");
     let tried = [tried[0], lease.server().slot()];
     assert_eq!(
-        pool.acquire(&tried).unwrap_err(),
+        pool.acquire(None, &tried).unwrap_err(),
         Refusal::NoneAvailable,
         "waiting would be for servers that failed it"
     );
@@ -171,17 +173,17 @@ async fn a_freed_place_goes_to_the_first_who_waits() {
     let mut model = model(vec![only]);
     model.queue.size = 1;
     let pool = pool(&model);
-    let held = pool.acquire(&[]).unwrap();
-    assert_eq!(pool.acquire(&[]).unwrap_err(), Refusal::Full);
+    let held = pool.acquire(None, &[]).unwrap();
+    assert_eq!(pool.acquire(None, &[]).unwrap_err(), Refusal::Full);
     let waiter = {
         let pool = Arc::clone(&pool);
-        tokio::spawn(async move { pool.wait(None, &[]).await })
+        tokio::spawn(async move { pool.wait(None, None, &[]).await })
     };
     while pool.queue_length() == 0 {
         tokio::task::yield_now().await;
     }
     assert_eq!(
-        pool.wait(None, &[]).await.unwrap_err(),
+        pool.wait(None, None, &[]).await.unwrap_err(),
         QueueRefusal::Full,
         "one waits already"
     );
@@ -207,7 +209,7 @@ async fn a_bound_request_stops_waiting_when_its_server_goes_down() {
     let held = pool.acquire_bound(&a).unwrap();
     let waiter = {
         let (pool, a) = (Arc::clone(&pool), Arc::clone(&a));
-        tokio::spawn(async move { pool.wait(Some(&a), &[]).await })
+        tokio::spawn(async move { pool.wait(Some(&a), None, &[]).await })
     };
     while pool.queue_length() == 0 {
         tokio::task::yield_now().await;
@@ -231,10 +233,10 @@ async fn a_retry_waits_for_a_place_where_it_has_not_failed_yet() {
     let pool = pool(&model);
     let held = pool.acquire_bound(&named(&pool, "busy")).unwrap();
     let tried = [named(&pool, "broken").slot()];
-    assert_eq!(pool.acquire(&tried).unwrap_err(), Refusal::Full);
+    assert_eq!(pool.acquire(None, &tried).unwrap_err(), Refusal::Full);
     let waiter = {
         let pool = Arc::clone(&pool);
-        tokio::spawn(async move { pool.wait(None, &tried).await })
+        tokio::spawn(async move { pool.wait(None, None, &tried).await })
     };
     while pool.queue_length() == 0 {
         tokio::task::yield_now().await;
@@ -254,17 +256,17 @@ async fn a_waiter_that_gives_up_leaves_nothing_behind() {
         timeout: Duration::from_millis(20),
     };
     let pool = pool(&model);
-    let held = pool.acquire(&[]).unwrap();
+    let held = pool.acquire(None, &[]).unwrap();
     assert_eq!(
-        pool.wait(None, &[]).await.unwrap_err(),
+        pool.wait(None, None, &[]).await.unwrap_err(),
         QueueRefusal::TimedOut
     );
-    let cancelled = pool.wait(None, &[]);
+    let cancelled = pool.wait(None, None, &[]);
     drop(cancelled);
     drop(held);
     assert_eq!(pool.queue_length(), 0);
     assert_eq!(pool.active(&named(&pool, "a")), 0);
-    assert!(pool.acquire(&[]).is_ok());
+    assert!(pool.acquire(None, &[]).is_ok());
 }
 
 #[test]
@@ -291,7 +293,7 @@ fn a_reload_keeps_what_is_unchanged() {
 #[test]
 fn a_removed_server_with_leases_out_does_no_harm() {
     let pool = pool(&model(vec![server("a", 1), server("b", 1)]));
-    let leases: Vec<_> = (0..6).map(|_| pool.acquire(&[]).unwrap()).collect();
+    let leases: Vec<_> = (0..6).map(|_| pool.acquire(None, &[]).unwrap()).collect();
     pool.reconcile(&model(vec![server("b", 1)]));
     pool.reconcile(&model(vec![server("b", 1), server("c", 1)]));
     drop(leases);
@@ -334,9 +336,9 @@ proptest! {
         for (step, which) in steps {
             let server = &servers[which];
             match step {
-                0 | 1 => leases.extend(pool.acquire(&[]).ok()),
+                0 | 1 => leases.extend(pool.acquire(None, &[]).ok()),
                 2 => leases.extend(pool.acquire_bound(server).ok()),
-                3 => leases.extend(pool.acquire(&[server.slot()]).ok()),
+                3 => leases.extend(pool.acquire(None, &[server.slot()]).ok()),
                 4 => { if !leases.is_empty() { leases.swap_remove(which % leases.len()); } }
                 5 => pool.set_checked(server, Checked::Down, "refused"),
                 _ => pool.set_checked(server, Checked::Up, "ok"),
@@ -389,7 +391,7 @@ fn servers_that_the_start_finds_down_start_slowly_when_they_come() {
     pool.set_checked(&named(&pool, "b"), Checked::Down, "refused");
     pool.set_checked(&named(&pool, "b"), Checked::Up, "ok");
     assert_eq!(named(&pool, "b").effective_percent(), 10);
-    let leases: Vec<_> = (0..22).map(|_| pool.acquire(&[]).unwrap()).collect();
+    let leases: Vec<_> = (0..22).map(|_| pool.acquire(None, &[]).unwrap()).collect();
     assert_eq!(pool.active(&named(&pool, "b")), 2);
     drop(leases);
 }
@@ -505,10 +507,10 @@ proptest! {
                     let wanted = want.clone();
                     waiting.push((want, Box::pin(async move {
                         match wanted {
-                            Want::Server(i) => pool.wait(Some(&all[i]), &[]).await,
+                            Want::Server(i) => pool.wait(Some(&all[i]), None, &[]).await,
                             Want::AnyBut(tried) => {
                                 let tried: Vec<_> = tried.iter().map(|i| all[*i].slot()).collect();
-                                pool.wait(None, &tried).await
+                                pool.wait(None, None, &tried).await
                             }
                         }
                     })));

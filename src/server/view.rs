@@ -6,7 +6,6 @@ use crate::admin::status::{
     CheckResult, CheckStatus, InstanceState, ListenerStatus, PoolStatus, ServerStatus, Status,
     timestamp,
 };
-use crate::config::model::Algorithm;
 use crate::observe::VERSION;
 use crate::observe::labels::RejectReason;
 use crate::observe::metrics::Tally;
@@ -87,11 +86,7 @@ impl Instance {
 fn pool_status(pool: &Pool, tally: Tally) -> PoolStatus {
     PoolStatus {
         name: pool.name().to_string(),
-        algorithm: match pool.settings().algorithm {
-            Algorithm::WeightedRoundRobin => "weighted_round_robin",
-            Algorithm::WeightedLeastConnections => "weighted_least_connections",
-        }
-        .to_owned(),
+        algorithm: pool.settings().algorithm.name().to_owned(),
         available_servers: pool.available(),
         queue_length: pool.queue_length() as u64,
         requests: tally.requests,

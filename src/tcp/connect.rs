@@ -9,6 +9,7 @@ use tokio::io::Interest;
 
 use super::ledger::Ledger;
 use super::site::Site;
+use crate::balance::Sample;
 use crate::config::model;
 use crate::descriptors;
 use crate::descriptors::Place;
@@ -135,7 +136,7 @@ async fn search(
         {
             Ok((wire, address, place)) => {
                 (ledger.address, ledger.place) = (Some(address), Some(place));
-                server.metrics().connected(begun.elapsed());
+                note_connect(target, &server, begun, false);
                 return Ok(wire);
             }
             Err(trouble) => trouble,
@@ -147,6 +148,7 @@ async fn search(
             (ledger.server, ledger.address, ledger.lease) = (None, None, None);
             return Err(no_way);
         }
+        note_connect(target, &server, begun, true);
         tell(target, &server, &trouble);
         let retries = &settings.retries;
         if !retries.on_connect_failure || ledger.attempts > retries.attempts {
@@ -162,6 +164,15 @@ async fn search(
             .retries
             .inc(RetryReason::ConnectFailure);
     }
+}
+
+/// Notes how long it took to connect, or to fail.
+fn note_connect(target: &PoolSite, server: &Server, begun: Instant, failed: bool) {
+    let took = begun.elapsed();
+    if !failed {
+        server.metrics().connected(took);
+    }
+    target.pool.note_latency(server, Sample { took, failed });
 }
 
 /// Why a connection to a server was not made.

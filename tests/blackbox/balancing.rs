@@ -8,6 +8,8 @@ use std::time::Duration;
 use crate::common::*;
 
 mod changes;
+mod draws;
+mod hashing;
 
 const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
 

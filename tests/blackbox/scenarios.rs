@@ -269,3 +269,34 @@ fn routes() {
     assert!(lb.get("/", &[]).cookie("SERVERID").is_some());
     lb.wait_idle();
 }
+
+#[test]
+fn a_path_lies_in_one_cache() {
+    let origins = origins(3);
+    let lb = start("consistent-hash.yaml", &origins);
+    for n in 0..20 {
+        let ask = || {
+            // Who is busy gets help at the bound.
+            lb.wait_idle_servers();
+            lb.get(&format!("/image{n}.png"), &[]).origin().to_owned()
+        };
+        let first = ask();
+        assert_eq!((ask(), ask()), (first.clone(), first));
+    }
+    assert!(origins.iter().all(|origin| origin.served() > 0));
+}
+
+#[test]
+fn an_agent_gets_its_clients_back() {
+    let set = |request: &Request| match request.target.as_str() {
+        "/initialize" => Answer::ok().header("Mcp-Session-Id", "a-session"),
+        _ => Answer::ok(),
+    };
+    let origins = ["server1", "server2"].map(|name| Origin::with(name, set));
+    let lb = start("learn-header.yaml", &origins);
+    let server = lb.get("/initialize", &[]).origin().to_owned();
+    for _ in 0..4 {
+        let response = lb.get("/", &[("mcp-session-id", "a-session")]);
+        assert_eq!(response.origin(), server);
+    }
+}

@@ -5,6 +5,7 @@ mod clocks;
 mod failures;
 mod haproxy_dates;
 mod learn;
+mod learn_header;
 mod name_token;
 mod prefix;
 mod regressions;

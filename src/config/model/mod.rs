@@ -9,12 +9,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod balancing;
 mod health;
 mod listener;
 mod persistence;
 mod route;
 mod tls;
 
+pub use balancing::*;
 pub use health::*;
 pub use listener::*;
 pub use persistence::*;
@@ -182,6 +184,10 @@ pub struct Pool {
     pub name: Arc<str>,
     /// How a server is picked.
     pub algorithm: Algorithm,
+    /// What is hashed, if the algorithm does that.
+    pub hash_key: Option<HashKey>,
+    /// How much more than its share of the active requests a server may have before a key goes to the next, above 1.
+    pub bounded_load: Option<f64>,
     /// At least one; names are unique in the pool.
     pub servers: Vec<PoolServer>,
     /// How sessions stay on their server.
@@ -213,15 +219,6 @@ pub enum ProxyProtocol {
     V1,
     /// Binary, with more than addresses.
     V2,
-}
-
-/// How a server is picked. See `balance`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// Smooth weighted round robin.
-    WeightedRoundRobin,
-    /// The smallest number of active requests by weight.
-    WeightedLeastConnections,
 }
 
 /// One server of a pool.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
+
 /// Session persistence of a pool.
 #[derive(Debug, Clone)]
 pub enum Persistence {
@@ -137,8 +139,8 @@ pub struct RouteCookie {
 /// `persistence.type: learn`.
 #[derive(Debug, Clone)]
 pub struct Learn {
-    /// The backend's cookie.
-    pub cookie: Arc<str>,
+    /// Where a session's id is.
+    pub from: LearnedFrom,
     /// Idle timeout.
     pub timeout: Duration,
     /// After this a session is balanced anew, however active.
@@ -147,6 +149,15 @@ pub struct Learn {
     pub table: Table,
     /// What becomes of a session whose server can't take it.
     pub on_unavailable: OnUnavailable,
+}
+
+/// What sessions of `learn` are told apart by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LearnedFrom {
+    /// The value of the servers' cookie of this name.
+    Cookie(Arc<str>),
+    /// The value of this header field, which clients send and servers may set.
+    Header(HeaderName),
 }
 
 /// `persistence.type: source_ip`.

@@ -50,8 +50,12 @@ pub const KEYS: Table = &[
                 "algorithm",
             ),
             (
-                "hash consistent_hash",
-                "algorithm: hash, which is not supported yet",
+                "hash consistent_hash hash_key hash_policy hash_type",
+                "algorithm: hash, with hash_on",
+            ),
+            (
+                "hash_balance_factor hash_factor balance_factor",
+                "bounded_load, such as 1.25",
             ),
             ("keepalive_timeout", "timeouts.idle"),
         ],
@@ -191,20 +195,27 @@ pub const VALUES: Table = &[
             ),
             (
                 "least_time leasttime heartbeat bytraffic lblbmethod_bytraffic \
-                 response_time ewma p2c",
-                "weighted_least_connections, which sends less to who is slow",
+                 response_time ewma p2c_ewma least_latency",
+                "peak_ewma, which sends less to who is slow",
             ),
             (
                 "first",
                 "weighted_round_robin, with backup: true at those that come last",
             ),
             (
-                "random rand power_of_two random_two_choices",
-                "weighted_least_connections",
+                "random rand power_of_two random_two_choices p2c two_random_choices",
+                "random_two",
             ),
             (
-                "source ip_hash iphash source_ip src sourceip source_hash client_ip",
-                "weighted_round_robin, with persistence: {type: source_ip}",
+                "source ip_hash iphash source_ip src sourceip client_ip",
+                "source_hash, or persistence: {type: source_ip}, which no change of servers moves",
+            ),
+            ("uri uri_path", "hash, with hash_on: path"),
+            ("url_param urlp", "hash, with hash_on: query:NAME"),
+            ("hdr header_hash", "hash, with hash_on: header:NAME"),
+            (
+                "consistent_hash ring_hash ketama maglev consistent ring rendezvous",
+                "hash, with hash_on",
             ),
             (
                 "sticky cookie stickysession session",

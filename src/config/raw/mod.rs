@@ -15,12 +15,14 @@ mod tls;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::balance_text::HashOn;
 pub use super::text::{FilePath, Name, OpensslList};
 pub use collections::{Named, OneOrMany};
 pub use health_check::{CheckType, HealthCheck, Initial, Method};
 pub use http::{Coding, Compression, EncodedSlashes, Http, Http2, Slashes};
 pub use persistence::{
-    OnUnavailable, Persistence, PersistenceType, RouteCookie, SameSite, Secure, Table, Token,
+    OnUnavailable, Persistence, PersistenceType, Prefix, RouteCookie, SameSite, Secure, Table,
+    Token,
 };
 pub use pool::{Algorithm, Listed, Pool, ProxyProtocol, Queue, RetryOn, Timeouts};
 pub use route::{

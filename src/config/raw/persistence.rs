@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::super::route_text::FieldName;
 use super::super::scalar;
 use super::super::store::StoreAddress;
 use super::super::text::{
@@ -19,13 +20,18 @@ use super::super::units::Span;
 pub struct Persistence {
     /// cookie_insert: Equipoise sets a cookie of its own; cookie_rewrite: it replaces the value of the
     /// server's cookie; cookie_prefix: it puts a token in front of that value; route: the server marks
-    /// its session ids (Tomcat's jvmRoute); learn: a table remembers which server set which value;
+    /// its session ids (Tomcat's jvmRoute); learn: a table remembers which server set which value of
+    /// its cookie, or has which value of a header field;
     /// source_ip: a table remembers which server a client address went to.
     pub r#type: PersistenceType,
     /// Name of the cookie. Of Equipoise's own for cookie_insert (default SERVERID), else of the server's:
-    /// default JSESSIONID for route, required for cookie_rewrite, cookie_prefix and learn.
+    /// default JSESSIONID for route, required for cookie_rewrite and cookie_prefix; learn wants it or header.
     #[serde(default)]
     pub cookie: Option<CookieName>,
+    /// learn only, instead of cookie. A header field that clients send and servers may set, such as
+    /// Mcp-Session-Id: requests with one value of it go to one server.
+    #[serde(default)]
+    pub header: Option<FieldName>,
     /// Idle time after which a session is balanced anew, 1s to 86400s. Default 1h for cookie_insert,
     /// learn and source_ip; for cookie_insert 0 = the browser's session. For cookie_rewrite and
     /// cookie_prefix the age of the server's cookie, default none: its lifetime is the server's to say.

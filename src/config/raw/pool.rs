@@ -9,11 +9,12 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::address::Upstream;
+use super::super::balance_text::HashOn;
 use super::super::route_text::Percent;
 use super::super::scalar::{self, Scalar as _};
 use super::super::text::Name;
 use super::super::units::Span;
-use super::{HealthCheck, Persistence, UpstreamTls};
+use super::{HealthCheck, Persistence, Prefix, UpstreamTls};
 
 /// A set of servers that do the same work.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +23,17 @@ pub struct Pool {
     /// How a server is picked.
     #[serde(default)]
     pub algorithm: Algorithm,
+    /// hash only, which needs it. What requests have in common that go to one server: path, query:NAME, header:NAME or
+    /// cookie:NAME. Requests that don't have it take turns.
+    #[serde(default)]
+    pub hash_on: Option<HashOn>,
+    /// source_hash only. How many leading bits of an address make one client.
+    #[serde(default)]
+    pub source_prefix: Prefix,
+    /// hash and source_hash only. How much more than its share of the active requests a server may have before others
+    /// stand in, 1.01 to 100; 1.25 is a good one; null = any number.
+    #[serde(default)]
+    pub bounded_load: Option<f64>,
     /// At least one. A server that needs nothing else may be written as its address alone.
     #[schemars(length(min = 1))]
     pub servers: Vec<Listed>,
@@ -86,6 +98,14 @@ pub enum Algorithm {
     WeightedRoundRobin,
     /// The fewest active requests for its weight; ties by smooth weighted round robin.
     WeightedLeastConnections,
+    /// A client's address always leads to the same server, as long as that takes requests.
+    SourceHash,
+    /// What `hash_on` says always leads to the same server, as long as that takes requests.
+    Hash,
+    /// Of two servers drawn at random by weight the one with fewer active requests for its weight.
+    RandomTwo,
+    /// Of two servers drawn at random by weight the one with the smaller latency times active requests for its weight.
+    PeakEwma,
 }
 
 /// One server of a pool.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::model::{OnUnavailable, Persistence, SameSite, Secure, Store, Token};
+use super::super::model::{
+    LearnedFrom, OnUnavailable, Persistence, SameSite, Secure, Store, Token,
+};
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -111,7 +113,8 @@ fn tables_are_in_memory_unless_told() {
     let Persistence::Learn(learn) = persistence("type: learn, cookie: PHPSESSID") else {
         panic!("another type");
     };
-    assert_eq!((&*learn.cookie, learn.timeout), ("PHPSESSID", HOUR));
+    assert_eq!(learn.from, LearnedFrom::Cookie("PHPSESSID".into()));
+    assert_eq!(learn.timeout, HOUR);
     assert_eq!(learn.table.size, 1_000_000);
     assert_eq!(learn.table.store, Store::Memory);
     let keys = "type: source_ip, prefix: {v4: 24}, table: {size: 100000000, \
@@ -128,6 +131,33 @@ fn tables_are_in_memory_unless_told() {
     };
     assert_eq!(redis.url, "redis://:geheim@h/1");
     assert_eq!(redis.timeout, Duration::from_millis(20));
+}
+
+#[test]
+fn learn_takes_a_cookie_or_a_header() {
+    let Persistence::Learn(learn) = persistence("type: learn, header: Mcp-Session-Id") else {
+        panic!("another type");
+    };
+    let name = http::HeaderName::from_static("mcp-session-id");
+    assert_eq!(learn.from, LearnedFrom::Header(name));
+    for (keys, beginning) in [
+        (
+            "type: learn, cookie: a, header: b",
+            "header: can't be beside cookie",
+        ),
+        ("type: learn, header: Cookie", "header: holds all cookies"),
+        (
+            "type: learn",
+            "cookie: is missing; type learn needs the name of the cookie that the servers set, or header",
+        ),
+        ("type: source_ip, header: b", "header: only for type learn"),
+        (
+            "type: learn, header: \"a b\"",
+            "header: `a b` is not the name",
+        ),
+    ] {
+        assert_problem(&wrong(keys), beginning);
+    }
 }
 
 #[test]

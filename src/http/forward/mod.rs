@@ -78,6 +78,7 @@ pub async fn forward(
             Err(TryError::Judged(failure, verdict)) => (failure, verdict),
         };
         context.failure = Some(failure);
+        retry::note_failure(context, failure, verdict);
         if !retry::prepare(context, verdict) {
             return Err(context.failure.unwrap_or(failure));
         }

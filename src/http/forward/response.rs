@@ -5,6 +5,7 @@ use http::{StatusCode, Version};
 use super::super::wire::client::BodySize;
 use super::super::wire::{Framing, ServerError};
 use super::exchange::TryError;
+use crate::balance::Sample;
 use crate::http::context::Context;
 use crate::http::date;
 use crate::http::departure;
@@ -46,6 +47,14 @@ pub fn admit(
         let first_byte = begun.elapsed();
         upstream.first_byte = Some(first_byte);
         lease.server().metrics().responded(first_byte);
+        if let Some(target) = &context.target {
+            let failed = status.is_server_error();
+            let sample = Sample {
+                took: first_byte,
+                failed,
+            };
+            target.site.pool.note_latency(lease.server(), sample);
+        }
     }
     let Some(target) = context.target() else {
         return Ok(framing);

@@ -13,6 +13,7 @@ use http::{StatusCode, Version, header};
 use tokio::time::timeout;
 
 use super::Body;
+use crate::balance::Sample;
 use crate::config::model;
 use crate::descriptors;
 use crate::dispatch::PoolSite;
@@ -21,6 +22,7 @@ use crate::http::response_guard;
 use crate::http::wire::server::{Event, Http1, Http2, RequestBody};
 use crate::http::wire::{Server, ServerError};
 use crate::observe::PickedBy;
+use crate::pool;
 use crate::pool::Lease;
 use crate::upstream;
 use crate::upstream::{Caller, DialError, Dialer, InFlight, Shared, Stream};
@@ -36,6 +38,8 @@ pub(super) struct Delivery {
     /// As the original's server gets it.
     pub(super) head: RequestHeader,
     pub(super) body: Option<Body>,
+    /// What the shadow pool hashes of the original, if it does.
+    pub(super) key: Option<u64>,
 }
 
 /// How it ended.
@@ -52,12 +56,13 @@ enum Outcome {
 impl Delivery {
     /// Sends it, and notes on the server how that went.
     pub(super) async fn run(mut self) {
-        let Ok(lease) = self.target.pool.acquire(&[]) else {
+        let Ok(lease) = self.target.pool.acquire(self.key, &[]) else {
             return;
         };
         let server = Arc::clone(lease.server());
         server.metrics().picks.inc(PickedBy::Balance);
         let settings = Guard::into_inner(self.target.pool.settings());
+        let begun = Instant::now();
         let mut outcome = self.send(&lease, &settings, false).await;
         if matches!(outcome, Outcome::Stale) && self.body.is_none() {
             outcome = self.send(&lease, &settings, true).await;
@@ -65,11 +70,22 @@ impl Delivery {
         match outcome {
             Outcome::Answered(status, first_byte) => {
                 server.metrics().responded(first_byte);
-                server.note_request(status.is_server_error(), Some(first_byte));
+                let failed = status.is_server_error();
+                server.note_request(failed, Some(first_byte));
+                self.note_latency(&server, first_byte, failed);
             }
-            Outcome::Failed => server.note_request(true, None),
+            Outcome::Failed => {
+                server.note_request(true, None);
+                self.note_latency(&server, begun.elapsed(), true);
+            }
             Outcome::CutOff | Outcome::Stale => {}
         }
+    }
+
+    fn note_latency(&self, server: &pool::Server, took: Duration, failed: bool) {
+        self.target
+            .pool
+            .note_latency(server, Sample { took, failed });
     }
 
     /// One try. `fresh`: not on a connection that was there before.

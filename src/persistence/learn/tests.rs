@@ -8,7 +8,7 @@ fn learn() -> Learn {
 }
 
 fn key(value: &str) -> SessionKey {
-    KeyMaker::new(Kind::Cookie, "pool").of_cookie(value.as_bytes())
+    KeyMaker::new(Kind::Cookie, "pool").of_value(value.as_bytes())
 }
 
 fn asked(lines: &[&str]) -> Vec<SessionKey> {
@@ -84,4 +84,61 @@ fn a_deleted_cookie_ends_the_requests_session() {
         learned(&["ID=; Path=/a", "ID=w; Path=/"], Some("v"), true),
         [Learned::Bind(key("w")), forget]
     );
+}
+
+fn by_header() -> Learn {
+    let name = http::HeaderName::from_static("mcp-session-id");
+    let settings = crate::config::model::Learn {
+        from: LearnedFrom::Header(name),
+        ..settings()
+    };
+    Learn::new(&settings, "pool")
+}
+
+fn fields(values: &[&'static str]) -> Fields {
+    let mut fields = Fields::new();
+    for value in values {
+        fields.append(
+            HeaderName::from_static("mcp-session-id"),
+            http::HeaderValue::from_static(value),
+        );
+    }
+    fields
+}
+
+fn field_key(value: &str) -> SessionKey {
+    KeyMaker::new(Kind::Header, "pool").of_value(value.as_bytes())
+}
+
+#[test]
+fn a_header_field_is_asked_for_as_a_whole() {
+    let asked = |values: &[&'static str]| -> Vec<SessionKey> {
+        let keys = by_header().ask(&fields(values));
+        keys.iter().flat_map(SessionKeys::iter).collect()
+    };
+    assert_eq!(asked(&["a, b"]), [field_key("a, b")]);
+    assert_eq!(asked(&["", "a"]), [field_key("a")]);
+    assert!(asked(&[]).is_empty());
+    assert_ne!(field_key("a"), key("a"));
+    assert!(by_header().ask(&request(&["mcp-session-id=a"])).is_none());
+}
+
+#[test]
+fn a_header_field_that_a_server_sets_binds() {
+    let none = Fields::new();
+    let learned = |values: &[&'static str], asked: Option<&str>| {
+        let facts = Answered {
+            asked: asked.map(field_key),
+            stayed: asked.map(|_| Stayed {
+                session_started: NOW,
+                renew: false,
+            }),
+            ..answered("a", &none)
+        };
+        by_header().learn(&fields(values), &facts)
+    };
+    assert_eq!(learned(&["v"], None), [Learned::Bind(field_key("v"))]);
+    assert_eq!(learned(&["v"], Some("v")), []);
+    assert_eq!(learned(&[], Some("v")), []);
+    assert_eq!(learned(&["w"], Some("v")), [Learned::Bind(field_key("w"))]);
 }

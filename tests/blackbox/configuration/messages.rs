@@ -47,8 +47,8 @@ fn what_is_planned_is_not_supported_yet() {
             "lb.yaml:6:5: listeners.web.connection_rate_per_client: not supported yet",
         ),
         (
-            pool("algorithm: peak_ewma"),
-            "lb.yaml:10:16: pools.app.algorithm: peak_ewma is not supported yet",
+            pool("algorithm: adaptive"),
+            "lb.yaml:10:16: pools.app.algorithm: adaptive is not supported yet",
         ),
         (
             pool("discovery: {dns: x}"),
@@ -57,6 +57,58 @@ fn what_is_planned_is_not_supported_yet() {
     ] {
         assert_eq!(problems(&text), [wanted]);
     }
+}
+
+#[test]
+fn a_key_of_another_algorithm_says_which_it_belongs_to() {
+    for (lines, wanted) in [
+        (
+            "algorithm: hash",
+            "lb.yaml:7:3: pools.app.hash_on: is missing; algorithm hash needs it: path, query:NAME, header:NAME or \
+             cookie:NAME",
+        ),
+        (
+            "algorithm: hash\nhash_on: uri",
+            "pools.app.hash_on: `uri` is not one of path, query:NAME, header:NAME, cookie:NAME",
+        ),
+        (
+            "hash_on: path",
+            "pools.app.hash_on: has a meaning for algorithm: hash alone",
+        ),
+        (
+            "algorithm: hash\nhash_on: path\nsource_prefix: {v4: 24}",
+            "pools.app.source_prefix: has a meaning for algorithm: source_hash alone",
+        ),
+        (
+            "algorithm: random_two\nbounded_load: 1.25",
+            "pools.app.bounded_load: has a meaning for algorithm: hash and algorithm: source_hash alone",
+        ),
+        (
+            "algorithm: source_hash\nbounded_load: 1",
+            "pools.app.bounded_load: must be from 1.01 to 100, found 1",
+        ),
+        (
+            "algorithm: source_hash\nsource_prefix: {v4: 33}",
+            "pools.app.source_prefix.v4: ",
+        ),
+    ] {
+        let told = problems(&pool(lines));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(wanted), "{}\n{wanted}", told[0]);
+    }
+}
+
+#[test]
+fn a_pool_that_hashes_requests_takes_no_connections() {
+    let text = pool("algorithm: hash\nhash_on: path")
+        .replace("    pool: app", "    protocol: tcp\n    pool: app");
+    let told = problems(&text);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("listeners.web.pool: pool `app` has algorithm: hash, which looks at requests, and a connection has none"),
+        "{}",
+        told[0]
+    );
 }
 
 #[test]

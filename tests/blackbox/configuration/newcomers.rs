@@ -157,20 +157,17 @@ fn words_of_others_get_their_name_here() {
         ("bybusyness", "weighted_least_connections"),
         (
             "ip_hash",
-            "weighted_round_robin, with persistence: {type: source_ip}",
+            "source_hash, or persistence: {type: source_ip}, which no change of servers moves",
         ),
         (
             "source",
-            "weighted_round_robin, with persistence: {type: source_ip}",
+            "source_hash, or persistence: {type: source_ip}, which no change of servers moves",
         ),
         (
             "sticky",
             "weighted_round_robin, with persistence: {type: cookie_insert}",
         ),
-        (
-            "bytraffic",
-            "weighted_least_connections, which sends less to who is slow",
-        ),
+        ("bytraffic", "peak_ewma, which sends less to who is slow"),
         (
             "first",
             "weighted_round_robin, with backup: true at those that come last",
@@ -179,7 +176,7 @@ fn words_of_others_get_their_name_here() {
         assert_told(
             &pool(&format!("algorithm: {word}")),
             &format!(
-                "pools.app.algorithm: `{word}` is unknown; it can be one of weighted_round_robin, weighted_least_connections; did you mean {wanted}?"
+                "pools.app.algorithm: `{word}` is unknown; it can be one of weighted_round_robin, weighted_least_connections, source_hash, hash, random_two, peak_ewma; did you mean {wanted}?"
             ),
         );
     }

@@ -25,7 +25,7 @@ fn a_key_of_another_persistence_says_which_it_belongs_to() {
         (
             "persistence: {type: learn}",
             "lb.yaml:10:5: pools.app.persistence.cookie: is missing; type learn needs the name of the cookie \
-             that the servers set",
+             that the servers set, or header, that of a header field",
         ),
         (
             "persistence: {type: cookie_insert, token: name, max_lifetime: 1h}",

@@ -43,7 +43,8 @@ pools:
         "lb.yaml:6:11: listeners.web.pool: there is no pool `ap`; did you mean app?",
         "lb.yaml:7:28: listeners.web.http.header_timeout: `5` has no unit; write 5s or 5ms",
         "lb.yaml:10:16: pools.app.algorithm: `weighted_round_robbin` is unknown; it can be one of \
-         weighted_round_robin, weighted_least_connections; did you mean weighted_round_robin?",
+         weighted_round_robin, weighted_least_connections, source_hash, hash, random_two, peak_ewma; \
+         did you mean weighted_round_robin?",
         "lb.yaml:12:18: pools.app.servers[0].address: `127.0.0.1` has no port; write 127.0.0.1:8080",
         "lb.yaml:13:26: pools.app.servers[1].wieght: unknown key; did you mean weight?",
         "lb.yaml:15:49: pools.two.health_check.fast_interval: 2s is longer than interval (1s)",

@@ -169,6 +169,7 @@ fn by_nginx(algorithm: Algorithm, servers: &[Server], steps: &[Step]) -> String 
     let method = match algorithm {
         WeightedRoundRobin => "",
         WeightedLeastConnections => "    least_conn;\n",
+        other => unreachable!("{other:?} is not nginx's"),
     };
     // `/` is asked until nginx is there, so it has to stay away from the upstream.
     let nginx = Nginx::start(&format!(
@@ -201,10 +202,7 @@ fn by_equipoise(algorithm: Algorithm, servers: &[Server], steps: &[Step]) -> Str
                     &format!("weight: {weight}, max_connections: {limit}"),
                 )
             });
-    let name = match algorithm {
-        WeightedRoundRobin => "weighted_round_robin",
-        WeightedLeastConnections => "weighted_least_connections",
-    };
+    let name = algorithm.name();
     let lb = setup
         .pool(&format!("algorithm: {name}\nslow_start: 0s"))
         .start();
@@ -221,7 +219,7 @@ fn by_equipoise(algorithm: Algorithm, servers: &[Server], steps: &[Step]) -> Str
 }
 
 fn by_selector(algorithm: Algorithm, servers: &[Server], steps: &[Step]) -> String {
-    let mut selector = Selector::new(algorithm);
+    let mut selector = Selector::new(algorithm, 1);
     let slots: Vec<_> = servers
         .iter()
         .zip(0..)
@@ -230,6 +228,7 @@ fn by_selector(algorithm: Algorithm, servers: &[Server], steps: &[Step]) -> Stri
                 weight: weight.into(),
                 limit,
                 position,
+                identity: 0,
             });
             selector.set_eligible(slot, true);
             slot
@@ -240,7 +239,7 @@ fn by_selector(algorithm: Algorithm, servers: &[Server], steps: &[Step]) -> Stri
     for step in steps {
         match *step {
             Step::Start => {
-                let slot = selector.pick(&[]).unwrap();
+                let slot = selector.pick(None, &[]).unwrap();
                 let (letter, _) = ('a'..)
                     .zip(&slots)
                     .find(|(_, other)| **other == slot)
