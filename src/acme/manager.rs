@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -29,6 +30,7 @@ pub struct Manager {
 struct Running {
     settings: model::Acme,
     hurry: Arc<Notify>,
+    renew: Arc<AtomicBool>,
     stop: CancellationToken,
 }
 
@@ -84,9 +86,10 @@ impl Manager {
 
     fn start(&self, settings: &model::Acme) -> Running {
         let stop = self.stop.child_token();
-        let hurry = Arc::<Notify>::default();
+        let (hurry, renew) = (Arc::<Notify>::default(), Arc::<AtomicBool>::default());
         let (challenges, orders) = (Arc::clone(&self.challenges), self.orders.clone());
         let (wanted, hurried, stopped) = (settings.clone(), Arc::clone(&hurry), stop.clone());
+        let forced = Arc::clone(&renew);
         let of = settings.domains.join(", ");
         supervise::keep(&self.tasks, Task::Acme, of, move || {
             let worker = Worker::new(
@@ -94,6 +97,7 @@ impl Manager {
                 Arc::clone(&challenges),
                 orders.clone(),
                 Arc::clone(&hurried),
+                Arc::clone(&forced),
                 stopped.clone(),
             );
             worker.run()
@@ -101,8 +105,27 @@ impl Manager {
         Running {
             settings: settings.clone(),
             hurry,
+            renew,
             stop,
         }
+    }
+
+    /// Obtains certificates anew now, however long they are good for: those that have this name, or all. Gives the names
+    /// of each.
+    pub fn renew(&self, name: Option<&str>) -> Vec<Vec<Arc<str>>> {
+        let running = self.running.lock();
+        let has_name = |one: &&Running| {
+            let mut domains = one.settings.domains.iter();
+            name.is_none_or(|name| domains.any(|domain| domain.eq_ignore_ascii_case(name)))
+        };
+        let meant = running.values().filter(has_name);
+        meant
+            .map(|one| {
+                one.renew.store(true, Ordering::Release);
+                one.hurry.notify_one();
+                one.settings.domains.clone()
+            })
+            .collect()
     }
 }
 

@@ -5,6 +5,7 @@
 //! find it done.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -43,6 +44,8 @@ pub struct Worker {
     pub(super) challenges: Arc<Challenges>,
     pub(super) orders: AcmeMetrics,
     pub(super) hurry: Arc<Notify>,
+    /// The operator wants it anew, however long it is good for.
+    pub(super) renew: Arc<AtomicBool>,
     pub(super) stop: CancellationToken,
     state: State,
 }
@@ -72,6 +75,7 @@ impl Worker {
         challenges: Arc<Challenges>,
         orders: AcmeMetrics,
         hurry: Arc<Notify>,
+        renew: Arc<AtomicBool>,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -80,6 +84,7 @@ impl Worker {
             challenges,
             orders,
             hurry,
+            renew,
             stop,
             state: State {
                 since: SystemTime::now(),
@@ -117,16 +122,19 @@ impl Worker {
     /// Does what is due. Returns for how long nothing is.
     async fn step(&mut self, now: SystemTime) -> Duration {
         let standing = self.look().await;
-        if let Some(left) = self.time_left(&standing, now).await {
+        // Once: if it comes to nothing, that is told, and the operator may ask again.
+        let forced = self.renew.swap(false, Ordering::AcqRel);
+        if !forced && let Some(left) = self.time_left(&standing, now).await {
             return left.min(LOOK_AGAIN);
         }
-        if let Some(left) = self.state.failure.and_then(|failure| failure.left(now)) {
+        if !forced && let Some(left) = self.state.failure.and_then(|failure| failure.left(now)) {
             return left.min(LOOK_AGAIN);
         }
         let store = self.store.clone();
         let lock = match on_files(move || store.lock()).await {
             Ok(Some(lock)) => lock,
             Ok(None) => {
+                self.renew.fetch_or(forced, Ordering::AcqRel);
                 if !std::mem::replace(&mut self.state.busy, true) {
                     tracing::info!("ACME: {}: somebody else is obtaining it", self.title());
                 }
@@ -137,7 +145,7 @@ impl Worker {
         self.state.busy = false;
         // Whoever had the lock before may have done it, or failed.
         let standing = self.look().await;
-        if self.time_left(&standing, now).await.is_some() {
+        if !forced && self.time_left(&standing, now).await.is_some() {
             tracing::info!("ACME: {}: somebody else has obtained it", self.title());
             return Duration::ZERO;
         }
@@ -146,7 +154,7 @@ impl Worker {
             .await
             .ok()
             .flatten();
-        if let Some(failure) = others {
+        if let Some(failure) = others.filter(|_| !forced) {
             let ours = failure.at >= unix(self.state.since);
             if let Some(left) = failure.left(now).filter(|_| ours) {
                 self.state.failure = Some(failure);

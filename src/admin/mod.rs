@@ -1,37 +1,48 @@
-//! The admin listener: health, metrics, the status of the running instance, and the dashboard.
+//! The admin listener: health, metrics, the status of the running instance, what an operator changes of it, and the
+//! dashboard.
 //!
-//! It only reads. What it shows of the instance it gets through [`View`], so that it knows nothing
-//! of how traffic is handled, and can be tested without any.
+//! What it shows of the instance it gets through [`View`], and what it changes it does through [`Control`], so that it
+//! knows nothing of how traffic is handled, and can be tested without any.
 
+mod access;
+mod api;
 mod bind;
+pub mod control;
+mod etag;
 mod gzip;
 mod host;
 mod page;
 mod problem;
 pub mod status;
+mod token;
+mod transport;
 
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::extract::{Request, State as Extract};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Extension, Request, State as Extract};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Json, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Router, serve as axum_serve};
-use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-use crate::observe::Metrics;
+use crate::tls::Terminator;
+pub use access::{Access, Peer};
 pub use bind::{Listener, bind};
+pub use control::Control;
+pub use etag::{Etag, Precondition};
 use host::HostCheck;
 use page::Page;
+pub use problem::ApiError;
 use status::Status;
+pub use token::{TokenError, Tokens};
 
-/// How long open connections may go on after the end was asked for.
-const GRACE: Duration = Duration::from_secs(2);
+/// Most bytes of a request's body.
+const LARGEST_BODY: usize = 64 * 1024;
 
 /// What the admin listener sees of the running instance. Called for each admin request, from any
 /// thread.
@@ -53,56 +64,24 @@ pub trait View: Send + Sync + 'static {
 /// What the handlers share.
 #[derive(Clone)]
 pub struct State {
-    /// What `/metrics` shows.
-    pub metrics: Arc<Metrics>,
-    /// What everything else shows.
-    pub view: Arc<dyn View>,
+    /// What is shown and changed.
+    pub control: Arc<dyn Control>,
+    /// Who may change something. May be replaced while it is served.
+    pub access: Arc<ArcSwap<Access>>,
+    /// What ends TLS; empty = plain HTTP. May be replaced while it is served.
+    pub tls: Arc<ArcSwapOption<Terminator>>,
+    /// Cancelled when the listener is to end.
+    pub stop: CancellationToken,
 }
 
-/// Answers admin requests until `shutdown` is ready, and then for at most 2 s those that are on
-/// their way.
+/// Answers admin requests until the state's `stop` is cancelled, and then for at most 2 s those that are on their way.
 ///
 /// # Errors
 /// The listener can't be used.
-pub async fn serve(
-    listener: Listener,
-    state: State,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+pub async fn serve(listener: Listener, state: State) -> io::Result<()> {
+    let (tls, stop) = (Arc::clone(&state.tls), state.stop.clone());
     let router = router(state, listener.host_check());
-    let (stop, stopped) = oneshot::channel();
-    let shutdown = async move {
-        shutdown.await;
-        // Nobody listens if the server has ended by itself.
-        let _ = stop.send(());
-    };
-    let serving = async move {
-        match listener {
-            Listener::Tcp(listener) => {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                axum_serve(listener, router)
-                    .with_graceful_shutdown(shutdown)
-                    .await
-            }
-            Listener::Unix(listener, _file) => {
-                let listener = tokio::net::UnixListener::from_std(listener)?;
-                axum_serve(listener, router)
-                    .with_graceful_shutdown(shutdown)
-                    .await
-            }
-        }
-    };
-    let overdue = async move {
-        if stopped.await.is_err() {
-            // The server has ended by itself, and says how.
-            std::future::pending::<()>().await;
-        }
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        result = serving => result,
-        () = overdue => Ok(()),
-    }
+    transport::serve(listener, tls, router, stop).await
 }
 
 fn router(state: State, hosts: HostCheck) -> Router {
@@ -112,15 +91,19 @@ fn router(state: State, hosts: HostCheck) -> Router {
         .route("/healthz", get("ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/api/v1/status", get(status_json))
+        .nest("/api/v1", api::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(hosts, guard))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn_with_state(
+            (state.clone(), hosts),
+            guard,
+        ))
         .with_state(state)
 }
 
 async fn readyz(Extract(state): Extract<State>) -> Response {
-    match state.view.ready() {
+    match state.control.ready() {
         Ok(()) => "ready\n".into_response(),
         Err(reason) => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -134,8 +117,8 @@ async fn metrics(Extract(state): Extract<State>, request: HeaderMap) -> Response
     let compress = gzip::is_accepted(&request);
     // Requests are served on this thread, too.
     let rendered = tokio::task::spawn_blocking(move || {
-        state.view.refresh();
-        let (content_type, body) = state.metrics.render();
+        state.control.refresh();
+        let (content_type, body) = state.control.metrics().render();
         let packed = compress.then(|| gzip::packed(&body)).flatten();
         (content_type, body, packed)
     });
@@ -160,10 +143,6 @@ async fn metrics(Extract(state): Extract<State>, request: HeaderMap) -> Response
     }
 }
 
-async fn status_json(Extract(state): Extract<State>) -> Json<Status> {
-    Json(state.view.status())
-}
-
 async fn not_found() -> Response {
     problem::response(StatusCode::NOT_FOUND, "nothing is at this path")
 }
@@ -175,16 +154,39 @@ async fn method_not_allowed() -> Response {
     )
 }
 
-/// Turns away what a foreign web page may have sent, and marks every answer as nobody else's to
-/// embed, keep or guess at.
-async fn guard(Extract(hosts): Extract<HostCheck>, request: Request, next: Next) -> Response {
-    let mut response = if hosts.accepts(&request) {
-        next.run(request).await
-    } else {
+/// Turns away what a foreign web page may have sent, finds out who sends the rest, and marks every answer as nobody
+/// else's to embed, keep or guess at.
+async fn guard(
+    Extract((state, hosts)): Extract<(State, HostCheck)>,
+    Extension(peer): Extension<Peer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let mut response = if !hosts.accepts(&request) {
         problem::response(
             StatusCode::MISDIRECTED_REQUEST,
             "this listener is for this machine: ask for localhost or an IP address, not a name",
         )
+    } else if access::is_cross_site(&request) {
+        problem::response(
+            StatusCode::FORBIDDEN,
+            "a page of another site sends this; it may link to the dashboard, and no more",
+        )
+    } else {
+        match state.access.load().caller(peer, request.headers()) {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                next.run(request).await
+            }
+            Err(error) => {
+                tracing::warn!(
+                    ?peer,
+                    path = request.uri().path(),
+                    "a wrong token for the admin API"
+                );
+                access::unauthorized(&error)
+            }
+        }
     };
     for (name, value) in SECURITY_HEADERS {
         let value = HeaderValue::from_static(value);

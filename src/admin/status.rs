@@ -2,14 +2,16 @@
 
 use std::time::SystemTime;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use crate::config::model::Operator;
 use crate::observe::labels::ServerState;
 
 /// The whole instance.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Status {
     /// This build's version.
     pub version: String,
@@ -30,17 +32,19 @@ pub struct Status {
 }
 
 /// The life of the instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InstanceState {
     /// It takes new work.
     Running,
+    /// It was drained by the API: it serves what comes, is not ready, and tells its connections to go.
+    Draining,
     /// It finishes what it has.
     Stopping,
 }
 
 /// A reload that ended.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ReloadStatus {
     /// How it ended.
     pub result: ReloadResult,
@@ -53,7 +57,7 @@ pub struct ReloadStatus {
 }
 
 /// How a reload ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReloadResult {
     /// The new configuration is in use.
@@ -63,7 +67,7 @@ pub enum ReloadResult {
 }
 
 /// One listener.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ListenerStatus {
     /// Its name.
     pub name: String,
@@ -93,7 +97,7 @@ pub struct ListenerStatus {
 }
 
 /// One pool.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PoolStatus {
     /// Its name.
     pub name: String,
@@ -109,12 +113,14 @@ pub struct PoolStatus {
     pub errors: u64,
     /// Those of the errors that no server had to do with.
     pub unserved: u64,
-    /// In the order of the configuration.
+    /// In the order of the configuration; those that were added come last.
     pub servers: Vec<ServerStatus>,
+    /// Names of servers of the file that were removed by the API.
+    pub removed: Vec<String>,
 }
 
 /// One server.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ServerStatus {
     /// Its name, unique in the pool.
     pub name: String,
@@ -123,6 +129,7 @@ pub struct ServerStatus {
     /// The address in use: the one of its name's that new connections are tried at first; `null` while it has none.
     pub server_address: Option<String>,
     /// What it is to new work.
+    #[schemars(with = "String")]
     pub state: ServerState,
     /// Why, in words.
     pub reason: String,
@@ -148,10 +155,48 @@ pub struct ServerStatus {
     pub latency: Option<f64>,
     /// `null` if it is not checked, or not yet.
     pub last_check: Option<CheckStatus>,
+    /// What the operator wants of it.
+    pub operator: OperatorState,
+    /// Where it comes from.
+    pub source: ServerSource,
+    /// What is otherwise than the file says: `state`, `weight`, `max_connections`.
+    pub overridden: Vec<&'static str>,
+}
+
+/// What the operator wants of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorState {
+    /// It takes work.
+    Ready,
+    /// It keeps its sessions, and takes no new ones.
+    Drain,
+    /// It takes nothing.
+    Maintenance,
+}
+
+impl From<Operator> for OperatorState {
+    fn from(operator: Operator) -> Self {
+        match operator {
+            Operator::Ready => Self::Ready,
+            Operator::Drain => Self::Drain,
+            Operator::Maintenance => Self::Maintenance,
+        }
+    }
+}
+
+/// Where a server comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerSource {
+    /// The configuration.
+    File,
+    /// It was added by the API.
+    Api,
 }
 
 /// A health check that ended.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct CheckStatus {
     /// How it ended.
     pub result: CheckResult,
@@ -164,7 +209,7 @@ pub struct CheckStatus {
 }
 
 /// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckResult {
     /// As wanted.

@@ -1,16 +1,22 @@
 //! Over real sockets, with a client that shows what is on the wire.
 
 use std::net::SocketAddr;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 
+use super::control::{
+    CertificateStatus, Later, NewServer, RefusedRequest, Renewal, ServerChange, ServerPath,
+    SessionStatus, SessionsStatus,
+};
 use super::status::{CheckResult, CheckStatus, InstanceState, ListenerStatus, PoolStatus};
+use super::status::{OperatorState, ReloadStatus, ServerSource};
 use super::status::{ServerStatus, timestamp};
 use super::*;
 use crate::config::model::AdminBind;
+use crate::observe::Metrics;
 use crate::observe::ServerState;
 
 struct Fake {
@@ -41,6 +47,9 @@ impl View for Fake {
                 at: timestamp(UNIX_EPOCH + Duration::from_millis(1500)),
                 duration_ms: 0.5,
             }),
+            operator: OperatorState::Ready,
+            source: ServerSource::File,
+            overridden: Vec::new(),
         };
         Status {
             version: "1.2.3".to_owned(),
@@ -72,6 +81,7 @@ impl View for Fake {
                 errors: 2,
                 unserved: 1,
                 servers: vec![server],
+                removed: Vec::new(),
             }],
         }
     }
@@ -85,21 +95,83 @@ impl View for Fake {
     }
 }
 
+/// What isn't tried here: the black-box tests have the real one.
+fn not_here<T>() -> Result<T, ApiError> {
+    Err(ApiError::not_found("not here"))
+}
+
+impl Control for Fake {
+    fn server(&self, _: &ServerPath) -> Result<(ServerStatus, Etag), ApiError> {
+        not_here()
+    }
+    fn change_server(
+        &self,
+        _: &ServerPath,
+        _: &ServerChange,
+        _: &Precondition,
+    ) -> Result<(), ApiError> {
+        not_here()
+    }
+    fn add_server(&self, _: &str, _: &NewServer) -> Result<(), ApiError> {
+        not_here()
+    }
+    fn remove_server(&self, _: &ServerPath, _: &Precondition) -> Result<(), ApiError> {
+        not_here()
+    }
+    fn disconnect(&self, _: &ServerPath) -> Result<usize, ApiError> {
+        not_here()
+    }
+    fn sessions(&self, _: &str) -> Result<SessionsStatus, ApiError> {
+        not_here()
+    }
+    fn find_session<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> Later<'a, Result<SessionStatus, ApiError>> {
+        Box::pin(async { not_here() })
+    }
+    fn forget_session<'a>(&'a self, _: &'a str, _: &'a str) -> Later<'a, Result<(), ApiError>> {
+        Box::pin(async { not_here() })
+    }
+    fn certificates(&self) -> Vec<CertificateStatus> {
+        Vec::new()
+    }
+    fn renew(&self, _: Option<&str>) -> Result<Vec<Renewal>, ApiError> {
+        not_here()
+    }
+    fn refused(&self) -> Vec<RefusedRequest> {
+        Vec::new()
+    }
+    fn drain(&self, _: Duration) {}
+    fn resume(&self) {}
+    fn reload(&self) -> Later<'_, Result<ReloadStatus, ApiError>> {
+        Box::pin(async { not_here() })
+    }
+    fn configuration(&self) -> Result<String, ApiError> {
+        not_here()
+    }
+    fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+}
+
 /// A served admin listener.
 struct Served {
     address: SocketAddr,
-    stop: oneshot::Sender<()>,
+    stop: CancellationToken,
     task: JoinHandle<io::Result<()>>,
 }
 
 fn state(ready: Result<(), String>) -> State {
-    let metrics = Metrics::new(UNIX_EPOCH);
     State {
-        view: Arc::new(Fake {
+        control: Arc::new(Fake {
             ready,
-            metrics: Arc::clone(&metrics),
+            metrics: Metrics::new(UNIX_EPOCH),
         }),
-        metrics,
+        access: Arc::new(ArcSwap::from_pointee(Access { tokens: None })),
+        tls: Arc::default(),
+        stop: CancellationToken::new(),
     }
 }
 
@@ -107,10 +179,9 @@ fn start(ready: Result<(), String>) -> Served {
     let listener = bind(&AdminBind::Tcp("127.0.0.1:0".parse().expect("an address")));
     let listener = listener.expect("bound");
     let address = listener.tcp_address().expect("TCP");
-    let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(serve(listener, state(ready), async move {
-        let _ = stopped.await;
-    }));
+    let state = state(ready);
+    let stop = state.stop.clone();
+    let task = tokio::spawn(serve(listener, state));
     Served {
         address,
         stop,
@@ -225,7 +296,9 @@ async fn status_is_json_with_the_documented_names() {
                     "result": "failure", "reason": "refused", "at": "1970-01-01T00:00:01.500Z",
                     "duration_ms": 0.5,
                 },
+                "operator": "ready", "source": "file", "overridden": [],
             }],
+            "removed": [],
         }],
     });
     assert_eq!(answer.json(), expected);
@@ -309,14 +382,13 @@ async fn a_unix_socket_serves_the_same_and_goes_at_the_end() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("admin.sock");
     let listener = bind(&AdminBind::Unix(path.clone())).expect("bound");
-    let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(serve(listener, state(Ok(())), async move {
-        let _ = stopped.await;
-    }));
+    let state = state(Ok(()));
+    let stop = state.stop.clone();
+    let task = tokio::spawn(serve(listener, state));
     let stream = UnixStream::connect(&path).await.expect("connected");
     let request = "GET /healthz HTTP/1.1\r\nHost: whatever\r\nConnection: close\r\n\r\n";
     assert_eq!(exchange(stream, request).await.status, 200);
-    stop.send(()).expect("it runs");
+    stop.cancel();
     task.await.expect("no panic").expect("served");
     assert!(!path.exists());
 }
@@ -334,7 +406,7 @@ async fn the_end_waits_for_nobody_long() {
     slow.write_all(b"GET /healthz HTTP/1.1\r\n")
         .await
         .expect("sent");
-    served.stop.send(()).expect("it runs");
-    let ended = tokio::time::timeout(GRACE * 3, served.task).await;
+    served.stop.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(6), served.task).await;
     ended.expect("in time").expect("no panic").expect("served");
 }

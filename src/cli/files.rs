@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use crate::config::{Loaded, Problem, model};
 use crate::persistence::Keyring;
+use crate::server;
 use crate::server::preflight::Findings;
 use crate::tls;
 use crate::tls::certificate::{Finding, Severity};
@@ -18,7 +19,7 @@ impl Findings {
     }
 }
 
-/// Reads whatever the TLS of listeners and pools names.
+/// Reads whatever the TLS of the admin listener, of listeners and pools names.
 pub fn certificates(loaded: &Loaded, now: SystemTime) -> Findings {
     let mut found = Findings::default();
     for pool in &loaded.config.pools {
@@ -32,15 +33,17 @@ pub fn certificates(loaded: &Loaded, now: SystemTime) -> Findings {
             Err(unusable) => found.problems.push(place(unusable.key, unusable.message)),
         }
     }
-    for listener in &loaded.config.listeners {
-        let Some(settings) = &listener.tls else {
-            continue;
-        };
+    let admin = loaded.config.admin.iter().filter_map(|admin| {
+        let settings = admin.tls.as_ref()?;
+        Some((vec!["admin", "tls"], settings))
+    });
+    let listeners = loaded.config.listeners.iter().filter_map(|listener| {
+        let settings = listener.tls.as_ref()?;
+        Some((vec!["listeners", &*listener.name, "tls"], settings))
+    });
+    for (at, settings) in admin.chain(listeners) {
         let place = |path: &[&str], message: String| {
-            let path: Vec<&str> = ["listeners", &*listener.name, "tls"]
-                .into_iter()
-                .chain(path.iter().copied())
-                .collect();
+            let path: Vec<&str> = at.iter().chain(path).copied().collect();
             loaded.problem(&path, message)
         };
         match tls::load(settings, &[], now) {
@@ -70,6 +73,7 @@ pub fn certificates(loaded: &Loaded, now: SystemTime) -> Findings {
 /// Reads the secret files, as a start would.
 pub fn secrets(loaded: &Loaded) -> Findings {
     let mut found = Findings::default();
+    found.problems.extend(server::preflight::tokens(loaded));
     for pool in &loaded.config.pools {
         let key = pool
             .persistence

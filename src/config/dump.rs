@@ -58,6 +58,51 @@ pub fn dump(loaded: &Loaded) -> Result<String, String> {
     Err("more and more of it has no meaning where it stands".into())
 }
 
+/// As [`dump`], with the servers as they are in force: an operator may have changed, added and removed some.
+///
+/// # Errors
+/// As of [`dump`].
+pub fn dump_in_force(loaded: &Loaded, in_force: &model::Config) -> Result<String, String> {
+    let words = |error: serde_yaml::Error| error.to_string();
+    let text = dump(loaded)?;
+    let mut yaml: Yaml = serde_yaml::from_str(&text).map_err(words)?;
+    for (written, pool) in loaded.config.pools.iter().zip(&in_force.pools) {
+        if written.servers == pool.servers {
+            continue;
+        }
+        let servers = yaml
+            .get_mut("pools")
+            .and_then(|pools| pools.get_mut(&*pool.name))
+            .and_then(|pool| pool.get_mut("servers"));
+        let Some(servers) = servers else { continue };
+        let known = servers.as_sequence().cloned().unwrap_or_default();
+        let of_name = |name: &str| {
+            let mut known = known.iter();
+            known
+                .find(|one| one.get("name").and_then(Yaml::as_str) == Some(name))
+                .cloned()
+        };
+        *servers = pool
+            .servers
+            .iter()
+            .map(|server| {
+                let mut one = of_name(&server.name)
+                    .unwrap_or_else(|| Yaml::Mapping(serde_yaml::Mapping::new()));
+                if let Yaml::Mapping(keys) = &mut one {
+                    keys.insert("name".into(), (*server.name).into());
+                    keys.insert("address".into(), server.address.to_string().into());
+                    keys.insert("weight".into(), server.weight.into());
+                    keys.insert("max_connections".into(), server.max_connections.into());
+                    keys.insert("backup".into(), server.backup.into());
+                }
+                one
+            })
+            .collect::<Vec<Yaml>>()
+            .into();
+    }
+    serde_yaml::to_string(&yaml).map_err(words)
+}
+
 /// Makes paths absolute: they are relative to the file that they stand in, and what is printed stands in none.
 fn resolve(node: &mut Node, schema: &Json, files: &Files) {
     if let Some(target) = schema.get("$ref").and_then(Json::as_str) {

@@ -7,7 +7,6 @@ use super::tree::At;
 const KEYS: &[(&str, &[&str])] = &[
     ("", &["tracing"]),
     ("server", &["upgrade_socket", "watch_config"]),
-    ("admin", &["token_file", "tls"]),
     ("listeners.*", &["connection_rate_per_client"]),
     ("listeners.*.tcp", &["sni_routes"]),
     ("pools.*", &["discovery", "outlier_detection"]),

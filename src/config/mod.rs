@@ -46,16 +46,18 @@ mod validate_split;
 mod validate_tls;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use dump::dump;
+pub use dump::{dump, dump_in_force};
 pub use model::Config;
 pub use problem::{Problem, Problems, escaped, on_one_line};
 pub use schema::text as schema_text;
 pub use text::ACCESS_LOG_FIELDS;
 
 use include::Merger;
+use scalar::Scalar as _;
 use tree::{At, Files, Node, Value};
 use validate::Checks;
 
@@ -127,6 +129,38 @@ impl Loaded {
     pub fn differences(&self, before: &Self) -> Vec<String> {
         difference::differences(&before.tree, &self.tree)
     }
+}
+
+/// A duration as the configuration writes it: `250ms`, `30s`, `5m`.
+///
+/// # Errors
+/// It isn't one; the error says so in words.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    units::Span::parse(text).map(|span| span.0)
+}
+
+/// A server's address as the configuration writes it. The path of a Unix socket has to be absolute, as it stands in no
+/// file that it could be relative to.
+///
+/// # Errors
+/// It isn't one; the error says so in words.
+pub fn server_address(text: &str) -> Result<model::ServerAddress, String> {
+    Ok(match address::Upstream::parse(text)? {
+        address::Upstream::Socket(address) => model::ServerAddress::Socket(address),
+        address::Upstream::Name(host, port) => model::ServerAddress::Name(host.into(), port),
+        address::Upstream::Unix(path) if Path::new(&path).is_absolute() => {
+            model::ServerAddress::Unix(path.into())
+        }
+        address::Upstream::Unix(_) => return Err("the path of the socket is not absolute".into()),
+    })
+}
+
+/// Whether a text can be the name of a server, pool or listener.
+///
+/// # Errors
+/// It can't; the error says why.
+pub fn check_name(name: &str) -> Result<(), String> {
+    text::check_name(name)
 }
 
 /// The process's environment, as the lookup that [`load`] takes. A variable that isn't UTF-8 counts as

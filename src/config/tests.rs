@@ -153,7 +153,7 @@ fn an_empty_admin_section_listens_on_loopback() {
         &problems,
         "t.yaml:1:15: admin.bind: 0.0.0.0:9900 is not a loopback address",
     );
-    assert!(problems[0].contains("not supported yet"));
+    assert!(problems[0].contains("admin.token_file"));
 }
 
 #[test]
@@ -330,7 +330,6 @@ fn whatever_is_planned_is_refused_by_name() {
             "server.@",
             "upgrade_socket watch_config",
         ),
-        (top("admin: {@: x}"), "admin.@", "token_file tls"),
         (
             listener("@: x"),
             "listeners.web.@",

@@ -20,7 +20,7 @@ use super::validate_http::http;
 use super::validate_pool::pool;
 use super::validate_route::routes;
 use super::validate_split::tell_apart;
-use super::validate_tls::tls;
+use super::validate_tls::{of_admin, tls};
 
 /// Where state is kept when neither the file nor systemd names a directory.
 const STATE_DIR: &str = "/var/lib/equipoise";
@@ -46,7 +46,7 @@ pub fn validate(
     let admin = raw
         .admin
         .as_ref()
-        .map(|admin| self::admin(admin, &root.key("admin"), checks));
+        .map(|admin| self::admin(admin, &root.key("admin"), &server.state_dir, checks));
     let logging = logging(&raw.logging, &root.key("logging"), checks);
 
     let pools_at = root.key("pools");
@@ -226,24 +226,47 @@ fn server(
     }
 }
 
-fn admin(raw: &raw::Admin, at: &At<'_>, checks: &mut Checks<'_>) -> model::Admin {
-    let at = at.key("bind");
+fn admin(raw: &raw::Admin, at: &At<'_>, state_dir: &Path, checks: &mut Checks<'_>) -> model::Admin {
+    let (bind_at, tls_at) = (at.key("bind"), at.key("tls"));
     let bind = match &raw.bind {
         AdminAddress::Socket(address) => {
-            if !address.ip().to_canonical().is_loopback() {
+            let is_reached_from_elsewhere = !address.ip().to_canonical().is_loopback();
+            if is_reached_from_elsewhere && raw.token_file.is_none() {
                 checks.note(
-                    &at,
+                    &bind_at,
                     format!(
-                        "{address} is not a loopback address; such a bind requires a token, and admin.token_file is \
-                         not supported yet; bind to 127.0.0.1 or unix:/path"
+                        "{address} is not a loopback address; such a bind requires a token: set admin.token_file, or \
+                         bind to 127.0.0.1 or unix:/path"
                     ),
+                );
+            } else if is_reached_from_elsewhere && raw.tls.is_none() {
+                checks.warn(
+                    &bind_at,
+                    "other machines send their tokens here without encryption; admin.tls protects them",
                 );
             }
             model::AdminBind::Tcp(*address)
         }
-        AdminAddress::Unix(path) => model::AdminBind::Unix(checks.path(&at, path)),
+        AdminAddress::Unix(path) => {
+            if raw.tls.is_some() {
+                checks.note(&tls_at, "has no meaning for a Unix socket");
+            }
+            model::AdminBind::Unix(checks.path(&bind_at, path))
+        }
     };
-    model::Admin { bind }
+    model::Admin {
+        tls: match (&raw.tls, &bind) {
+            (Some(tls), model::AdminBind::Tcp(_)) => {
+                Some(of_admin(tls, &tls_at, state_dir, checks))
+            }
+            _ => None,
+        },
+        token_file: raw
+            .token_file
+            .as_ref()
+            .map(|path| checks.path(&at.key("token_file"), &path.0)),
+        bind,
+    }
 }
 
 fn logging(raw: &raw::Logging, at: &At<'_>, checks: &mut Checks<'_>) -> model::Logging {
@@ -477,6 +500,7 @@ fn same_address_twice(raw: &raw::Config, root: &At<'_>, checks: &mut Checks<'_>)
     let admin_at = root.key("admin");
     if let Some(raw::Admin {
         bind: AdminAddress::Socket(address),
+        ..
     }) = &raw.admin
     {
         take(*address, &admin_at.key("bind"), checks);

@@ -130,6 +130,7 @@ fn servers(raw: &[raw::Listed], at: &At<'_>, checks: &mut Checks<'_>) -> Vec<mod
             weight: raw.weight,
             max_connections: raw.max_connections,
             backup: raw.backup,
+            operator: model::Operator::Ready,
         });
     }
     servers

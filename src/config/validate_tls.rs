@@ -39,6 +39,35 @@ pub(super) fn tls(
     }
 }
 
+/// The admin listener's TLS. It speaks HTTP/1.1 alone, and obtains no certificates by itself.
+pub(super) fn of_admin(
+    tls: &raw::Tls,
+    at: &At<'_>,
+    state_dir: &Path,
+    checks: &mut Checks<'_>,
+) -> model::Tls {
+    if tls.acme.is_some() {
+        checks.note(
+            &at.key("acme"),
+            "is for listeners; name here the file that a listener's acme keeps, or another certificate",
+        );
+    }
+    let alpn_at = at.key("alpn");
+    if alpn_at.is_written() && tls.alpn.is_some() {
+        checks.note(&alpn_at, "has no meaning here, where HTTP/1.1 is spoken");
+    }
+    if tls.client_auth.forward {
+        checks.note(
+            &at.key("client_auth").key("forward"),
+            "has no meaning here: there is no server that could be told",
+        );
+    }
+    model::Tls {
+        acme: None,
+        ..common(tls, vec![model::Alpn::Http11], at, state_dir, checks)
+    }
+}
+
 fn of_listener(
     tls: &raw::Tls,
     listener: &raw::Listener,
@@ -46,18 +75,33 @@ fn of_listener(
     state_dir: &Path,
     checks: &mut Checks<'_>,
 ) -> model::Tls {
+    let alpn = alpn(tls, listener, at, checks);
+    common(tls, alpn, at, state_dir, checks)
+}
+
+fn common(
+    tls: &raw::Tls,
+    alpn: Vec<model::Alpn>,
+    at: &At<'_>,
+    state_dir: &Path,
+    checks: &mut Checks<'_>,
+) -> model::Tls {
     let certificates_at = at.key("certificates");
-    if tls.certificates.is_empty() && tls.acme.is_none() {
+    if tls.certificates.is_empty() && tls.certificate.is_none() && tls.acme.is_none() {
         checks.note(
             &certificates_at,
             "is empty; write certificates: [{cert: site.pem, key: site.key}], or acme",
         );
     }
-    let certificates = tls
-        .certificates
-        .iter()
-        .enumerate()
-        .filter_map(|(index, raw)| certificate(raw, &certificates_at.item(index), checks))
+    let one = tls
+        .certificate
+        .as_ref()
+        .map(|raw| (raw, at.key("certificate")));
+    let listed = tls.certificates.iter().enumerate();
+    let certificates = one
+        .into_iter()
+        .chain(listed.map(|(index, raw)| (raw, certificates_at.item(index))))
+        .filter_map(|(raw, at)| certificate(raw, &at, checks))
         .collect();
     if tls.min_version > tls.max_version {
         checks.note(&at.key("min_version"), "is above max_version");
@@ -78,7 +122,7 @@ fn of_listener(
         ciphers: text(&tls.ciphers),
         cipher_suites: text(&tls.cipher_suites),
         groups: text(&tls.groups),
-        alpn: alpn(tls, listener, at, checks),
+        alpn,
         strict_sni: tls.strict_sni,
         client_auth: client_auth(&tls.client_auth, &at.key("client_auth"), checks),
         session_ticket_key_file,

@@ -232,10 +232,10 @@ pub fn response(status: u16) -> ResponseHeader {
     ResponseHeader::new(status, Version::HTTP_11, Fields::with_capacity(16))
 }
 
-/// Whether the process is to end, and this connection with it.
+/// Whether this connection is to end: the process does, or connections are sent away.
 pub fn is_draining(context: &Context) -> bool {
-    let origin = context.origin.as_ref();
-    origin.is_some_and(|origin| origin.connection.drain.has_begun())
+    let connection = context.origin.as_ref().map(|origin| &origin.connection);
+    connection.is_some_and(|connection| connection.drain.sends_away(connection.ends.peer))
 }
 
 /// Rounded up: who comes back then isn't too early.

@@ -133,7 +133,7 @@ fn write(
         metrics.bytes_out.inc_by(way_back.body_sent());
     }
 
-    if !shared.access_log.enabled() {
+    if !shared.access_log.wants(termination) {
         return;
     }
     let field = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);

@@ -4,13 +4,16 @@
 //! to counters whose handles it got once, when its listener, pool or server was built.
 
 pub mod access_log;
+pub mod events;
 pub mod labels;
 mod lines;
 pub mod log;
 pub mod metrics;
+pub mod refused;
 mod seldom;
 
 pub use access_log::{AccessLog, Record};
+pub use events::{Events, Topic};
 pub use labels::{
     DelayReason, ErrorReason, PersistenceResult, PickedBy, RejectReason, RetryReason, ServerState,
     Termination,

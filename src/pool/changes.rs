@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use serde_json::json;
+
 use super::gate::Gate;
 use super::queue::Handover;
 use super::server::LastCheck;
 use super::tier::Tier;
 use super::{Admission, Checked, Operator, Pool, Resolution, Server, State};
 use crate::balance::Slot;
-use crate::observe::ServerState;
+use crate::observe::{ServerState, Topic};
 
 impl Pool {
     /// What the operator wants of a server.
@@ -127,6 +129,10 @@ impl Pool {
             .metrics()
             .set_state(state, gate.is_healthy(), gate.since());
         let (pool, name) = (&*self.name, &**server.name());
+        self.registry.events().publish(
+            Topic::Server,
+            json!({"pool": pool, "server": name, "state": state, "reason": reason}),
+        );
         if state == ServerState::Down {
             tracing::warn!(pool, server = name, %state, reason, "server state changed");
         } else if self.goes_without_saying(state) {

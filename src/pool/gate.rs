@@ -8,18 +8,8 @@
 use std::time::SystemTime;
 
 use crate::config::model::InitialState;
+pub use crate::config::model::Operator;
 use crate::observe::ServerState;
-
-/// What the operator wants of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
-    /// Takes work.
-    Ready,
-    /// Keeps the sessions bound to it, takes no new ones.
-    Drain,
-    /// Takes nothing.
-    Maintenance,
-}
 
 /// What the active checks say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +133,11 @@ impl Gate {
     /// What the checks last said.
     pub fn checked(&self) -> Checked {
         self.checked
+    }
+
+    /// What the operator wants.
+    pub fn operator(&self) -> Operator {
+        self.operator
     }
 
     /// Writes the operator's part. Returns whether the state in words changed.

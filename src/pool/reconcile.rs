@@ -12,7 +12,7 @@ use super::gate::Gate;
 use super::queue::Handover;
 use super::slow_start::SCALE;
 use super::tier::Tier;
-use super::{Admission, Pool, Server, State};
+use super::{Admission, Operator, Pool, Server, State};
 use crate::balance::{Params, digest};
 use crate::config::model;
 
@@ -92,12 +92,13 @@ impl Pool {
             identity: digest(wanted.name.as_bytes()),
         });
         let checks = pool.health_check.as_ref();
-        let gate = Gate::new(
+        let mut gate = Gate::new(
             checks.is_some(),
             checks.map_or(model::InitialState::Up, |check| check.initial),
             Server::initial_resolution(&wanted.address),
             SystemTime::now(),
         );
+        gate.set_operator(wanted.operator, SystemTime::now());
         let metrics = self.registry.server(&self.name, &wanted.name);
         metrics.weight.set(i64::from(wanted.weight));
         let (healthy, since) = (gate.is_healthy(), gate.since());
@@ -108,6 +109,9 @@ impl Pool {
         }
         if let Some(place) = state.members.get_mut(slot.index()) {
             *place = Some(Arc::clone(&server));
+        }
+        if wanted.operator == Operator::Maintenance {
+            server.set_cold();
         }
         let admission = server.admission();
         state.reclass(&server, None, Tier::of(admission, server.is_backup()));

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::addresses::{Address, Addresses, Endpoint};
 use super::gate::{Admission, Gate, Resolution};
+use super::open::OpenConnections;
 use super::refusals::Refusals;
 use crate::balance::Slot;
 use crate::config::model::{PoolServer, ServerAddress};
@@ -42,6 +43,7 @@ pub struct Server {
     last_check: Mutex<Option<LastCheck>>,
     /// Connections to it that are kept alive, in use or idle.
     kept: AtomicUsize,
+    connections: OpenConnections,
     requests: AtomicU64,
     latency_us: AtomicU64,
     metrics: ServerMetrics,
@@ -105,6 +107,7 @@ impl Server {
             cold: AtomicBool::new(false),
             last_check: Mutex::new(None),
             kept: AtomicUsize::new(0),
+            connections: OpenConnections::default(),
             requests: AtomicU64::new(0),
             latency_us: AtomicU64::new(0),
             metrics,
@@ -279,6 +282,11 @@ impl Server {
 
     pub(super) fn set_last_check(&self, check: LastCheck) {
         *self.last_check.lock() = Some(check);
+    }
+
+    /// The connections to it that are open, those of checks apart.
+    pub fn connections(&self) -> &OpenConnections {
+        &self.connections
     }
 
     /// Takes a place among its connections that are kept, of which there are `limit`. Returns whether there

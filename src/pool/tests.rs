@@ -20,6 +20,7 @@ fn server(name: &str, weight: u16) -> PoolServer {
         weight,
         max_connections: 0,
         backup: false,
+        operator: model::Operator::Ready,
     }
 }
 

@@ -4,8 +4,10 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::json;
+
 use super::{Pool, Server, State};
-use crate::observe::{Seldom, ServerState};
+use crate::observe::{Seldom, ServerState, Topic};
 
 /// Servers whose reasons stand in one line.
 const REASONS: usize = 5;
@@ -61,10 +63,14 @@ impl Pool {
             None => {}
             Some(Turn::Lost) => {
                 let reasons = self.reasons();
+                let data = json!({"pool": pool, "available": 0, "reason": reasons});
+                self.registry.events().publish(Topic::Pool, data);
                 tracing::error!(pool, "the pool has no available server: {reasons}");
             }
             Some(Turn::Back) => {
                 let (available, all) = (self.available(), self.servers().len());
+                let data = json!({"pool": pool, "available": available});
+                self.registry.events().publish(Topic::Pool, data);
                 tracing::info!(pool, available, of = all, "the pool has a server again");
             }
         }

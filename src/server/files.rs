@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::door::{Door, DoorFiles};
 use super::keys::Keys;
 use super::links::Links;
 use super::secured::{self, Secured};
@@ -31,9 +32,11 @@ pub struct Files {
     pub links: Links,
     /// What listeners are to serve; none for those that go on with what they have.
     pub secured: Secured,
+    /// What the admin listener is to have.
+    pub door: DoorFiles,
 }
 
-/// Reads everything anew. `terminator` gives who ends TLS of a listener by now.
+/// Reads everything anew. `terminator` gives who ends TLS of a listener by now, `door` is the admin listener.
 ///
 /// # Errors
 ///
@@ -41,6 +44,7 @@ pub struct Files {
 pub fn read<'a>(
     next: &Loaded,
     known: &Kept,
+    door: &Door,
     terminator: impl Fn(&Arc<str>) -> Option<&'a Terminator>,
 ) -> Result<Files, Problems> {
     let config = &next.config;
@@ -53,6 +57,11 @@ pub fn read<'a>(
     let links = Links::load(config, &known.links).map_err(|troubles| {
         for trouble in troubles.0 {
             problems.push(next.problem(&trouble.path(), trouble.source.to_string()));
+        }
+    });
+    let door = DoorFiles::load(config, Some(door)).map_err(|troubles| {
+        for trouble in troubles {
+            problems.push(next.problem(&trouble.path(), trouble.message()));
         }
     });
     let mut secured = Secured::new();
@@ -87,11 +96,12 @@ pub fn read<'a>(
             }
         }
     }
-    match (keys, links) {
-        (Ok(keys), Ok(links)) if problems.is_empty() => Ok(Files {
+    match (keys, links, door) {
+        (Ok(keys), Ok(links), Ok(door)) if problems.is_empty() => Ok(Files {
             keys,
             links,
             secured,
+            door,
         }),
         _ => Err(problems),
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::model::{Admin, Config, Listener, Protocol, Server};
+use crate::config::model::{Config, Listener, Protocol, Server};
 use crate::config::{Loaded, Problems};
 
 /// Everything that `next` wants and that a process which runs by `now` can't have without a restart, each with its key and
@@ -15,7 +15,6 @@ pub fn demands(now: &Config, next: &Loaded, clients: usize) -> Problems {
         found: Problems::default(),
     };
     demands.server(&now.server, &next.config.server);
-    demands.admin(now.admin.as_ref(), next.config.admin.as_ref());
     demands.listeners(&now.listeners, &next.config.listeners);
     demands.found
 }
@@ -87,22 +86,6 @@ impl Demands<'_> {
         self.keep(&["server", "state_dir"], state_dir, &next.state_dir, path);
         self.keep(&["server", "user"], user, &next.user, account);
         self.keep(&["server", "group"], group, &next.group, account);
-    }
-
-    fn admin(&mut self, now: Option<&Admin>, next: Option<&Admin>) {
-        match (now, next) {
-            (None, None) => {}
-            (Some(Admin { bind }), Some(next)) => {
-                self.keep(&["admin", "bind"], bind, &next.bind, ToString::to_string);
-            }
-            (now, next) => {
-                let bind =
-                    |admin: Option<&Admin>| admin.map(|admin| &admin.bind).map(ToString::to_string);
-                let show =
-                    |bind: &Option<String>| bind.clone().unwrap_or_else(|| "none".to_owned());
-                self.keep(&["admin"], &bind(now), &bind(next), show);
-            }
-        }
     }
 
     fn listeners(&mut self, now: &[Listener], next: &[Listener]) {

@@ -11,20 +11,22 @@ use pingora::server::configuration::ServerConf;
 use pingora_proxy::http_proxy;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::acme;
 use super::arrivals::Arrivals;
+use super::door::Door;
 use super::files::Kept;
 use super::keys::Keys;
 use super::links::Links;
+use super::overrides::{Overrides, Shelf};
 use super::refusals::Refusals;
+use super::reload::Reloads;
 use super::secured;
 use super::service::Service;
 use super::tables::session_table;
 use crate::acme::{Challenges, Manager};
-use crate::admin::{self, status::ReloadStatus};
+use crate::admin::status::ReloadStatus;
 use crate::allocator;
 use crate::config::model::{self, Config};
 use crate::descriptors::Shares;
@@ -70,6 +72,12 @@ pub struct Prepared {
     pub challenges: Arc<Challenges>,
     /// How servers are spoken to.
     pub links: Links,
+    /// The admin listener.
+    pub admin: Door,
+    /// Where the operator's changes are kept.
+    pub shelf: Shelf,
+    /// The operator's changes, as the configuration leaves them in force.
+    pub overrides: Overrides,
 }
 
 /// A running instance.
@@ -85,8 +93,12 @@ pub struct Instance {
     /// Client connections being served.
     pub(super) connections: TaskTracker,
     pub(super) state: Mutex<Changeable>,
-    /// What was read from files. Held by a reload, so that there is one at a time.
+    /// What was read from files. Held by a reload and by an operator's change, so that there is one at a time.
     pub(super) files: Mutex<Kept>,
+    pub(super) overrides: Mutex<Overrides>,
+    pub(super) shelf: Shelf,
+    pub(super) admin: Door,
+    pub(super) reloads: Reloads,
     pub(super) last_reload: Mutex<Option<ReloadStatus>>,
     pub(super) certificates: Manager,
     pub(super) background: TaskTracker,
@@ -94,7 +106,10 @@ pub struct Instance {
 
 /// What a reload changes. Nobody holds it for long.
 pub(super) struct Changeable {
+    /// What is in force: the file's, with the operator's changes laid over it.
     pub(super) config: Arc<Config>,
+    /// What the file says.
+    pub(super) written: Arc<Config>,
     pub(super) pools: Vec<Running>,
     /// Set once connections are accepted.
     pub(super) accepting: bool,
@@ -138,7 +153,12 @@ impl Instance {
             mut terminators,
             challenges,
             links,
+            admin,
+            shelf,
+            overrides,
         } = prepared;
+        let written = config;
+        let config = &overrides.laid_over(written);
         metrics.set_server_histograms(config.metrics.server_histograms);
         metrics.set_server_counters(config.metrics.server_counters);
         let background = TaskTracker::new();
@@ -191,10 +211,15 @@ impl Instance {
             connections: TaskTracker::new(),
             state: Mutex::new(Changeable {
                 config: Arc::new(config.clone()),
+                written: Arc::new(written.clone()),
                 pools,
                 accepting: false,
             }),
             files: Mutex::new(Kept { keys, links }),
+            overrides: Mutex::new(overrides),
+            shelf,
+            admin,
+            reloads: Reloads::default(),
             last_reload: Mutex::default(),
             certificates,
             background,
@@ -254,10 +279,11 @@ impl Instance {
     }
 
     /// Who ends TLS here.
-    pub(super) fn terminators(&self) -> impl Iterator<Item = &Arc<Terminator>> {
-        self.listeners
-            .iter()
-            .filter_map(|listening| listening.terminator.as_ref())
+    pub(super) fn terminators(&self) -> impl Iterator<Item = Arc<Terminator>> {
+        let listeners = self.listeners.iter();
+        listeners
+            .filter_map(|listening| listening.terminator.clone())
+            .chain(self.admin.tls.load_full())
     }
 
     fn accept_on(&self, listening: &Listening, socket: TcpListener) {
@@ -293,25 +319,31 @@ impl Instance {
         );
     }
 
-    /// Serves the admin listener until the returned token is cancelled.
-    pub fn serve_admin(self: &Arc<Self>, listener: admin::Listener) -> CancellationToken {
-        if let Some(address) = listener.tcp_address() {
-            let dashboard = format!("http://{address}/");
-            tracing::info!(%address, dashboard, "admin listening");
+    /// Puts another state of the pools' servers in force.
+    pub(super) fn reconcile(&self, config: Arc<Config>, keys: &Keys) {
+        let pools = self.state.lock().pools.clone();
+        for running in &pools {
+            let model = config
+                .pools
+                .iter()
+                .find(|model| model.name == *running.pool.name());
+            if let Some(model) = model {
+                running.pool.reconcile(model);
+                running.watch.sync(&running.link);
+                running.heed_operator(model);
+            }
         }
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let view: Arc<dyn admin::View> = Arc::clone(self) as _;
-        let state = admin::State {
-            metrics: Arc::clone(&self.metrics),
-            view,
-        };
-        supervise::keep(&self.background, Task::Admin, "admin", move || {
-            let listener = listener.try_clone();
-            let (state, stopped) = (state.clone(), stopped.clone());
-            async move { admin::serve(listener?, state, stopped.cancelled_owned()).await }
-        });
-        stop
+        let sites = pool_sites(&pools, keys);
+        for listening in &self.listeners {
+            let model = config
+                .listeners
+                .iter()
+                .find(|model| model.name == listening.name);
+            if let Some(model) = model {
+                listening.service.reconfigure(model, &sites, &self.metrics);
+            }
+        }
+        self.state.lock().config = config;
     }
 }
 
@@ -380,6 +412,21 @@ async fn tell_first_checks(pool: Weak<Pool>, watch: Weak<Watch>) {
 }
 
 impl Running {
+    /// Brings servers into the states that the operator wants.
+    pub(super) fn heed_operator(&self, model: &model::Pool) {
+        for server in self.pool.servers().iter() {
+            let wanted = model
+                .servers
+                .iter()
+                .find(|wanted| wanted.name == *server.name());
+            if let Some(wanted) = wanted
+                && wanted.operator != server.gate().operator()
+            {
+                self.pool.set_operator(server, wanted.operator);
+            }
+        }
+    }
+
     pub(super) fn start(
         model: &model::Pool,
         link: &Arc<Link>,

@@ -7,19 +7,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::instance::Instance;
 use super::notify::Notifier;
-use super::reload::Reloader;
 
 /// Returns when the instance is to end: idle after SIGTERM, at once after SIGINT or a second signal, or
 /// when the shutdown timeout has passed.
-pub async fn until_the_end(
-    instance: &Arc<Instance>,
-    mut signals: Signals,
-    reloader: &Reloader,
-    notifier: &Notifier,
-) {
+pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, notifier: &Notifier) {
     loop {
         match signals.next().await {
-            Asked::Reload => reloader.ask(),
+            Asked::Reload => {
+                if let Err(why) = instance.reloads.ask(None) {
+                    tracing::warn!("{why}");
+                }
+            }
             Asked::ReopenLogs => instance.access_log.reopen(),
             Asked::StopNow => {
                 tracing::info!("stopping at once");

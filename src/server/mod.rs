@@ -16,6 +16,8 @@ use crate::observe::access_log::AccessLog;
 
 mod acme;
 mod arrivals;
+mod control;
+mod door;
 mod files;
 mod fixed;
 mod instance;
@@ -25,6 +27,7 @@ mod links;
 mod missed;
 mod notify;
 mod occupant;
+mod overrides;
 pub mod preflight;
 mod process;
 mod refusals;
@@ -36,12 +39,14 @@ mod view;
 
 pub use life::hold_signals_back;
 
+use door::{Door, DoorFiles, DoorTroubles};
 use instance::{Instance, Prepared};
 use keys::Keys;
 use links::Links;
 use notify::Notifier;
+use overrides::Shelf;
 use process::{Identity, PidFile};
-use reload::Reloader;
+use reload::Reloads;
 pub use reload::{Reread, Source};
 
 /// How long the start waits for the servers' first checks before it accepts connections, which wait in
@@ -84,6 +89,9 @@ pub enum StartError {
     /// A file of a pool's TLS can't be used.
     #[error(transparent)]
     Link(#[from] links::LinkTroubles),
+    /// A file of the admin listener can't be used.
+    #[error(transparent)]
+    Door(#[from] DoorTroubles),
     /// What an operating system's service manager wants of a process failed.
     #[error(transparent)]
     Process(#[from] process::ProcessError),
@@ -126,11 +134,18 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
                 address: settings.bind.to_string(),
                 source,
             })?;
-            Some(listener)
+            Some((settings.bind.clone(), listener))
         }
         None => None,
     };
     let metrics = Metrics::new(SystemTime::now());
+    let door = DoorFiles::load(config, None).map_err(DoorTroubles)?;
+    let door = Door::new(door, &metrics).map_err(|trouble| DoorTroubles(vec![trouble]))?;
+    // Without a file that is read again there is nothing that changes could be laid over at the next start.
+    let kept_in = source.as_ref().map(|_| &*config.server.state_dir);
+    let shelf = Shelf::new(kept_in);
+    let mut overrides = shelf.load();
+    overrides.settle(config);
     let keys = Keys::load(config, &Keys::default())?;
     let links = Links::load(config, &Links::default())?;
     let access_log = open_access_log(config, identity.as_ref(), &metrics)?;
@@ -147,6 +162,9 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
         terminators,
         challenges,
         links,
+        admin: door,
+        shelf,
+        overrides,
     };
     if let Some(identity) = &identity {
         identity.assume()?;
@@ -172,16 +190,18 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
             let log = Arc::clone(&access_log);
             Arc::new(Instance::new(config, prepared, metrics, log, shares))
         };
-        let stop_admin = admin.map(|listener| instance.serve_admin(listener));
+        if let Some((bind, listener)) = admin {
+            instance.serve_admin(&bind, listener);
+        }
         instance.first_checks(FIRST_CHECKS).await;
         instance.accept(sockets);
         let notifier = Arc::new(Notifier::new(config::environment("NOTIFY_SOCKET")));
-        let reloader = Reloader::start(&instance, source, &notifier);
-        notifier.ready(&instance.summary());
-        life::until_the_end(&instance, signals, &reloader, &notifier).await;
-        if let Some(stop) = stop_admin {
-            stop.cancel();
+        if let Some(source) = source {
+            Reloads::serve(&instance, source, &notifier);
         }
+        notifier.ready(&instance.summary());
+        life::until_the_end(&instance, signals, &notifier).await;
+        instance.admin.close();
         Ok::<_, StartError>(())
     })?;
     runtime.shutdown_timeout(LAST_BREATH);

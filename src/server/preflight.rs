@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::occupant;
 use super::process::{self, Identity};
+use crate::admin::Tokens;
 use crate::config::model::{AccessLogPath, AdminBind, Config, Persistence};
 use crate::config::{Loaded, Problem};
 use crate::persistence::Keyring;
@@ -106,6 +107,13 @@ pub fn addresses(loaded: &Loaded) -> Findings {
         }
     }
     found
+}
+
+/// Reads the file of the admin listener's tokens.
+pub fn tokens(loaded: &Loaded) -> Option<Problem> {
+    let path = loaded.config.admin.as_ref()?.token_file.as_ref()?;
+    let error = Tokens::load(path).err()?;
+    Some(loaded.problem(&["admin", "token_file"], error.to_string()))
 }
 
 fn needs_state(config: &Config) -> bool {

@@ -27,7 +27,7 @@ pub struct Refusals {
 impl Refusals {
     /// A TLS handshake of a connection that `began` then came to nothing.
     pub fn no_tls(&self, ends: &Ends, began: (SystemTime, Instant), failure: &HandshakeFailure) {
-        if !self.access_log.enabled() {
+        if !self.access_log.wants(failure.termination) {
             return;
         }
         let peer = ends.socket_peer().ip().to_canonical();
@@ -61,7 +61,7 @@ impl Refusals {
                 "{why}: the connection is closed, because client_address.trusted_proxies has that proxy and proxy_protocol is on"
             );
         }
-        if !self.access_log.enabled() {
+        if !self.access_log.wants(Termination::ProxyProtocol) {
             return;
         }
         let by = by.ip().to_canonical();

@@ -4,11 +4,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::Mutex;
-use tokio::sync::Notify;
+use arc_swap::ArcSwapOption;
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
 
 use super::files::Files;
 use super::fixed;
@@ -16,9 +17,10 @@ use super::instance::{Instance, Running};
 use super::notify::Notifier;
 use super::{acme, tables};
 use crate::admin::status::{ReloadResult, ReloadStatus, timestamp};
+use crate::config::model::Config;
 use crate::config::{Loaded, Problems};
-use crate::listen::Reception;
-use crate::observe;
+use crate::listen::{self, Reception};
+use crate::observe::{self, Topic};
 use crate::supervise::{self, Task};
 
 /// How long a reload waits for files that can't be used: a certificate and its key are rarely renewed at the same
@@ -42,95 +44,112 @@ pub struct Source {
 /// Reads the configuration again.
 pub type Reread = Box<dyn Fn() -> Result<Loaded, Problems> + Send + Sync>;
 
-/// Who reloads when asked to.
-pub struct Reloader(Option<Arc<Notify>>);
+/// Who wants to know how a reload ended.
+type Reply = oneshot::Sender<ReloadStatus>;
 
-impl Reloader {
-    /// Begins to wait for being asked. Must be called within a runtime.
-    pub fn start(
-        instance: &Arc<Instance>,
-        source: Option<Source>,
-        notifier: &Arc<Notifier>,
-    ) -> Self {
-        let asked = source.map(|source| {
-            let asked = Arc::new(Notify::new());
-            let (weak, notify) = (Arc::downgrade(instance), Arc::clone(&asked));
-            let kept = Arc::new(Kept {
-                reread: source.reread,
-                current: Mutex::new(Arc::new(source.loaded)),
-                notifier: Arc::clone(notifier),
-            });
-            supervise::keep(
-                &instance.background,
-                Task::Reload,
-                "the configuration",
-                move || serve(Weak::clone(&weak), Arc::clone(&kept), Arc::clone(&notify)),
-            );
-            asked
-        });
-        Self(asked)
+/// Reloads that are asked for, and what is in force.
+#[derive(Default)]
+pub struct Reloads {
+    asked: OnceLock<mpsc::UnboundedSender<Option<Reply>>>,
+    current: ArcSwapOption<Loaded>,
+}
+
+impl Reloads {
+    /// Asks for a reload. While one is under way, another one follows it, for all who have asked meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// There is nothing to reload; the error says why.
+    pub fn ask(&self, reply: Option<Reply>) -> Result<(), &'static str> {
+        let asked = self.asked.get();
+        let asked = asked.ok_or("there is no configuration file to reload")?;
+        // It is there as long as the instance is.
+        asked.send(reply).map_err(|_| "the instance is ending")
     }
 
-    /// Asks for a reload. While one is under way, another one follows it.
-    pub fn ask(&self) {
-        if let Some(asked) = &self.0 {
-            asked.notify_one();
-        } else {
-            tracing::warn!("there is no configuration file to reload");
-        }
+    /// The configuration in force, as it was read.
+    pub fn current(&self) -> Option<Arc<Loaded>> {
+        self.current.load_full()
+    }
+
+    /// Begins to reload `instance` from `source` when asked to. Must be called within a runtime.
+    pub fn serve(instance: &Arc<Instance>, source: Source, notifier: &Arc<Notifier>) {
+        let (sender, asked) = mpsc::unbounded_channel();
+        instance
+            .reloads
+            .current
+            .store(Some(Arc::new(source.loaded)));
+        let kept = Arc::new(Kept {
+            reread: source.reread,
+            notifier: Arc::clone(notifier),
+            asked: tokio::sync::Mutex::new(asked),
+        });
+        let weak = Arc::downgrade(instance);
+        supervise::keep(
+            &instance.background,
+            Task::Reload,
+            "the configuration",
+            move || serve(Weak::clone(&weak), Arc::clone(&kept)),
+        );
+        // Once, at the start.
+        drop(instance.reloads.asked.set(sender));
     }
 }
 
 /// What lasts from reload to reload.
 struct Kept {
     reread: Reread,
-    /// As it was read last.
-    current: Mutex<Arc<Loaded>>,
     notifier: Arc<Notifier>,
+    asked: tokio::sync::Mutex<mpsc::UnboundedReceiver<Option<Reply>>>,
 }
 
-async fn serve(instance: Weak<Instance>, kept: Arc<Kept>, asked: Arc<Notify>) {
-    loop {
-        asked.notified().await;
+async fn serve(instance: Weak<Instance>, kept: Arc<Kept>) {
+    let mut asked = kept.asked.lock().await;
+    while let Some(first) = asked.recv().await {
         let Some(instance) = instance.upgrade() else {
             return;
         };
+        let mut replies = vec![first];
+        while let Ok(more) = asked.try_recv() {
+            replies.push(more);
+        }
         kept.notifier.reloading();
         let work = Arc::clone(&kept);
         let keeper = Arc::clone(&instance);
         // Files may be on a disk, or a network, that takes its time, and passwords and keys are work.
         let done = tokio::task::spawn_blocking(move || {
             let outcome = (work.reread)().and_then(|next| instance.apply(&next).map(|()| next));
-            let before = Arc::clone(&work.current.lock());
-            if let Some(next) = report(&instance, &before, outcome) {
-                *work.current.lock() = next;
-            }
+            report(&instance, outcome)
         });
-        if let Err(error) = done.await {
+        let status = done.await.unwrap_or_else(|error| {
             tracing::error!(%error, "the reload ended unexpectedly");
-            keeper.note_reload(&Err(vec!["the reload ended unexpectedly".to_owned()]));
-        }
+            keeper.note_reload(&Err(vec!["the reload ended unexpectedly".to_owned()]))
+        });
         kept.notifier.ready(&keeper.summary());
+        for reply in replies.into_iter().flatten() {
+            // Who has gone meanwhile needs no answer.
+            drop(reply.send(status.clone()));
+        }
     }
 }
 
-/// Tells how a reload ended. Gives the configuration of now, if it is another one.
-fn report(
-    instance: &Instance,
-    before: &Loaded,
-    outcome: Result<Loaded, Problems>,
-) -> Option<Arc<Loaded>> {
+/// Tells how a reload ended.
+fn report(instance: &Instance, outcome: Result<Loaded, Problems>) -> ReloadStatus {
     match outcome {
         Ok(next) => {
-            let changes = next.differences(before);
+            let before = instance.reloads.current.swap(Some(Arc::new(next)));
+            let now = instance.reloads.current();
+            let changes = match (now, before) {
+                (Some(now), Some(before)) => now.differences(&before),
+                _ => Vec::new(),
+            };
             let told = changes.join(", ");
-            instance.note_reload(&Ok(changes));
             if told.is_empty() {
                 tracing::info!("configuration reloaded: the same keys, files read again");
             } else {
                 tracing::info!("configuration reloaded: {told}");
             }
-            Some(Arc::new(next))
+            instance.note_reload(&Ok(changes))
         }
         Err(problems) => {
             for problem in &problems {
@@ -145,9 +164,8 @@ fn report(
             if count > told.len() {
                 told.push(format!("and {} more", count - told.len()));
             }
-            instance.note_reload(&Err(told));
             tracing::error!(problems = count, "reload refused, running on as before");
-            None
+            instance.note_reload(&Err(told))
         }
     }
 }
@@ -158,9 +176,9 @@ impl Instance {
     /// # Errors
     ///
     /// Everything that can't be used or can't be changed while running; nothing is changed then.
-    fn apply(&self, next: &Loaded) -> Result<(), Problems> {
+    fn apply(self: &Arc<Self>, next: &Loaded) -> Result<(), Problems> {
         let config = &next.config;
-        let now = Arc::clone(&self.state.lock().config);
+        let now = Arc::clone(&self.state.lock().written);
         let demands = fixed::demands(&now, next, self.clients);
         if !demands.is_empty() {
             return Err(demands);
@@ -171,7 +189,15 @@ impl Instance {
             keys,
             links,
             mut secured,
+            door,
         } = self.settled(next, &kept)?;
+        let admin = self
+            .admin
+            .bind_anew(config.admin.as_ref())
+            .map_err(|error| {
+                let message = format!("can't be listened on: {}", listen::words(&error));
+                Problems::from_iter([next.problem(&["admin", "bind"], message)])
+            })?;
         // The last that can fail: what follows is only done when the log is there.
         let log = &config.logging;
         self.access_log
@@ -187,16 +213,18 @@ impl Instance {
         }
 
         // From here on nothing can fail.
+        let effective = self.lay_over(config);
         let before = self.state.lock().pools.clone();
         let mut old: HashMap<Arc<str>, Running> = before
             .into_iter()
             .map(|running| (Arc::clone(running.pool.name()), running))
             .collect();
         let mut pools = Vec::with_capacity(config.pools.len());
-        for (model, link) in config.pools.iter().zip(links.iter()) {
+        for (model, link) in effective.pools.iter().zip(links.iter()) {
             pools.push(match old.remove(&model.name) {
                 Some(mut running) => {
                     running.pool.reconcile(model);
+                    running.heed_operator(model);
                     running.link = Arc::clone(link);
                     running.watch.sync(link);
                     running.table =
@@ -232,7 +260,8 @@ impl Instance {
         {
             let mut state = self.state.lock();
             state.pools = pools;
-            state.config = Arc::new(config.clone());
+            state.config = Arc::new(effective);
+            state.written = Arc::new(config.clone());
         }
         for removed in old.keys() {
             self.metrics.forget_pool(removed);
@@ -244,7 +273,28 @@ impl Instance {
             .set_server_counters(config.metrics.server_counters);
         kept.keys = keys;
         kept.links = links;
+        self.admin.refit(config.admin.as_ref(), door, &self.metrics);
+        self.admin.leave(config.admin.as_ref());
+        if let (Some(listener), Some(settings)) = (admin, &config.admin) {
+            self.serve_admin(&settings.bind, listener);
+        }
         Ok(())
+    }
+
+    /// What a file says, with the operator's changes that it leaves in force.
+    fn lay_over(&self, written: &Config) -> Config {
+        let mut overrides = self.overrides.lock();
+        let mut next = overrides.clone();
+        next.settle(written);
+        if next != *overrides {
+            if let Err(error) = self.shelf.keep(&next) {
+                tracing::error!(
+                    "the operator's changes can't be kept in server.state_dir: {error}"
+                );
+            }
+            *overrides = next;
+        }
+        overrides.laid_over(written)
     }
 
     /// Reads the files, again and again for a moment if they can't be used.
@@ -255,7 +305,7 @@ impl Instance {
     fn settled(&self, next: &Loaded, known: &super::files::Kept) -> Result<Files, Problems> {
         let deadline = Instant::now() + SETTLE;
         loop {
-            let read = super::files::read(next, known, |listener| {
+            let read = super::files::read(next, known, &self.admin, |listener| {
                 let listening = self.listeners.iter().find(|one| one.name == *listener);
                 listening.and_then(|listening| listening.terminator.as_deref())
             });
@@ -287,18 +337,22 @@ impl Instance {
     }
 
     /// Keeps how a reload ended: what changed, or what is wrong.
-    fn note_reload(&self, outcome: &Result<Vec<String>, Vec<String>>) {
+    fn note_reload(&self, outcome: &Result<Vec<String>, Vec<String>>) -> ReloadStatus {
         let now = SystemTime::now();
         let (result, changes, problems) = match outcome {
             Ok(changes) => (ReloadResult::Success, changes.clone(), Vec::new()),
             Err(problems) => (ReloadResult::Failure, Vec::new(), problems.clone()),
         };
-        *self.last_reload.lock() = Some(ReloadStatus {
+        let status = ReloadStatus {
             result,
             at: timestamp(now),
             problems,
             changes,
-        });
+        };
+        *self.last_reload.lock() = Some(status.clone());
         self.metrics.reloaded(outcome.is_ok(), now);
+        let data = json!({"result": status.result, "changes": status.changes, "problems": status.problems});
+        self.metrics.events().publish(Topic::Reload, data);
+        status
     }
 }

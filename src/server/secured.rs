@@ -91,14 +91,13 @@ pub async fn keep_fresh(instance: Weak<Instance>) {
     let mut looks = 0_u32;
     loop {
         ticks.tick().await;
-        // Listeners neither come nor go.
-        let Some(instance) = instance
-            .upgrade()
-            .filter(|i| i.terminators().next().is_some())
-        else {
+        let Some(instance) = instance.upgrade() else {
             return;
         };
         looks = (looks + 1) % REMIND;
+        if instance.terminators().next().is_none() {
+            continue;
+        }
         // Files may be on a disk, or a network, that takes its time.
         let looked = tokio::task::spawn_blocking(move || {
             let now = SystemTime::now();

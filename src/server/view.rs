@@ -1,11 +1,13 @@
 //! The instance as the admin API shows it.
 
+use super::control;
 use super::instance::{Instance, Listening};
-use crate::admin::View;
+use super::overrides::Overrides;
 use crate::admin::status::{
-    CheckResult, CheckStatus, InstanceState, ListenerStatus, PoolStatus, ServerStatus, Status,
-    timestamp,
+    CheckResult, CheckStatus, InstanceState, ListenerStatus, PoolStatus, ServerSource,
+    ServerStatus, Status, timestamp,
 };
+use crate::admin::{ApiError, View};
 use crate::observe::VERSION;
 use crate::observe::labels::RejectReason;
 use crate::observe::metrics::Tally;
@@ -15,6 +17,8 @@ use crate::pool::{Admission, Pool, Server};
 impl View for Instance {
     fn status(&self) -> Status {
         let (started, since) = self.started;
+        let overrides = self.overrides.lock().clone();
+        let pools = self.state.lock().pools.clone();
         Status {
             version: VERSION.to_owned(),
             pid: std::process::id(),
@@ -22,6 +26,8 @@ impl View for Instance {
             uptime: since.elapsed().as_secs_f64(),
             state: if self.drain.has_begun() {
                 InstanceState::Stopping
+            } else if self.drain.is_leaving() {
+                InstanceState::Draining
             } else {
                 InstanceState::Running
             },
@@ -31,14 +37,11 @@ impl View for Instance {
                 .iter()
                 .map(|l| self.listener_status(l))
                 .collect(),
-            pools: self
-                .state
-                .lock()
-                .pools
+            pools: pools
                 .iter()
                 .map(|running| {
                     let tally = self.metrics.tally_of_pool(running.pool.name());
-                    pool_status(&running.pool, tally)
+                    pool_status(&running.pool, tally, &overrides)
                 })
                 .collect(),
         }
@@ -47,6 +50,8 @@ impl View for Instance {
     fn ready(&self) -> Result<(), String> {
         if self.drain.has_begun() {
             Err("stopping".to_owned())
+        } else if self.drain.is_leaving() {
+            Err("drained by the operator".to_owned())
         } else if self.state.lock().accepting {
             Ok(())
         } else {
@@ -56,6 +61,16 @@ impl View for Instance {
 }
 
 impl Instance {
+    /// One server, as the admin API shows it.
+    pub(super) fn server_status(&self, pool: &str, server: &str) -> Result<ServerStatus, ApiError> {
+        let running = self.running(pool)?;
+        let servers = running.pool.servers();
+        let found = servers.iter().find(|one| **one.name() == *server);
+        let found = found.ok_or_else(|| control::no_server(pool, server))?;
+        let overrides = self.overrides.lock();
+        Ok(self::server_status(&running.pool, found, &overrides))
+    }
+
     fn listener_status(&self, listening: &Listening) -> ListenerStatus {
         let metrics = self.metrics.listener(&listening.name);
         let tally = self.metrics.tally_of_listener(&listening.name);
@@ -83,7 +98,8 @@ impl Instance {
     }
 }
 
-fn pool_status(pool: &Pool, tally: Tally) -> PoolStatus {
+fn pool_status(pool: &Pool, tally: Tally, overrides: &Overrides) -> PoolStatus {
+    let changes = overrides.pool(pool.name());
     PoolStatus {
         name: pool.name().to_string(),
         algorithm: pool.settings().algorithm.name().to_owned(),
@@ -95,12 +111,17 @@ fn pool_status(pool: &Pool, tally: Tally) -> PoolStatus {
         servers: pool
             .servers()
             .iter()
-            .map(|server| server_status(pool, server))
+            .map(|server| server_status(pool, server, overrides))
             .collect(),
+        removed: changes.map_or_else(Vec::new, |changes| {
+            changes.removed.keys().cloned().collect()
+        }),
     }
 }
 
-fn server_status(pool: &Pool, server: &Server) -> ServerStatus {
+fn server_status(pool: &Pool, server: &Server, overrides: &Overrides) -> ServerStatus {
+    let changes = overrides.pool(pool.name());
+    let is_added = changes.is_some_and(|changes| changes.added(server.name()));
     let gate = server.gate();
     let takes_new = matches!(server.admission(), Admission::Up | Admission::Unknown);
     let latency = server.latency();
@@ -133,6 +154,13 @@ fn server_status(pool: &Pool, server: &Server) -> ServerStatus {
             at: timestamp(check.at),
             duration_ms: check.duration.as_secs_f64() * 1000.0,
         }),
+        operator: gate.operator().into(),
+        source: if is_added {
+            ServerSource::Api
+        } else {
+            ServerSource::File
+        },
+        overridden: control::overridden(overrides, pool.name(), server.name()),
     }
 }
 

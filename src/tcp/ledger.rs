@@ -165,7 +165,7 @@ impl Drop for Ledger<'_> {
             );
             server.note_request(failed, None);
         }
-        if self.access_log.enabled() {
+        if self.access_log.wants(self.termination) {
             self.write();
         }
     }

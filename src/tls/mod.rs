@@ -15,5 +15,5 @@ mod watch;
 pub use context::AlpnChallenges;
 pub use established::{ClientCertificate, Established};
 pub use loaded::{Loaded, load};
-pub use terminator::{HandshakeFailure, Terminator};
+pub use terminator::{HandshakeFailure, ServedCertificate, Terminator};
 pub use trouble::Trouble;

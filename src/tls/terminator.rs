@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use openssl::ssl::{NameType, Ssl, SslContext, SslRef};
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
@@ -25,8 +27,8 @@ use super::loaded::{Loaded, assemble, pipe};
 use super::ticket_keys::TicketKeys;
 use super::trouble::Trouble;
 use crate::config::model;
-use crate::observe::Termination;
 use crate::observe::metrics::{Metrics, TlsMetrics};
+use crate::observe::{Termination, Topic};
 
 /// How long a client is still listened to whose handshake is at its end: by a failure, or by our stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -69,6 +71,25 @@ impl HandshakeFailure {
             sni: server_name(ssl),
         }
     }
+}
+
+/// A certificate that is served, for whoever shows it.
+#[derive(Debug, Clone)]
+pub struct ServedCertificate {
+    /// The names that it is for.
+    pub names: Vec<String>,
+    /// Who issued it.
+    pub issuer: String,
+    /// When its validity begins.
+    pub not_before: SystemTime,
+    /// When it ends.
+    pub not_after: SystemTime,
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// Whether it is obtained by itself.
+    pub obtained: bool,
+    /// What is wrong with it nevertheless, in words.
+    pub findings: Vec<String>,
 }
 
 /// What handshakes use.
@@ -124,6 +145,24 @@ impl Terminator {
         };
         terminator.tell();
         Ok(terminator)
+    }
+
+    /// What is served.
+    pub fn certificates(&self) -> Vec<ServedCertificate> {
+        let loaded = self.loaded.lock();
+        let served = loaded.certificates.iter().map(|(source, one)| {
+            let leaf = &one.identity.leaf;
+            ServedCertificate {
+                names: certificate::names(leaf),
+                issuer: certificate::words::name(leaf.issuer_name()),
+                not_before: certificate::not_before(leaf),
+                not_after: certificate::not_after(leaf),
+                file: source.cert.clone(),
+                obtained: !loaded.settings.certificates.contains(source),
+                findings: one.findings.iter().map(ToString::to_string).collect(),
+            }
+        });
+        served.collect()
     }
 
     /// Whether what is served was configured like this.
@@ -187,6 +226,8 @@ impl Terminator {
                 listener = &*self.listener,
                 "the files of TLS changed and are in use"
             );
+            let data = json!({"listener": &*self.listener, "result": "in use"});
+            self.metrics.events().publish(Topic::Certificate, data);
         }
         *guard = loaded;
         drop(guard);
@@ -195,6 +236,8 @@ impl Terminator {
 
     fn refuse(&self, trouble: &Trouble) {
         self.counts.reloads_failed.inc();
+        let data = json!({"listener": &*self.listener, "result": "refused", "reason": trouble.to_string()});
+        self.metrics.events().publish(Topic::Certificate, data);
         tracing::error!(
             listener = &*self.listener,
             "{trouble}; what was in use before stays in use"

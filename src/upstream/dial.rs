@@ -1,7 +1,10 @@
 //! How connections to servers are made: at the address that answers, with our own handshake and its words.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -10,6 +13,7 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::{Error, ErrorType, Result};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_openssl::SslStream;
 
@@ -18,7 +22,7 @@ use super::link::Link;
 use super::reach::{Unreachable, reach};
 use super::trouble::Trouble;
 use crate::descriptors::Place;
-use crate::pool::{Address, Endpoint, Server};
+use crate::pool::{Address, Endpoint, OpenConnection, Server};
 use crate::shortage::Shortage;
 
 /// Why a server was not connected to.
@@ -95,6 +99,7 @@ impl Dialer {
                 })?;
         // Once, as each dialer is for one connection.
         drop(self.reached.set(address));
+        let open = self.server.connections().note(&raw);
         let wire = match self.link.secure() {
             None => Wire::Plain(raw),
             Some(secure) => {
@@ -105,6 +110,7 @@ impl Dialer {
             }
         };
         Ok(Dialed {
+            open,
             wire,
             _place: place,
         })
@@ -162,6 +168,8 @@ pub enum Raw {
 /// A connection to a server, and its place in the budget of descriptors.
 #[derive(Debug)]
 struct Dialed {
+    /// Before the socket, as that is to be closed after it.
+    open: OpenConnection,
     wire: Wire,
     _place: Option<Place>,
 }
@@ -180,8 +188,55 @@ impl VirtualSocket for Dialed {
 }
 
 forward_stream!(Raw: Self::Tcp(stream) => stream, Self::Unix(stream) => stream);
-forward_stream!(
-    Dialed:
-    Self { wire: Wire::Plain(stream), .. } => stream,
-    Self { wire: Wire::Tls(stream), .. } => &mut **stream
-);
+forward_stream!(Wire: Self::Plain(stream) => stream, Self::Tls(stream) => &mut **stream);
+
+impl AsFd for Raw {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl AsyncRead for Dialed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = ready!(Pin::new(&mut self.wire).poll_read(cx, buf));
+        if buf.filled().len() == before && self.open.was_ended() {
+            // A response that ends with its connection isn't complete now.
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for Dialed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.wire).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.wire).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_shutdown(cx)
+    }
+}

@@ -26,6 +26,7 @@
 mod common;
 
 mod acme;
+mod admin;
 mod answers;
 mod availability;
 mod balancing;

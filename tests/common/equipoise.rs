@@ -89,6 +89,14 @@ impl Equipoise {
         this
     }
 
+    /// As [`Self::start_in`], where the admin listener speaks TLS: waits until it listens.
+    #[track_caller]
+    pub fn start_secured(dir: TempDir, yaml: &str) -> Self {
+        let mut this = Self::spawn(dir, yaml, None);
+        this.admin = this.wait_for_admin();
+        this
+    }
+
     /// Runs a configuration that is expected to end by itself, and waits for that.
     #[track_caller]
     pub fn run_to_exit(yaml: &str) -> Exit {

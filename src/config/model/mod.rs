@@ -78,10 +78,14 @@ pub struct Server {
 }
 
 /// The admin listener.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
     /// Where it listens.
     pub bind: AdminBind,
+    /// Who may change something; `None` = over TCP nobody.
+    pub token_file: Option<PathBuf>,
+    /// `None` = plain HTTP. Always `None` for Unix sockets.
+    pub tls: Option<Tls>,
 }
 
 /// Where the admin listener listens.
@@ -236,6 +240,20 @@ pub struct PoolServer {
     pub max_connections: u32,
     /// Used only when no other server is available.
     pub backup: bool,
+    /// What the operator wants of it: no part of the file, but of what is in force.
+    pub operator: Operator,
+}
+
+/// What the operator wants of a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Operator {
+    /// Takes work.
+    #[default]
+    Ready,
+    /// Keeps the sessions bound to it, takes no new ones.
+    Drain,
+    /// Takes nothing.
+    Maintenance,
 }
 
 /// Where a server is.

@@ -103,14 +103,22 @@ impl Default for Server {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// ip:port on loopback, or unix:/path.
+    /// ip:port, or unix:/path. An address that other machines reach needs token_file.
     pub bind: AdminAddress,
+    /// File of the tokens that may change something, one a line (`openssl rand -hex 32`); lines that begin with `#` are
+    /// comments. Several can be used while one is replaced. null = none: over TCP the API only reads, and at a Unix socket
+    /// who may open it may change things.
+    pub token_file: Option<FilePath>,
+    /// TLS, as a listener's; not for Unix sockets. null = plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
         Self {
             bind: AdminAddress::Socket(([127, 0, 0, 1], 9900).into()),
+            token_file: None,
+            tls: None,
         }
     }
 }

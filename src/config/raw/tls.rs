@@ -17,6 +17,8 @@ pub struct Tls {
     /// first, then wildcards, else the first of the list. An RSA and an ECDSA certificate for one name are served
     /// side by side.
     pub certificates: Vec<Certificate>,
+    /// One certificate with its key: a shorter way to write a list of one. It comes before those of the list.
+    pub certificate: Option<Certificate>,
     /// Certificates obtained and renewed by themselves (RFC 8555), Let's Encrypt's for example; null = none.
     pub acme: Option<Acme>,
     /// The oldest version of TLS that is spoken.
@@ -47,6 +49,7 @@ impl Default for Tls {
     fn default() -> Self {
         Self {
             certificates: Vec::new(),
+            certificate: None,
             acme: None,
             min_version: TlsVersion::V12,
             max_version: TlsVersion::V13,

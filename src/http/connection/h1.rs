@@ -197,7 +197,11 @@ impl Conversation<'_> {
         let request = request(&bytes, head)?;
         let http = &site.http;
         let last = (http.keepalive_requests > 0 && self.served >= http.keepalive_requests)
-            || self.visit.edge.drain.has_begun();
+            || self
+                .visit
+                .edge
+                .drain
+                .sends_away(self.visit.connection.ends.peer);
         let client = Http1::new(
             stream,
             &request,

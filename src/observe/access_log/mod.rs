@@ -19,7 +19,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use prometheus::IntCounter;
 
+use super::Termination;
 use super::lines::{Kind, Target, Writer};
+use super::refused::{self, RefusedRequests};
 use crate::config::model;
 use crate::supervise::Task;
 use format::Format;
@@ -38,6 +40,7 @@ const LEAST_BACKLOG: usize = 16 * 1024 * 1024;
 pub struct AccessLog {
     now: ArcSwap<Open>,
     dropped: IntCounter,
+    refused: RefusedRequests,
 }
 
 /// As it is for the time being.
@@ -60,6 +63,7 @@ impl AccessLog {
         Ok(Arc::new(Self {
             now: ArcSwap::from_pointee(open),
             dropped,
+            refused: RefusedRequests::default(),
         }))
     }
 
@@ -78,14 +82,20 @@ impl AccessLog {
         Ok(())
     }
 
-    /// Whether anything is written: with `path: off` no record need be made.
-    pub fn enabled(&self) -> bool {
-        self.now.load().writer.is_some()
+    /// Whether what ended like this is of interest: with `path: off` no record need be made of what was served.
+    pub fn wants(&self, termination: Termination) -> bool {
+        self.now.load().writer.is_some() || refused::is_refusal(termination)
+    }
+
+    /// The last requests that were refused.
+    pub fn refused(&self) -> &RefusedRequests {
+        &self.refused
     }
 
     /// Writes one line, soon: within 50 ms or as soon as the configured buffer is full. Never waits
     /// for the disk.
     pub fn write(&self, record: &Record<'_>) {
+        self.refused.note(record);
         let now = self.now.load();
         let Some(writer) = &now.writer else { return };
         SCRATCH.with_borrow_mut(|(line, stamp)| {

@@ -33,7 +33,7 @@ fn a_file_is_appended_to_and_not_for_everyone_to_read() {
     let settings = settings(AccessLogPath::File(path.clone()), format);
     for id in ["a", "b"] {
         let log = AccessLog::open(&settings, counter()).expect("opened");
-        assert!(log.enabled());
+        assert!(log.wants(crate::observe::Termination::Complete));
         log.write(&record(id));
         log.flush();
     }
@@ -133,7 +133,7 @@ fn off_is_off() {
         counter(),
     )
     .expect("opened");
-    assert!(!log.enabled());
+    assert!(!log.wants(crate::observe::Termination::Complete));
     log.write(&record("x"));
     log.reopen();
     log.flush();

@@ -22,6 +22,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
 
+use super::Events;
 use crate::supervise;
 use coarse::Gone;
 use exposition::{counted, label, metric};
@@ -41,6 +42,7 @@ pub struct Metrics {
     /// Whether what is of more use by pool than by server is shown by pool alone.
     coarse: AtomicBool,
     gone: Gone,
+    events: Events,
 }
 
 impl Metrics {
@@ -62,9 +64,15 @@ impl Metrics {
             by_server: Arc::default(),
             coarse: AtomicBool::new(false),
             gone: Gone::default(),
+            events: Events::new(now),
         };
         metrics.set_last_reload(now);
         Arc::new(metrics)
+    }
+
+    /// What has happened of late. Whoever counts something may tell of it, too.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Whether each server has histograms of its own. Those of the pools go on counting meanwhile.

@@ -102,6 +102,11 @@ pub fn load_for(
     }
 }
 
+/// When the certificate's validity begins.
+pub fn not_before(leaf: &X509Ref) -> SystemTime {
+    words::system_time(leaf.not_before())
+}
+
 /// When the certificate's validity ends.
 pub fn not_after(leaf: &X509Ref) -> SystemTime {
     words::system_time(leaf.not_after())

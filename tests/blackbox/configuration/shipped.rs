@@ -70,8 +70,17 @@ fn edge_yaml_shows_every_key_of_the_schema_and_no_other() {
         &mut shown,
     );
     assert!(known.len() > 80, "{known:?}");
+    // What has the same keys as something else is shown once.
+    let is_shown_elsewhere = |path: &&String| {
+        let of_listener = path.replace(".admin.tls", ".listeners.*.tls");
+        let of_list = of_listener.replace(".tls.certificate.", ".tls.certificates[].");
+        shown.contains(&of_list)
+    };
     assert_eq!(
-        known.difference(&shown).collect::<Vec<_>>(),
+        known
+            .difference(&shown)
+            .filter(|path| !is_shown_elsewhere(path))
+            .collect::<Vec<_>>(),
         Vec::<&String>::new(),
         "not in edge.yaml"
     );

@@ -41,14 +41,13 @@ fn everything_that_needs_a_restart_is_named_with_both_values() {
         .top("server: {threads: 2, pid_file: @DIR@/pid}\nadmin: {bind: \"127.0.0.1:0\"}")
         .start();
     assert_eq!(lb.status()["reload"], Value::Null);
-    let (port, moved) = (ReservedPort::new(), ReservedPort::new());
+    let moved = ReservedPort::new();
     let wanted = format!(
         "server: {{threads: 3, pid_file: null, user: nobody, group: daemon, state_dir: @DIR@/other}}\n\
-         admin: {{bind: \"{}\"}}\n\
+         admin: {{bind: \"127.0.0.1:0\"}}\n\
          listeners:\n  web: {{bind: \"{}\", protocol: tcp, pool: app}}\n  \
          more: {{bind: \"127.0.0.1:0\", pool: app}}\n\
          pools:\n  app: {{health_check: null, servers: [{{name: b, address: \"{}\"}}]}}\n",
-        port.address(),
         moved.address(),
         b.address()
     );
@@ -61,10 +60,6 @@ fn everything_that_needs_a_restart_is_named_with_both_values() {
         format!("server.state_dir: can't be changed from {dir}/state to {dir}/other while running"),
         "server.user: can't be changed from null to nobody while running".to_owned(),
         "server.group: can't be changed from null to daemon while running".to_owned(),
-        format!(
-            "admin.bind: can't be changed from 127.0.0.1:0 to {} while running",
-            port.address()
-        ),
         format!(
             "listeners.web.bind: can't be changed from 127.0.0.1:0 to {} while running",
             moved.address()
@@ -81,7 +76,7 @@ fn everything_that_needs_a_restart_is_named_with_both_values() {
         );
         assert!(lb.stderr().contains(&wanted), "{}", lb.stderr());
     }
-    assert_eq!(found.len(), 9, "{found:#?}");
+    assert_eq!(found.len(), 8, "{found:#?}");
     assert_eq!(lb.get("/", &[]).origin(), "a", "nothing has changed");
     assert!(lb.admin_get("/").text().contains("id=\"reload\""));
 }

@@ -199,12 +199,19 @@ struct Driver<'a> {
 impl Driver<'_> {
     async fn drive(mut self, drain: watch::Receiver<bool>) {
         let mut draining = pin!(begun(drain.clone()));
+        let mut leaving = pin!(
+            self.visit
+                .edge
+                .drain
+                .sent_away(self.visit.connection.ends.peer)
+        );
         loop {
             let told = self.closing.is_some() && !self.patient;
             let event = tokio::select! {
                 biased;
                 event = self.next() => event,
                 () = &mut draining, if !told => Event::Drain,
+                () = &mut leaving, if self.closing.is_none() => Event::Enough,
             };
             // It was waited for, however long: what counts is the configuration of now.
             let site = self.visit.listener.site.load_full();

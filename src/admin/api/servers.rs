@@ -1,0 +1,211 @@
+//! Servers: shown, changed, added, removed, and parted from their connections.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::State as Extract;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{InPath, InQuery, audit, blocking, body};
+use crate::admin::State;
+use crate::admin::access::Operator;
+use crate::admin::control::{Change, ServerChange, ServerPath};
+use crate::admin::etag::Precondition;
+use crate::admin::problem::ApiError;
+use crate::admin::status::ServerStatus;
+use crate::config;
+use crate::config::model;
+
+/// How often it is looked whether a server is idle by now.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long to wait until the server is idle, before it is removed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {
+    wait: Option<String>,
+}
+
+/// How many connections were ended.
+#[derive(Serialize, JsonSchema)]
+pub struct Disconnected {
+    /// Connections to the server that were ended, those that were idle among them.
+    pub connections: usize,
+}
+
+pub async fn list(
+    Extract(state): Extract<State>,
+    InPath(pool): InPath<String>,
+) -> Result<Json<Vec<ServerStatus>>, ApiError> {
+    let mut pools = state.control.status().pools.into_iter();
+    let found = pools.find(|one| one.name == pool);
+    found
+        .map(|pool| Json(pool.servers))
+        .ok_or_else(|| ApiError::not_found(format!("there is no pool {pool:?}")))
+}
+
+pub async fn show(
+    Extract(state): Extract<State>,
+    InPath((pool, server)): InPath<(String, String)>,
+) -> Result<Response, ApiError> {
+    answer(&state, &ServerPath { pool, server })
+}
+
+pub async fn change(
+    Extract(state): Extract<State>,
+    who: Operator,
+    InPath((pool, server)): InPath<(String, String)>,
+    precondition: Precondition,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let path = ServerPath { pool, server };
+    let (change, wait) = body::change(&body)?;
+    let of = path.clone();
+    blocking(&state.control, move |control| {
+        control.change_server(&of, &change, &precondition)
+    })
+    .await?;
+    if change != ServerChange::default() {
+        audit(&state, &who, &path.to_string(), &words(&change));
+    }
+    if let Some(wait) = wait {
+        idle(&state, &path, wait).await;
+    }
+    answer(&state, &path)
+}
+
+pub async fn add(
+    Extract(state): Extract<State>,
+    who: Operator,
+    InPath(pool): InPath<String>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let new = body::new_server(&body)?;
+    let path = ServerPath {
+        pool,
+        server: new.name.clone(),
+    };
+    let what = format!("added at {}, weight {}", new.address, new.weight);
+    let of = path.clone();
+    blocking(&state.control, move |control| {
+        control.add_server(&of.pool, &new)
+    })
+    .await?;
+    audit(&state, &who, &path.to_string(), &what);
+    let mut response = answer(&state, &path)?;
+    *response.status_mut() = StatusCode::CREATED;
+    let location = format!("/api/v1/pools/{}/servers/{}", path.pool, path.server);
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+pub async fn remove(
+    Extract(state): Extract<State>,
+    who: Operator,
+    InPath((pool, server)): InPath<(String, String)>,
+    precondition: Precondition,
+    InQuery(Wait { wait }): InQuery<Wait>,
+) -> Result<StatusCode, ApiError> {
+    let path = ServerPath { pool, server };
+    let mut precondition = precondition;
+    if let Some(wait) = wait {
+        let wait = duration("wait", &wait)?;
+        let drain = ServerChange {
+            state: Some(model::Operator::Drain),
+            ..ServerChange::default()
+        };
+        let (of, condition) = (path.clone(), std::mem::take(&mut precondition));
+        blocking(&state.control, move |control| {
+            control.change_server(&of, &drain, &condition)
+        })
+        .await?;
+        audit(
+            &state,
+            &who,
+            &path.to_string(),
+            "state drain, to be removed",
+        );
+        idle(&state, &path, wait).await;
+    }
+    let of = path.clone();
+    blocking(&state.control, move |control| {
+        control.remove_server(&of, &precondition)
+    })
+    .await?;
+    audit(&state, &who, &path.to_string(), "removed");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub async fn disconnect(
+    Extract(state): Extract<State>,
+    who: Operator,
+    InPath((pool, server)): InPath<(String, String)>,
+) -> Result<Json<Disconnected>, ApiError> {
+    let path = ServerPath { pool, server };
+    let of = path.clone();
+    let connections = blocking(&state.control, move |control| control.disconnect(&of)).await?;
+    let what = format!("disconnected, {connections} connections");
+    audit(&state, &who, &path.to_string(), &what);
+    Ok(Json(Disconnected { connections }))
+}
+
+/// A server as it is, with its tag.
+fn answer(state: &State, path: &ServerPath) -> Result<Response, ApiError> {
+    let (server, etag) = state.control.server(path)?;
+    Ok((etag.field(), Json(server)).into_response())
+}
+
+/// Returns when the server works on nothing any more, or isn't there, or the time is over.
+async fn idle(state: &State, path: &ServerPath, at_most: Duration) {
+    let is_idle = async {
+        let mut looks = tokio::time::interval(LOOK);
+        loop {
+            looks.tick().await;
+            match state.control.server(path) {
+                Ok((server, _)) if server.active > 0 => {}
+                _ => return,
+            }
+        }
+    };
+    // Not idle in time is for the caller to see.
+    drop(tokio::time::timeout(at_most, is_idle).await);
+}
+
+/// A duration of a query.
+pub fn duration(key: &str, text: &str) -> Result<Duration, ApiError> {
+    config::duration(text).map_err(|why| ApiError::bad_request(format!("{key}: {why}")))
+}
+
+/// A change, for the audit.
+fn words(change: &ServerChange) -> String {
+    let mut words = Vec::new();
+    if let Some(state) = change.state {
+        words.push(match state {
+            model::Operator::Ready => "state ready".to_owned(),
+            model::Operator::Drain => "state drain".to_owned(),
+            model::Operator::Maintenance => "state maintenance".to_owned(),
+        });
+    }
+    words.extend(number("weight", change.weight));
+    words.extend(number("max_connections", change.max_connections));
+    words.join(", ")
+}
+
+fn number(key: &str, change: Change<impl std::fmt::Display>) -> Option<String> {
+    match change {
+        Change::None => None,
+        Change::Back => Some(format!("{key} as in the file")),
+        Change::To(number) => Some(format!("{key} {number}")),
+    }
+}
+
+impl std::fmt::Display for ServerPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.pool, self.server)
+    }
+}
