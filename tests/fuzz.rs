@@ -98,6 +98,7 @@ macro_rules! fuzzed {
 
 fuzzed! {
     certificate_files_are_read_or_told_to_be_broken: certificate;
+    client_hellos_mean_the_same_in_pieces: client_hello;
     cookie_header_lines_lose_nothing_of_others: cookie_header;
     forwarding_fields_are_believed_of_nobody_untrusted: forwarding;
     header_list_members_make_the_same_list: header_list;

@@ -54,7 +54,9 @@ fn is_used(pool: &str, raw: &raw::Config) -> bool {
 
 fn leads_to(listener: &raw::Listener, pool: &str) -> bool {
     let is = |name: &Option<raw::Name>| name.as_ref().is_some_and(|name| name.0 == pool);
+    let by_name = &listener.tcp.sni_routes.0;
     is(&listener.pool)
+        || by_name.iter().any(|(_, name)| name.0 == pool)
         || listener.routes.iter().any(|route| {
             is(&route.pool)
                 || route.split.iter().any(|share| share.pool.0 == pool)

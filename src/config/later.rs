@@ -8,7 +8,6 @@ const KEYS: &[(&str, &[&str])] = &[
     ("", &["tracing"]),
     ("server", &["upgrade_socket", "watch_config"]),
     ("listeners.*", &["connection_rate_per_client"]),
-    ("listeners.*.tcp", &["sni_routes"]),
     ("pools.*", &["discovery", "outlier_detection"]),
 ];
 

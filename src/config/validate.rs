@@ -17,6 +17,7 @@ use super::tree::{At, Entry, Files, Node, Value};
 use super::units::{Size, Span};
 use super::validate_algorithm::hashes_connections;
 use super::validate_http::http;
+use super::validate_names::sni_routes;
 use super::validate_pool::pool;
 use super::validate_route::routes;
 use super::validate_split::tell_apart;
@@ -342,11 +343,13 @@ fn listener(
     if raw.pool.is_none()
         && raw.redirect_https.0.is_none()
         && !written.key("routes").is_written()
+        && !written.key("tcp").key("sni_routes").is_written()
         && !written.key("pool").is_written()
     {
         checks.note(at, "needs pool, the name of where everything goes");
     }
     let routes = routes(raw, at, pools, checks);
+    let sni_routes = sni_routes(raw, &at.key("tcp").key("sni_routes"), pools, checks);
     model::Listener {
         name: Arc::from(name),
         bind: raw.bind.0.iter().map(|bind| bind.0).collect(),
@@ -365,6 +368,7 @@ fn listener(
         tls: tls(raw, at, written, state_dir, checks),
         redirect_https: raw.redirect_https.0,
         tcp: tcp(&raw.tcp, &at.key("tcp"), checks),
+        sni_routes,
         routes,
         pool: raw.pool.as_ref().map(|name| {
             pools
@@ -384,6 +388,11 @@ fn unknown_pools(
     for entry in entries(listeners) {
         let at = listeners.entry(entry);
         unknown_pool(&at.key("pool"), pools, names, checks);
+        let by_name = at.key("tcp");
+        let by_name = by_name.key("sni_routes");
+        for entry in entries(&by_name) {
+            unknown_pool(&by_name.entry(entry), pools, names, checks);
+        }
         let routes = at.key("routes");
         for index in 0..items(&routes) {
             let route = routes.item(index);

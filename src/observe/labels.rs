@@ -54,6 +54,8 @@ labels! {
         ClientLimit = "client_limit",
         /// A trusted proxy sent no PROXY header, a malformed one, or took too long for it.
         ProxyProtocol = "proxy_protocol",
+        /// TCP: the name that the client asked for by TLS leads nowhere, and there is no pool for the rest.
+        NoRoute = "no_route",
         /// The process is stopping.
         Stopping = "stopping",
         /// TCP: no server of the pool was available, or not the session's own.

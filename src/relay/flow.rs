@@ -6,18 +6,29 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncWrite, ReadBuf};
 
+use super::pipe::{Pipe, Socket};
 use super::wire::Wire;
 
 /// Reads in a row before the other direction, and other connections, get their turn.
 const TURN: usize = 8;
 
-/// The way from one end to the other. It owns no memory but what the far end couldn't take at once.
+/// Less than this at once isn't worth a pipe.
+const LITTLE: usize = 16 * 1024;
+
+/// The way from one end to the other. It owns no memory, and no pipe, but for what the far end couldn't take at once.
+///
+/// Where much comes at once, and both ends are sockets as they are, the kernel moves it ([`Pipe`]): little is faster by way of
+/// memory.
 #[derive(Debug, Default)]
 pub struct Flow {
     /// Read and not yet written, from `written` on.
     pending: Vec<u8>,
     written: usize,
     unflushed: bool,
+    /// Much comes at once.
+    is_bulk: bool,
+    /// What is in it wasn't taken yet.
+    pipe: Option<Pipe>,
     state: State,
 }
 
@@ -57,6 +68,14 @@ impl Moved {
 }
 
 impl Flow {
+    /// A way on which something has been read already.
+    pub fn with(first: Vec<u8>) -> Self {
+        Self {
+            pending: first,
+            ..Self::default()
+        }
+    }
+
     /// Moves what can be moved, by way of `scratch`. Ready when nothing will ever be moved again: the near end has ended and
     /// the far end knows, or the flow was broken off.
     ///
@@ -67,7 +86,7 @@ impl Flow {
         &mut self,
         cx: &mut Context<'_>,
         near: &mut impl Wire,
-        far: &mut (impl AsyncWrite + Unpin),
+        far: &mut impl Wire,
         scratch: &mut [u8],
         moved: &mut Moved,
     ) -> Poll<Result<(), Fault>> {
@@ -76,12 +95,23 @@ impl Flow {
                 return Poll::Ready(Ok(()));
             }
             ready!(self.poll_pending(cx, far, moved))?;
+            if let Some(pipe) = self.pipe.take() {
+                ready!(self.poll_pipe(cx, far, pipe, moved))?;
+            }
             if self.state == State::Ending {
                 ready!(Pin::new(&mut *far).poll_flush(cx)).map_err(Fault::Far)?;
                 ready!(Pin::new(&mut *far).poll_shutdown(cx)).map_err(Fault::Far)?;
                 self.state = State::Ended;
                 return Poll::Ready(Ok(()));
             }
+            if self.is_bulk
+                && let (Some(from), Some(to)) = (near.plain(), far.plain())
+                && let Some(pipe) = Pipe::take()
+            {
+                ready!(self.poll_bulk(cx, from, to, pipe, moved))?;
+                continue;
+            }
+            let capacity = scratch.len();
             let mut buf = ReadBuf::new(scratch);
             match Pin::new(&mut *near).poll_read(cx, &mut buf) {
                 Poll::Ready(read) => read.map_err(Fault::Near)?,
@@ -89,6 +119,7 @@ impl Flow {
             }
             let data = buf.filled();
             moved.read += data.len();
+            self.is_bulk = data.len() >= capacity / 2;
             if data.is_empty() {
                 if near.is_cut_off(cx) {
                     return Poll::Ready(Err(Fault::Near(io::ErrorKind::UnexpectedEof.into())));
@@ -104,7 +135,7 @@ impl Flow {
 
     /// Whether the near end is being read from, so that its end would be noticed.
     pub fn is_reading(&self) -> bool {
-        self.state == State::Open && self.pending.is_empty()
+        self.state == State::Open && self.pending.is_empty() && self.pipe.is_none()
     }
 
     /// Whether the near end has ended, or the flow was broken off.
@@ -131,6 +162,7 @@ impl Flow {
     /// The far end takes no more. What has ended stays so.
     pub fn break_off(&mut self) {
         self.pending = Vec::new();
+        self.pipe = None;
         self.written = 0;
         if self.state != State::Ended {
             self.state = State::Broken;
@@ -154,6 +186,83 @@ impl Flow {
         }
         self.pending.clear();
         self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Has the kernel move what comes, and pass it on. Ready when there may be more.
+    fn poll_bulk(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Socket<'_>,
+        to: Socket<'_>,
+        mut pipe: Pipe,
+        moved: &mut Moved,
+    ) -> Poll<Result<(), Fault>> {
+        let filled = pipe.poll_fill(cx, from);
+        let count = match filled {
+            Poll::Ready(Ok(count)) => count,
+            Poll::Ready(Err(error)) => {
+                pipe.give_back();
+                return Poll::Ready(Err(Fault::Near(error)));
+            }
+            Poll::Pending => {
+                pipe.give_back();
+                self.pending = Vec::new();
+                return Poll::Pending;
+            }
+        };
+        moved.read += count;
+        self.is_bulk = count >= LITTLE;
+        if count == 0 {
+            pipe.give_back();
+            self.state = State::Ending;
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_pipe_to(cx, to, pipe, moved)
+    }
+
+    /// Passes on what is left in a pipe.
+    fn poll_pipe(
+        &mut self,
+        cx: &mut Context<'_>,
+        far: &mut impl Wire,
+        pipe: Pipe,
+        moved: &mut Moved,
+    ) -> Poll<Result<(), Fault>> {
+        match far.plain() {
+            Some(to) => self.poll_pipe_to(cx, to, pipe, moved),
+            // It was one when the pipe was filled, and stays one.
+            None => Poll::Ready(Err(Fault::Far(io::ErrorKind::Unsupported.into()))),
+        }
+    }
+
+    /// Passes on what is in a pipe, and keeps what isn't taken at once.
+    fn poll_pipe_to(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: Socket<'_>,
+        mut pipe: Pipe,
+        moved: &mut Moved,
+    ) -> Poll<Result<(), Fault>> {
+        while !pipe.is_empty() {
+            match pipe.poll_drain(cx, to) {
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(Fault::Far(io::ErrorKind::WriteZero.into())));
+                }
+                Poll::Ready(Ok(count)) => moved.written += count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Fault::Far(error))),
+                Poll::Pending if pipe.reserve() => {
+                    self.pipe = Some(pipe);
+                    return Poll::Pending;
+                }
+                Poll::Pending => {
+                    pipe.empty_into(&mut self.pending).map_err(Fault::Far)?;
+                    pipe.give_back();
+                    return Poll::Pending;
+                }
+            }
+        }
+        pipe.give_back();
         Poll::Ready(Ok(()))
     }
 

@@ -1,6 +1,7 @@
 //! Both directions of a connection, until both have ended, one end breaks, or nothing moves for too long.
 //!
-//! Bytes go from socket to socket through memory that all connections of a thread share. Only what the far socket doesn't
+//! Bytes go from socket to socket through memory that all connections of a thread share, or, where there are many and both
+//! ends are sockets as they are, through a pipe and never come here (splice(2)). Only what the far socket doesn't
 //! take at once is kept, and as long as there is something kept, nothing more is read: a slow reader slows its writer down,
 //! and a connection on which nothing happens holds no buffer at all.
 
@@ -16,9 +17,11 @@ use crate::config::model;
 use crate::observe::Termination;
 
 mod flow;
+mod pipe;
 mod wire;
 
 use flow::{Fault, Flow, Moved};
+pub use pipe::Socket;
 pub use wire::{Held, ServerWire, Wire};
 
 /// Bytes read at once.
@@ -73,7 +76,21 @@ pub async fn relay(
     meter: &mut impl Meter,
     limits: &model::Tcp,
 ) -> End {
-    let mut relay = Relay::new(limits, Instant::now());
+    relay_after(Vec::new(), client, server, meter, limits).await
+}
+
+/// As [`relay`], with what the client has said `first` already.
+pub async fn relay_after(
+    first: Vec<u8>,
+    client: &mut impl Wire,
+    server: &mut impl Wire,
+    meter: &mut impl Meter,
+    limits: &model::Tcp,
+) -> End {
+    if !first.is_empty() {
+        meter.note_in(first.len());
+    }
+    let mut relay = Relay::new(first, limits, Instant::now());
     let mut timer = std::pin::pin!(tokio::time::sleep(limits.idle_timeout));
     std::future::poll_fn(|cx| {
         let mut scratch = take_scratch();
@@ -97,9 +114,9 @@ struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
-    fn new(limits: &'a model::Tcp, now: Instant) -> Self {
+    fn new(first: Vec<u8>, limits: &'a model::Tcp, now: Instant) -> Self {
         Self {
-            up: Flow::default(),
+            up: Flow::with(first),
             down: Flow::default(),
             limits,
             last: now,

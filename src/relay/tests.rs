@@ -181,7 +181,7 @@ async fn a_client_that_takes_nothing_more_has_broken_off() {
 async fn nothing_is_held_while_nothing_flows() {
     let (mut client, mut client_side) = duplex(4096);
     let (mut server, mut server_side) = duplex(16);
-    let mut relay = Relay::new(&PATIENT, Instant::now());
+    let mut relay = Relay::new(Vec::new(), &PATIENT, Instant::now());
     let mut counted = Counted::default();
     let mut timer = std::pin::pin!(tokio::time::sleep(PATIENT.idle_timeout));
     let mut turn = |relay: &mut Relay<'_>, counted: &mut Counted| {

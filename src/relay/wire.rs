@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio_openssl::SslStream;
 
+use super::pipe::Socket;
 use crate::listen::{ClientStream, Transport};
 
 /// A stream of bytes that can be watched without being read.
@@ -19,6 +20,11 @@ pub trait Wire: AsyncRead + AsyncWrite + Unpin {
 
     /// Makes its end a reset.
     fn reset_at_close(&self);
+
+    /// The socket, if bytes go over it as they are and none of them are here already.
+    fn plain(&self) -> Option<Socket<'_>> {
+        None
+    }
 
     /// Whether the end that was just read is none: TLS says goodbye, and who doesn't was cut off (RFC 8446
     /// section 6.1).
@@ -55,6 +61,13 @@ impl Wire for Transport {
         reset_at_close(&SockRef::from(self.socket()));
     }
 
+    fn plain(&self) -> Option<Socket<'_>> {
+        match self {
+            Self::Plain(socket) => Some(Socket::Tcp(socket)),
+            Self::Tls(_) => None,
+        }
+    }
+
     fn is_cut_off(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
             Self::Plain(_) => false,
@@ -87,6 +100,14 @@ impl Wire for ServerWire {
 
     fn reset_at_close(&self) {
         reset_at_close(&self.socket());
+    }
+
+    fn plain(&self) -> Option<Socket<'_>> {
+        match self {
+            Self::Inet(transport) => transport.plain(),
+            Self::Unix(socket) => Some(Socket::Unix(socket)),
+            Self::UnixTls(_) => None,
+        }
     }
 
     fn is_cut_off(&mut self, cx: &mut Context<'_>) -> bool {

@@ -59,7 +59,7 @@ impl Service {
                 })
             }
             Protocol::Tcp | Protocol::Tls => Self::Tcp(Arc::new(tcp::Listener::new(
-                tcp::Site::new(model, target(model, pools), metrics),
+                tcp::Site::new(model, pools, metrics),
                 Arc::clone(&shared.access_log),
             ))),
         }
@@ -80,7 +80,7 @@ impl Service {
                 http.listener.site.store(Arc::new(site));
             }
             Self::Tcp(tcp) => {
-                let site = tcp::Site::new(model, target(model, pools), metrics);
+                let site = tcp::Site::new(model, pools, metrics);
                 tcp.site.store(Arc::new(site));
             }
         }
@@ -139,7 +139,7 @@ impl Service {
                 let site = http.listener.site.load();
                 name(site.target.as_ref().map(|target| &target.site))
             }
-            Self::Tcp(tcp) => name(tcp.site.load().target.as_ref()),
+            Self::Tcp(tcp) => name(tcp.site.load().target.site.as_ref()),
         }
     }
 
@@ -150,12 +150,4 @@ impl Service {
             Self::Tcp(_) => 0,
         }
     }
-}
-
-/// Where a listener sends everything.
-fn target(
-    listener: &model::Listener,
-    pools: &HashMap<Arc<str>, Arc<PoolSite>>,
-) -> Option<Arc<PoolSite>> {
-    pools.get(listener.pool.as_ref()?).cloned()
 }

@@ -27,6 +27,8 @@ use crate::upstream::{Caller, Link, Raw};
 /// Why a client gets no server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoWay {
+    /// It asks for a name that leads nowhere.
+    NoRoute,
     /// There is no place on any.
     NoPlace(NoPlace),
     /// The last one that was tried could not be connected to.
@@ -45,6 +47,7 @@ impl NoWay {
     /// The word for the access log.
     pub fn termination(self) -> Termination {
         match self {
+            Self::NoRoute => Termination::NoRoute,
             Self::NoPlace(NoPlace::NoServer) => Termination::NoServer,
             Self::NoPlace(NoPlace::BoundServerUnavailable) => Termination::BoundServerUnavailable,
             Self::NoPlace(NoPlace::QueueFull) => Termination::QueueFull,
@@ -60,6 +63,7 @@ impl NoWay {
     /// The word for the metric; `None`: it was the client that left.
     pub fn reject_reason(self) -> Option<RejectReason> {
         match self {
+            Self::NoRoute => Some(RejectReason::NoRoute),
             Self::NoPlace(NoPlace::NoServer | NoPlace::BoundServerUnavailable) => {
                 Some(RejectReason::NoServer)
             }
@@ -71,7 +75,7 @@ impl NoWay {
     }
 }
 
-/// Connects to a server for the client. Nothing is read from the client meanwhile, so nothing of it is lost. With the
+/// Connects to a server of the connection's pool. Nothing is read from the client meanwhile, so nothing of it is lost. With the
 /// connection comes what keeps its session from expiring, if it has one.
 ///
 /// # Errors
@@ -82,8 +86,8 @@ pub async fn reach(
     ledger: &mut Ledger<'_>,
     client: &Transport,
 ) -> Result<(ServerWire, Option<Stay>), NoWay> {
-    let Some(target) = &site.target else {
-        return Err(NoWay::NoPlace(NoPlace::NoServer));
+    let Some(target) = &ledger.target.site else {
+        return Err(NoWay::NoRoute);
     };
     let mut binding = Binding::of_client(target, ledger.client()).await;
     let reached = tokio::select! {

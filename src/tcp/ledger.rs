@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use tokio::net::TcpStream;
 
-use super::site::Site;
+use super::site::{Site, Target};
 use crate::descriptors::Place;
 use crate::listen::Ends;
 use crate::observe::access_log::{AccessLog, Record};
@@ -32,6 +32,10 @@ pub struct Ledger<'a> {
     pub address: Option<Arc<Address>>,
     /// How many times a server was tried.
     pub attempts: u32,
+    /// Where it goes.
+    pub target: &'a Target,
+    /// The name that it asked for by TLS that doesn't end here.
+    pub name: Option<Box<str>>,
     /// What session persistence made of the connection.
     pub persistence: Option<PersistenceResult>,
     /// The last word on it. Until there is one: the process ended before the connection.
@@ -62,6 +66,8 @@ impl<'a> Ledger<'a> {
             server: None,
             address: None,
             attempts: 0,
+            target: &site.target,
+            name: None,
             persistence: None,
             termination: Termination::Shutdown,
             access_log,
@@ -90,9 +96,15 @@ impl<'a> Ledger<'a> {
             local: self.ends.local(client)?,
             introduction: self.ends.header(),
             tls: self.tls,
-            name: None,
+            name: self.name.as_deref(),
             id: &upstream::random_id(),
         }))
+    }
+
+    /// Counts what a client has said that gets no server.
+    pub fn note_unheard(&mut self, count: usize) {
+        self.bytes_in += count as u64;
+        self.metrics.bytes_in.inc_by(count as u64);
     }
 
     /// The metrics of its listener.
@@ -103,7 +115,7 @@ impl<'a> Ledger<'a> {
     fn write(&self) {
         let server = self.server.as_deref();
         let address = self.address.as_deref();
-        let pool = self.site.target.as_ref().map(|target| &target.pool);
+        let pool = self.target.site.as_ref().map(|site| &site.pool);
         let tls = self.tls;
         self.access_log.write(&Record {
             protocol: Some(if self.site.tls { "TLS" } else { "TCP" }),
@@ -117,7 +129,10 @@ impl<'a> Ledger<'a> {
             persistence: self.persistence,
             tls_version: tls.map(|tls| tls.version),
             tls_cipher: tls.map(|tls| tls.cipher),
-            sni: tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
+            sni: tls
+                .and_then(|tls| tls.sni.as_deref())
+                .or(self.name.as_deref())
+                .map(str::as_bytes),
             termination: self.termination,
             ..Record::new(
                 self.began.0,
@@ -153,7 +168,7 @@ impl Drop for Ledger<'_> {
             self.termination = Termination::Internal;
         }
         let error = ErrorReason::of(self.termination, None);
-        let outcomes = &self.site.outcomes;
+        let outcomes = &self.target.outcomes;
         outcomes.ended(None, error, self.server.is_some());
         if let Some(server) = &self.server {
             let failed = matches!(

@@ -1,11 +1,13 @@
 //! A listener of connections: its settings and pool, as one snapshot that a reload replaces.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
 use super::ledger::Ledger;
+use super::names::Names;
 use crate::client_address::Resolver;
 use crate::config::model;
 use crate::dispatch::PoolSite;
@@ -24,30 +26,48 @@ pub struct Site {
     pub tcp: model::Tcp,
     /// The probes on idle connections, to the servers as to the clients.
     pub keepalive: model::TcpKeepalive,
-    /// Where everything goes.
-    pub target: Option<Arc<PoolSite>>,
-    /// How its connections end.
-    pub outcomes: Outcomes,
+    /// Where everything goes that isn't routed by its name.
+    pub target: Target,
+    /// Where TLS goes by the name that it asks for; `None` = nothing is looked at.
+    pub names: Option<Names<Target>>,
+    /// How long a client may take to say the name.
+    pub patience: Duration,
     resolver: Resolver,
     /// Connections one client may hold, `0` = no limit.
     connections_per_client: usize,
 }
 
+/// Where connections go.
+pub struct Target {
+    /// The pool; `None` = nowhere.
+    pub site: Option<Arc<PoolSite>>,
+    /// How they end.
+    pub outcomes: Outcomes,
+}
+
 impl Site {
-    /// A snapshot for the listener as configured.
+    /// A snapshot for the listener as configured. `pools` are all there are.
     pub fn new(
         listener: &model::Listener,
-        target: Option<Arc<PoolSite>>,
+        pools: &HashMap<Arc<str>, Arc<PoolSite>>,
         metrics: &Metrics,
     ) -> Self {
-        let pool = target.as_ref().map_or("", |target| target.pool.name());
+        let target = |pool: Option<&Arc<str>>| Target {
+            site: pool.and_then(|name| pools.get(name)).cloned(),
+            outcomes: metrics.outcomes(&listener.name, pool.map_or("", |name| name)),
+        };
+        let routes = &listener.sni_routes;
+        let names = routes
+            .iter()
+            .map(|(pattern, pool)| (pattern.clone(), target(Some(pool))));
         Self {
-            outcomes: metrics.outcomes(&listener.name, pool),
+            target: target(listener.pool.as_ref()),
+            names: (!routes.is_empty()).then(|| Names::new(names)),
+            patience: listener.http.header_timeout,
             name: Arc::clone(&listener.name),
             tls: listener.protocol == model::Protocol::Tls,
             tcp: listener.tcp,
             keepalive: listener.tcp_keepalive,
-            target,
             resolver: Resolver::new(&listener.client_address),
             connections_per_client: listener.max_connections_per_client,
         }

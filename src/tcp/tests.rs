@@ -16,7 +16,7 @@ use tokio_openssl::SslStream;
 use super::*;
 use crate::config::model;
 use crate::relay::tests::speak;
-use crate::relay::{Meter, ServerWire, Wire};
+use crate::relay::{Meter, ServerWire, Wire, relay};
 
 #[derive(Default)]
 struct Uncounted;

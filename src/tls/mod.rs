@@ -2,6 +2,7 @@
 
 pub mod certificate;
 mod client_auth;
+pub mod client_hello;
 mod context;
 mod established;
 mod loaded;

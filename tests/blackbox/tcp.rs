@@ -4,6 +4,7 @@ mod bytes;
 mod ends;
 mod life;
 mod limits;
+mod names;
 mod records;
 mod redis;
 mod servers;

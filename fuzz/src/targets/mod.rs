@@ -1,6 +1,7 @@
 //! One file a target.
 
 pub mod certificate;
+pub mod client_hello;
 pub mod cookie_header;
 pub mod forwarding;
 pub mod header_list;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use ipnet::IpNet;
 
-use super::route::{Action, PathForm, Route};
+use super::route::{Action, HostPattern, PathForm, Route};
 use super::tls::Tls;
 
 /// Where clients connect.
@@ -38,7 +38,9 @@ pub struct Listener {
     pub redirect_https: Option<u16>,
     /// TCP behaviour, for the protocols tcp and tls.
     pub tcp: Tcp,
-    /// Name of the pool that takes everything that no route takes. `None`: that gets 404.
+    /// Pools by the name that clients ask for by TLS, each pattern once; for the protocol tcp.
+    pub sni_routes: Vec<(HostPattern, Arc<str>)>,
+    /// Name of the pool that takes everything that no route takes. `None`: that gets 404, or is reset where it isn't HTTP.
     pub pool: Option<Arc<str>>,
     /// In their order; the first that fits is taken.
     pub routes: Vec<Route>,
@@ -58,7 +60,8 @@ impl Listener {
                 .chain(several.iter().map(|(name, _)| name))
                 .chain(mirror)
         });
-        self.pool.iter().chain(of_routes)
+        let of_names = self.sni_routes.iter().map(|(_, pool)| pool);
+        self.pool.iter().chain(of_routes).chain(of_names)
     }
 }
 

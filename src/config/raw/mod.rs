@@ -238,7 +238,7 @@ pub struct Listener {
     #[serde(default)]
     pub tcp: Tcp,
     /// Name of the pool that everything goes to that no route takes. Needed, unless there are routes or redirect_https
-    /// answers everything; without it what no route takes gets 404.
+    /// answers everything, or tcp.sni_routes; without it what no route takes gets 404, or is reset where it isn't HTTP.
     #[serde(default)]
     pub pool: Option<Name>,
     /// What is done with some of the requests, the first that fits; protocols http and https.
@@ -266,6 +266,10 @@ pub struct Tcp {
     pub idle_timeout: Span,
     /// How long a connection may last after one side has closed its direction, without a byte in the other.
     pub half_close_timeout: Span,
+    /// Protocol tcp: pools by the name that clients ask for by TLS, which isn't ended here. *.example.com is every name below
+    /// example.com, * any name; the most special one counts. What fits none, has no name or is no TLS goes to the listener's
+    /// pool.
+    pub sni_routes: Named<Name>,
 }
 
 impl Default for Tcp {
@@ -273,6 +277,7 @@ impl Default for Tcp {
         Self {
             idle_timeout: Span::secs(900),
             half_close_timeout: Span::secs(60),
+            sni_routes: Named::default(),
         }
     }
 }

@@ -149,3 +149,120 @@ fn a_unix_socket_is_a_server_too() {
         format!("unix:{}", path.display())
     );
 }
+
+/// What the kernel moves by itself is all there, whoever of the two is slower.
+#[test]
+fn a_lot_passes_whole_to_a_reader_that_pauses() {
+    const BLOCK: usize = 1 << 20;
+    const BLOCKS: usize = 24;
+    let backend = Backend::start("a");
+    let lb = before(&[&backend]).start();
+    let block = |n: usize| -> Vec<u8> { (0..BLOCK).map(|at| ((at + n) % 251) as u8).collect() };
+    let run = |from: &TcpStream, to: &TcpStream| {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0..BLOCKS {
+                    say(from, &block(n));
+                }
+                end(from);
+            });
+            // It reads when the writer can't go on, and in pieces of all sizes.
+            let mut got = vec![0; BLOCK];
+            for n in 0..BLOCKS {
+                let mut filled = 0;
+                while filled < BLOCK {
+                    let room = (filled + 1 + 7 * filled).min(BLOCK);
+                    filled += { to }.read(&mut got[filled..room]).unwrap();
+                }
+                assert!(got == block(n), "block {n}");
+            }
+            ends_orderly(to);
+        });
+    };
+    let (client, server) = pair(&lb, &backend);
+    run(&client, &server);
+    run(&server, &client);
+    drop((client, server));
+    let line = ended_with(&lb, "complete");
+    let all = (BLOCK * BLOCKS).into();
+    assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&all, &all));
+}
+
+/// While a reader doesn't read, what the kernel moves waits in a pipe; nothing is left of it afterwards.
+#[test]
+fn pipes_come_and_go_with_what_is_in_them() {
+    let backend = Backend::start("a");
+    let lb = before(&[&backend]).start();
+    let pipes = || {
+        let all = std::fs::read_dir(format!("/proc/{}/fd", lb.pid())).unwrap();
+        all.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+            .filter(|link| link.to_string_lossy().starts_with("pipe:"))
+            .count()
+    };
+    let held = || {
+        lb.metrics()
+            .sum("equipoise_descriptors", &[("use", "servers")])
+    };
+    let before = pipes();
+    let pairs: Vec<_> = (0..20).map(|_| pair(&lb, &backend)).collect();
+    let block = vec![7; 4 << 20];
+    let mut said = vec![0; pairs.len()];
+    for ((client, _), said) in pairs.iter().zip(&mut said) {
+        client.set_nonblocking(true).unwrap();
+        let mut waits = 0;
+        // Until nothing goes on any more: everything on the way is full.
+        while waits < 20 {
+            if let Ok(count) = { client }.write(&block) {
+                (*said, waits) = (*said + count, 0);
+            } else {
+                waits += 1;
+                thread::yield_now();
+            }
+        }
+    }
+    eventually(SOON, || pipes() >= before + 2 && held() > 20.0);
+    for ((client, server), said) in pairs.iter().zip(&mut said) {
+        client.set_nonblocking(false).unwrap();
+        end(client);
+        assert_eq!(hears_to_the_end(server).len(), *said);
+    }
+    drop(pairs);
+    eventually(SOON, || held() == 0.0);
+    // A thread keeps a few for the next time.
+    assert!(pipes() <= before + 2 * 2 * 16, "{} pipes", pipes());
+}
+
+#[test]
+fn thousands_of_connections_pass_one_after_the_other() {
+    const EACH: usize = 500;
+    let backend = Backend::start("a");
+    backend.listener.set_nonblocking(false).unwrap();
+    let lb = before(&[&backend]).start();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..4 * EACH {
+                let (mut stream, _) = backend.listener.accept().unwrap();
+                let mut question = [0; 8];
+                stream.read_exact(&mut question).unwrap();
+                stream.write_all(&question).unwrap();
+            }
+        });
+        for thread in 0..4u32 {
+            let lb = &lb;
+            scope.spawn(move || {
+                for n in 0..EACH as u32 {
+                    let question = [thread.to_be_bytes(), n.to_be_bytes()].concat();
+                    let client = connect(lb);
+                    say(&client, &question);
+                    assert_eq!(hears_to_the_end(&client), question);
+                }
+            });
+        }
+    });
+    lb.wait_idle_servers();
+    let metrics = lb.metrics();
+    assert_eq!(
+        metrics.sum("equipoise_connections_total", &[]),
+        4.0 * EACH as f64
+    );
+}
