@@ -31,7 +31,7 @@ pub use caller::{Caller, ClientConnection};
 pub use connections::Connections;
 pub use dial::{DialError, Dialer, Raw};
 pub use files::Unusable;
-pub use http2::{InFlight, Shared, enter, share};
+pub use http2::{Faults, InFlight, Shared, enter, share};
 pub use link::Link;
 pub use name::ServerName;
 pub use own_shortage::own_shortage;

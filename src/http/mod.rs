@@ -40,6 +40,7 @@ mod forward;
 mod handover;
 pub mod head;
 mod host;
+mod http2;
 mod identity;
 mod message;
 mod mirror;

@@ -1,5 +1,6 @@
 //! Connections of HTTP/2 to a server, each shared by as many requests as the server allows.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,9 +11,9 @@ use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{Reason, SendStream};
 use http::Request;
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::Stream;
 use super::connections::Connections;
 use crate::descriptors::idle::Rest;
 use crate::supervise;
@@ -39,6 +40,43 @@ const OPENS_WITHIN: Duration = Duration::from_secs(1);
 /// Bytes of one request's body that wait for the connection to take them.
 const SEND_BUFFER: usize = 128 * 1024;
 
+/// Faults of streams that are remembered until somebody asks.
+const FAULTS: usize = 64;
+
+/// What was found wrong with the responses of a connection, in words, before the `h2` crate saw them.
+#[derive(Debug, Default)]
+pub struct Faults(Mutex<Found>);
+
+#[derive(Debug, Default)]
+struct Found {
+    streams: VecDeque<(u32, &'static str)>,
+    all: Option<&'static str>,
+}
+
+impl Faults {
+    /// One response is malformed.
+    pub fn note(&self, stream: u32, fault: &'static str) {
+        let streams = &mut self.0.lock().streams;
+        if streams.len() == FAULTS {
+            streams.pop_front();
+        }
+        streams.push_back((stream, fault));
+    }
+
+    /// Nothing that comes on the connection can be read any more.
+    pub fn note_all(&self, fault: &'static str) {
+        self.0.lock().all = Some(fault);
+    }
+
+    /// What was found wrong with that stream's response, if anything was. It is told once.
+    pub fn of(&self, stream: u32) -> Option<&'static str> {
+        let found = &mut *self.0.lock();
+        let place = found.streams.iter().position(|(id, _)| *id == stream);
+        let fault = place.and_then(|place| found.streams.remove(place));
+        fault.map(|(_, fault)| fault).or(found.all)
+    }
+}
+
 /// A connection that requests share.
 pub struct Shared {
     send: SendRequest<Bytes>,
@@ -47,6 +85,7 @@ pub struct Shared {
     is_over: Arc<AtomicBool>,
     idle: Duration,
     rest: Mutex<Option<(Instant, Option<Rest>)>>,
+    faults: Arc<Faults>,
 }
 
 /// A request that is under way on a shared connection, for as long as this is there.
@@ -64,12 +103,20 @@ impl Drop for InFlight {
 }
 
 impl Shared {
-    /// Begins to speak HTTP/2 on a connection.
+    /// Begins to speak HTTP/2 on a connection, whose responses are looked at by whoever leaves word with `faults`.
     ///
     /// # Errors
     ///
     /// The connection's.
-    pub async fn begin(stream: Stream, moves: u64, idle: Duration) -> Result<Arc<Self>, h2::Error> {
+    pub async fn begin<S>(
+        stream: S,
+        faults: Arc<Faults>,
+        moves: u64,
+        idle: Duration,
+    ) -> Result<Arc<Self>, h2::Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (send, connection) = Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
@@ -79,7 +126,7 @@ impl Shared {
             .initial_max_send_streams(STREAMS)
             .max_concurrent_reset_streams(RESET_STREAMS)
             .max_local_error_reset_streams(None)
-            .handshake::<_, Bytes>(stream)
+            .handshake::<S, Bytes>(stream)
             .await?;
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
@@ -96,6 +143,7 @@ impl Shared {
             is_over,
             idle,
             rest: Mutex::default(),
+            faults,
         }))
     }
 
@@ -164,6 +212,11 @@ impl InFlight {
             // What becomes of the connection from now on is known by the response.
             Ok(_) => Ok(Some((response, stream))),
         }
+    }
+
+    /// What was found wrong with that stream's response, if anything was.
+    pub fn fault(&self, stream: u32) -> Option<&'static str> {
+        self.shared.faults.of(stream)
     }
 
     /// No request is to be sent on this connection any more.

@@ -3,4 +3,5 @@
 mod checks;
 mod files;
 mod http2;
+mod malformed;
 mod verification;

@@ -270,8 +270,10 @@ async fn answer(
 }
 
 /// What [`FrameOrigin`] does when a request's header has come.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Frames {
+    /// These bytes; none: nothing for now.
+    Send(Vec<u8>),
     /// `200` without a body.
     Ok,
     /// `GOAWAY` with this last stream, then the end.
@@ -342,6 +344,7 @@ fn frames(mut stream: TcpStream, script: impl Fn(u32) -> Frames) -> std::io::Res
                 }
                 Frames::Refuse => stream.write_all(&frame(3, 0, id, &7u32.to_be_bytes()))?,
                 Frames::Close => return Ok(()),
+                Frames::Send(bytes) => stream.write_all(&bytes)?,
             },
             _ => {}
         }

@@ -12,12 +12,13 @@ use crate::http::answer;
 use crate::http::context::{Context, Timeouts};
 use crate::http::departure::Departure;
 use crate::http::failure::Failure;
+use crate::http::http2;
 use crate::http::wire::server::{Http1, Http2, RequestBody, ServerError};
 use crate::http::wire::{Client, Server};
 use crate::pool;
 use crate::shortage;
 use crate::upstream;
-use crate::upstream::{DialError, InFlight, Link, Shared, Stream};
+use crate::upstream::{DialError, InFlight, Link, Stream};
 
 /// Opens the way to the server of this try. The request's header is on it then.
 ///
@@ -111,7 +112,7 @@ impl Way<'_> {
             return Ok(place);
         }
         let stream = self.connect(context, client).await?;
-        let begun = timeout(self.timeouts.connect, Shared::begin(stream, moves, idle)).await;
+        let begun = timeout(self.timeouts.connect, http2::begin(stream, moves, idle)).await;
         let shared = match begun {
             Ok(Ok(shared)) => shared,
             Ok(Err(error)) => {

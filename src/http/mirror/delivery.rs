@@ -17,6 +17,7 @@ use crate::balance::Sample;
 use crate::config::model;
 use crate::descriptors;
 use crate::dispatch::PoolSite;
+use crate::http::http2;
 use crate::http::message::RequestHeader;
 use crate::http::response_guard;
 use crate::http::wire::server::{Event, Http1, Http2, RequestBody};
@@ -25,7 +26,7 @@ use crate::observe::PickedBy;
 use crate::pool;
 use crate::pool::Lease;
 use crate::upstream;
-use crate::upstream::{Caller, DialError, Dialer, InFlight, Shared, Stream};
+use crate::upstream::{Caller, DialError, Dialer, InFlight, Stream};
 
 /// Interim responses that are taken at most.
 const INTERIM: usize = 16;
@@ -195,7 +196,7 @@ impl Delivery {
         }
         let begun = timeout(
             patience,
-            Shared::begin(stream, moves, settings.timeouts.idle),
+            http2::begin(stream, moves, settings.timeouts.idle),
         )
         .await;
         let Ok(Ok(shared)) = begun else {

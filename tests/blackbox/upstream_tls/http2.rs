@@ -217,9 +217,10 @@ fn a_request_that_the_server_refused_unseen_is_sent_again() {
     for after in [Frames::Refuse, Frames::GoAway { last: 0 }] {
         // On a new connection and on one that had served before.
         for fails_at in [0, 1] {
+            let failing = after.clone();
             let origin = FrameOrigin::start(move |_, request, _| {
                 if request == fails_at {
-                    after
+                    failing.clone()
                 } else {
                     Frames::Ok
                 }
@@ -243,7 +244,8 @@ fn a_request_that_the_server_refused_unseen_is_sent_again() {
 #[test]
 fn a_post_that_the_server_may_have_seen_is_not_sent_again() {
     for after in [Frames::GoAway { last: 1 }, Frames::Close] {
-        let origin = FrameOrigin::start(move |_, _, _| after);
+        let failing = after.clone();
+        let origin = FrameOrigin::start(move |_, _, _| failing.clone());
         let lb = Setup::new()
             .server_at("s1", &origin.address().to_string(), "")
             .server_at("s2", &origin.address().to_string(), "")

@@ -15,11 +15,12 @@ use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::super::super::http2::fields;
+use super::super::super::http2::frames::PREFACE;
 use super::super::super::site::HttpListener;
 use super::backlog::Backlog;
-use super::fields;
 use super::meter::{Deeds, Fault};
-use super::screen::{Around, PREFACE, Screen};
+use super::screen::{Around, Screen};
 use crate::listen::ClientStream;
 
 /// Frames are gathered up to this many bytes before they are written: `h2` writes a frame's header and its payload

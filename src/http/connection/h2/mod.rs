@@ -2,7 +2,7 @@
 //!
 //! The `h2` crate keeps frames, streams, windows and header compression. This module drives it ([`Driver`]) and holds
 //! the connection to our limits: how long it may be idle, how long a header block may take, how many requests it may
-//! carry, what a client may not overdo ([`meter`]), what its header blocks have to be ([`screen`], [`fields`]), and how
+//! carry, what a client may not overdo ([`meter`]), what its header blocks have to be ([`screen`]), and how
 //! it ends: told by GOAWAY, its requests served to their ends. A request becomes an HTTP/1 one but for its version
 //! ([`request`]), so that nothing behind here knows the difference.
 
@@ -29,6 +29,7 @@ use super::super::answer;
 use super::super::context::{Arrival, Origin};
 use super::super::error_page::allowed;
 use super::super::handover;
+use super::super::http2::fields::{self, Legible, Unfit};
 use super::super::identity;
 use super::super::site::Site;
 use super::super::wire::Client;
@@ -42,8 +43,6 @@ use crate::observe::Termination;
 use crate::supervise;
 
 mod backlog;
-mod fields;
-mod hpack;
 mod line;
 mod linger;
 mod meter;
@@ -52,7 +51,6 @@ mod screen;
 mod turnover;
 
 pub use backlog::Held;
-use fields::{Legible, Unfit};
 use line::Wire;
 pub use line::{Holding, Line, Presence};
 pub use linger::linger;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::client::ResponseFuture;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream, StreamId};
 use http::Response;
 
 use super::{Event, ServerError};
@@ -88,7 +88,13 @@ impl Http2 {
                 self.send.reserve_capacity(self.piece.len());
                 match ready!(self.send.poll_capacity(cx)) {
                     Some(Ok(_)) => {}
-                    Some(Err(error)) => return Poll::Ready(Err(failed(error))),
+                    Some(Err(error)) => {
+                        return Poll::Ready(Err(failed(
+                            error,
+                            self.send.stream_id(),
+                            &self.in_flight,
+                        )));
+                    }
                     None => return Poll::Ready(Err(ServerError::Closed)),
                 }
                 if self.send.capacity() == 0 {
@@ -98,7 +104,10 @@ impl Http2 {
             let length = self.send.capacity().min(self.piece.len());
             let part = self.piece.split_to(length);
             let last = self.piece.is_empty() && matches!(self.end, End::Queued(None));
-            self.send.send_data(part, last).map_err(failed)?;
+            let stream = self.send.stream_id();
+            self.send
+                .send_data(part, last)
+                .map_err(|error| failed(error, stream, &self.in_flight))?;
             self.taken += length as u64;
             if last {
                 self.end = End::Sent;
@@ -109,7 +118,7 @@ impl Http2 {
                 Some(trailers) => self.send.send_trailers(trailers.into()),
                 None => self.send.send_data(Bytes::new(), true),
             }
-            .map_err(failed)?;
+            .map_err(|error| failed(error, self.send.stream_id(), &self.in_flight))?;
             self.end = End::Sent;
         }
         Poll::Ready(Ok(()))
@@ -133,11 +142,14 @@ impl Http2 {
                         return Poll::Ready(Ok(Event::Data(piece)));
                     }
                 }
-                Some(Err(error)) => return Poll::Ready(Err(failed(error))),
+                Some(Err(error)) => {
+                    return Poll::Ready(Err(failed(error, self.send.stream_id(), &self.in_flight)));
+                }
                 None => break,
             }
         }
-        let trailers = ready!(body.poll_trailers(cx)).map_err(failed)?;
+        let trailers = ready!(body.poll_trailers(cx))
+            .map_err(|error| failed(error, self.send.stream_id(), &self.in_flight))?;
         self.is_over = true;
         Poll::Ready(Ok(Event::End(trailers.map(Fields::from))))
     }
@@ -152,7 +164,7 @@ impl Http2 {
                 if error.is_go_away() {
                     self.in_flight.retire();
                 }
-                return Poll::Ready(Err(failed(error)));
+                return Poll::Ready(Err(failed(error, self.send.stream_id(), &self.in_flight)));
             }
         };
         let (parts, body) = response.into_parts();
@@ -175,12 +187,14 @@ fn head(response: Response<()>) -> ResponseHeader {
     ResponseHeader::of_http2(response.into_parts().0)
 }
 
-/// What an error of the `h2` crate means.
-fn failed(error: h2::Error) -> ServerError {
+/// What an error of the `h2` crate means, on that stream.
+fn failed(error: h2::Error, stream: StreamId, in_flight: &InFlight) -> ServerError {
     if not_processed(&error) {
-        ServerError::NotProcessed(error)
-    } else {
-        ServerError::Http2(error)
+        return ServerError::NotProcessed(error);
+    }
+    match in_flight.fault(stream.as_u32()) {
+        Some(fault) => ServerError::Invalid(fault),
+        None => ServerError::Http2(error),
     }
 }
 

@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
-use super::super::fields::STAND_IN;
-use super::super::hpack::write_literal;
+use super::super::super::super::http2::fields::STAND_IN;
+use super::super::super::super::http2::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PRIORITY,
+};
+use super::super::super::super::http2::hpack::write_literal;
 use super::*;
 
 const LIMITS: HeadLimits = HeadLimits {
@@ -37,8 +40,8 @@ fn block(more: (&str, &str), index: bool) -> Vec<u8> {
 
 fn screen() -> Screen {
     let mut screen = Screen::new(128, Instant::now());
-    screen.at = At::Head;
-    screen.begun = true;
+    screen.framing = Framing::behind(0);
+    screen.requests.begun = true;
     screen
 }
 
@@ -130,28 +133,6 @@ fn blocks_in_pieces_padding_and_priority_become_one_frame() {
         let out = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block);
         assert_eq!(once(&wire), Ok(out));
     }
-}
-
-#[test]
-fn long_blocks_are_cut_as_frames_are() {
-    let (screen, mut out) = (screen(), Vec::new());
-    let block = Block {
-        stream: 1,
-        ends_stream: true,
-        self_dependent: false,
-        fragment: Vec::new(),
-        frames: 0,
-    };
-    let written = vec![7; 2 * LARGEST_FRAME + 1];
-    write_block(&block, &written, &mut out);
-    let expected = [
-        frame(HEADERS, END_STREAM, 1, &written[..LARGEST_FRAME]),
-        frame(CONTINUATION, 0, 1, &written[..LARGEST_FRAME]),
-        frame(CONTINUATION, END_HEADERS, 1, &[7]),
-    ]
-    .concat();
-    assert_eq!(out, expected);
-    assert_eq!(screen.last_call().map(|frame| frame.len()), Some(17));
 }
 
 #[test]

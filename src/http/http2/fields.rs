@@ -1,19 +1,20 @@
-//! What a client's header block has to be (RFC 9113 sections 8.1.1, 8.2, 8.3), judged field by field as it is read.
+//! What a header block has to be (RFC 9113 sections 8.1.1, 8.2, 8.3), a client's or a server's, judged field by field as it
+//! is read.
 //!
-//! A malformed message is an error of its stream, and one that is too large is answered. The `h2` crate ends the
+//! A malformed message is an error of its stream, and a request that is too large is answered. The `h2` crate ends the
 //! connection over some of them, with everybody's requests on it, and learns of others only when it has kept all they
-//! say. So it is given a [stand-in](Section::stand_in) for such a request, which says why it is refused.
+//! say. So it is given a [stand-in](Section::stand_in) for such a request, which says why it is refused, and for a response
+//! one that it [resets](MALFORMED) the stream for.
 
 use std::borrow::Cow;
 
-use http::HeaderValue;
 use http::uri::{Authority, PathAndQuery};
 
-use super::super::super::authority;
-use super::super::super::head;
-use super::super::super::head::{HeadLimits, MAX_FIELDS};
+use super::super::authority;
+use super::super::head;
+use super::super::head::{HeadLimits, MAX_FIELDS};
 use super::hpack::{Broken, Decoder, write_literal};
-use super::request::Refusal;
+pub use super::unfit::{Legible, STAND_IN, Unfit, stands_for};
 use crate::headers::{is_tchar, is_token};
 
 /// What a field costs in a header section of HTTP/1 besides name and value.
@@ -27,10 +28,11 @@ const LONGEST_NAME: usize = u16::MAX as usize;
 /// Longer methods are no methods, and not shown.
 const LONGEST_METHOD: usize = 32;
 
-/// The field of a stand-in that says what it stands for. No client gets it past this module.
-pub const STAND_IN: &str = "equipoise-stand-in";
-/// Trailers that the `h2` crate resets the stream for.
-pub const MALFORMED_TRAILERS: &[u8] = b"\x00\x0aconnection\x00";
+/// Fields that a response may have, as one of HTTP/1.
+const MAX_RESPONSE_FIELDS: usize = 256;
+
+/// A header block that the `h2` crate resets the stream for.
+pub const MALFORMED: &[u8] = b"\x00\x0aconnection\x00";
 
 /// What a header block may belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,106 +40,26 @@ pub enum Place {
     /// It begins a request; `ends`: which has no body.
     Request { ends: bool },
     /// It ends one.
-    Trailers,
+    RequestTrailers,
+    /// It begins a response, or is an interim one; `ends`: nothing follows.
+    Response { ends: bool },
+    /// It comes after a response has begun, and has to end it.
+    ResponseTrailers { ends: bool },
+    /// It comes on a stream that nobody waits for any more, and may be either.
+    Late,
 }
 
-/// Why a header section isn't taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Unfit {
-    Pseudo = b'a',
-    PseudoOrder,
-    PseudoTwice,
-    PseudoMissing,
-    ConnectWithTarget,
-    Method,
-    Scheme,
-    Authority,
-    Path,
-    Target,
-    Name,
-    LikeFraming,
-    Value,
-    Space,
-    ConnectionField,
-    Length,
-    Lengths,
-    LengthWithoutBody,
-    LongTarget,
-    Large,
-    Many,
-    /// It depends on itself (RFC 7540 section 5.3.1).
-    SelfDependent,
-    /// The connection's requests hold as much as they may.
-    Busy,
-}
-
-impl Unfit {
-    const ALL: [(Self, u16, &'static str); 23] = [
-        (Self::Pseudo, 400, "an unknown pseudo-field"),
-        (Self::PseudoOrder, 400, "a pseudo-field after a field"),
-        (Self::PseudoTwice, 400, "a pseudo-field twice"),
-        (Self::PseudoMissing, 400, "a pseudo-field is missing"),
-        (
-            Self::ConnectWithTarget,
-            400,
-            "CONNECT with :scheme or :path",
-        ),
-        (Self::Method, 400, "malformed method"),
-        (Self::Scheme, 400, "a :scheme other than http and https"),
-        (Self::Authority, 400, "malformed :authority"),
-        (Self::Path, 400, "malformed :path"),
-        (Self::Target, 400, head::NO_TARGET),
-        (
-            Self::Name,
-            400,
-            "a field name with a character that names don't have",
-        ),
-        (Self::LikeFraming, 400, head::LIKE_FRAMING),
-        (Self::Value, 400, "a field value with a control character"),
-        (
-            Self::Space,
-            400,
-            "a field value begins or ends with white space",
-        ),
-        (
-            Self::ConnectionField,
-            400,
-            "a field that is a connection's of HTTP/1",
-        ),
-        (Self::Length, 400, "malformed Content-Length"),
-        (Self::Lengths, 400, "more than one Content-Length"),
-        (Self::LengthWithoutBody, 400, "a Content-Length and no body"),
-        (
-            Self::LongTarget,
-            414,
-            "the URI is longer than max_uri_length",
-        ),
-        (
-            Self::Large,
-            431,
-            "the header is larger than max_header_size",
-        ),
-        (Self::Many, 431, "too many header fields"),
-        (Self::SelfDependent, 400, "a stream that depends on itself"),
-        (Self::Busy, 503, "the connection's requests hold too much"),
-    ];
-
-    /// The status to answer and the reason in words.
-    pub fn refusal(self) -> Refusal {
-        Self::ALL
-            .iter()
-            .find(|(unfit, ..)| *unfit == self)
-            .map_or((400, "malformed"), |(_, status, reason)| (*status, reason))
+impl Place {
+    fn is_servers(self) -> bool {
+        matches!(
+            self,
+            Self::Response { .. } | Self::ResponseTrailers { .. } | Self::Late
+        )
     }
-}
 
-/// What of a refused request could be made out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Legible {
-    pub method: bool,
-    pub target: bool,
-    pub host: bool,
+    fn is_trailers(self) -> bool {
+        matches!(self, Self::RequestTrailers | Self::ResponseTrailers { .. })
+    }
 }
 
 /// A header section as far as it is known.
@@ -147,6 +69,8 @@ pub struct Section<'a> {
     pub unfit: Option<Unfit>,
     /// What is kept for it while its request lasts, in bytes.
     pub cost: usize,
+    /// A response's status, if it is in order.
+    pub status: Option<u16>,
     legible: Legible,
     accept: Accept,
     /// All of it is written anew, because that was wanted or the `h2` crate doesn't take it as it came.
@@ -217,39 +141,6 @@ impl Accept {
     }
 }
 
-impl Legible {
-    /// All of it.
-    pub const ALL: Self = Self {
-        method: true,
-        target: true,
-        host: true,
-    };
-
-    fn letters(self) -> impl Iterator<Item = u8> {
-        [(self.method, b'm'), (self.target, b't'), (self.host, b'h')]
-            .into_iter()
-            .filter_map(|(is, letter)| is.then_some(letter))
-    }
-}
-
-/// What a stand-in's field says.
-pub fn stands_for(value: &HeaderValue) -> (Unfit, Legible) {
-    let said = value.as_bytes();
-    let unfit = Unfit::ALL
-        .iter()
-        .find(|(unfit, ..)| said.first() == Some(&(*unfit as u8)))
-        .map_or(Unfit::Pseudo, |(unfit, ..)| *unfit);
-    let has = |letter| said.iter().skip(1).any(|byte| *byte == letter);
-    (
-        unfit,
-        Legible {
-            method: has(b'm'),
-            target: has(b't'),
-            host: has(b'h'),
-        },
-    )
-}
-
 /// What a header section of that size is at most as HTTP/2 counts (RFC 9113 section 6.5.2), in bytes.
 pub fn largest_list(limits: &HeadLimits) -> usize {
     const OVERHEAD: usize = 32;
@@ -257,6 +148,11 @@ pub fn largest_list(limits: &HeadLimits) -> usize {
         .header
         .saturating_add(MAX_FIELDS * OVERHEAD)
         .saturating_add(1024)
+}
+
+/// How long a header block of such a section may be, compressed and cut into frames however its sender likes, in bytes.
+pub fn longest_block(limits: &HeadLimits) -> usize {
+    largest_list(limits).saturating_mul(4)
 }
 
 /// Reads a whole block. `anew`: its fields are wanted as [`Section::written`]. `written` is the caller's to keep.
@@ -280,6 +176,7 @@ pub fn read<'a>(
         unfit: None,
         seen: 0,
         connect: false,
+        status: None,
         legible: Legible::default(),
         accept: Accept::new(),
         fields: 0,
@@ -298,6 +195,7 @@ const METHOD: u8 = 1;
 const SCHEME: u8 = 2;
 const AUTHORITY: u8 = 4;
 const PATH: u8 = 8;
+const STATUS: u8 = 16;
 
 struct Reader<'a, 'l> {
     place: Place,
@@ -307,6 +205,7 @@ struct Reader<'a, 'l> {
     /// The pseudo-fields that have come.
     seen: u8,
     connect: bool,
+    status: Option<u16>,
     legible: Legible,
     accept: Accept,
     /// Fields, a cookie's crumbs each for itself.
@@ -320,10 +219,16 @@ struct Reader<'a, 'l> {
 }
 
 impl<'a> Reader<'a, '_> {
-    fn field(&mut self, name: &[u8], value: &[u8]) {
+    fn field(&mut self, name: &[u8], mut value: &[u8]) {
         if let [b':', pseudo @ ..] = name {
             self.pseudo(pseudo, value);
             return;
+        }
+        if self.place.is_servers() && value.trim_ascii().len() < value.len() && !has_control(value)
+        {
+            // Servers of gRPC end messages in a space, and are understood all the same.
+            value = value.trim_ascii();
+            self.anew = true;
         }
         self.fields += 1;
         if name == b"accept" {
@@ -338,14 +243,23 @@ impl<'a> Reader<'a, '_> {
         self.cost += size + KEPT_WITH_FIELD;
         let unfit = if self.size > self.limits.header || name.len() > LONGEST_NAME {
             Some(Unfit::Large)
-        } else if self.fields > MAX_FIELDS {
+        } else if self.fields > self.most_fields() {
             Some(Unfit::Many)
         } else {
             self.judge(name, value).err()
         };
         self.unfit = unfit;
-        if unfit.is_none() && self.anew {
+        // Of a response it may turn out late that it is to be written anew.
+        if unfit.is_none() && (self.anew || self.place.is_servers()) {
             write_literal(name, value, self.written);
+        }
+    }
+
+    fn most_fields(&self) -> usize {
+        if self.place.is_servers() {
+            MAX_RESPONSE_FIELDS
+        } else {
+            MAX_FIELDS
         }
     }
 
@@ -354,13 +268,10 @@ impl<'a> Reader<'a, '_> {
         if name.is_empty() || !name.iter().all(lower) || name == STAND_IN.as_bytes() {
             return Err(Unfit::Name);
         }
-        if head::is_like_framing(name) {
+        if !self.place.is_servers() && head::is_like_framing(name) {
             return Err(Unfit::LikeFraming);
         }
-        if value
-            .iter()
-            .any(|byte| byte.is_ascii_control() && *byte != b'\t')
-        {
+        if has_control(value) {
             return Err(Unfit::Value);
         }
         let space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
@@ -371,7 +282,7 @@ impl<'a> Reader<'a, '_> {
             b"connection" | b"proxy-connection" | b"keep-alive" | b"transfer-encoding"
             | b"upgrade" => Err(Unfit::ConnectionField),
             b"te" if value != b"trailers" => Err(Unfit::ConnectionField),
-            b"content-length" if self.place != Place::Trailers => {
+            b"content-length" if !self.place.is_trailers() => {
                 if self.length.is_some() {
                     return Err(Unfit::Lengths);
                 }
@@ -390,17 +301,18 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn judge_pseudo(&mut self, name: &[u8], value: &[u8]) -> Result<(), Unfit> {
-        if self.place == Place::Trailers {
+        if self.place.is_trailers() {
             return Err(Unfit::Pseudo);
         }
         if self.fields > 0 {
             return Err(Unfit::PseudoOrder);
         }
-        let this = match name {
-            b"method" => METHOD,
-            b"scheme" => SCHEME,
-            b"authority" => AUTHORITY,
-            b"path" => PATH,
+        let this = match (name, self.place.is_servers()) {
+            (b"method", false) => METHOD,
+            (b"scheme", false) => SCHEME,
+            (b"authority", false) => AUTHORITY,
+            (b"path", false) => PATH,
+            (b"status", true) => STATUS,
             _ => return Err(Unfit::Pseudo),
         };
         if self.seen & this != 0 {
@@ -417,6 +329,13 @@ impl<'a> Reader<'a, '_> {
         let long = name == b"path" && value.len() > self.limits.uri;
         let mut value_written = Cow::Borrowed(value);
         match name {
+            b"status" => {
+                let status = status(value).ok_or(Unfit::Status)?;
+                self.status = Some(status);
+                if status < 200 && self.place == (Place::Response { ends: true }) {
+                    return Err(Unfit::Interim);
+                }
+            }
             b"method" => {
                 if !is_token(value) || value.len() > LONGEST_METHOD {
                     return Err(Unfit::Method);
@@ -474,7 +393,9 @@ impl<'a> Reader<'a, '_> {
     fn end(self) -> Section<'a> {
         let seen = |fields| self.seen & fields == fields;
         let missing = match self.place {
-            Place::Trailers => None,
+            Place::RequestTrailers | Place::ResponseTrailers { ends: true } | Place::Late => None,
+            Place::ResponseTrailers { ends: false } => Some(Unfit::OpenEnd),
+            Place::Response { .. } => (!seen(STATUS)).then_some(Unfit::PseudoMissing),
             Place::Request { .. } if !self.connect => {
                 (!seen(METHOD | SCHEME | PATH)).then_some(Unfit::PseudoMissing)
             }
@@ -489,6 +410,7 @@ impl<'a> Reader<'a, '_> {
         Section {
             unfit: self.unfit.or(missing).or(bodiless),
             cost: self.cost,
+            status: self.status,
             legible: self.legible,
             accept: self.accept,
             anew: self.anew,
@@ -496,6 +418,25 @@ impl<'a> Reader<'a, '_> {
             pseudo_end: self.pseudo_end,
         }
     }
+}
+
+/// Control characters, which no value has; tabs aren't meant.
+fn has_control(value: &[u8]) -> bool {
+    value
+        .iter()
+        .any(|byte| byte.is_ascii_control() && *byte != b'\t')
+}
+
+/// A response's status. HTTP/2 has no 101 (RFC 9113 section 8.6).
+fn status(value: &[u8]) -> Option<u16> {
+    let digits: [u8; 3] = value.try_into().ok()?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let status = digits
+        .iter()
+        .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    ((100..600).contains(&status) && status != 101).then_some(status)
 }
 
 /// Whether it needs no closer look to know that the `http` crate takes it.
@@ -515,6 +456,7 @@ fn write_pseudo(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
         b"method" => write_literal(b":method", value, out),
         b"scheme" => write_literal(b":scheme", value, out),
         b"authority" => write_literal(b":authority", value, out),
+        b"status" => write_literal(b":status", value, out),
         _ => write_literal(b":path", value, out),
     }
 }
