@@ -13,6 +13,7 @@ pub mod completions;
 pub mod demo;
 mod files;
 pub mod healthcheck;
+pub mod instance;
 pub mod proxy;
 pub mod run;
 pub mod schema;
@@ -56,6 +57,26 @@ enum Command {
     Schema,
     /// Ask a running instance whether it is ready for traffic: the exit status says it.
     Healthcheck(healthcheck::Args),
+    /// Show what runs: listeners, pools, servers.
+    Status(instance::status::Args),
+    /// Take no new sessions at a server; those bound to it stay.
+    Drain(instance::servers::WaitArgs),
+    /// Let a server take work again.
+    Ready(instance::servers::Args),
+    /// Take nothing at a server.
+    Maintain(instance::servers::WaitArgs),
+    /// Give a server another weight.
+    Weight(instance::servers::WeightArgs),
+    /// Add a server to a pool.
+    Add(instance::servers::AddArgs),
+    /// Take a server out of its pool; what it works on goes on.
+    Remove(instance::servers::WaitArgs),
+    /// Say where a session is, or forget it.
+    Sessions(instance::sessions::Args),
+    /// Read the configuration again: all of it counts then, or nothing is changed.
+    Reload(instance::reload::Args),
+    /// Watch servers at work.
+    Top(instance::top::Args),
     /// Print a script that completes commands and flags in a shell.
     Completions(completions::Args),
 }
@@ -86,6 +107,16 @@ impl Command {
             Self::Cert(command) => cert::run(&command),
             Self::Schema => schema::run(),
             Self::Healthcheck(args) => healthcheck::run(&args),
+            Self::Status(args) => instance::status::run(&args),
+            Self::Drain(args) => instance::servers::drain(&args),
+            Self::Ready(args) => instance::servers::ready(&args),
+            Self::Maintain(args) => instance::servers::maintain(&args),
+            Self::Weight(args) => instance::servers::set_weight(&args),
+            Self::Add(args) => instance::servers::add(&args),
+            Self::Remove(args) => instance::servers::remove(&args),
+            Self::Sessions(args) => instance::sessions::run(&args),
+            Self::Reload(args) => instance::reload::run(&args),
+            Self::Top(args) => instance::top::run(&args),
             Self::Completions(args) => completions::run(&args),
         }
     }

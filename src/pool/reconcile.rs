@@ -37,9 +37,11 @@ impl Pool {
 
         let mut servers = Vec::with_capacity(model.servers.len());
         for (position, wanted) in (0u32..).zip(&model.servers) {
-            let kept = old
-                .remove(&wanted.name)
-                .filter(|server| *server.configured_address() == wanted.address);
+            // One at another address is another server: the old one stays among those that go.
+            let is_kept = old
+                .get(&wanted.name)
+                .is_some_and(|server| *server.configured_address() == wanted.address);
+            let kept = is_kept.then(|| old.remove(&wanted.name)).flatten();
             let server = if let Some(server) = kept {
                 // The operator's weight is kept unless the file changed that very value.
                 let before = previous.servers.iter().find(|s| s.name == wanted.name);

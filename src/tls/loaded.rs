@@ -37,6 +37,14 @@ impl Loaded {
             .flat_map(|(source, loaded)| loaded.findings.iter().map(move |found| (source, found)))
     }
 
+    /// The certificates themselves, without their chains.
+    pub fn leaves(&self) -> Vec<openssl::x509::X509> {
+        let certificates = self.certificates.iter();
+        certificates
+            .map(|(_, loaded)| loaded.identity.leaf.clone())
+            .collect()
+    }
+
     /// What has run out, so that clients are refused.
     pub fn overdue(&self) -> Vec<Trouble> {
         let clients = self.clients.as_ref();

@@ -84,7 +84,7 @@ fn the_admin_listener_is_the_configuration_s() {
     assert!(exit.stderr.contains("--admin URL"), "{exit:?}");
     for args in [
         &["healthcheck", "-c", "/none.yaml"][..],
-        &["healthcheck", "--admin", "https://127.0.0.1:9900"],
+        &["healthcheck", "--admin", "ftp://127.0.0.1:9900"],
         &["healthcheck", "--admin", "9900"],
         &["healthcheck", "--admin", "http://h:1", "-c", &path],
     ] {

@@ -35,6 +35,7 @@ mod certificates;
 mod checks;
 mod client_address;
 mod command_line;
+mod commands;
 mod compression;
 mod configuration;
 mod counts;
