@@ -126,6 +126,7 @@ fn common(
         strict_sni: tls.strict_sni,
         client_auth: client_auth(&tls.client_auth, &at.key("client_auth"), checks),
         session_ticket_key_file,
+        ocsp_stapling: tls.ocsp.stapling == raw::Stapling::Auto,
         handshake_timeout: checks.positive(&at.key("handshake_timeout"), tls.handshake_timeout, ""),
     }
 }

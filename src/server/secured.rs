@@ -103,6 +103,7 @@ pub async fn keep_fresh(instance: Weak<Instance>) {
             let now = SystemTime::now();
             for terminator in instance.terminators() {
                 terminator.refresh(now);
+                terminator.ask_issuers(now);
                 if looks == 0 {
                     terminator.remind(now);
                 }

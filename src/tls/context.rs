@@ -1,6 +1,7 @@
 //! A listener's settings and certificates as OpenSSL's context.
 
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
@@ -14,6 +15,7 @@ use openssl::x509::X509;
 use super::Trouble;
 use super::client_auth::ClientAuthority;
 use super::names::{Chosen, Names};
+use super::ocsp::Staples;
 use super::openssl_calls::{EXTENSION_ALPN, client_hello_extension, use_ticket_keys};
 use super::ticket_keys::TicketKeys;
 use crate::config::model;
@@ -49,6 +51,8 @@ pub struct Parts<'a> {
     pub clients: Option<&'a ClientAuthority>,
     /// For session tickets.
     pub ticket_keys: Arc<TicketKeys>,
+    /// What issuers say of the certificates; `None` = it isn't shown.
+    pub staples: Option<Arc<Staples>>,
     /// For an authority's validations; `None` = there are none.
     pub challenges: Option<Arc<dyn AlpnChallenges>>,
 }
@@ -79,6 +83,9 @@ pub fn build(parts: Parts<'_>) -> Result<SslContext, Trouble> {
     }
     .and_then(|()| use_ticket_keys(&mut context, parts.ticket_keys))
     .map_err(|error| Trouble::at(&[], words(&error)))?;
+    if let Some(staples) = parts.staples {
+        staple(&mut context, staples).map_err(|error| Trouble::at(&[], words(&error)))?;
+    }
     offer(&mut context, settings);
     serve(
         &mut context,
@@ -156,6 +163,19 @@ fn offer(context: &mut SslContextBuilder, settings: &model::Tls) {
             .find(|window| *window == ours)
             .ok_or(AlpnError::ALERT_FATAL)
     });
+}
+
+/// Shows what the issuer of the chosen certificate says of it, to clients that ask.
+fn staple(context: &mut SslContextBuilder, staples: Arc<Staples>) -> Result<(), ErrorStack> {
+    context.set_status_callback(move |ssl| {
+        let answer = ssl
+            .certificate()
+            .and_then(|leaf| staples.of(leaf, SystemTime::now()));
+        match answer {
+            Some(answer) => ssl.set_ocsp_status(&answer).map(|()| true),
+            None => Ok(false),
+        }
+    })
 }
 
 /// Picks certificates by name.

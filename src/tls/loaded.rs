@@ -11,6 +11,7 @@ use super::certificate::{self, Finding};
 use super::client_auth::ClientAuthority;
 use super::context::{self, AlpnChallenges, Parts};
 use super::names::Names;
+use super::ocsp::Staples;
 use super::ticket_keys::{self, TicketKey, TicketKeys};
 use super::trouble::Trouble;
 use super::watch::Watched;
@@ -68,7 +69,7 @@ pub fn load(
     let loaded = assemble(settings, awaited, None, now);
     if loaded.broken.is_empty() {
         // The rest is OpenSSL's to judge.
-        match loaded.context(TicketKeys::random(Instant::now()), None) {
+        match loaded.context(TicketKeys::random(Instant::now()), &Arc::default(), None) {
             Ok(_) => Ok(loaded),
             Err(trouble) => Err(vec![trouble]),
         }
@@ -170,6 +171,7 @@ impl Loaded {
     pub(super) fn context(
         &self,
         ticket_keys: Arc<TicketKeys>,
+        staples: &Arc<Staples>,
         challenges: Option<Arc<dyn AlpnChallenges>>,
     ) -> Result<SslContext, Trouble> {
         let certificates: Vec<_> = self
@@ -182,6 +184,7 @@ impl Loaded {
             names: Names::new(&certificates),
             clients: self.clients.as_ref(),
             ticket_keys,
+            staples: self.settings.ocsp_stapling.then(|| Arc::clone(staples)),
             challenges,
         })
     }

@@ -7,6 +7,7 @@ mod context;
 mod established;
 mod loaded;
 mod names;
+mod ocsp;
 mod openssl_calls;
 mod terminator;
 mod ticket_keys;

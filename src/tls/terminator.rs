@@ -24,11 +24,13 @@ use super::client_auth;
 use super::context::{self, AlpnChallenges};
 use super::established::Established;
 use super::loaded::{Loaded, assemble, pipe};
+use super::ocsp::Staples;
 use super::ticket_keys::TicketKeys;
 use super::trouble::Trouble;
 use crate::config::model;
 use crate::observe::metrics::{Metrics, TlsMetrics};
 use crate::observe::{Termination, Topic};
+use crate::supervise;
 
 /// How long a client is still listened to whose handshake is at its end: by a failure, or by our stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -47,6 +49,7 @@ pub struct Terminator {
     serving: ArcSwap<Serving>,
     loaded: Mutex<Loaded>,
     ticket_keys: Arc<TicketKeys>,
+    staples: Arc<Staples>,
     challenges: Option<Arc<dyn AlpnChallenges>>,
     counts: TlsMetrics,
     metrics: Arc<Metrics>,
@@ -104,11 +107,12 @@ impl Serving {
     fn of(
         loaded: &Loaded,
         ticket_keys: Arc<TicketKeys>,
+        staples: &Arc<Staples>,
         challenges: Option<Arc<dyn AlpnChallenges>>,
     ) -> Result<Self, Trouble> {
         let clients = loaded.settings.client_auth.as_ref();
         Ok(Self {
-            context: loaded.context(ticket_keys, challenges)?,
+            context: loaded.context(ticket_keys, staples, challenges)?,
             timeout: loaded.settings.handshake_timeout,
             strict_sni: loaded.settings.strict_sni,
             forward_client: clients.is_some_and(|clients| clients.forward),
@@ -133,11 +137,18 @@ impl Terminator {
             Some(keys) => TicketKeys::of(keys.clone()),
             None => TicketKeys::random(now),
         };
-        let serving = Serving::of(&loaded, Arc::clone(&ticket_keys), challenges.clone())?;
+        let staples = Arc::default();
+        let serving = Serving::of(
+            &loaded,
+            Arc::clone(&ticket_keys),
+            &staples,
+            challenges.clone(),
+        )?;
         let terminator = Self {
             listener: Arc::clone(listener),
             serving: ArcSwap::from_pointee(serving),
             ticket_keys,
+            staples,
             challenges,
             counts: metrics.tls(listener),
             metrics: Arc::clone(metrics),
@@ -181,6 +192,7 @@ impl Terminator {
         let serving = Serving::of(
             &loaded,
             Arc::clone(&self.ticket_keys),
+            &self.staples,
             self.challenges.clone(),
         )?;
         self.ticket_keys
@@ -209,6 +221,7 @@ impl Terminator {
         let serving = Serving::of(
             &loaded,
             Arc::clone(&self.ticket_keys),
+            &self.staples,
             self.challenges.clone(),
         );
         for trouble in serving.as_ref().err().into_iter().chain(&loaded.broken) {
@@ -232,6 +245,31 @@ impl Terminator {
         *guard = loaded;
         drop(guard);
         self.tell();
+    }
+
+    /// Has the issuers of certificates asked what they say of them, where it is time and that is to be shown. To be called
+    /// now and then, within a runtime.
+    pub fn ask_issuers(&self, now: SystemTime) {
+        let due = {
+            let loaded = self.loaded.lock();
+            if !loaded.settings.ocsp_stapling {
+                return;
+            }
+            let served = loaded.certificates.iter();
+            let served: Vec<_> = served.map(|(_, loaded)| Arc::clone(loaded)).collect();
+            self.staples.due(&served, now)
+        };
+        for question in due {
+            let (staples, listener) = (Arc::clone(&self.staples), Arc::clone(&self.listener));
+            supervise::once(async move {
+                if let Err(error) = staples.ask(question).await {
+                    tracing::warn!(
+                        listener = &*listener,
+                        "no new OCSP answer to staple: {error}; the last one is shown as long as it counts"
+                    );
+                }
+            });
+        }
     }
 
     fn refuse(&self, trouble: &Trouble) {

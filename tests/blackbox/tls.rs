@@ -7,6 +7,7 @@ mod names;
 mod renewal;
 mod resumption;
 mod routes;
+mod stapling;
 mod tools;
 
 use crate::common::{Equipoise, Issued, Origin, Pki, Setup};

@@ -29,6 +29,8 @@ pub struct Tls {
     pub client_auth: Option<ClientAuth>,
     /// Keys for session tickets; `None` = random ones.
     pub session_ticket_key_file: Option<PathBuf>,
+    /// What the issuers of certificates say of them is shown with them.
+    pub ocsp_stapling: bool,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
 }

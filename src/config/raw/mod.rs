@@ -29,7 +29,8 @@ pub use route::{
     BasicAuth, HeaderEdits, Match, Mirror, RateLimit, Redirect, Route, RouteTimeouts, Share,
 };
 pub use tls::{
-    Acme, Alpn, Certificate, Challenge, ClientAuth, ClientAuthMode, Tls, TlsVersion, UpstreamTls,
+    Acme, Alpn, Certificate, Challenge, ClientAuth, ClientAuthMode, Stapling, Tls, TlsVersion,
+    UpstreamTls,
 };
 
 use super::address::{AdminAddress, Bind, Network};

@@ -41,8 +41,29 @@ pub struct Tls {
     /// File of keys for session tickets, one a line (`openssl rand -base64 48`): the first makes tickets, all open
     /// them. null = random keys that change by themselves. Nodes that share traffic need the same file.
     pub session_ticket_key_file: Option<FilePath>,
+    /// What certificates' issuers say of them (OCSP).
+    pub ocsp: Ocsp,
     /// How long a handshake may take.
     pub handshake_timeout: Span,
+}
+
+/// What certificates' issuers say of them (RFC 6960).
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ocsp {
+    /// auto: what the issuer of a certificate answers is shown with it, if it names a responder; off: clients ask
+    /// themselves, if they do.
+    pub stapling: Stapling,
+}
+
+/// Whether OCSP answers are shown in handshakes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Stapling {
+    #[default]
+    Off,
+    Auto,
 }
 
 impl Default for Tls {
@@ -60,6 +81,7 @@ impl Default for Tls {
             strict_sni: false,
             client_auth: ClientAuth::default(),
             session_ticket_key_file: None,
+            ocsp: Ocsp::default(),
             handshake_timeout: Span::secs(10),
         }
     }
