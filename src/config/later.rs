@@ -8,7 +8,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("", &["tracing"]),
     ("server", &["upgrade_socket", "watch_config"]),
     ("listeners.*", &["connection_rate_per_client"]),
-    ("pools.*", &["discovery", "outlier_detection"]),
+    ("pools.*", &["discovery"]),
 ];
 
 /// Values, by the path of their key.

@@ -39,6 +39,7 @@ mod validate_algorithm;
 mod validate_cookie;
 mod validate_http;
 mod validate_names;
+mod validate_outliers;
 mod validate_passwords;
 mod validate_persistence;
 mod validate_pool;

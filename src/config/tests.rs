@@ -335,7 +335,7 @@ fn whatever_is_planned_is_refused_by_name() {
             "listeners.web.@",
             "connection_rate_per_client",
         ),
-        (pool("@: x"), "pools.app.@", "discovery outlier_detection"),
+        (pool("@: x"), "pools.app.@", "discovery"),
         (pool("algorithm: @"), "pools.app.algorithm", "adaptive"),
     ] {
         for word in words.split(' ') {

@@ -17,6 +17,7 @@ use super::tree::{At, Value};
 use super::units::Span;
 use super::validate::Checks;
 use super::validate_algorithm::picking;
+use super::validate_outliers::outlier_detection;
 use super::validate_persistence::{persistence, routes};
 use super::validate_tls::upstream_tls;
 
@@ -56,6 +57,10 @@ pub(super) fn pool(
         Some(raw) => Some(health_check(raw, &check_at, checks)?),
         None => None,
     };
+    let outlier_detection = raw.outlier_detection.as_ref().map(|raw| {
+        let at = at.key("outlier_detection");
+        outlier_detection(raw, &at, checks)
+    });
     let on = &raw.retries.on;
     Some(model::Pool {
         name: Arc::from(name),
@@ -65,6 +70,7 @@ pub(super) fn pool(
         servers,
         persistence,
         health_check,
+        outlier_detection,
         slow_start: slow_start.0,
         queue,
         timeouts,

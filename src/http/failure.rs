@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::config::model::Retries;
+use crate::config::model::{Fault, Retries};
 use crate::dispatch::NoPlace;
 use crate::observe::{RetryReason, Termination};
 
@@ -169,6 +169,16 @@ impl Failure {
             // Where it ends may be what is wrong with it.
             Self::BadRequest => ours,
             _ => true,
+        }
+    }
+
+    /// How the server failed, for passive detection; a status is noted where it comes in.
+    pub fn fault(self) -> Option<Fault> {
+        match self {
+            Self::Connect | Self::ConnectTimeout | Self::ServerTls => Some(Fault::ConnectFailure),
+            Self::NotProcessed | Self::ServerReset | Self::ServerInvalid => Some(Fault::Reset),
+            Self::ServerTimeout => Some(Fault::Timeout),
+            _ => None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use http::Method;
+use http::{Method, StatusCode};
 
 use super::context::Context;
 use super::failure::{self, Attempt, Failure, Verdict};
@@ -10,7 +10,7 @@ use crate::balance::{Sample, Slot};
 use crate::dispatch;
 use crate::dispatch::PoolSite;
 use crate::observe::RetryReason;
-use crate::pool::Others;
+use crate::pool::{Others, Outcome};
 
 /// What of a request decides whether it may be sent again.
 #[derive(Debug, Clone, Copy)]
@@ -36,21 +36,43 @@ pub fn note_try(context: &mut Context) {
     }
 }
 
-/// Notes a try that failed for the server's part without an answer, where picks depend on it. A connection that had become
-/// stale is no failure.
-pub fn note_failure(context: &Context, failure: Failure, verdict: Verdict) {
+/// Notes a try that failed for the server's part, where picks or passive detection depend on it. A connection that had
+/// become stale is no failure, and how a tunnel ends is nobody's business. `answered` is what the client has got.
+pub fn note_failure(
+    context: &Context,
+    failure: Failure,
+    verdict: Verdict,
+    answered: Option<StatusCode>,
+) {
     let upstream = &context.upstream;
-    if let (Some(target), Some(lease), Some(begun)) =
-        (context.target(), &upstream.lease, upstream.begun)
-        && failure.blames_server()
-        && verdict != Verdict::FreshConnection
-        && upstream.first_byte.is_none()
-    {
+    let (Some(target), Some(lease), Some(begun), Some(fault)) = (
+        context.target(),
+        &upstream.lease,
+        upstream.begun,
+        failure.fault(),
+    ) else {
+        return;
+    };
+    if verdict == Verdict::FreshConnection {
+        return;
+    }
+    let (pool, server) = (&target.pool, lease.server());
+    if upstream.first_byte.is_none() {
         let sample = Sample {
             took: begun.elapsed(),
             failed: true,
         };
-        target.pool.note_latency(lease.server(), sample);
+        pool.note_latency(server, sample);
+        pool.note_outcome(server, Outcome::Failed(fault));
+    } else if answered != Some(StatusCode::SWITCHING_PROTOCOLS) {
+        pool.note_outcome(server, Outcome::BrokenOff(fault));
+    }
+}
+
+/// Notes that a server's response has come to its proper end.
+pub fn note_success(context: &Context) {
+    if let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease) {
+        target.pool.note_outcome(lease.server(), Outcome::Completed);
     }
 }
 

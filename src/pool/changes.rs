@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::MutexGuard;
 use serde_json::json;
 
 use super::gate::Gate;
@@ -70,14 +71,47 @@ impl Pool {
 
     /// Runs `write`, which closes the gate or doesn't, on the server's gate and lets the selector know what follows
     /// from it.
-    fn change_gate(
+    pub(super) fn change_gate(
         self: &Arc<Self>,
         server: &Arc<Server>,
         closes: bool,
         write: impl FnOnce(&mut Gate, SystemTime) -> bool,
     ) {
-        let slow_start = self.settings.load().slow_start;
-        let mut state = self.state.lock();
+        let state = self.state.lock();
+        self.change_gate_in(state, server, closes, write);
+    }
+
+    /// As [`Self::change_gate`], in a state that is locked already.
+    pub(super) fn change_gate_in(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        server: &Arc<Server>,
+        closes: bool,
+        write: impl FnOnce(&mut Gate, SystemTime) -> bool,
+    ) {
+        let changed = self.write_gate(&mut state, server, closes, write);
+        let readmitted = self.readmit_if_none(&mut state);
+        let handovers = self.serve_waiters(&mut state, None);
+        let turn = self.turn(&state);
+        drop(state);
+        handovers.into_iter().for_each(Handover::complete);
+        if changed {
+            self.announce(server);
+        }
+        for server in &readmitted {
+            self.announce(server);
+        }
+        self.tell_turn(turn);
+    }
+
+    /// Returns whether the server's state in words changed.
+    fn write_gate(
+        &self,
+        state: &mut State,
+        server: &Arc<Server>,
+        closes: bool,
+        write: impl FnOnce(&mut Gate, SystemTime) -> bool,
+    ) -> bool {
         let before = server.admission();
         let changed = server.change_gate(|gate| write(gate, SystemTime::now()));
         let after = server.admission();
@@ -86,7 +120,7 @@ impl Pool {
         }
         if before != after {
             if after == Admission::Up {
-                self.warm_up(&mut state, server, slow_start);
+                self.warm_up(state, server, self.settings.load().slow_start);
             }
             state.reclass(
                 server,
@@ -94,14 +128,31 @@ impl Pool {
                 Tier::of(after, server.is_backup()),
             );
         }
-        let handovers = self.serve_waiters(&mut state, None);
-        let turn = self.turn(&state);
-        drop(state);
-        handovers.into_iter().for_each(Handover::complete);
-        if changed {
-            self.announce(server);
+        changed
+    }
+
+    /// Lets all servers back that are ejected, when nobody else is left: one that fails some requests is better than none.
+    /// Returns those whose state in words changed.
+    pub(super) fn readmit_if_none(&self, state: &mut State) -> Vec<Arc<Server>> {
+        if state.census.available() > 0 || !self.watches_traffic.load(Ordering::Relaxed) {
+            return Vec::new();
         }
-        self.tell_turn(turn);
+        self.readmit_all(state)
+    }
+
+    /// Lets all servers back that are ejected. Returns those whose state in words changed.
+    pub(super) fn readmit_all(&self, state: &mut State) -> Vec<Arc<Server>> {
+        let mut readmitted = Vec::new();
+        let now = Instant::now();
+        let members: Vec<_> = state.members.iter().flatten().map(Arc::clone).collect();
+        for server in members {
+            if server.traffic().end_ejection(now, |_| true)
+                && self.write_gate(state, &server, false, |gate, at| gate.set_ejected(None, at))
+            {
+                readmitted.push(server);
+            }
+        }
+        readmitted
     }
 
     /// Starts a server slowly that has just become available, if it is to.

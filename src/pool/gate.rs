@@ -1,6 +1,6 @@
 //! The one gate in front of a server: may it take work, and if not, why.
 //!
-//! Several sources speak about a server: the operator, the active checks, name resolution. Each
+//! Several sources speak about a server: the operator, the active checks, passive detection, name resolution. Each
 //! writes its own part here and nobody else's, so that an operator's `ready` doesn't bring up a server
 //! whose checks fail, and a passing check doesn't end a maintenance. What follows from the parts
 //! together is [`Gate::admission`].
@@ -31,6 +31,17 @@ pub enum Resolution {
     Unresolved,
 }
 
+/// What real traffic says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Passive {
+    /// Nothing.
+    Silent,
+    /// It is out for a while, and why.
+    Ejected(String),
+    /// It is back after a while, and not checked since.
+    Returned,
+}
+
 /// Which work a server may be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
@@ -53,6 +64,7 @@ pub struct Gate {
     operator: Operator,
     checked: Checked,
     resolution: Resolution,
+    passive: Passive,
     check_reason: String,
     resolution_reason: String,
     since: SystemTime,
@@ -77,6 +89,7 @@ impl Gate {
             operator: Operator::Ready,
             checked: state,
             resolution,
+            passive: Passive::Silent,
             check_reason: reason.to_owned(),
             resolution_reason: match resolution {
                 Resolution::Resolved => String::new(),
@@ -92,6 +105,7 @@ impl Gate {
             (Operator::Maintenance, _, _)
             | (_, Resolution::Unresolved, _)
             | (_, _, Checked::Down) => Admission::Closed,
+            _ if self.is_ejected() => Admission::Closed,
             (Operator::Drain, _, _) => Admission::BoundOnly,
             (Operator::Ready, _, Checked::Up) => Admission::Up,
             (Operator::Ready, _, Checked::Unknown) => Admission::Unknown,
@@ -104,6 +118,7 @@ impl Gate {
         match (self.operator, self.resolution, self.checked) {
             (Operator::Maintenance, _, _) => ServerState::Maintenance,
             (_, Resolution::Unresolved, _) | (_, _, Checked::Down) => ServerState::Down,
+            _ if self.is_ejected() => ServerState::Down,
             (Operator::Drain, _, _) => ServerState::Drain,
             (_, _, Checked::Up) => ServerState::Up,
             (_, _, Checked::Unknown) => ServerState::Unknown,
@@ -112,15 +127,26 @@ impl Gate {
 
     /// Whether the server is held to be healthy, whatever the operator wants of it.
     pub fn is_healthy(&self) -> bool {
-        self.resolution == Resolution::Resolved && self.checked == Checked::Up
+        self.resolution == Resolution::Resolved && self.checked == Checked::Up && !self.is_ejected()
+    }
+
+    /// Whether it is out for failing real traffic.
+    pub fn is_ejected(&self) -> bool {
+        matches!(self.passive, Passive::Ejected(_))
     }
 
     /// Why the state is what it is, in words.
     pub fn reason(&self) -> &str {
         match (self.operator, self.resolution) {
-            (Operator::Maintenance, _) => "set by the operator",
-            (_, Resolution::Unresolved) => &self.resolution_reason,
-            (Operator::Drain, _) if self.checked != Checked::Down => "set by the operator",
+            (Operator::Maintenance, _) => return "set by the operator",
+            (_, Resolution::Unresolved) => return &self.resolution_reason,
+            _ => {}
+        }
+        match (&self.passive, self.operator) {
+            _ if self.checked == Checked::Down => &self.check_reason,
+            (Passive::Ejected(reason), _) => reason,
+            (_, Operator::Drain) => "set by the operator",
+            (Passive::Returned, _) if self.checked == Checked::Up => "its ejection is over",
             _ => &self.check_reason,
         }
     }
@@ -150,6 +176,9 @@ impl Gate {
         self.change(now, |gate| {
             gate.checked = checked;
             gate.check_reason = reason;
+            if gate.passive == Passive::Returned {
+                gate.passive = Passive::Silent;
+            }
         })
     }
 
@@ -173,6 +202,14 @@ impl Gate {
         self.change(now, |gate| {
             gate.resolution = resolution;
             gate.resolution_reason = reason;
+        })
+    }
+
+    /// Writes passive detection's part: why the server is out, or `None` for it to be back. Returns whether the state in
+    /// words changed.
+    pub fn set_ejected(&mut self, reason: Option<String>, now: SystemTime) -> bool {
+        self.change(now, |gate| {
+            gate.passive = reason.map_or(Passive::Returned, Passive::Ejected);
         })
     }
 
@@ -232,6 +269,42 @@ mod tests {
         gate.set_checked(Checked::Up, "ok".into(), SystemTime::UNIX_EPOCH);
         assert_eq!(gate.admission(), Admission::Closed);
         assert_eq!(gate.state(), ServerState::Maintenance);
+    }
+
+    #[test]
+    fn an_ejection_is_one_source_among_others() {
+        let mut gate = gate(true);
+        let now = SystemTime::UNIX_EPOCH;
+        gate.set_checked(Checked::Up, "ok".into(), now);
+        assert!(gate.set_ejected(Some("5 resets".into()), now));
+        assert_eq!(gate.admission(), Admission::Closed);
+        assert_eq!(
+            (gate.state(), gate.reason()),
+            (ServerState::Down, "5 resets")
+        );
+        assert!(!gate.is_healthy());
+        // A check that passes doesn't end it, and its end doesn't bring up a server whose checks fail.
+        assert!(!gate.set_checked(Checked::Up, "ok".into(), now));
+        assert!(!gate.set_checked(Checked::Down, "refused".into(), now));
+        assert_eq!(gate.reason(), "refused");
+        assert!(!gate.set_ejected(None, now));
+        assert_eq!(gate.admission(), Admission::Closed);
+        assert!(gate.set_checked(Checked::Up, "ok".into(), now));
+        assert_eq!(gate.reason(), "ok");
+    }
+
+    #[test]
+    fn one_that_is_back_says_so_until_it_is_checked() {
+        let mut gate = gate(false);
+        let now = SystemTime::UNIX_EPOCH;
+        gate.set_ejected(Some("5 resets".into()), now);
+        assert!(gate.set_ejected(None, now));
+        assert_eq!(
+            (gate.state(), gate.reason()),
+            (ServerState::Up, "its ejection is over")
+        );
+        gate.set_checked(Checked::Up, "ok".into(), now);
+        assert_eq!(gate.reason(), "ok");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod changes;
 pub mod gate;
 mod lease;
 mod open;
+mod outliers;
 mod queue;
 mod reconcile;
 mod refusals;
@@ -34,6 +35,7 @@ pub use addresses::{Address, Addresses, Endpoint};
 pub use gate::{Admission, Checked, Operator, Resolution};
 pub use lease::{BoundRefusal, Lease, Others, Refusal};
 pub use open::{OpenConnection, OpenConnections};
+pub use outliers::Outcome;
 pub use queue::QueueRefusal;
 pub use refusals::Refusals;
 pub use retry_budget::RetryBudget;
@@ -50,6 +52,8 @@ pub struct Pool {
     ramping: AtomicBool,
     /// Whether picks depend on how fast servers answer.
     heeds_latency: AtomicBool,
+    /// Whether what becomes of requests is watched.
+    watches_traffic: AtomicBool,
     /// What the selector's times count from.
     made: Instant,
     retry_budget: RetryBudget,
@@ -88,6 +92,7 @@ impl Pool {
             }),
             ramping: AtomicBool::new(false),
             heeds_latency: AtomicBool::new(false),
+            watches_traffic: AtomicBool::new(false),
             made: now,
             retry_budget: RetryBudget::new(now),
             told: Told::default(),

@@ -27,6 +27,8 @@ impl Pool {
         state.selector.set_bounded_load(model.bounded_load);
         let heeds_latency = model.algorithm == model::Algorithm::PeakEwma;
         self.heeds_latency.store(heeds_latency, Ordering::Relaxed);
+        let watches = model.outlier_detection.is_some();
+        self.watches_traffic.store(watches, Ordering::Relaxed);
         let mut old: HashMap<Arc<str>, Arc<Server>> = self
             .servers
             .load()
@@ -73,10 +75,18 @@ impl Pool {
         }
         self.settings.store(Arc::new(model.clone()));
         self.servers.store(Arc::new(servers));
+        let readmitted = if watches {
+            self.readmit_if_none(&mut state)
+        } else {
+            self.readmit_all(&mut state)
+        };
         let handovers = self.serve_waiters(&mut state, None);
         let turn = self.turn(&state);
         drop(state);
         handovers.into_iter().for_each(Handover::complete);
+        for server in &readmitted {
+            self.announce(server);
+        }
         self.tell_turn(turn);
     }
 

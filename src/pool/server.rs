@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::addresses::{Address, Addresses, Endpoint};
 use super::gate::{Admission, Gate, Resolution};
 use super::open::OpenConnections;
+use super::outliers::Traffic;
 use super::refusals::Refusals;
 use crate::balance::Slot;
 use crate::config::model::{PoolServer, ServerAddress};
@@ -41,6 +42,7 @@ pub struct Server {
     /// Whether it starts slowly when it becomes available: it was closed, or added to a running pool.
     cold: AtomicBool,
     last_check: Mutex<Option<LastCheck>>,
+    traffic: Traffic,
     /// Connections to it that are kept alive, in use or idle.
     kept: AtomicUsize,
     connections: OpenConnections,
@@ -106,6 +108,7 @@ impl Server {
             admission: AtomicU8::new(Admission::Closed as u8),
             cold: AtomicBool::new(false),
             last_check: Mutex::new(None),
+            traffic: Traffic::default(),
             kept: AtomicUsize::new(0),
             connections: OpenConnections::default(),
             requests: AtomicU64::new(0),
@@ -287,6 +290,11 @@ impl Server {
     /// The connections to it that are open, those of checks apart.
     pub fn connections(&self) -> &OpenConnections {
         &self.connections
+    }
+
+    /// What its traffic tells of it.
+    pub(super) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// Takes a place among its connections that are kept, of which there are `limit`. Returns whether there

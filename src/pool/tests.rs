@@ -12,7 +12,7 @@ use crate::config::model::{
     ServerAddress, Timeouts,
 };
 
-fn server(name: &str, weight: u16) -> PoolServer {
+pub(super) fn server(name: &str, weight: u16) -> PoolServer {
     PoolServer {
         name: name.into(),
         route: name.into(),
@@ -24,7 +24,7 @@ fn server(name: &str, weight: u16) -> PoolServer {
     }
 }
 
-fn model(servers: Vec<PoolServer>) -> model::Pool {
+pub(super) fn model(servers: Vec<PoolServer>) -> model::Pool {
     model::Pool {
         name: "p".into(),
         tls: None,
@@ -36,6 +36,7 @@ fn model(servers: Vec<PoolServer>) -> model::Pool {
         servers,
         persistence: None,
         health_check: None,
+        outlier_detection: None,
         slow_start: Duration::ZERO,
         queue: Queue {
             size: 0,
@@ -78,7 +79,7 @@ fn pool(model: &model::Pool) -> Arc<Pool> {
     Pool::new(model, &Metrics::new(std::time::SystemTime::UNIX_EPOCH))
 }
 
-fn named(pool: &Pool, name: &str) -> Arc<Server> {
+pub(super) fn named(pool: &Pool, name: &str) -> Arc<Server> {
     pool.servers()
         .iter()
         .find(|server| &**server.name() == name)

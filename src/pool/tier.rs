@@ -65,6 +65,11 @@ impl Census {
         self.best().map_or(0, |tier| self.count(tier))
     }
 
+    /// Servers that are known to be up, backups included.
+    pub fn known_up(&self) -> usize {
+        self.up + self.backup_up
+    }
+
     fn count(&self, tier: Tier) -> usize {
         match tier {
             Tier::Up => self.up,

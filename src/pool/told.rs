@@ -21,6 +21,8 @@ pub struct Told {
     pub connect: Seldom,
     /// The budget for retries is used up.
     pub retries: Seldom,
+    /// A server that fails is not ejected.
+    pub spared: Seldom,
     /// Copies for a mirror are given up.
     pub mirror: Seldom,
     /// That no server is available.

@@ -376,6 +376,7 @@ async fn keep_up(instance: Weak<Instance>, startup_ends: Instant) {
         let moment = Moment::now();
         for running in &instance.state.lock().pools {
             running.pool.advance_slow_start(now);
+            running.pool.watch_traffic(now);
             if reap {
                 running.link.reap(now);
             }

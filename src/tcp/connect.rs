@@ -17,7 +17,7 @@ use crate::dispatch;
 use crate::dispatch::{Binding, NoPlace, PoolSite, Stay};
 use crate::listen::Transport;
 use crate::observe::{RejectReason, RetryReason, Termination};
-use crate::pool::{Address, Server};
+use crate::pool::{Address, Outcome, Server};
 use crate::relay::ServerWire;
 use crate::shortage;
 use crate::shortage::Shortage;
@@ -171,12 +171,18 @@ async fn search(
 }
 
 /// Notes how long it took to connect, or to fail.
-fn note_connect(target: &PoolSite, server: &Server, begun: Instant, failed: bool) {
+fn note_connect(target: &PoolSite, server: &Arc<Server>, begun: Instant, failed: bool) {
     let took = begun.elapsed();
     if !failed {
         server.metrics().connected(took);
     }
     target.pool.note_latency(server, Sample { took, failed });
+    let outcome = if failed {
+        Outcome::Failed(model::Fault::ConnectFailure)
+    } else {
+        Outcome::Connected
+    };
+    target.pool.note_outcome(server, outcome);
 }
 
 /// Why a connection to a server was not made.

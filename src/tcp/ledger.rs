@@ -8,13 +8,14 @@ use std::time::{Instant, SystemTime};
 use tokio::net::TcpStream;
 
 use super::site::{Site, Target};
+use crate::config::model::Fault;
 use crate::descriptors::Place;
 use crate::listen::Ends;
 use crate::observe::access_log::{AccessLog, Record};
 use crate::observe::metrics::ListenerMetrics;
 use crate::observe::{ErrorReason, PersistenceResult, Termination};
-use crate::pool::{Address, Lease, Server};
-use crate::relay::Meter;
+use crate::pool::{Address, Lease, Outcome, Server};
+use crate::relay::{End, Meter};
 use crate::tls::Established;
 use crate::upstream;
 use crate::upstream::{Caller, ClientConnection, Link};
@@ -110,6 +111,19 @@ impl<'a> Ledger<'a> {
     /// The metrics of its listener.
     pub fn metrics(&self) -> &ListenerMetrics {
         self.metrics
+    }
+
+    /// Tells passive detection how the connection ended. A reset after the server has said something may be how its protocol
+    /// says goodbye.
+    pub fn note_outcome(&self, end: End) {
+        let outcome = if end == End::ServerGone && self.bytes_out == 0 {
+            Outcome::BrokenOff(Fault::Reset)
+        } else {
+            Outcome::Completed
+        };
+        if let (Some(target), Some(server)) = (&self.target.site, &self.server) {
+            target.pool.note_outcome(server, outcome);
+        }
     }
 
     fn write(&self) {

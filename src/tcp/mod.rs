@@ -83,6 +83,7 @@ pub async fn serve(
         }
     };
     ledger.termination = end.termination();
+    ledger.note_outcome(end);
     if matches!(end, End::Complete | End::ServerLeft) {
         client.end();
         server.end();

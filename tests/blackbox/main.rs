@@ -57,6 +57,7 @@ mod names;
 mod observability;
 mod operations;
 mod outages;
+mod passive;
 mod peers;
 mod persistence;
 mod process;

@@ -287,6 +287,26 @@ fn a_path_lies_in_one_cache() {
 }
 
 #[test]
+fn a_server_that_fails_some_requests_is_taken_out() {
+    let origins = origins(3);
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    origins[1].script(
+        move |_| match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 2 {
+            0 => Answer::status(500),
+            _ => Answer::ok(),
+        },
+    );
+    let lb = start("passive-detection.yaml", &origins);
+    eventually(SOON * 2, || {
+        for _ in 0..50 {
+            lb.get("/", &[]);
+        }
+        let ejected = [("server", "app2")];
+        lb.metrics().sum("equipoise_ejections_total", &ejected) == 1.0
+    });
+}
+
+#[test]
 fn an_agent_gets_its_clients_back() {
     let set = |request: &Request| match request.target.as_str() {
         "/initialize" => Answer::ok().header("Mcp-Session-Id", "a-session"),

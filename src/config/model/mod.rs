@@ -12,6 +12,7 @@ use std::time::Duration;
 mod balancing;
 mod health;
 mod listener;
+mod outliers;
 mod persistence;
 mod route;
 mod tls;
@@ -19,6 +20,7 @@ mod tls;
 pub use balancing::*;
 pub use health::*;
 pub use listener::*;
+pub use outliers::*;
 pub use persistence::*;
 pub use route::*;
 pub use tls::*;
@@ -198,6 +200,8 @@ pub struct Pool {
     pub persistence: Option<Persistence>,
     /// `None`: servers are not checked and taken as up.
     pub health_check: Option<HealthCheck>,
+    /// Passive detection; `None` = off.
+    pub outlier_detection: Option<OutlierDetection>,
     /// Zero = off.
     pub slow_start: Duration,
     /// Waiting when all are full.

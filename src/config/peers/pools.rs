@@ -28,6 +28,11 @@ pub const KEYS: Table = &[
                  option_httpchk hcheck hcmethod monitor probe",
                 "health_check",
             ),
+            (
+                "passive_health_check passive_health_checks passive observe on_error error_limit outlier \
+                 ejection circuit_breaker circuit_breakers max_fails fail_timeout",
+                "outlier_detection",
+            ),
             ("slowstart", "slow_start"),
             (
                 "timeout timeout_server timeout_connect proxy_read_timeout \
@@ -83,7 +88,7 @@ pub const KEYS: Table = &[
             ),
             (
                 "max_fails fail_timeout",
-                "pools.NAME.health_check, with fall and interval",
+                "pools.NAME.outlier_detection, with consecutive_failures and ejection",
             ),
             (
                 "slow_start slowstart",

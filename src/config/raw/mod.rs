@@ -7,6 +7,7 @@
 mod collections;
 mod health_check;
 mod http;
+mod outliers;
 mod persistence;
 mod pool;
 mod route;
@@ -20,6 +21,7 @@ pub use super::text::{FilePath, Name, OpensslList};
 pub use collections::{Named, OneOrMany};
 pub use health_check::{CheckType, HealthCheck, Initial, Method};
 pub use http::{Coding, Compression, EncodedSlashes, Http, Http2, Slashes};
+pub use outliers::{FailureKind, OutlierDetection};
 pub use persistence::{
     OnUnavailable, Persistence, PersistenceType, Prefix, RouteCookie, SameSite, Secure, Table,
     Token,

@@ -14,7 +14,7 @@ use super::super::route_text::Percent;
 use super::super::scalar::{self, Scalar as _};
 use super::super::text::Name;
 use super::super::units::Span;
-use super::{HealthCheck, Persistence, Prefix, UpstreamTls};
+use super::{HealthCheck, OutlierDetection, Persistence, Prefix, UpstreamTls};
 
 /// A set of servers that do the same work.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +44,9 @@ pub struct Pool {
     /// as up.
     #[serde(default = "default_health_check")]
     pub health_check: Option<HealthCheck>,
+    /// Taking servers out that fail real traffic; null = never.
+    #[serde(default)]
+    pub outlier_detection: Option<OutlierDetection>,
     /// How long a server takes to reach its full weight when it becomes available, but not by the first checks of the
     /// process; 0 = off. Default: 30s for weighted_least_connections, off otherwise.
     #[serde(default)]

@@ -64,7 +64,10 @@ pub async fn forward(
             Err(failure) => Err(TryError::Failed(failure)),
         };
         let (failure, verdict) = match tried {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                retry::note_success(context);
+                return Ok(());
+            }
             Err(TryError::Failed(failure)) => {
                 context.failure = Some(failure);
                 let sent = Sent {
@@ -78,7 +81,7 @@ pub async fn forward(
             Err(TryError::Judged(failure, verdict)) => (failure, verdict),
         };
         context.failure = Some(failure);
-        retry::note_failure(context, failure, verdict);
+        retry::note_failure(context, failure, verdict, client.status());
         if !retry::prepare(context, verdict) {
             return Err(context.failure.unwrap_or(failure));
         }

@@ -14,6 +14,7 @@ use crate::http::identity;
 use crate::http::message::{RequestHeader, ResponseHeader};
 use crate::http::response_guard;
 use crate::http::retry::{self, Sent};
+use crate::pool::Outcome;
 use crate::shortage;
 use crate::shortage::Shortage;
 use crate::upstream::{Trouble, is_about_our_certificate};
@@ -53,7 +54,9 @@ pub fn admit(
                 took: first_byte,
                 failed,
             };
-            target.site.pool.note_latency(lease.server(), sample);
+            let (pool, server) = (&target.site.pool, lease.server());
+            pool.note_latency(server, sample);
+            pool.note_outcome(server, Outcome::Answered(status.as_u16()));
         }
     }
     let Some(target) = context.target() else {

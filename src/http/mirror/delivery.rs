@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::Body;
 use crate::balance::Sample;
 use crate::config::model;
+use crate::config::model::Fault;
 use crate::descriptors;
 use crate::dispatch::PoolSite;
 use crate::http::http2;
@@ -51,7 +52,7 @@ enum Outcome {
     CutOff,
     /// The kept connection was closed before anybody looked at the request.
     Stale,
-    Failed,
+    Failed(Fault),
 }
 
 impl Delivery {
@@ -68,16 +69,20 @@ impl Delivery {
         if matches!(outcome, Outcome::Stale) && self.body.is_none() {
             outcome = self.send(&lease, &settings, true).await;
         }
+        let pool = &self.target.pool;
         match outcome {
             Outcome::Answered(status, first_byte) => {
                 server.metrics().responded(first_byte);
                 let failed = status.is_server_error();
                 server.note_request(failed, Some(first_byte));
                 self.note_latency(&server, first_byte, failed);
+                pool.note_outcome(&server, pool::Outcome::Answered(status.as_u16()));
+                pool.note_outcome(&server, pool::Outcome::Completed);
             }
-            Outcome::Failed => {
+            Outcome::Failed(fault) => {
                 server.note_request(true, None);
                 self.note_latency(&server, begun.elapsed(), true);
+                pool.note_outcome(&server, pool::Outcome::Failed(fault));
             }
             Outcome::CutOff | Outcome::Stale => {}
         }
@@ -94,7 +99,7 @@ impl Delivery {
         let server = lease.server();
         let link = &self.target.link;
         let Some(addresses) = server.addresses() else {
-            return Outcome::Failed;
+            return Outcome::Failed(Fault::ConnectFailure);
         };
         let moves = addresses.moves();
         let head = prepare(self.head.clone(), link.http2(), self.body.is_some());
@@ -120,7 +125,7 @@ impl Delivery {
             return if reused {
                 Outcome::Stale
             } else {
-                Outcome::Failed
+                Outcome::Failed(Fault::Reset)
             };
         };
         match exchange(&mut asked, &self.head, self.body.as_mut(), settings, begun).await {
@@ -144,7 +149,7 @@ impl Delivery {
                 if is_stale {
                     Outcome::Stale
                 } else {
-                    Outcome::Failed
+                    Outcome::Failed(Fault::Reset)
                 }
             }
         }
@@ -173,7 +178,7 @@ impl Delivery {
             }
         }
         let dialer = Arc::new(Dialer::new(server, None, link, self.caller.clone()));
-        let peer = upstream::peer(server, &dialer).ok_or(Outcome::Failed)?;
+        let peer = upstream::peer(server, &dialer).ok_or(Outcome::Failed(Fault::ConnectFailure))?;
         // Nobody gives way to a copy, so it waits for nobody.
         dialer.reserve(descriptors::server_now().ok_or(Outcome::CutOff)?);
         let patience = settings.timeouts.connect;
@@ -185,9 +190,9 @@ impl Delivery {
                     DialError::OwnShortage(_) => Outcome::CutOff,
                     DialError::Tls(trouble) => {
                         link.tell(server, &trouble);
-                        Outcome::Failed
+                        Outcome::Failed(Fault::ConnectFailure)
                     }
-                    _ => Outcome::Failed,
+                    _ => Outcome::Failed(Fault::ConnectFailure),
                 });
             }
         };
@@ -200,10 +205,11 @@ impl Delivery {
         )
         .await;
         let Ok(Ok(shared)) = begun else {
-            return Err(Outcome::Failed);
+            return Err(Outcome::Failed(Fault::ConnectFailure));
         };
         let keeps = settings.keepalive.connections > 0 && is_shared;
-        let place = upstream::share(&connections, &shared, keeps).ok_or(Outcome::Failed)?;
+        let place = upstream::share(&connections, &shared, keeps)
+            .ok_or(Outcome::Failed(Fault::ConnectFailure))?;
         Ok((Way::Place(place), false))
     }
 }
@@ -302,9 +308,11 @@ async fn exchange(
             Step::CutOff => return Ok(Outcome::CutOff),
             Step::Sent | Step::Event(Event::Data(_)) => {}
             Step::Event(Event::End(_)) => {
-                return Ok(answered.map_or(Outcome::Failed, |(status, after)| {
-                    Outcome::Answered(status, after)
-                }));
+                return Ok(
+                    answered.map_or(Outcome::Failed(Fault::Reset), |(status, after)| {
+                        Outcome::Answered(status, after)
+                    }),
+                );
             }
             Step::Event(Event::Head(head)) => {
                 let response = head;

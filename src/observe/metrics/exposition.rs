@@ -6,7 +6,8 @@
 use prometheus::proto::{Counter, LabelPair, Metric, MetricFamily, MetricType};
 
 /// A server's families of which only what isn't zero is shown.
-const SPARSE: [&str; 6] = [
+const SPARSE: [&str; 7] = [
+    "equipoise_ejections_total",
     "equipoise_health_checks_total",
     "equipoise_server_bytes_total",
     "equipoise_server_errors_total",

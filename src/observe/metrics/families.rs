@@ -43,6 +43,7 @@ pub(super) struct Families {
     pub(super) server_errors: IntCounterVec,
     pub(super) server_picks: IntCounterVec,
     pub(super) health_checks: IntCounterVec,
+    pub(super) ejections: IntCounterVec,
     pub(super) retries: IntCounterVec,
     pub(super) queue_length: IntGaugeVec,
     pub(super) queue_seconds: HistogramVec,
@@ -172,6 +173,11 @@ impl Families {
                 "Active health checks that ended, by result.",
                 &["pool", "server", "result"],
             ),
+            ejections: build.counters(
+                "equipoise_ejections_total",
+                "How often the server was ejected for failing real traffic.",
+                &["pool", "server"],
+            ),
             retries: build.counters(
                 "equipoise_retries_total",
                 "Requests sent again, by reason.",
@@ -267,7 +273,7 @@ impl Families {
     }
 
     /// The counters whose series come and go with listeners, pools and servers.
-    pub(super) fn counters(&self) -> [&IntCounterVec; 16] {
+    pub(super) fn counters(&self) -> [&IntCounterVec; 17] {
         [
             &self.connections,
             &self.connections_rejected,
@@ -279,6 +285,7 @@ impl Families {
             &self.server_errors,
             &self.server_picks,
             &self.health_checks,
+            &self.ejections,
             &self.retries,
             &self.persistence,
             &self.table_evictions,

@@ -239,6 +239,8 @@ pub struct ServerMetrics {
     pub checks_passed: IntCounter,
     /// Checks that it failed.
     pub checks_failed: IntCounter,
+    /// How often passive detection took it out.
+    pub ejections: IntCounter,
     /// Bytes from clients.
     pub bytes_in: IntCounter,
     /// Bytes to clients.
@@ -306,6 +308,7 @@ impl ServerMetrics {
             checks_failed: families
                 .health_checks
                 .with_label_values(&[pool, server, "failure"]),
+            ejections: families.ejections.with_label_values(labels),
             bytes_in: families
                 .server_bytes
                 .with_label_values(&[pool, server, "in"]),

@@ -99,6 +99,43 @@ fn a_key_of_another_algorithm_says_which_it_belongs_to() {
 }
 
 #[test]
+fn passive_detection_says_what_is_wrong() {
+    for (keys, wanted) in [
+        (
+            "failure_rate: 101%",
+            "outlier_detection.failure_rate: must be from 0% to 100%, found 101%",
+        ),
+        (
+            "max_ejected: 0%",
+            "outlier_detection.max_ejected: must be from 1% to 100%, found 0%",
+        ),
+        (
+            "window: 500ms",
+            "outlier_detection.window: must be from 1s to 10m, found 500ms",
+        ),
+        (
+            "ejection: 0s",
+            "outlier_detection.ejection: must be from 100ms to 1h, found 0",
+        ),
+        ("on: [reset, 200]", "outlier_detection.on[1]: "),
+        ("on: []", "outlier_detection.on: "),
+        ("minimum: 0", "outlier_detection.minimum: "),
+        (
+            "consecutive_failures: 0, failure_rate: 0%",
+            "outlier_detection: ejects nobody",
+        ),
+        (
+            "consecutive_errors: 5",
+            "outlier_detection.consecutive_errors: unknown key",
+        ),
+    ] {
+        let told = problems(&pool(&format!("outlier_detection: {{{keys}}}")));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(wanted), "{}\n{wanted}", told[0]);
+    }
+}
+
+#[test]
 fn a_pool_that_hashes_requests_takes_no_connections() {
     let text = pool("algorithm: hash\nhash_on: path")
         .replace("    pool: app", "    protocol: tcp\n    pool: app");

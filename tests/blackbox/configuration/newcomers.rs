@@ -106,7 +106,7 @@ fn addresses_of_servers() {
         ),
         (
             "{address: \"a:1\", max_fails: 3}",
-            "unknown key; did you mean pools.NAME.health_check, with fall and interval?",
+            "unknown key; did you mean pools.NAME.outlier_detection, with consecutive_failures and ejection?",
         ),
         (
             "{address: \"a:1\", down: true}",
