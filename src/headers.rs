@@ -45,7 +45,21 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
 }
 
 /// `tchar` of RFC 9110 section 5.6.2: what names of methods, fields and codings are made of.
-pub const fn is_tchar(byte: u8) -> bool {
+pub fn is_tchar(byte: u8) -> bool {
+    byte < 128 && TCHARS >> byte & 1 == 1
+}
+
+/// One bit for each character of ASCII.
+const TCHARS: u128 = {
+    let (mut bits, mut byte) = (0, 0);
+    while byte < 128 {
+        bits |= (is_tchar_by_rule(byte) as u128) << byte;
+        byte += 1;
+    }
+    bits
+};
+
+const fn is_tchar_by_rule(byte: u8) -> bool {
     matches!(
         byte,
         b'!' | b'#'

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::names;
+use super::names::{self, Name};
 
 /// The fields of a message.
 ///
@@ -27,9 +27,13 @@ pub struct Fields {
 pub struct Field {
     name: HeaderName,
     value: HeaderValue,
-    /// Where in the received bytes the name is spelt, if it came from there.
-    spelt: Option<u32>,
+    /// Where in the received bytes the name is spelt; [`NOWHERE`] if it didn't come from there.
+    spelt: u32,
+    /// The name's.
+    hash: u8,
 }
+
+const NOWHERE: u32 = u32::MAX;
 
 /// What a field is looked up by.
 pub trait Key {
@@ -51,7 +55,7 @@ impl Key for &HeaderName {
 
 impl Key for &str {
     fn with_name<T>(&self, then: impl FnOnce(&HeaderName) -> T) -> Option<T> {
-        names::parse(self.as_bytes()).as_ref().map(then)
+        Name::parse(self.as_bytes()).map(|known| then(&known.name))
     }
 }
 
@@ -78,14 +82,24 @@ impl Fields {
     }
 
     /// Adds a field that came: its name is spelt in the received bytes from there on.
-    pub fn add_received(&mut self, name: HeaderName, value: HeaderValue, spelt: usize) {
-        self.add(name, value, u32::try_from(spelt).ok());
+    pub fn add_received(&mut self, name: Name, value: HeaderValue, spelt: usize) {
+        self.add(name, value, u32::try_from(spelt).unwrap_or(NOWHERE));
     }
 
-    fn add(&mut self, name: HeaderName, value: HeaderValue, spelt: Option<u32>) {
-        self.marks |= mark(&name);
-        self.has_odd_names |= !names::is_plain(&name);
-        self.list.push(Field { name, value, spelt });
+    fn add(&mut self, name: Name, value: HeaderValue, spelt: u32) {
+        let Name {
+            name,
+            hash,
+            is_plain,
+        } = name;
+        self.marks |= mark(hash);
+        self.has_odd_names |= !is_plain;
+        self.list.push(Field {
+            name,
+            value,
+            spelt,
+            hash,
+        });
     }
 
     /// How many there are.
@@ -121,19 +135,20 @@ impl Fields {
 
     /// The values of all lines of that name, in their order.
     pub fn get_all<K: Key>(&self, name: K) -> Lines<'_, K> {
-        let may_be_there = name.with_name(|name| self.marks & mark(name) != 0);
-        let list = match may_be_there {
-            Some(true) => self.list.iter(),
+        let hash = name.with_name(hash_of);
+        let list = match hash {
+            Some(hash) if self.marks & mark(hash) != 0 => self.list.iter(),
             _ => [].iter(),
         };
-        Lines { list, name }
+        let hash = hash.unwrap_or_default();
+        Lines { list, name, hash }
     }
 
     /// Makes `value` the only value of `name`, in the place of the first if there was any.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
         let first = self.find(&name).map(|(at, _)| at);
         let Some(first) = first else {
-            self.add(name, value, None);
+            self.append(name, value);
             return;
         };
         let mut at = 0;
@@ -143,13 +158,13 @@ impl Fields {
             stays
         });
         if let Some(field) = self.list.get_mut(first) {
-            (field.value, field.spelt) = (value, None);
+            (field.value, field.spelt) = (value, NOWHERE);
         }
     }
 
     /// Adds a line behind all others.
     pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        self.add(name, value, None);
+        self.add(name.into(), value, NOWHERE);
     }
 
     /// Takes out every line of `name`. Returns the value of the first.
@@ -202,20 +217,22 @@ impl Fields {
     /// All lines, and how their names were spelt, if they came from somewhere.
     pub fn spelt(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue, Option<&[u8]>)> {
         self.list.iter().map(|field| {
-            let spelling = field.spelt.and_then(|at| {
-                let at = usize::try_from(at).ok()?;
+            let spelling = || {
+                let at = usize::try_from(field.spelt).ok()?;
                 self.received.get(at..at + field.name.as_str().len())
-            });
-            (&field.name, &field.value, spelling)
+            };
+            let came = field.spelt != NOWHERE;
+            (&field.name, &field.value, came.then(spelling).flatten())
         })
     }
 
     fn find(&self, name: &HeaderName) -> Option<(usize, &Field)> {
-        if self.marks & mark(name) == 0 {
+        let hash = hash_of(name);
+        if self.marks & mark(hash) == 0 {
             return None;
         }
         let mut list = self.list.iter().enumerate();
-        list.find(|(_, field)| field.name == *name)
+        list.find(|(_, field)| field.hash == hash && field.name == *name)
     }
 }
 
@@ -224,6 +241,7 @@ impl Fields {
 pub struct Lines<'a, K> {
     list: std::slice::Iter<'a, Field>,
     name: K,
+    hash: u8,
 }
 
 impl<K: Key + Clone> Lines<'_, K> {
@@ -234,26 +252,24 @@ impl<K: Key + Clone> Lines<'_, K> {
     }
 }
 
-impl<K: Key> Lines<'_, K> {
-    fn is_one(name: &K, field: &Field) -> bool {
-        name.with_name(|name| field.name == *name).unwrap_or(false)
-    }
+fn is_one(field: &Field, name: &impl Key, hash: u8) -> bool {
+    field.hash == hash && name.with_name(|name| field.name == *name) == Some(true)
 }
 
 impl<'a, K: Key> Iterator for Lines<'a, K> {
     type Item = &'a HeaderValue;
 
     fn next(&mut self) -> Option<&'a HeaderValue> {
-        let name = &self.name;
-        let found = self.list.find(|field| Self::is_one(name, field));
+        let (name, hash) = (&self.name, self.hash);
+        let found = self.list.find(|field| is_one(field, name, hash));
         found.map(|field| &field.value)
     }
 }
 
 impl<K: Key> DoubleEndedIterator for Lines<'_, K> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        let name = &self.name;
-        let found = self.list.rfind(|field| Self::is_one(name, field));
+        let (name, hash) = (&self.name, self.hash);
+        let found = self.list.rfind(|field| is_one(field, name, hash));
         found.map(|field| &field.value)
     }
 }
@@ -318,9 +334,13 @@ impl From<Fields> for HeaderMap {
     }
 }
 
-/// The mark of a name: one bit of several, which others may have, too.
-fn mark(name: &HeaderName) -> u64 {
-    1 << (names::hash(name.as_str().as_bytes()) & 63)
+fn hash_of(name: &HeaderName) -> u8 {
+    names::hash(name.as_str().as_bytes())
+}
+
+/// The mark of a name by its hash: one bit of several, which others may have, too.
+fn mark(hash: u8) -> u64 {
+    1 << (hash & 63)
 }
 
 #[cfg(test)]
@@ -382,8 +402,8 @@ mod tests {
     fn a_name_keeps_its_spelling_as_long_as_its_value_does() {
         let head = Bytes::from_static(b"hOST: a\r\nX-mine: b\r\n");
         let mut fields = Fields::of_received(head, 2);
-        fields.add_received(HOST, value("a"), 0);
-        fields.add_received(HeaderName::from_static("x-mine"), value("b"), 9);
+        fields.add_received(HOST.into(), value("a"), 0);
+        fields.add_received(HeaderName::from_static("x-mine").into(), value("b"), 9);
         fields.insert(HOST, value("c"));
         let spelt: Vec<_> = fields.spelt().map(|(_, _, spelling)| spelling).collect();
         assert_eq!(spelt, [None, Some(&b"X-mine"[..])]);

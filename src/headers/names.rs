@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use http::{HeaderName, header};
 
+use super::is_token;
+
 /// Those that browsers, servers and proxies send.
 const FREQUENT: [HeaderName; 96] = [
     header::ACCEPT,
@@ -108,27 +110,51 @@ const FREQUENT: [HeaderName; 96] = [
 const PLACES: usize = 256;
 
 /// The frequent names by their hashes.
-static TABLE: LazyLock<Vec<Vec<HeaderName>>> = LazyLock::new(|| {
+static TABLE: LazyLock<Vec<Vec<Name>>> = LazyLock::new(|| {
     let mut table = vec![Vec::new(); PLACES];
-    for name in FREQUENT {
-        let at = usize::from(hash(name.as_str().as_bytes()));
-        if let Some(place) = table.get_mut(at) {
+    for name in FREQUENT.map(Name::from) {
+        if let Some(place) = table.get_mut(usize::from(name.hash)) {
             place.push(name);
         }
     }
     table
 });
 
-/// A name from its bytes, in whatever case; `None` if they are none.
-pub fn parse(bytes: &[u8]) -> Option<HeaderName> {
-    let known = TABLE.get(usize::from(hash(bytes))).and_then(|place| {
-        place
-            .iter()
-            .find(|name| bytes.eq_ignore_ascii_case(name.as_str().as_bytes()))
-    });
-    match known {
-        Some(known) => Some(known.clone()),
-        None => HeaderName::from_bytes(bytes).ok(),
+/// A name, and what there is to know of it before it is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// As the `http` crate has it, in lower case.
+    pub name: HeaderName,
+    /// See [`hash`].
+    pub hash: u8,
+    /// See [`is_plain`].
+    pub is_plain: bool,
+}
+
+impl From<HeaderName> for Name {
+    fn from(name: HeaderName) -> Self {
+        Self {
+            hash: hash(name.as_str().as_bytes()),
+            is_plain: is_plain(&name),
+            name,
+        }
+    }
+}
+
+impl Name {
+    /// A name from its bytes, in whatever case; `None` if they are none (RFC 9110 section 5.1).
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let place = TABLE.get(usize::from(hash(bytes)));
+        let known = place.and_then(|place| {
+            place
+                .iter()
+                .find(|known| bytes.eq_ignore_ascii_case(known.name.as_str().as_bytes()))
+        });
+        match known {
+            Some(known) => Some(known.clone()),
+            None if is_token(bytes) => HeaderName::from_bytes(bytes).ok().map(Self::from),
+            None => None,
+        }
     }
 }
 
@@ -164,12 +190,13 @@ mod tests {
             .chain(["x-mine", "a"])
         {
             for spelt in [name.to_owned(), name.to_ascii_uppercase()] {
-                let parsed = parse(spelt.as_bytes()).unwrap();
-                assert_eq!(parsed, HeaderName::from_bytes(name.as_bytes()).unwrap());
+                let parsed = Name::parse(spelt.as_bytes()).unwrap();
+                let plainly = HeaderName::from_bytes(name.as_bytes()).unwrap();
+                assert_eq!(parsed, Name::from(plainly));
             }
         }
-        assert_eq!(parse(b""), None);
-        assert_eq!(parse(b"a b"), None);
+        assert_eq!(Name::parse(b""), None);
+        assert_eq!(Name::parse(b"a b"), None);
     }
 
     #[test]

@@ -49,9 +49,10 @@ pub async fn peer(context: &mut Context) -> Result<Box<HttpPeer>, Failure> {
             }
         }
     }
-    note_try(context);
+    let now = Instant::now();
+    note_try(context, now);
     let way = &mut context.upstream;
-    (way.begun, way.first_byte, way.reused) = (Some(Instant::now()), None, false);
+    (way.begun, way.first_byte, way.reused) = (Some(now), None, false);
     // A retry sends what was kept of the body once more.
     context.body_bytes = 0;
     context.failure = None;

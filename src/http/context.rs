@@ -39,11 +39,17 @@ pub struct Origin {
 
 /// A request as it comes from its connection.
 pub struct Arrival {
-    /// Its header.
-    pub request: RequestHeader,
     /// Where it comes from.
     pub origin: Origin,
-    /// The way back.
+    /// It, at a place that it keeps: it is large.
+    pub incoming: Box<Incoming>,
+}
+
+/// A request and the way back.
+pub struct Incoming {
+    /// Its header.
+    pub request: RequestHeader,
+    /// Its client.
     pub client: wire::Client,
 }
 
@@ -51,7 +57,7 @@ pub struct Arrival {
 #[derive(Default)]
 pub struct Context {
     /// Set before the first hook; the way back is taken by who serves it.
-    pub arrival: Option<Box<Arrival>>,
+    pub arrival: Option<Arrival>,
     /// Where it comes from, from then on.
     pub origin: Option<Origin>,
     /// The client, once found.

@@ -11,11 +11,11 @@ use std::pin::pin;
 use super::context::Arrival;
 
 thread_local! {
-    static ARRIVING: Cell<Option<Box<Arrival>>> = const { Cell::new(None) };
+    static ARRIVING: Cell<Option<Arrival>> = const { Cell::new(None) };
 }
 
 /// Has a request served by `serve`, whose context takes the arrival.
-pub async fn bring<T>(arrival: Box<Arrival>, serve: impl Future<Output = T>) -> T {
+pub async fn bring<T>(arrival: Arrival, serve: impl Future<Output = T>) -> T {
     let mut arrival = Some(arrival);
     let mut serve = pin!(serve);
     poll_fn(|cx| {
@@ -32,6 +32,6 @@ pub async fn bring<T>(arrival: Box<Arrival>, serve: impl Future<Output = T>) -> 
 }
 
 /// Takes what was brought.
-pub fn take() -> Option<Box<Arrival>> {
+pub fn take() -> Option<Arrival> {
     ARRIVING.take()
 }

@@ -14,7 +14,8 @@ use super::authority::{absolute_authority, encoded, is_authority, is_https, is_t
 use super::wire::framing::{BodyReader, Framing};
 use crate::config::model;
 use crate::headers::authority::is_same;
-use crate::headers::{has_control, is_known_as, is_tchar, is_token, trim};
+use crate::headers::names::Name;
+use crate::headers::{has_control, is_known_as, is_tchar, trim};
 
 /// More fields than this are refused.
 pub(super) const MAX_FIELDS: usize = 200;
@@ -46,11 +47,13 @@ pub struct Head {
     pub fields: Vec<FieldPlace>,
 }
 
-/// Where the parts of a field are.
+/// A field's name, and where its parts are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldPlace {
     /// The name.
-    pub name: Range<usize>,
+    pub name: Name,
+    /// Where that begins.
+    pub begin: usize,
     /// The value, without the white space around it.
     pub value: Range<usize>,
 }
@@ -387,19 +390,18 @@ impl<'a> DecisiveFields<'a> {
             }
             let colon = memchr(b':', line).ok_or((400, "a header line without a colon"))?;
             let (name, rest) = line.split_at(colon);
-            if !is_token(name) {
-                return Err((
-                    400,
-                    "malformed header name (or a folded line, or a space before the colon)",
-                ));
-            }
+            let parsed = Name::parse(name).ok_or((
+                400,
+                "malformed header name (or a folded line, or a space before the colon)",
+            ))?;
             let rest = rest.get(1..).unwrap_or_default();
             let value = trim(rest);
             let begin = leading + at;
             let first = rest.len() - trim_start(rest).len();
             let value_at = begin + name.len() + 1 + first;
             places.push(FieldPlace {
-                name: begin..begin + name.len(),
+                name: parsed,
+                begin,
                 value: value_at..value_at + value.len(),
             });
             fields.note(name, value).map_err(|reason| (400, reason))?;

@@ -57,7 +57,7 @@ mod target;
 mod variables;
 mod wire;
 
-use context::{Arrival, Context};
+use context::{Arrival, Context, Incoming};
 use failure::Failure;
 use record::RequestRecord;
 use request_id::RequestId;
@@ -91,11 +91,11 @@ impl Edge {
     async fn serve(&self, record: &mut RequestRecord<'_>) -> std::result::Result<(), Failure> {
         let RequestRecord {
             session,
-            request,
             context,
-            client,
+            incoming,
             ..
         } = record;
+        let Incoming { request, client } = &mut **incoming;
         if arrival::receive(&self.shared, request, client, context).await? {
             return Ok(());
         }
@@ -122,13 +122,9 @@ impl ProxyHttp for Edge {
         let Some(arrival) = context.arrival.take() else {
             return Error::e_explain(ErrorType::InternalError, "a request from nowhere");
         };
-        let Arrival {
-            request,
-            origin,
-            client,
-        } = *arrival;
+        let Arrival { origin, incoming } = arrival;
         context.origin = Some(origin);
-        let mut record = RequestRecord::open(&self.shared, session, context, request, client);
+        let mut record = RequestRecord::open(&self.shared, session, context, incoming);
         if let Err(failure) = self.serve(&mut record).await {
             forward::fail(&mut record, failure).await;
         }

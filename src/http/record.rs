@@ -7,7 +7,7 @@ use http::{HeaderName, Version, header};
 use pingora_proxy::Session;
 
 use super::Shared;
-use super::context::Context;
+use super::context::{Context, Incoming};
 use super::failure::Failure;
 use super::wire::Client;
 use crate::http::message::RequestHeader;
@@ -26,12 +26,10 @@ pub struct RequestRecord<'a> {
     shared: &'a Arc<Shared>,
     /// The session, for Pingora.
     pub session: &'a mut Session,
-    /// The request's header.
-    pub request: RequestHeader,
     /// What is known of the request.
     pub context: &'a mut Context,
-    /// Its client.
-    pub client: Client,
+    /// Its header and its client.
+    pub incoming: Box<Incoming>,
     is_complete: bool,
 }
 
@@ -41,15 +39,13 @@ impl<'a> RequestRecord<'a> {
         shared: &'a Arc<Shared>,
         session: &'a mut Session,
         context: &'a mut Context,
-        request: RequestHeader,
-        client: Client,
+        incoming: Box<Incoming>,
     ) -> Self {
         Self {
             shared,
             session,
-            request,
             context,
-            client,
+            incoming,
             is_complete: false,
         }
     }
@@ -78,9 +74,9 @@ impl Drop for RequestRecord<'_> {
         let termination = self.termination();
         write(
             self.shared,
-            &self.request,
+            &self.incoming.request,
             self.context,
-            &self.client,
+            &self.incoming.client,
             termination,
         );
         self.context.upstream.lease = None;

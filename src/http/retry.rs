@@ -24,7 +24,7 @@ pub struct Sent<'a> {
 }
 
 /// Notes a try that begins. The first one pays into its pool's budget for retries.
-pub fn note_try(context: &mut Context) {
+pub fn note_try(context: &mut Context, now: Instant) {
     let upstream = &mut context.upstream;
     upstream.attempts += 1;
     upstream.interim = 0;
@@ -32,7 +32,7 @@ pub fn note_try(context: &mut Context) {
         && let Some(target) = context.target()
     {
         let percent = target.pool.settings().retries.budget_percent;
-        target.pool.retry_budget().deposit(percent, Instant::now());
+        target.pool.retry_budget().deposit(percent, now);
     }
 }
 

@@ -67,11 +67,11 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::headers::names;
+    use crate::headers::names::Name;
 
     fn settled(method: &str, target: &str, fields: &[(&'static str, &str)]) -> RequestHeader {
         let lines = fields.iter().map(|(name, value)| {
-            let name = names::parse(name.as_bytes()).unwrap();
+            let name = Name::parse(name.as_bytes()).unwrap().name;
             (name, value.parse().unwrap())
         });
         let mut request = RequestHeader::new(

@@ -13,6 +13,7 @@ use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use super::lazy_timer::LazyTimer;
 use super::limits::Admitted;
 use super::transport::Transport;
 use crate::supervise;
@@ -32,6 +33,8 @@ pub struct ClientStream {
     saw_end: bool,
     reset: bool,
     admitted: Option<Admitted>,
+    /// Of whoever waits for it.
+    timer: LazyTimer,
 }
 
 impl ClientStream {
@@ -43,7 +46,13 @@ impl ClientStream {
             saw_end: false,
             reset: false,
             admitted: Some(admitted),
+            timer: LazyTimer::default(),
         }
+    }
+
+    /// The timer of whoever waits for something on this connection, to be put back when that is over.
+    pub fn timer(&mut self) -> &mut LazyTimer {
+        &mut self.timer
     }
 
     /// Bytes received and not yet given away.
@@ -107,6 +116,10 @@ impl ClientStream {
         let Some(transport) = &mut self.transport else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
+        if self.inbox.capacity() == self.inbox.len() {
+            // No buffer is made for what hasn't come yet.
+            ready!(transport.poll_readable(cx))?;
+        }
         self.inbox.reserve(room);
         let count = ready!(pin!(transport.read_buf(&mut self.inbox)).poll(cx))?;
         self.saw_end |= count == 0;

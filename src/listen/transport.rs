@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,6 +47,19 @@ impl Transport {
             Self::Tls(stream) if stream.ssl().pending() > 0 => Ok(()),
             // A record is read in pieces, so that a look is needed to know that nothing more has come.
             Self::Tls(stream) => stream.get_ref().peek(&mut [0]).await.map(drop),
+        }
+    }
+
+    /// Ready when a read may bring something.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => socket.poll_read_ready(cx),
+            // OpenSSL may have more than the socket, and has something to do for itself now and then.
+            Self::Tls(_) => Poll::Ready(Ok(())),
         }
     }
 

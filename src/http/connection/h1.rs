@@ -3,6 +3,7 @@
 //! The deadlines of a header section and of the wait between requests are kept here, on the connection, as are the refusals
 //! of [`head`]: what comes out of here is a request that is well formed.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
-use super::super::context::{Arrival, Origin};
+use super::super::context::{Arrival, Incoming, Origin};
 use super::super::handover;
 use super::super::head::{self, Head, RequestLine};
 use super::super::site::Site;
@@ -22,7 +23,7 @@ use super::super::wire::Client;
 use super::super::wire::client::{Handback, Http1};
 use super::session::Facade;
 use super::{Refused, TOO_MANY, Visit, termination_of};
-use crate::headers::{Fields, names};
+use crate::headers::Fields;
 use crate::http::message::RequestHeader;
 use crate::listen::ClientStream;
 use crate::observe::Termination;
@@ -66,7 +67,7 @@ pub async fn converse(visit: &Visit, mut stream: Box<ClientStream>) -> Option<Bo
             return None;
         }
         conversation.served = conversation.served.saturating_add(1);
-        let arrived = conversation.arrive(stream, &head, site, received, time)?;
+        let arrived = conversation.arrive(stream, head, site, received, time)?;
         let (session, arrival) = arrived;
         let watch = conversation.drain.clone();
         let served = visit.proxy.process_new_http(session, &watch);
@@ -173,27 +174,31 @@ impl Conversation<'_> {
         if !stream.pending().is_empty() {
             return true;
         }
-        tokio::select! {
+        let due = tokio::time::Instant::now() + patience;
+        let mut timer = std::mem::take(stream.timer());
+        let begins = tokio::select! {
             biased;
-            readable = tokio::time::timeout(patience, stream.readable()) => {
-                matches!(readable, Ok(Ok(())))
-            }
+            readable = stream.readable() => readable.is_ok(),
+            () = poll_fn(|cx| timer.poll_due(cx, due)) => false,
             // The sender lives as long as the process.
             _ = self.drain.wait_for(|begun| *begun) => false,
-        }
+        };
+        *stream.timer() = timer;
+        begins
     }
 
     /// Takes a request from the connection: for Pingora a session, for the proxy the way back.
     fn arrive(
         &self,
         mut stream: Box<ClientStream>,
-        head: &Head,
+        head: Head,
         site: Arc<Site>,
         received: Instant,
         time: SystemTime,
-    ) -> Option<(ServerSession, Box<Arrival>)> {
+    ) -> Option<(ServerSession, Arrival)> {
         let inbox = stream.inbox();
         let bytes = inbox.split_to(head.leading + head.length).freeze();
+        let framing = head.framing;
         let request = request(&bytes, head)?;
         let http = &site.http;
         let last = (http.keepalive_requests > 0 && self.served >= http.keepalive_requests)
@@ -205,14 +210,16 @@ impl Conversation<'_> {
         let client = Http1::new(
             stream,
             &request,
-            head.framing,
+            framing,
             http,
             last,
             Arc::clone(&self.handback),
         );
         let arrival = Arrival {
-            request,
-            client: Client::Http1(client),
+            incoming: Box::new(Incoming {
+                request,
+                client: Client::Http1(client),
+            }),
             origin: Origin {
                 connection: Arc::clone(&self.visit.connection),
                 site,
@@ -221,7 +228,7 @@ impl Conversation<'_> {
             },
         };
         let session = ServerSession::new_custom(Box::new(Facade::new()));
-        Some((session, Box::new(arrival)))
+        Some((session, arrival))
     }
 
     /// Answers a request that nobody else is to see, and writes its line to the log.
@@ -258,7 +265,7 @@ impl Conversation<'_> {
 }
 
 /// A request's header, of which all parts have been checked. `None` can't be.
-fn request(bytes: &Bytes, head: &Head) -> Option<RequestHeader> {
+fn request(bytes: &Bytes, head: Head) -> Option<RequestHeader> {
     let part = |range: &std::ops::Range<usize>| bytes.get(range.clone());
     let method = Method::from_bytes(part(&head.line.method)?).ok()?;
     let target = match &head.encoded {
@@ -272,11 +279,10 @@ fn request(bytes: &Bytes, head: &Head) -> Option<RequestHeader> {
     };
     let room = head.fields.len() + ADDED_FIELDS;
     let mut fields = Fields::of_received(bytes.clone(), room);
-    for field in &head.fields {
-        let name = names::parse(part(&field.name)?)?;
-        let value = bytes.slice(field.value.clone());
+    for field in head.fields {
+        let value = bytes.slice(field.value);
         let value = HeaderValue::from_maybe_shared(value).ok()?;
-        fields.add_received(name, value, field.name.start);
+        fields.add_received(field.name, value, field.begin);
     }
     Some(RequestHeader::new(method, target, version, fields))
 }

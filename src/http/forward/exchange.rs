@@ -4,11 +4,10 @@
 //! and so is how long.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
 use std::task::{self, Poll, ready};
 
 use http::{StatusCode, Version};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::super::compression::Compressor;
 use super::super::context::{Context, Timeouts};
@@ -24,6 +23,7 @@ use super::upload::Upload;
 use super::waits::Waits;
 use crate::headers::Fields;
 use crate::http::message::{RequestHeader, ResponseHeader};
+use crate::listen::LazyTimer;
 
 /// How a try failed.
 #[derive(Debug)]
@@ -129,12 +129,12 @@ impl<'a> Exchange<'a> {
     ///
     /// Why it has none, or not the one that it should have.
     pub async fn run(mut self) -> Result<(), TryError> {
-        // Far away, until somebody is waited for.
-        let mut timer = pin!(sleep_until(Instant::now() + FAR));
+        let mut timer = self.client.take_timer();
         loop {
-            let step = poll_fn(|cx| self.poll(cx, timer.as_mut())).await;
+            let step = poll_fn(|cx| self.poll(cx, &mut timer)).await;
             match step {
                 Ok(Step::Done) => {
+                    self.client.put_timer(timer);
                     self.keep_connection();
                     return Ok(());
                 }
@@ -180,7 +180,7 @@ impl<'a> Exchange<'a> {
     fn poll(
         &mut self,
         cx: &mut task::Context<'_>,
-        timer: Pin<&mut Sleep>,
+        timer: &mut LazyTimer,
     ) -> Poll<Result<Step, Failure>> {
         self.waits.begin();
         if let Err(failure) = self.poll_up(cx) {
@@ -347,27 +347,24 @@ impl<'a> Exchange<'a> {
     fn poll_time(
         &mut self,
         cx: &mut task::Context<'_>,
-        mut timer: Pin<&mut Sleep>,
+        timer: &mut LazyTimer,
     ) -> Poll<Result<Step, Failure>> {
-        let now = Instant::now();
+        let mut now = Instant::now();
         loop {
             let (deadline, failure) = self.deadline(now);
             // Of a client that has ended its side only a question tells whether it is there.
             let looks = self.client.is_half_closed();
-            if looks && timer.is_elapsed() && self.client.has_failed() {
+            if looks && timer.has_fired() && self.client.has_failed() {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
             let due = if looks {
-                deadline.min(Instant::now() + LOOK)
+                deadline.min(now + LOOK)
             } else {
                 deadline
             };
-            // One that fires too early costs less than to set it anew whenever something moves.
-            if due < timer.deadline() || timer.is_elapsed() {
-                timer.as_mut().reset(due);
-            }
-            ready!(timer.as_mut().poll(cx));
-            if Instant::now() >= deadline {
+            ready!(timer.poll_set(cx, due));
+            now = Instant::now();
+            if now >= deadline {
                 return Poll::Ready(Err(failure));
             }
         }

@@ -9,7 +9,7 @@ use pingora_proxy::{ProxyHttp, Session};
 use tokio::time::timeout;
 
 use super::answer;
-use super::context::Context;
+use super::context::{Context, Incoming};
 use super::departure;
 use super::failure::Failure;
 use super::message::RequestHeader;
@@ -91,11 +91,9 @@ pub async fn forward(
 /// Ends a request that has failed: with an error page, if its client can still get one.
 pub async fn fail(record: &mut RequestRecord<'_>, failure: Failure) {
     let RequestRecord {
-        request,
-        context,
-        client,
-        ..
+        context, incoming, ..
     } = record;
+    let Incoming { request, client } = &mut **incoming;
     context.failure = Some(failure);
     tracing::debug!(?failure, "request failed");
     let status = failure.status().filter(|_| client.status().is_none());

@@ -367,7 +367,8 @@ fn prepare(mut head: RequestHeader, http2: bool, has_body: bool) -> RequestHeade
 mod tests {
     use http::Method;
 
-    use crate::headers::{Fields, names};
+    use crate::headers::Fields;
+    use crate::headers::names::Name;
 
     use super::*;
 
@@ -375,7 +376,7 @@ mod tests {
         let mut head = Fields::new();
         for (name, value) in fields {
             head.append(
-                names::parse(name.as_bytes()).unwrap(),
+                Name::parse(name.as_bytes()).unwrap().name,
                 value.parse().unwrap(),
             );
         }

@@ -66,7 +66,7 @@ mod tests {
         let mut fields = Fields::of_received(head, 8);
         for (name, value, spelt) in [("x-odd", "a", 0), ("host", "b", 11), ("x-two", "c", 19)] {
             let value = HeaderValue::from_static(value);
-            fields.add_received(HeaderName::from_static(name), value, spelt);
+            fields.add_received(HeaderName::from_static(name).into(), value, spelt);
         }
         for (name, value) in [("x-two", "d"), ("x-real-ip", "e"), ("connection", "close")] {
             let value = HeaderValue::from_static(value);

@@ -8,7 +8,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, Version};
 use memchr::memchr;
 
-use crate::headers::{Fields, has_control, is_token, names, trim};
+use crate::headers::names::Name;
+use crate::headers::{Fields, has_control, trim};
 use crate::http::message::ResponseHeader;
 
 /// Bytes of one head.
@@ -112,10 +113,7 @@ fn parse(head: &Bytes) -> Result<ResponseHeader, Invalid> {
         let colon = memchr(b':', text).ok_or("a line without a colon")?;
         let (name, rest) = text.split_at(colon);
         let name = trim(name);
-        if !is_token(name) {
-            return Err("malformed field name");
-        }
-        let name = names::parse(name).ok_or("malformed field name")?;
+        let name = Name::parse(name).ok_or("malformed field name")?;
         let value = trim(rest.get(1..).unwrap_or_default());
         let mut folded: Option<Vec<u8>> = None;
         while let Some(Ok(next)) = lines.peek()

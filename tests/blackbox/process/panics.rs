@@ -23,13 +23,13 @@ const LIBRARY: &str = r#"
 int clock_gettime(clockid_t clock, struct timespec *now) {
     const char *order = getenv("FAIL_ONCE");
     char thread[16] = "";
-    // What tells of a panic reads the clock, too: a panic there would end the process.
+    // The two lines that tell of a panic have times, too: a panic there would end the process.
     static __thread int spared;
     if (clock != CLOCK_REALTIME || spared-- > 0)
         return syscall(SYS_clock_gettime, clock, now);
     spared = 0;
     if (order && !prctl(PR_GET_NAME, thread) && !strcmp(thread, "equipoise") && !unlink(order)) {
-        spared = 8;
+        spared = 2;
         errno = EINVAL;
         return -1;
     }

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use super::super::X_REQUEST_ID;
 use super::super::answer;
-use super::super::context::{Arrival, Origin};
+use super::super::context::{Arrival, Incoming, Origin};
 use super::super::error_page::allowed;
 use super::super::handover;
 use super::super::http2::fields::{self, Legible, Unfit};
@@ -401,16 +401,18 @@ impl Driver<'_> {
             &self.line,
             presence,
         );
-        let arrival = Box::new(Arrival {
-            request: RequestHeader::of_http2(parts),
-            client: Client::Http2(client),
+        let arrival = Arrival {
+            incoming: Box::new(Incoming {
+                request: RequestHeader::of_http2(parts),
+                client: Client::Http2(client),
+            }),
             origin: Origin {
                 connection: Arc::clone(&self.visit.connection),
                 received,
                 time,
                 site: Arc::clone(site),
             },
-        });
+        };
         let session = ServerSession::new_custom(Box::new(Facade::new()));
         let (proxy, drain) = (Arc::clone(&self.visit.proxy), drain.clone());
         supervise::once_tracked(&self.streams, async move {

@@ -19,7 +19,7 @@ use super::{BodySize, ClientError, Part, ReceiveRate};
 use crate::config::model;
 use crate::headers::{Fields, list_members};
 use crate::http::message::{RequestHeader, ResponseHeader};
-use crate::listen::ClientStream;
+use crate::listen::{ClientStream, LazyTimer};
 use crate::relay::Wire;
 
 /// Bytes of a request's body that are read at once.
@@ -144,6 +144,17 @@ impl Http1 {
             was_continued: false,
             response: Response::Awaited,
             body_sent: 0,
+        }
+    }
+
+    pub(super) fn take_timer(&mut self) -> LazyTimer {
+        let stream = self.stream.as_deref_mut();
+        stream.map_or_else(LazyTimer::default, |stream| std::mem::take(stream.timer()))
+    }
+
+    pub(super) fn put_timer(&mut self, timer: LazyTimer) {
+        if let Some(stream) = &mut self.stream {
+            *stream.timer() = timer;
         }
     }
 

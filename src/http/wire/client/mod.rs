@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use crate::headers::Fields;
 use crate::http::message::ResponseHeader;
+use crate::listen::LazyTimer;
 
 mod http1;
 mod http2;
@@ -68,6 +69,21 @@ pub enum Client {
 }
 
 impl Client {
+    /// The timer of the connection, if there is one for the request alone.
+    pub fn take_timer(&mut self) -> LazyTimer {
+        match self {
+            Self::Http1(client) => client.take_timer(),
+            Self::Http2(_) => LazyTimer::default(),
+        }
+    }
+
+    /// Gives it back for what the connection waits for next.
+    pub fn put_timer(&mut self, timer: LazyTimer) {
+        if let Self::Http1(client) = self {
+            client.put_timer(timer);
+        }
+    }
+
     /// Whether the whole body has been taken, or there is none.
     pub fn is_body_done(&self) -> bool {
         match self {
