@@ -260,6 +260,24 @@ impl<'a> Merger<'a> {
 }
 
 /// The files of one glob; a path without `*`, `?` or `[` must be there.
+/// What the globs of `include` find by now, as far as they can be read.
+pub fn found_now(tree: &Node, files: &Files) -> Vec<PathBuf> {
+    let root = At::root(tree);
+    let include = root.key("include");
+    let base = Path::new(files.name(include.place.file)).parent();
+    let base = base.unwrap_or(Path::new(""));
+    let mut paths = Vec::new();
+    for index in 0..source::items_of(&include) {
+        if let Some(Value::String(pattern)) = include.item(index).node.map(|node| &node.value)
+            && let Ok(more) = expand(base, pattern)
+        {
+            paths.extend(more);
+        }
+    }
+    paths.truncate(MOST_FILES);
+    paths
+}
+
 fn expand(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     if !pattern.contains(['*', '?', '[']) {
         let path = base.join(pattern);

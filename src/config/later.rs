@@ -6,7 +6,7 @@ use super::tree::At;
 /// Keys, by the path of their mapping (`*` is any name, `[]` any list item).
 const KEYS: &[(&str, &[&str])] = &[
     ("", &["tracing"]),
-    ("server", &["upgrade_socket", "watch_config"]),
+    ("server", &["upgrade_socket"]),
     ("listeners.*", &["connection_rate_per_client"]),
     ("pools.*", &["discovery"]),
 ];

@@ -47,7 +47,7 @@ mod validate_route;
 mod validate_split;
 mod validate_tls;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -125,6 +125,17 @@ impl Loaded {
             }
         }
         descend(&At::root(&self.tree), path, &self.files, message.into())
+    }
+
+    /// Every file whose content is part of it, and what its directory and the globs of `include` find by now: with another
+    /// list, or another content, it is another configuration.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files = self.config.files.clone();
+        files.extend(self.config.read.iter().cloned());
+        let directories = self.config.files.iter().filter(|path| path.is_dir());
+        files.extend(directories.flat_map(|path| input::directory(path).unwrap_or_default()));
+        files.extend(include::found_now(&self.tree, &self.files));
+        files
     }
 
     /// What is written otherwise than in `before`, a few words a key.

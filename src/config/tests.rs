@@ -325,11 +325,7 @@ fn whatever_is_planned_is_refused_by_name() {
     // `@` stands for each of the words, in the text and in the path.
     for (text, path, words) in [
         (top("@: {}"), "@", "tracing"),
-        (
-            top("server: {@: x}"),
-            "server.@",
-            "upgrade_socket watch_config",
-        ),
+        (top("server: {@: x}"), "server.@", "upgrade_socket"),
         (
             listener("@: x"),
             "listeners.web.@",

@@ -106,6 +106,7 @@ pub fn validate(
         listeners,
         pools,
         files: checks.files.names().map(PathBuf::from).collect(),
+        read: std::mem::take(&mut checks.read),
         warnings: Vec::new(),
     };
     // With problems the configuration isn't what was written, so hints about it would mislead.
@@ -122,6 +123,8 @@ pub(super) struct Checks<'a> {
     complete: bool,
     found: &'a mut Problems,
     warnings: Problems,
+    /// Files whose content is part of the configuration.
+    pub read: Vec<PathBuf>,
 }
 
 impl<'a> Checks<'a> {
@@ -132,6 +135,7 @@ impl<'a> Checks<'a> {
             complete,
             found,
             warnings: Problems::default(),
+            read: Vec::new(),
         }
     }
 
@@ -224,6 +228,7 @@ fn server(
         state_dir,
         user: raw.user.as_ref().map(|user| user.0.clone()),
         group: raw.group.as_ref().map(|group| group.0.clone()),
+        watch_config: raw.watch_config,
     }
 }
 

@@ -126,6 +126,7 @@ fn error_pages(raw: &raw::Http, at: &At<'_>, checks: &mut Checks<'_>) -> Arc<[mo
             continue;
         };
         let path = checks.path(&at, &file.0);
+        checks.read.push(path.clone());
         match read(&path, LARGEST_PAGE) {
             Ok(body) => pages.push(model::ErrorPage {
                 status,

@@ -29,6 +29,7 @@ pub(super) fn basic_auth(
     }
     let at = at.key("htpasswd_file");
     let path = checks.path(&at, &raw.htpasswd_file.0);
+    checks.read.push(path.clone());
     let users = match read(&path, LARGEST_PASSWORDS).and_then(|text| users(&text)) {
         Ok(users) => users,
         Err(message) => {

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use prometheus::Histogram;
+use tokio_util::sync::CancellationToken;
 
 use super::head::HeadLimits;
 use super::routes::Routes;
@@ -100,6 +101,8 @@ impl Site {
 pub struct HttpListener {
     /// The snapshot of now.
     pub site: ArcSwap<Site>,
+    /// Cancelled when the listener is no longer there: connections that it accepted are to end when they can.
+    pub gone: CancellationToken,
 }
 
 /// One client connection, as its requests know it.

@@ -15,6 +15,7 @@ use crate::shortage;
 use crate::shortage::Shortage;
 
 mod capacity;
+mod closing;
 mod drain;
 mod ends;
 mod lazy_timer;
@@ -24,6 +25,7 @@ mod stream;
 mod transport;
 
 pub use capacity::Capacity;
+pub use closing::Closing;
 pub use drain::Drain;
 pub use ends::Ends;
 pub use lazy_timer::LazyTimer;
@@ -67,7 +69,12 @@ pub fn bind(listener: &model::Listener) -> Result<Vec<std::net::TcpListener>, Bi
         .collect()
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+/// Binds one address. Nothing is accepted yet.
+///
+/// # Errors
+///
+/// The system's.
+pub fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -96,25 +103,28 @@ pub fn words(error: &io::Error) -> String {
     }
 }
 
-/// Accepts until draining begins, calling `serve` with each connection. What is in the backlog at that
-/// moment is still accepted: those clients have been told that they are connected.
+/// Accepts until draining begins or the socket is to be closed or is handed over, calling `serve` with each connection.
+/// What is in the backlog at that moment is still accepted, by whoever goes on with it: those clients have been told that
+/// they are connected.
 pub async fn accept(
     socket: Arc<TcpListener>,
     limits: Arc<Limits>,
     keepalive: Arc<ArcSwap<model::TcpKeepalive>>,
     drain: Arc<Drain>,
+    closing: Arc<Closing>,
     serve: impl Fn(TcpStream, SocketAddr, Admitted),
 ) {
-    let begun = drain.begun();
-    tokio::pin!(begun);
+    let (begun, closed) = (drain.begun(), closing.begun());
+    tokio::pin!(begun, closed);
     let mut at_hand = None;
     // What shows that nothing can be accepted for want of descriptors or memory.
     let mut short = None;
-    while at_hand.is_none() {
+    while at_hand.is_none() && !closing.has_begun() {
         let accepted = tokio::select! {
             biased;
             accepted = socket.accept() => accepted,
             () = &mut begun => break,
+            () = &mut closed => break,
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -139,6 +149,29 @@ pub async fn accept(
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 } else {
                     tracing::debug!(%error, "a connection ended before it was accepted");
+                }
+            }
+        }
+    }
+    if closing.has_begun() && at_hand.is_none() && !drain.has_begun() {
+        if closing.is_handed_over() {
+            return;
+        }
+        // As many as can have waited; who comes later is too late anyway.
+        for _ in 0..BACKLOG {
+            let Some((stream, peer)) = now(socket.accept()).await.and_then(Result::ok) else {
+                return;
+            };
+            tokio::select! {
+                biased;
+                room = limits.room() => {
+                    let Some(room) = room else { return };
+                    tune(&stream, **keepalive.load());
+                    serve(stream, peer, limits.admit(room));
+                }
+                () = &mut begun => {
+                    at_hand = Some((stream, peer));
+                    break;
                 }
             }
         }

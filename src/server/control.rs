@@ -195,7 +195,8 @@ impl Control for Instance {
     }
 
     fn certificates(&self) -> Vec<CertificateStatus> {
-        let listeners = self.listeners.iter().filter_map(|listening| {
+        let listening = self.listeners.load();
+        let listeners = listening.iter().filter_map(|listening| {
             let terminator = listening.terminator.as_ref()?;
             Some((listening.name.to_string(), Arc::clone(terminator)))
         });

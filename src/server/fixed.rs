@@ -1,9 +1,8 @@
 //! What a running process can't become: everything else a reload changes.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use crate::config::model::{Config, Listener, Protocol, Server};
+use crate::config::model::{Config, Server};
 use crate::config::{Loaded, Problems};
 
 /// Everything that `next` wants and that a process which runs by `now` can't have without a restart, each with its key and
@@ -15,7 +14,6 @@ pub fn demands(now: &Config, next: &Loaded, clients: usize) -> Problems {
         found: Problems::default(),
     };
     demands.server(&now.server, &next.config.server);
-    demands.listeners(&now.listeners, &next.config.listeners);
     demands.found
 }
 
@@ -59,6 +57,7 @@ impl Demands<'_> {
             state_dir,
             user,
             group,
+            watch_config: _,
         } = now;
         let count = |count: &usize| count.to_string();
         let path = |path: &PathBuf| path.display().to_string();
@@ -86,39 +85,5 @@ impl Demands<'_> {
         self.keep(&["server", "state_dir"], state_dir, &next.state_dir, path);
         self.keep(&["server", "user"], user, &next.user, account);
         self.keep(&["server", "group"], group, &next.group, account);
-    }
-
-    fn listeners(&mut self, now: &[Listener], next: &[Listener]) {
-        let find = |all: &[Listener], name: &Arc<str>| all.iter().position(|one| one.name == *name);
-        for listener in now {
-            let Some(wanted) = find(next, &listener.name).and_then(|at| next.get(at)) else {
-                let name = &listener.name;
-                self.refuse(
-                    &["listeners"],
-                    format!("the listener {name} can't be taken away while running: that needs a restart"),
-                );
-                continue;
-            };
-            self.listener(listener, wanted);
-        }
-        for wanted in next {
-            if find(now, &wanted.name).is_none() {
-                self.refuse(
-                    &["listeners", &wanted.name],
-                    "a listener can't be added while running: that needs a restart",
-                );
-            }
-        }
-    }
-
-    fn listener(&mut self, now: &Listener, next: &Listener) {
-        let key = |key| ["listeners", &*now.name, key];
-        let bind = |addresses: &Vec<std::net::SocketAddr>| {
-            let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-            all.join(", ")
-        };
-        self.keep(&key("bind"), &now.bind, &next.bind, bind);
-        let protocol = |protocol: &Protocol| protocol.word().to_owned();
-        self.keep(&key("protocol"), &now.protocol, &next.protocol, protocol);
     }
 }

@@ -1,26 +1,23 @@
 //! Pools, listeners and what they share, put together and changed in place.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::server::configuration::ServerConf;
-use pingora_proxy::http_proxy;
-use tokio::net::TcpListener;
+use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::acme;
-use super::arrivals::Arrivals;
 use super::door::Door;
 use super::files::Kept;
 use super::keys::Keys;
 use super::links::Links;
+use super::listening::{self, Listening};
 use super::overrides::{Overrides, Shelf};
-use super::refusals::Refusals;
 use super::reload::Reloads;
 use super::secured;
 use super::service::Service;
@@ -33,7 +30,7 @@ use crate::descriptors::Shares;
 use crate::dispatch::PoolSite;
 use crate::health::Watch;
 use crate::http::{Edge, Shared};
-use crate::listen::{self, Capacity, Drain, Limits, Reception};
+use crate::listen::{Capacity, Drain, Limits};
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
 use crate::persistence::table::SessionTable;
@@ -85,7 +82,9 @@ pub struct Instance {
     pub(super) started: (SystemTime, Instant),
     pub(super) metrics: Arc<Metrics>,
     pub(super) drain: Arc<Drain>,
-    pub(super) listeners: Vec<Listening>,
+    pub(super) listeners: ArcSwap<Vec<Arc<Listening>>>,
+    proxy: Arc<HttpProxy<Edge>>,
+    shared: Arc<Shared>,
     pub(super) access_log: Arc<AccessLog>,
     /// How many client connections may be held, and for how many descriptors were set aside at the start.
     pub(super) capacity: Arc<Capacity>,
@@ -122,20 +121,6 @@ pub(super) struct Running {
     pub(super) watch: Arc<Watch>,
     pub(super) link: Arc<Link>,
     pub(super) table: Option<Arc<SessionTable>>,
-}
-
-/// A listener and where it listens.
-pub(super) struct Listening {
-    pub(super) name: Arc<str>,
-    pub(super) protocol: model::Protocol,
-    pub(super) service: Service,
-    pub(super) addresses: Mutex<Vec<SocketAddr>>,
-    pub(super) limits: Arc<Limits>,
-    /// For connections that are accepted from now on.
-    pub(super) keepalive: Arc<ArcSwap<model::TcpKeepalive>>,
-    pub(super) reception: Arc<ArcSwap<Reception>>,
-    /// `None` for the protocols without TLS.
-    pub(super) terminator: Option<Arc<Terminator>>,
 }
 
 impl Instance {
@@ -181,30 +166,13 @@ impl Instance {
             &Arc::new(pingora_conf(config)),
             Edge::new(Arc::clone(&shared)),
         ));
-        let listeners = config
-            .listeners
-            .iter()
-            .map(|model| Listening {
-                name: Arc::clone(&model.name),
-                protocol: model.protocol,
-                service: Service::new(model, &sites, &metrics, &proxy, &shared),
-                addresses: Mutex::default(),
-                limits: Limits::new(
-                    Arc::clone(&process),
-                    &model.name,
-                    model.max_connections,
-                    metrics.listener(&model.name),
-                ),
-                keepalive: Arc::new(ArcSwap::from_pointee(model.tcp_keepalive)),
-                reception: Arc::new(ArcSwap::from_pointee(Reception::new(model))),
-                terminator: terminators.remove(&model.name),
-            })
-            .collect();
-        Self {
+        let this = Self {
             started: (SystemTime::now(), Instant::now()),
             metrics,
             drain,
-            listeners,
+            listeners: ArcSwap::default(),
+            proxy,
+            shared,
             access_log,
             capacity: process,
             clients: shares.clients,
@@ -223,7 +191,37 @@ impl Instance {
             last_reload: Mutex::default(),
             certificates,
             background,
-        }
+        };
+        let listeners = config.listeners.iter().map(|model| {
+            let terminator = terminators.remove(&model.name);
+            Arc::new(this.listener(model, &sites, terminator))
+        });
+        let listeners = listeners.collect();
+        this.listeners.store(Arc::new(listeners));
+        this
+    }
+
+    /// A listener that doesn't listen yet.
+    pub(super) fn listener(
+        &self,
+        model: &model::Listener,
+        sites: &HashMap<Arc<str>, Arc<PoolSite>>,
+        terminator: Option<Arc<Terminator>>,
+    ) -> Listening {
+        let metrics = &self.metrics;
+        let limits = Limits::new(
+            Arc::clone(&self.capacity),
+            &model.name,
+            model.max_connections,
+            metrics.listener(&model.name),
+        );
+        let service = Service::new(model, sites, metrics, &self.proxy, &self.shared);
+        Listening::new(model, service, limits, terminator)
+    }
+
+    /// What authorities that validate names are answered.
+    pub(super) fn challenges(&self) -> &Arc<Challenges> {
+        &self.shared.challenges
     }
 
     /// Returns when every server has had its first check, or after `at_most`.
@@ -244,25 +242,10 @@ impl Instance {
         drop(tokio::time::timeout(at_most, all).await);
     }
 
-    /// Accepts connections on the bound sockets, in the order of the listeners.
-    pub fn accept(self: &Arc<Self>, sockets: Vec<Vec<std::net::TcpListener>>) {
-        for (listening, sockets) in self.listeners.iter().zip(sockets) {
-            for socket in sockets {
-                let bound = socket.local_addr().and_then(|address| {
-                    TcpListener::from_std(socket).map(|socket| (address, socket))
-                });
-                match bound {
-                    Ok((address, socket)) => {
-                        listening.addresses.lock().push(address);
-                        tracing::info!(%address, listener = &*listening.name, "listening");
-                        self.accept_on(listening, socket);
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, listener = &*listening.name, "cannot listen");
-                    }
-                }
-            }
-        }
+    /// Accepts connections on the bound sockets of `config`, in the order of its listeners.
+    pub fn accept(self: &Arc<Self>, config: &Config, sockets: Vec<Vec<std::net::TcpListener>>) {
+        let sockets = listening::first_sockets(config, sockets);
+        self.listen(&[], &self.listeners.load(), &sockets);
         self.state.lock().accepting = true;
         let instance = Arc::downgrade(self);
         supervise::keep(
@@ -279,44 +262,13 @@ impl Instance {
     }
 
     /// Who ends TLS here.
-    pub(super) fn terminators(&self) -> impl Iterator<Item = Arc<Terminator>> {
-        let listeners = self.listeners.iter();
-        listeners
-            .filter_map(|listening| listening.terminator.clone())
-            .chain(self.admin.tls.load_full())
-    }
-
-    fn accept_on(&self, listening: &Listening, socket: TcpListener) {
-        let arrivals = Arrivals {
-            reception: Arc::clone(&listening.reception),
-            service: listening.service.clone(),
-            terminator: listening.terminator.clone(),
-            tracker: self.connections.clone(),
-            drain: Arc::clone(&self.drain),
-            refusals: Refusals {
-                listener: Arc::clone(&listening.name),
-                access_log: Arc::clone(&self.access_log),
-                protocol: listening.protocol.logged(),
-            },
-        };
-        let serve = move |socket, peer, admitted| arrivals.take(socket, peer, admitted);
-        // Tracked with the connections: those still in the backlog are to be served, too.
-        let (socket, keepalive) = (Arc::new(socket), Arc::clone(&listening.keepalive));
-        let (limits, drain) = (Arc::clone(&listening.limits), Arc::clone(&self.drain));
-        supervise::keep(
-            &self.connections,
-            Task::Accept,
-            &listening.name,
-            move || {
-                listen::accept(
-                    Arc::clone(&socket),
-                    Arc::clone(&limits),
-                    Arc::clone(&keepalive),
-                    Arc::clone(&drain),
-                    serve.clone(),
-                )
-            },
-        );
+    pub(super) fn terminators(&self) -> impl Iterator<Item = Arc<Terminator>> + use<> {
+        let listeners = self.listeners.load();
+        let terminators = listeners
+            .iter()
+            .filter_map(|listening| listening.terminator.clone());
+        let terminators: Vec<_> = terminators.chain(self.admin.tls.load_full()).collect();
+        terminators.into_iter()
     }
 
     /// Puts another state of the pools' servers in force.
@@ -334,7 +286,7 @@ impl Instance {
             }
         }
         let sites = pool_sites(&pools, keys);
-        for listening in &self.listeners {
+        for listening in self.listeners.load().iter() {
             let model = config
                 .listeners
                 .iter()

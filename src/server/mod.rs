@@ -24,6 +24,7 @@ mod instance;
 mod keys;
 mod life;
 mod links;
+mod listening;
 mod missed;
 mod notify;
 mod occupant;
@@ -36,6 +37,7 @@ mod secured;
 mod service;
 mod tables;
 mod view;
+mod watch;
 
 pub use life::hold_signals_back;
 
@@ -194,7 +196,7 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
             instance.serve_admin(&bind, listener);
         }
         instance.first_checks(FIRST_CHECKS).await;
-        instance.accept(sockets);
+        instance.accept(config, sockets);
         let notifier = Arc::new(Notifier::new(config::environment("NOTIFY_SOCKET")));
         if let Some(source) = source {
             Reloads::serve(&instance, source, &notifier);

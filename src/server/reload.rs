@@ -3,25 +3,31 @@
 //! Everything is read and judged first, outside of every lock that anybody else waits for; then it takes effect at once.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::files::Files;
 use super::fixed;
 use super::instance::{Instance, Running};
+use super::links::Links;
+use super::listening::{self, Listening};
 use super::notify::Notifier;
+use super::secured::Secured;
+use super::watch::Seen;
 use super::{acme, tables};
 use crate::admin::status::{ReloadResult, ReloadStatus, timestamp};
 use crate::config::model::Config;
 use crate::config::{Loaded, Problems};
-use crate::listen::{self, Reception};
+use crate::listen;
 use crate::observe::{self, Topic};
 use crate::supervise::{self, Task};
+use crate::tls::Terminator;
 
 /// How long a reload waits for files that can't be used: a certificate and its key are rarely renewed at the same
 /// moment.
@@ -52,6 +58,8 @@ type Reply = oneshot::Sender<ReloadStatus>;
 pub struct Reloads {
     asked: OnceLock<mpsc::UnboundedSender<Option<Reply>>>,
     current: ArcSwapOption<Loaded>,
+    /// The files as they were when they were read last.
+    seen: Mutex<Seen>,
 }
 
 impl Reloads {
@@ -72,9 +80,20 @@ impl Reloads {
         self.current.load_full()
     }
 
+    /// The files as they were when they were read last.
+    pub fn seen(&self) -> Seen {
+        self.seen.lock().clone()
+    }
+
+    /// They are read as they are now.
+    pub fn note_seen(&self, seen: Seen) {
+        *self.seen.lock() = seen;
+    }
+
     /// Begins to reload `instance` from `source` when asked to. Must be called within a runtime.
     pub fn serve(instance: &Arc<Instance>, source: Source, notifier: &Arc<Notifier>) {
         let (sender, asked) = mpsc::unbounded_channel();
+        instance.reloads.note_seen(Seen::now(&source.loaded));
         instance
             .reloads
             .current
@@ -93,6 +112,15 @@ impl Reloads {
         );
         // Once, at the start.
         drop(instance.reloads.asked.set(sender));
+        if source.file != Path::new("-") {
+            let weak = Arc::downgrade(instance);
+            supervise::keep(
+                &instance.background,
+                Task::Reload,
+                "the configuration's files",
+                move || super::watch::watch(Weak::clone(&weak)),
+            );
+        }
     }
 }
 
@@ -118,8 +146,13 @@ async fn serve(instance: Weak<Instance>, kept: Arc<Kept>) {
         let keeper = Arc::clone(&instance);
         // Files may be on a disk, or a network, that takes its time, and passwords and keys are work.
         let done = tokio::task::spawn_blocking(move || {
+            let seen = instance.reloads.current().map(|before| Seen::now(&before));
             let outcome = (work.reread)().and_then(|next| instance.apply(&next).map(|()| next));
-            report(&instance, outcome)
+            let status = report(&instance, outcome);
+            if let (Some(seen), Some(now)) = (seen, instance.reloads.current()) {
+                instance.reloads.note_seen(seen.after(&now));
+            }
+            status
         });
         let status = done.await.unwrap_or_else(|error| {
             tracing::error!(%error, "the reload ended unexpectedly");
@@ -191,6 +224,9 @@ impl Instance {
             mut secured,
             door,
         } = self.settled(next, &kept)?;
+        let listeners = self.listeners.load_full();
+        let sockets = listening::sockets(&listeners, next)?;
+        let mut terminators = self.new_terminators(&listeners, next, &mut secured)?;
         let admin = self
             .admin
             .bind_anew(config.admin.as_ref())
@@ -214,47 +250,11 @@ impl Instance {
 
         // From here on nothing can fail.
         let effective = self.lay_over(config);
-        let before = self.state.lock().pools.clone();
-        let mut old: HashMap<Arc<str>, Running> = before
-            .into_iter()
-            .map(|running| (Arc::clone(running.pool.name()), running))
-            .collect();
-        let mut pools = Vec::with_capacity(config.pools.len());
-        for (model, link) in effective.pools.iter().zip(links.iter()) {
-            pools.push(match old.remove(&model.name) {
-                Some(mut running) => {
-                    running.pool.reconcile(model);
-                    running.heed_operator(model);
-                    running.link = Arc::clone(link);
-                    running.watch.sync(link);
-                    running.table =
-                        tables::session_table(model, running.table.take(), &self.metrics);
-                    running
-                }
-                None => Running::start(model, link, &self.metrics, &self.background),
-            });
-        }
+        let (pools, gone) = self.next_pools(&effective, &links);
         let sites = super::instance::pool_sites(&pools, &keys);
-        for listening in &self.listeners {
-            let Some(model) = config
-                .listeners
-                .iter()
-                .find(|model| model.name == listening.name)
-            else {
-                continue;
-            };
-            listening.keepalive.store(Arc::new(model.tcp_keepalive));
-            listening.reception.store(Arc::new(Reception::new(model)));
-            listening.limits.resize(model.max_connections);
-            listening.service.reconfigure(model, &sites, &self.metrics);
-            if let (Some(terminator), Some(loaded)) =
-                (&listening.terminator, secured.remove(&listening.name))
-                && let Err(trouble) = terminator.replace(loaded)
-            {
-                // It was tried when it was loaded.
-                tracing::error!(listener = &*listening.name, "{trouble}");
-            }
-        }
+        self.relisten(config, &sites, &sockets, |model| {
+            (terminators.remove(&model.name), secured.remove(&model.name))
+        });
         let clients = config.server.max_connections.min(self.clients);
         self.capacity.resize(Some(clients));
         {
@@ -263,8 +263,8 @@ impl Instance {
             state.config = Arc::new(effective);
             state.written = Arc::new(config.clone());
         }
-        for removed in old.keys() {
-            self.metrics.forget_pool(removed);
+        for pool in &gone {
+            self.metrics.forget_pool(pool);
         }
         acme::apply(&self.certificates, config);
         self.metrics
@@ -279,6 +279,65 @@ impl Instance {
             self.serve_admin(&settings.bind, listener);
         }
         Ok(())
+    }
+
+    /// The pools of another configuration, and the names of those that aren't in it any more.
+    fn next_pools(&self, config: &Config, links: &Links) -> (Vec<Running>, Vec<Arc<str>>) {
+        let before = self.state.lock().pools.clone();
+        let mut old: HashMap<Arc<str>, Running> = before
+            .into_iter()
+            .map(|running| (Arc::clone(running.pool.name()), running))
+            .collect();
+        let mut pools = Vec::with_capacity(config.pools.len());
+        for (model, link) in config.pools.iter().zip(links.iter()) {
+            pools.push(match old.remove(&model.name) {
+                Some(mut running) => {
+                    running.pool.reconcile(model);
+                    running.heed_operator(model);
+                    running.link = Arc::clone(link);
+                    running.watch.sync(link);
+                    running.table =
+                        tables::session_table(model, running.table.take(), &self.metrics);
+                    running
+                }
+                None => Running::start(model, link, &self.metrics, &self.background),
+            });
+        }
+        (pools, old.into_keys().collect())
+    }
+
+    /// What ends TLS of the listeners that aren't there yet.
+    fn new_terminators(
+        &self,
+        listeners: &[Arc<Listening>],
+        next: &Loaded,
+        secured: &mut Secured,
+    ) -> Result<HashMap<Arc<str>, Arc<Terminator>>, Problems> {
+        let mut terminators = HashMap::new();
+        let mut problems = Problems::default();
+        for model in &next.config.listeners {
+            let name = &model.name;
+            if model.tls.is_none() || listening::same(listeners, model).is_some() {
+                continue;
+            }
+            let at = ["listeners", name, "tls"];
+            let Some(loaded) = secured.remove(name) else {
+                problems.push(next.problem(&at, "its files can't be read"));
+                continue;
+            };
+            let challenges = Arc::clone(self.challenges());
+            match Terminator::new(name, loaded, Some(challenges as _), &self.metrics) {
+                Ok(terminator) => {
+                    terminators.insert(Arc::clone(name), Arc::new(terminator));
+                }
+                Err(trouble) => problems.push(next.problem(&at, trouble.to_string())),
+            }
+        }
+        if problems.is_empty() {
+            Ok(terminators)
+        } else {
+            Err(problems)
+        }
     }
 
     /// What a file says, with the operator's changes that it leaves in force.
@@ -304,9 +363,10 @@ impl Instance {
     )]
     fn settled(&self, next: &Loaded, known: &super::files::Kept) -> Result<Files, Problems> {
         let deadline = Instant::now() + SETTLE;
+        let listeners = self.listeners.load_full();
         loop {
             let read = super::files::read(next, known, &self.admin, |listener| {
-                let listening = self.listeners.iter().find(|one| one.name == *listener);
+                let listening = listeners.iter().find(|one| one.name == *listener);
                 listening.and_then(|listening| listening.terminator.as_deref())
             });
             if read.is_ok() || Instant::now() >= deadline {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use pingora_proxy::HttpProxy;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::model::{self, Protocol};
@@ -52,6 +53,7 @@ impl Service {
                 Self::Http(Http {
                     listener: Arc::new(HttpListener {
                         site: ArcSwap::from_pointee(site),
+                        gone: CancellationToken::new(),
                     }),
                     proxy: Arc::clone(proxy),
                     shared: Arc::clone(shared),
@@ -83,6 +85,13 @@ impl Service {
                 let site = tcp::Site::new(model, pools, metrics);
                 tcp.site.store(Arc::new(site));
             }
+        }
+    }
+
+    /// The listener is no longer there: its HTTP connections end when they can, with their next response. Bytes go on.
+    pub fn close(&self) {
+        if let Self::Http(http) = self {
+            http.listener.gone.cancel();
         }
     }
 

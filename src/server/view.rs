@@ -1,7 +1,8 @@
 //! The instance as the admin API shows it.
 
 use super::control;
-use super::instance::{Instance, Listening};
+use super::instance::Instance;
+use super::listening::Listening;
 use super::overrides::Overrides;
 use crate::admin::status::{
     CheckResult, CheckStatus, InstanceState, ListenerStatus, PoolStatus, ServerSource,
@@ -34,8 +35,9 @@ impl View for Instance {
             reload: self.last_reload.lock().clone(),
             listeners: self
                 .listeners
+                .load()
                 .iter()
-                .map(|l| self.listener_status(l))
+                .map(|listening| self.listener_status(listening))
                 .collect(),
             pools: pools
                 .iter()
@@ -80,8 +82,7 @@ impl Instance {
             name: listening.name.to_string(),
             protocol: listening.protocol.word().to_owned(),
             addresses: listening
-                .addresses
-                .lock()
+                .addresses()
                 .iter()
                 .map(ToString::to_string)
                 .collect(),

@@ -8,7 +8,9 @@ use crate::common::*;
 
 mod kept;
 mod limits;
+mod listeners;
 mod refused;
+mod watched;
 
 fn reloads(lb: &Equipoise) -> f64 {
     lb.metrics().sum("equipoise_config_reloads_total", &[])
@@ -181,9 +183,8 @@ fn no_request_fails_while_it_reloads_again_and_again() {
 fn what_needs_a_restart_is_refused_with_that_reason() {
     let a = Origin::start("a");
     let lb = Setup::of([&a]).start();
-    let other = ReservedPort::new();
-    let moved = Setup::of([&a]).listener(&format!("bind: \"{}\"", other.address()));
-    reload(&lb, &moved.yaml());
+    let more = Setup::of([&a]).top("server: {threads: 7}");
+    reload(&lb, &more.yaml());
     assert_eq!(lb.get("/", &[]).status, 200);
     eventually(SOON, || lb.stderr().contains("restart"));
 }

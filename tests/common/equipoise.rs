@@ -515,14 +515,21 @@ pub fn complete(yaml: &str, dir: &Path) -> String {
     let dir = dir.display().to_string();
     let mut yaml = yaml.replace("@DIR@", &dir);
     let has = |yaml: &str, key: &str| yaml.lines().any(|l| l.starts_with(key));
-    if !yaml.contains("state_dir:") {
-        let state = format!("state_dir: {dir}/state");
+    let state = format!("state_dir: {dir}/state");
+    // So that a reload is the one that a test asks for.
+    for (key, line) in [
+        ("state_dir:", &*state),
+        ("watch_config:", "watch_config: false"),
+    ] {
+        if yaml.contains(key) {
+            continue;
+        }
         if let Some(at) = yaml.find("server: {") {
-            yaml.insert_str(at + "server: {".len(), &format!("{state}, "));
+            yaml.insert_str(at + "server: {".len(), &format!("{line}, "));
         } else if yaml.starts_with("server:\n") || yaml.contains("\nserver:\n") {
-            yaml = yaml.replacen("server:\n", &format!("server:\n  {state}\n"), 1);
+            yaml = yaml.replacen("server:\n", &format!("server:\n  {line}\n"), 1);
         } else {
-            yaml = format!("server: {{{state}}}\n{yaml}");
+            yaml = format!("server: {{{line}}}\n{yaml}");
         }
     }
     if !has(&yaml, "admin:") {

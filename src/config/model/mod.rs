@@ -42,6 +42,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// Every file this was read from: the main one first, then the includes.
     pub files: Vec<PathBuf>,
+    /// Every further file whose content is part of this: passwords and error pages.
+    pub read: Vec<PathBuf>,
     /// What is allowed and hardly meant, in words and with places.
     pub warnings: Vec<String>,
 }
@@ -77,6 +79,8 @@ pub struct Server {
     pub user: Option<String>,
     /// Group to become after binding.
     pub group: Option<String>,
+    /// Whether a change of its files is taken up by itself.
+    pub watch_config: bool,
 }
 
 /// The admin listener.

@@ -86,6 +86,8 @@ pub struct Server {
     pub user: Option<Account>,
     /// Group to become after binding; null = the user's own.
     pub group: Option<Account>,
+    /// Reload when a file that the configuration consists of changes: itself, an include, or what it names.
+    pub watch_config: bool,
 }
 
 impl Default for Server {
@@ -98,6 +100,7 @@ impl Default for Server {
             state_dir: None,
             user: None,
             group: None,
+            watch_config: true,
         }
     }
 }

@@ -202,6 +202,7 @@ impl Conversation<'_> {
         let request = request(&bytes, head)?;
         let http = &site.http;
         let last = (http.keepalive_requests > 0 && self.served >= http.keepalive_requests)
+            || self.visit.listener.gone.is_cancelled()
             || self
                 .visit
                 .edge

@@ -203,6 +203,8 @@ impl Driver<'_> {
                 .drain
                 .sent_away(self.visit.connection.ends.peer)
         );
+        let listener = Arc::clone(&self.visit.listener);
+        let mut gone = pin!(listener.gone.cancelled());
         loop {
             let told = self.closing.is_some() && !self.patient;
             let event = tokio::select! {
@@ -210,6 +212,7 @@ impl Driver<'_> {
                 event = self.next() => event,
                 () = &mut draining, if !told => Event::Drain,
                 () = &mut leaving, if self.closing.is_none() => Event::Enough,
+                () = &mut gone, if self.closing.is_none() => Event::Enough,
             };
             // It was waited for, however long: what counts is the configuration of now.
             let site = self.visit.listener.site.load_full();

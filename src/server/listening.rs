@@ -1,0 +1,331 @@
+//! Listeners and where they listen: opened, moved to other addresses and closed while connections are served.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+
+use super::arrivals::Arrivals;
+use super::instance::Instance;
+use super::refusals::Refusals;
+use super::service::Service;
+use crate::config::model::{self, Config};
+use crate::config::{Loaded as Configuration, Problems};
+use crate::dispatch::PoolSite;
+use crate::listen::{self, Closing, Limits, Reception};
+use crate::supervise::{self, Task};
+use crate::tls::{Loaded, Terminator};
+
+/// A listener of the configuration in force.
+pub struct Listening {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it speaks.
+    pub protocol: model::Protocol,
+    /// What serves its connections.
+    pub service: Service,
+    /// How many there may be.
+    pub limits: Arc<Limits>,
+    /// For connections that are accepted from now on.
+    pub keepalive: Arc<ArcSwap<model::TcpKeepalive>>,
+    /// The same.
+    pub reception: Arc<ArcSwap<Reception>>,
+    /// `None` for the protocols without TLS.
+    pub terminator: Option<Arc<Terminator>>,
+    accepting: Mutex<Vec<Accepting>>,
+}
+
+/// A bound socket.
+pub struct Bound {
+    /// As it is configured: its port may be 0.
+    configured: SocketAddr,
+    address: SocketAddr,
+    socket: Arc<TcpListener>,
+}
+
+/// A socket that connections are accepted on.
+struct Accepting {
+    bound: Arc<Bound>,
+    closing: Arc<Closing>,
+}
+
+/// The sockets that each listener is to have.
+pub type Sockets = HashMap<Arc<str>, Vec<Arc<Bound>>>;
+
+impl Bound {
+    /// Takes a socket that was bound to `configured`. Must be called within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn new(configured: SocketAddr, socket: std::net::TcpListener) -> std::io::Result<Self> {
+        Ok(Self {
+            configured,
+            address: socket.local_addr()?,
+            socket: Arc::new(TcpListener::from_std(socket)?),
+        })
+    }
+}
+
+impl Listening {
+    /// A listener that doesn't listen yet.
+    pub fn new(
+        model: &model::Listener,
+        service: Service,
+        limits: Arc<Limits>,
+        terminator: Option<Arc<Terminator>>,
+    ) -> Self {
+        Self {
+            name: Arc::clone(&model.name),
+            protocol: model.protocol,
+            service,
+            limits,
+            keepalive: Arc::new(ArcSwap::from_pointee(model.tcp_keepalive)),
+            reception: Arc::new(ArcSwap::from_pointee(Reception::new(model))),
+            terminator,
+            accepting: Mutex::default(),
+        }
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let accepting = self.accepting.lock();
+        accepting.iter().map(|one| one.bound.address).collect()
+    }
+
+    /// Takes another configuration of it, but for its pools.
+    pub fn heed(&self, model: &model::Listener) {
+        self.keepalive.store(Arc::new(model.tcp_keepalive));
+        self.reception.store(Arc::new(Reception::new(model)));
+        self.limits.resize(model.max_connections);
+    }
+
+    fn bound(&self) -> Vec<Arc<Bound>> {
+        let accepting = self.accepting.lock();
+        accepting.iter().map(|one| Arc::clone(&one.bound)).collect()
+    }
+}
+
+/// The sockets that the listeners of `next` are to have: those that are open by now, whoever has them, and new ones.
+///
+/// # Errors
+///
+/// Every address that can't be had. Nothing has changed then.
+pub fn sockets(now: &[Arc<Listening>], next: &Configuration) -> Result<Sockets, Problems> {
+    let mut spare: Vec<(Arc<str>, Arc<Bound>)> = now
+        .iter()
+        .flat_map(|one| {
+            one.bound()
+                .into_iter()
+                .map(|bound| (Arc::clone(&one.name), bound))
+        })
+        .collect();
+    let mut take = |listener: Option<&Arc<str>>, address: SocketAddr| {
+        let of = |(name, bound): &(Arc<str>, Arc<Bound>)| {
+            bound.configured == address && listener.is_none_or(|listener| listener == name)
+        };
+        let found = spare.iter().position(of);
+        found.map(|at| spare.swap_remove(at).1)
+    };
+    let mut sockets = Sockets::new();
+    let mut wanting = Vec::new();
+    // Their own first: port 0 is another port for each.
+    for model in &next.config.listeners {
+        let mut own = Vec::new();
+        for (index, address) in model.bind.iter().enumerate() {
+            match take(Some(&model.name), *address) {
+                Some(bound) => own.push(bound),
+                // As it is written: one address is no list.
+                None => {
+                    let index = (model.bind.len() > 1).then(|| index.to_string());
+                    wanting.push((&model.name, index, *address));
+                }
+            }
+        }
+        sockets.insert(Arc::clone(&model.name), own);
+    }
+    let mut problems = Problems::default();
+    for (name, index, address) in wanting {
+        let found = match take(None, address).filter(|_| address.port() != 0) {
+            Some(bound) => Ok(bound),
+            None => listen::bind_one(address)
+                .and_then(|socket| Bound::new(address, socket))
+                .map(Arc::new),
+        };
+        match found {
+            Ok(bound) => sockets.entry(Arc::clone(name)).or_default().push(bound),
+            Err(error) => {
+                let mut path = vec!["listeners", name, "bind"];
+                path.extend(index.as_deref());
+                let message = format!("can't listen on {address}: {}", listen::words(&error));
+                problems.push(next.problem(&path, message));
+            }
+        }
+    }
+    if problems.is_empty() {
+        Ok(sockets)
+    } else {
+        Err(problems)
+    }
+}
+
+/// The listener of that name, if it speaks the same: it goes on with another configuration.
+pub fn same<'a>(
+    listeners: &'a [Arc<Listening>],
+    model: &model::Listener,
+) -> Option<&'a Arc<Listening>> {
+    let mut listeners = listeners.iter();
+    listeners.find(|one| one.name == model.name && one.protocol == model.protocol)
+}
+
+/// The sockets of a start, in the order of the listeners.
+pub fn first_sockets(config: &Config, bound: Vec<Vec<std::net::TcpListener>>) -> Sockets {
+    let mut sockets = Sockets::new();
+    for (model, of_listener) in config.listeners.iter().zip(bound) {
+        let all = sockets.entry(Arc::clone(&model.name)).or_default();
+        for (configured, socket) in model.bind.iter().zip(of_listener) {
+            match Bound::new(*configured, socket) {
+                Ok(bound) => all.push(Arc::new(bound)),
+                Err(error) => {
+                    tracing::error!(%error, listener = &*model.name, "cannot listen");
+                }
+            }
+        }
+    }
+    sockets
+}
+
+impl Instance {
+    /// Puts the listeners of another configuration in force, on their sockets. `secured` gives what ends TLS of a new one,
+    /// and what one that goes on is to serve.
+    pub(super) fn relisten(
+        &self,
+        config: &Config,
+        sites: &HashMap<Arc<str>, Arc<PoolSite>>,
+        sockets: &Sockets,
+        mut secured: impl FnMut(&model::Listener) -> (Option<Arc<Terminator>>, Option<Loaded>),
+    ) {
+        let before = self.listeners.load_full();
+        let next = config.listeners.iter().map(|model| {
+            let (terminator, loaded) = secured(model);
+            let Some(listening) = same(&before, model) else {
+                return Arc::new(self.listener(model, sites, terminator));
+            };
+            listening.heed(model);
+            listening.service.reconfigure(model, sites, &self.metrics);
+            if let (Some(terminator), Some(loaded)) = (&listening.terminator, loaded)
+                && let Err(trouble) = terminator.replace(loaded)
+            {
+                // It was tried when it was loaded.
+                tracing::error!(listener = &*listening.name, "{trouble}");
+            }
+            Arc::clone(listening)
+        });
+        let next: Vec<_> = next.collect();
+        let is_gone = |one: &&Arc<Listening>| !next.iter().any(|next| Arc::ptr_eq(one, next));
+        let gone: Vec<_> = before.iter().filter(is_gone).cloned().collect();
+        self.listen(&gone, &next, sockets);
+        for one in &gone {
+            if !next.iter().any(|next| next.name == one.name) {
+                self.metrics.forget_listener(&one.name);
+            }
+        }
+        self.listeners.store(Arc::new(next));
+    }
+
+    /// Accepts connections on the sockets that each listener is to have, and no longer on others: `gone` are listeners
+    /// that there were before. Must be called within a runtime.
+    pub(super) fn listen(
+        &self,
+        gone: &[Arc<Listening>],
+        listeners: &[Arc<Listening>],
+        sockets: &Sockets,
+    ) {
+        for listening in listeners {
+            let wanted = sockets.get(&listening.name).map_or(&[][..], Vec::as_slice);
+            for bound in wanted {
+                let is_open = listening
+                    .accepting
+                    .lock()
+                    .iter()
+                    .any(|one| Arc::ptr_eq(&one.bound, bound));
+                if !is_open {
+                    self.accept_on(listening, bound);
+                }
+            }
+        }
+        let is_wanted_by = |bound: &Arc<Bound>, name: Option<&Arc<str>>| {
+            let mut wanted = sockets
+                .iter()
+                .filter(|(listener, _)| name.is_none_or(|name| name == *listener))
+                .flat_map(|(_, wanted)| wanted);
+            wanted.any(|one| Arc::ptr_eq(one, bound))
+        };
+        let leave = |listening: &Listening, stays: bool| {
+            listening.accepting.lock().retain(|one| {
+                if stays && is_wanted_by(&one.bound, Some(&listening.name)) {
+                    return true;
+                }
+                let address = one.bound.address;
+                if is_wanted_by(&one.bound, None) {
+                    one.closing.hand_over();
+                } else {
+                    tracing::info!(%address, listener = &*listening.name, "no longer listening");
+                    one.closing.close();
+                }
+                false
+            });
+        };
+        for listening in listeners {
+            leave(listening, true);
+        }
+        for listening in gone {
+            leave(listening, false);
+            listening.service.close();
+        }
+    }
+
+    fn accept_on(&self, listening: &Listening, bound: &Arc<Bound>) {
+        let address = bound.address;
+        tracing::info!(%address, listener = &*listening.name, "listening");
+        let arrivals = Arrivals {
+            reception: Arc::clone(&listening.reception),
+            service: listening.service.clone(),
+            terminator: listening.terminator.clone(),
+            tracker: self.connections.clone(),
+            drain: Arc::clone(&self.drain),
+            refusals: Refusals {
+                listener: Arc::clone(&listening.name),
+                access_log: Arc::clone(&self.access_log),
+                protocol: listening.protocol.logged(),
+            },
+        };
+        let serve = move |socket, peer, admitted| arrivals.take(socket, peer, admitted);
+        let closing = Arc::<Closing>::default();
+        listening.accepting.lock().push(Accepting {
+            bound: Arc::clone(bound),
+            closing: Arc::clone(&closing),
+        });
+        let (socket, keepalive) = (Arc::clone(&bound.socket), Arc::clone(&listening.keepalive));
+        let (limits, drain) = (Arc::clone(&listening.limits), Arc::clone(&self.drain));
+        // Tracked with the connections: those still in the backlog are to be served, too.
+        supervise::keep(
+            &self.connections,
+            Task::Accept,
+            &listening.name,
+            move || {
+                listen::accept(
+                    Arc::clone(&socket),
+                    Arc::clone(&limits),
+                    Arc::clone(&keepalive),
+                    Arc::clone(&drain),
+                    Arc::clone(&closing),
+                    serve.clone(),
+                )
+            },
+        );
+    }
+}
