@@ -14,7 +14,7 @@ use super::model;
 use super::problem::shown;
 use super::raw;
 use super::tree::{At, Value};
-use super::units::Span;
+use super::units::{Size, Span};
 use super::validate::Checks;
 use super::validate_algorithm::picking;
 use super::validate_outliers::outlier_detection;
@@ -23,6 +23,9 @@ use super::validate_tls::upstream_tls;
 
 /// What a server ramps up by where the file doesn't say and the algorithm would flood it.
 const SLOW_START: Span = Span::secs(30);
+
+/// The most of a body that may be kept for another try.
+const LARGEST_REPLAY: Size = Size::kib(64 * 1024);
 
 /// A pool, or nothing where it can't be built; what is wrong is noted.
 ///
@@ -62,6 +65,13 @@ pub(super) fn pool(
         outlier_detection(raw, &at, checks)
     });
     let on = &raw.retries.on;
+    if raw.retries.replay_buffer > LARGEST_REPLAY {
+        let at = at.key("retries");
+        checks.note(
+            &at.key("replay_buffer"),
+            "must be at most 64MiB: it is memory for each request",
+        );
+    }
     Some(model::Pool {
         name: Arc::from(name),
         algorithm: picking.algorithm,
@@ -82,6 +92,7 @@ pub(super) fn pool(
             on_503: on.contains(&raw::RetryOn::Status(503)),
             on_504: on.contains(&raw::RetryOn::Status(504)),
             budget_percent: raw.retries.budget.0,
+            replay_buffer: raw.retries.replay_buffer.bytes(),
         },
         keepalive: model::Keepalive {
             connections: raw.keepalive.connections as usize,

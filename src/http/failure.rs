@@ -322,6 +322,7 @@ mod tests {
         on_503: false,
         on_504: false,
         budget_percent: 20,
+        replay_buffer: 0,
     };
 
     fn attempt(method: &Method) -> Attempt<'_> {
@@ -449,7 +450,7 @@ mod tests {
                 Failure::ServerTls, Failure::NotProcessed][which];
             let method = if idempotent { Method::PUT } else { Method::PATCH };
             let all = Retries { attempts: 3, on_connect_failure: true, on_reset_before_response: true,
-                on_502: true, on_503: true, on_504: true, budget_percent: 20 };
+                on_502: true, on_503: true, on_504: true, budget_percent: 20, replay_buffer: 0 };
             let verdict = judge(failure, &Attempt { method: &method, tried, stale_retries: stale,
                 reused_connection: reused, response_begun: begun, body_replayable: replayable }, &all);
             let sent = !matches!(failure, Failure::Connect | Failure::ConnectTimeout

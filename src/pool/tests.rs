@@ -56,6 +56,7 @@ pub(super) fn model(servers: Vec<PoolServer>) -> model::Pool {
             on_503: false,
             on_504: false,
             budget_percent: 20,
+            replay_buffer: 0,
         },
         keepalive: Keepalive { connections: 128 },
     }

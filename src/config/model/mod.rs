@@ -325,6 +325,8 @@ pub struct Retries {
     pub on_504: bool,
     /// How much load tries after the first may add, in percent of the requests.
     pub budget_percent: u32,
+    /// Bytes of a request's body that are kept for another try.
+    pub replay_buffer: usize,
 }
 
 /// Idle connections to the servers.

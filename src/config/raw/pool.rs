@@ -13,7 +13,7 @@ use super::super::balance_text::HashOn;
 use super::super::route_text::Percent;
 use super::super::scalar::{self, Scalar as _};
 use super::super::text::Name;
-use super::super::units::Span;
+use super::super::units::{Size, Span};
 use super::{HealthCheck, OutlierDetection, Persistence, Prefix, UpstreamTls};
 
 /// A set of servers that do the same work.
@@ -257,6 +257,9 @@ pub struct Retries {
     pub on: Vec<RetryOn>,
     /// How much load tries after the first may add, in percent of the requests of the last seconds.
     pub budget: Percent,
+    /// Bytes of a request's body that are kept for another try; a request with a longer body isn't tried again once some
+    /// of it was sent. 0 = none; 64MiB at most.
+    pub replay_buffer: Size,
 }
 
 impl Default for Retries {
@@ -265,6 +268,7 @@ impl Default for Retries {
             attempts: 2,
             on: vec![RetryOn::ConnectFailure, RetryOn::ResetBeforeResponse],
             budget: Percent(20),
+            replay_buffer: Size::kib(64),
         }
     }
 }

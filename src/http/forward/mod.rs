@@ -43,7 +43,10 @@ pub async fn forward(
     context: &mut Context,
     client: &mut Client,
 ) -> Result<(), Failure> {
-    let mut upload = Upload::new(client);
+    let retries = context
+        .target()
+        .map(|target| target.pool.settings().retries);
+    let mut upload = Upload::new(client, retries.map_or(0, |retries| retries.replay_buffer));
     loop {
         let peer = tokio::select! {
             biased;

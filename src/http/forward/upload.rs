@@ -8,14 +8,13 @@ use crate::headers::Fields;
 use crate::http::wire::client::Part;
 use crate::http::wire::{Client, ClientError};
 
-/// Bytes of a body that are kept for another try.
-const KEPT: usize = 64 * 1024;
-
 /// A request's body, try after try.
 pub struct Upload {
     has_body: bool,
     /// What was taken from the client, as long as it isn't too much.
     kept: Option<Vec<Bytes>>,
+    /// Bytes of it that are kept at most.
+    most: usize,
     size: usize,
     /// Pieces that this try's server was given already.
     given: usize,
@@ -27,11 +26,12 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Of a request of which nothing was taken yet.
-    pub fn new(client: &Client) -> Self {
+    /// Of a request of which nothing was taken yet. `most` bytes of it are kept for another try.
+    pub fn new(client: &Client, most: usize) -> Self {
         Self {
             has_body: client.has_body(),
             kept: Some(Vec::new()),
+            most,
             size: 0,
             given: 0,
             is_whole: client.is_body_done(),
@@ -112,7 +112,7 @@ impl Upload {
 
     fn keep(&mut self, piece: &Bytes) {
         self.size = self.size.saturating_add(piece.len());
-        if self.size > KEPT {
+        if self.size > self.most {
             self.kept = None;
         }
         if let Some(kept) = &mut self.kept {

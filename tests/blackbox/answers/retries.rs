@@ -201,6 +201,45 @@ fn the_last_servers_answer_is_passed_on() {
 }
 
 #[test]
+fn a_body_is_sent_again_if_all_of_it_was_kept() {
+    for (kept, size, tries) in [
+        ("", 64 << 10, 2),
+        ("", (64 << 10) + 1, 1),
+        ("replay_buffer: 256KiB, ", 256 << 10, 2),
+        ("replay_buffer: 256KiB, ", (256 << 10) + 1, 1),
+        ("replay_buffer: 0, ", 1, 1),
+        ("replay_buffer: 0, ", 0, 2),
+    ] {
+        let origins = ["a", "b"].map(|name| Origin::with(name, |_| Answer::status(503)));
+        let lb = Setup::of(&origins)
+            .pool(&format!("retries: {{{kept}on: [503]}}"))
+            .start();
+        let body: Vec<u8> = (0..size).map(|n: u32| n as u8).collect();
+        let response = lb.client().request("PUT", "/", &[], &body).unwrap();
+        assert_eq!(response.status, 503);
+        let served: usize = origins.iter().map(Origin::served).sum();
+        assert_eq!(served, tries, "{kept}{size}");
+        for origin in origins.iter().filter(|origin| origin.served() > 0) {
+            assert_eq!(origin.last_request().body, body, "{kept}{size}");
+        }
+    }
+}
+
+#[test]
+fn more_than_64_mib_of_a_body_are_not_kept() {
+    let origin = Origin::stopped("a");
+    let setup = Setup::of([&origin]).pool("retries: {replay_buffer: 65MiB}");
+    let exit = Equipoise::run_to_exit(&setup.yaml());
+    assert_eq!(exit.code(), Some(2));
+    assert!(
+        exit.stderr
+            .contains("retries.replay_buffer: must be at most 64MiB"),
+        "{}",
+        exit.stderr
+    );
+}
+
+#[test]
 fn an_answer_in_hand_is_better_than_a_place_in_the_queue() {
     let busy = Origin::with("busy", |_| Answer::held());
     let bad = Origin::with("bad", |_| Answer::status(503));
