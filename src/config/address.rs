@@ -98,6 +98,45 @@ impl fmt::Display for AdminAddress {
 
 scalar!(AdminAddress, { "type": "string" });
 
+/// Where connections to servers come from: `client`, or an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceAddress {
+    Client,
+    Address(IpAddr),
+}
+
+impl Scalar for SourceAddress {
+    const FORMAT: &'static str = "equipoise-source";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "client" {
+            return Ok(Self::Client);
+        }
+        match text.parse::<IpAddr>() {
+            Ok(address) if address.is_unspecified() || address.is_multicast() => Err(format!(
+                "`{}` is no address to connect from; leave it away for the system's choice",
+                shown(text)
+            )),
+            Ok(address) => Ok(Self::Address(address.to_canonical())),
+            Err(_) => Err(format!(
+                "`{}` is neither client nor an address without a port, such as 10.0.0.1",
+                shown(text)
+            )),
+        }
+    }
+}
+
+impl fmt::Display for SourceAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client => f.write_str("client"),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+scalar!(SourceAddress, { "type": "string" });
+
 /// Where a server is: `host:port`, `ip:port`, `[ipv6]:port` or `unix:/path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upstream {

@@ -10,7 +10,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::address::{AdminAddress, Bind, Network, Upstream};
+use super::address::{AdminAddress, Bind, Network, SourceAddress, Upstream};
 use super::balance_text::HashOn;
 use super::core_schema::resolve;
 use super::later;
@@ -68,6 +68,7 @@ fn constructor(format: &str) -> Option<Constructor> {
         of::<AdminAddress>(),
         of::<Upstream>(),
         of::<Network>(),
+        of::<SourceAddress>(),
         of::<Name>(),
         of::<CookieName>(),
         of::<CookiePath>(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::HeaderName;
 use regex::bytes::RegexBuilder;
 
-use super::address::Upstream;
+use super::address::{SourceAddress, Upstream};
 use super::model;
 use super::problem::shown;
 use super::raw;
@@ -64,6 +64,7 @@ pub(super) fn pool(
         let at = at.key("outlier_detection");
         outlier_detection(raw, &at, checks)
     });
+    let source = source(raw.source, &servers, &at.key("source"), checks);
     let on = &raw.retries.on;
     if raw.retries.replay_buffer > LARGEST_REPLAY {
         let at = at.key("retries");
@@ -103,7 +104,34 @@ pub(super) fn pool(
             raw::ProxyProtocol::V1 => model::ProxyProtocol::V1,
             raw::ProxyProtocol::V2 => model::ProxyProtocol::V2,
         }),
+        source,
     })
+}
+
+/// Where connections come from. No server may be where nothing could come from there.
+fn source(
+    raw: Option<SourceAddress>,
+    servers: &[model::PoolServer],
+    at: &At<'_>,
+    checks: &mut Checks<'_>,
+) -> Option<model::Source> {
+    let address = match raw? {
+        SourceAddress::Client => return Some(model::Source::Client),
+        SourceAddress::Address(address) => address,
+    };
+    let other_family = servers.iter().find_map(|server| match &server.address {
+        model::ServerAddress::Socket(at) if at.is_ipv4() != address.is_ipv4() => Some((server, at)),
+        _ => None,
+    });
+    if let Some((server, there)) = other_family {
+        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        let name = shown(&server.name);
+        checks.note(
+            at,
+            format!("is {family}, and the server `{name}` is at {there}"),
+        );
+    }
+    Some(model::Source::Address(address))
 }
 
 fn servers(raw: &[raw::Listed], at: &At<'_>, checks: &mut Checks<'_>) -> Vec<model::PoolServer> {

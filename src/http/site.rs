@@ -128,7 +128,7 @@ impl Connection {
     /// Who connects to a server for the client at that address, who asked on this connection.
     pub fn caller(&self, link: &Link, client: IpAddr) -> Caller {
         if !link.is_personal() {
-            return Caller::default();
+            return link.anybody();
         }
         let peer = self.ends.peer;
         let client = if peer.ip().to_canonical() == client {

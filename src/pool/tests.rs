@@ -30,6 +30,7 @@ pub(super) fn model(servers: Vec<PoolServer>) -> model::Pool {
         tls: None,
         http2: false,
         proxy_protocol: None,
+        source: None,
         algorithm: Algorithm::WeightedRoundRobin,
         hash_key: None,
         bounded_load: None,

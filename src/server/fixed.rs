@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::config::model::{Config, Server};
+use crate::config::model::{Config, Server, Source};
 use crate::config::{Loaded, Problems};
+use crate::upstream;
 
 /// Everything that `next` wants and that a process which runs by `now` can't have without a restart, each with its key and
 /// both values. `clients` is for how many of them descriptors were set aside at the start.
@@ -14,6 +15,7 @@ pub fn demands(now: &Config, next: &Loaded, clients: usize) -> Problems {
         found: Problems::default(),
     };
     demands.server(&now.server, &next.config.server);
+    demands.sources();
     demands.found
 }
 
@@ -44,6 +46,21 @@ impl Demands<'_> {
                     "can't be changed from {now} to {next} while running: that needs a restart"
                 ),
             );
+        }
+    }
+
+    /// Privileges that were given up don't come back.
+    fn sources(&mut self) {
+        let pools = &self.next.config.pools;
+        let Some(pool) = pools
+            .iter()
+            .find(|pool| pool.source == Some(Source::Client))
+        else {
+            return;
+        };
+        let name = pool.name.to_string();
+        if let Err(reason) = upstream::may_be_transparent() {
+            self.refuse(&["pools", &name, "source"], reason);
         }
     }
 

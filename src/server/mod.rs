@@ -35,6 +35,7 @@ mod refusals;
 mod reload;
 mod secured;
 mod service;
+mod sources;
 mod tables;
 mod view;
 mod watch;
@@ -169,11 +170,12 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
         overrides,
     };
     if let Some(identity) = &identity {
-        identity.assume()?;
+        identity.assume(sources::are_clients(config))?;
         acme::prepare(config);
         missed::tell(config, source.as_ref(), &identity.name);
     }
     acme::advise(config);
+    sources::tell(source.as_ref());
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.server.threads)

@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::occupant;
 use super::process::{self, Identity};
+use super::sources;
 use crate::admin::Tokens;
 use crate::config::model::{AccessLogPath, AdminBind, Config, Persistence};
 use crate::config::{Loaded, Problem};
@@ -79,10 +80,13 @@ pub fn examine(loaded: &Loaded) -> Findings {
     found
 }
 
-/// Looks whether the addresses of all listeners can be had. An instance of the same program that has one already is taken
+/// Looks whether the addresses of all listeners can be had, and those that servers are to be connected to from. An instance of the same program that has one already is taken
 /// for the one that this configuration runs.
 pub fn addresses(loaded: &Loaded) -> Findings {
-    let mut found = Findings::default();
+    let mut found = Findings {
+        warnings: sources::missing(loaded),
+        ..Findings::default()
+    };
     let config = &loaded.config;
     let mut look = |path: &[&str], address: SocketAddr| match may_bind(address) {
         Ok(None) => {}

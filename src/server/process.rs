@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist, initgroups, setgid, setgroups, setuid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
+};
 
 use crate::config::model::{Config, Server, Store};
 use crate::descriptors::{Shares, TooFew};
@@ -237,12 +240,16 @@ impl Identity {
         }
     }
 
-    /// Becomes it, with the user's supplementary groups.
+    /// Becomes it, with the user's supplementary groups. What it may do to the network it keeps if that is wanted, for this
+    /// thread and those that it makes.
     ///
     /// # Errors
     ///
     /// The change was refused.
-    pub fn assume(&self) -> Result<(), ProcessError> {
+    pub fn assume(&self, keeps_network: bool) -> Result<(), ProcessError> {
+        if keeps_network {
+            outlast_users(true);
+        }
         let change = || {
             if Uid::effective().is_root() && self.uid.is_some() {
                 match &self.known_as {
@@ -256,7 +263,36 @@ impl Identity {
         change().map_err(|source| ProcessError::Privileges {
             user: self.name.clone(),
             source,
-        })
+        })?;
+        if keeps_network {
+            keep_network_alone();
+            outlast_users(false);
+        }
+        Ok(())
+    }
+}
+
+/// Whether capabilities outlast a change of the user (capabilities(7)). Where it can't be had, what is missing later is told
+/// then.
+fn outlast_users(outlast: bool) {
+    if let Err(error) = set_keep_capabilities(outlast) {
+        tracing::warn!(%error, "cannot keep CAP_NET_ADMIN");
+    }
+}
+
+/// Gives up all capabilities but `CAP_NET_ADMIN`, if there is that.
+fn keep_network_alone() {
+    let kept = capabilities(None).and_then(|now| {
+        let network = now.permitted & CapabilitySet::NET_ADMIN;
+        let sets = CapabilitySets {
+            effective: network,
+            permitted: network,
+            inheritable: CapabilitySet::empty(),
+        };
+        set_capabilities(None, sets)
+    });
+    if let Err(error) = kept {
+        tracing::warn!(%error, "cannot keep CAP_NET_ADMIN");
     }
 }
 

@@ -90,7 +90,7 @@ impl<'a> Ledger<'a> {
     /// Who a connection to a server of that link is made for. `client` is the client's socket.
     pub fn caller(&self, link: &Link, client: &TcpStream) -> io::Result<Caller> {
         if !link.is_personal() {
-            return Ok(Caller::default());
+            return Ok(link.anybody());
         }
         Ok(link.caller(&ClientConnection {
             client: self.ends.peer,

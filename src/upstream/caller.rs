@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt as _;
 
 use super::dial::Raw;
+use super::local_end::LocalEnd;
 use crate::config::model::{Alpn, ProxyProtocol};
 use crate::proxy_protocol::{Addresses, Facts, Header, Tls, TlsClient, Version, Writer};
 use crate::tls::Established;
@@ -16,6 +17,8 @@ use crate::tls::Established;
 pub struct Caller {
     /// What is sent before anything else.
     header: Option<Arc<[u8]>>,
+    /// Where its connections come from; `None` = as the system likes.
+    local_end: Option<LocalEnd>,
 }
 
 /// A client's connection, as servers are told of it.
@@ -72,7 +75,18 @@ impl Caller {
     fn with(header: Vec<u8>) -> Self {
         Self {
             header: Some(header.into()),
+            local_end: None,
         }
+    }
+
+    /// The same, connecting from there.
+    pub(super) fn from(self, local_end: Option<LocalEnd>) -> Self {
+        Self { local_end, ..self }
+    }
+
+    /// Where its connections come from.
+    pub(super) fn local_end(&self) -> Option<LocalEnd> {
+        self.local_end
     }
 
     /// Says on a new connection what is to be said before anything else.

@@ -19,6 +19,8 @@ use tokio_openssl::SslStream;
 
 use super::caller::Caller;
 use super::link::Link;
+use super::local_end;
+use super::local_end::LocalEnd;
 use super::reach::{Unreachable, reach};
 use super::trouble::Trouble;
 use crate::descriptors::Place;
@@ -138,20 +140,20 @@ impl L4Connect for Dialer {
 /// The type of Pingora's error for a handshake of ours that failed.
 const TLS_FAILED: ErrorType = ErrorType::Custom("UpstreamTls");
 
-/// Connects to an endpoint.
+/// Connects to an endpoint, from there.
 ///
 /// # Errors
 ///
 /// The system's.
-pub async fn connect(endpoint: &Endpoint) -> io::Result<Raw> {
+pub async fn connect(endpoint: &Endpoint, from: Option<LocalEnd>) -> io::Result<Raw> {
     match endpoint {
-        Endpoint::Inet(address) => inet(*address).await,
+        Endpoint::Inet(address) => inet(*address, from).await,
         Endpoint::Unix(path) => UnixStream::connect(path).await.map(Raw::Unix),
     }
 }
 
-async fn inet(address: std::net::SocketAddr) -> io::Result<Raw> {
-    let stream = TcpStream::connect(address).await?;
+async fn inet(address: std::net::SocketAddr, from: Option<LocalEnd>) -> io::Result<Raw> {
+    let stream = local_end::connect(address, from).await?;
     stream.set_nodelay(true)?;
     Ok(Raw::Tcp(stream))
 }

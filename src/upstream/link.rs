@@ -1,5 +1,6 @@
 //! How a pool's servers are spoken to: with TLS or without, HTTP/1.1 or HTTP/2.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -9,13 +10,14 @@ use super::caller::{Caller, ClientConnection};
 use super::connections::Connections;
 use super::files::Unusable;
 use super::hash;
+use super::local_end::LocalEnd;
 use super::name::ServerName;
 use super::personal::AllPersonal;
 use super::reach::reach;
 use super::report::Report;
 use super::secure::Secure;
 use super::trouble::Trouble;
-use crate::config::model::{self, Alpn, ProxyProtocol};
+use crate::config::model::{self, Alpn, ProxyProtocol, Source};
 use crate::descriptors;
 use crate::pool::Server;
 use crate::supervise;
@@ -31,6 +33,7 @@ pub struct Link {
     secure: Option<Secure>,
     http2: bool,
     proxy_protocol: Option<ProxyProtocol>,
+    source: Option<Source>,
     key: u64,
     report: Report,
     /// By [`Slot::index`](crate::balance::Slot::index).
@@ -58,7 +61,7 @@ impl Link {
             return Ok(Arc::clone(known));
         }
         let personal = Arc::<AllPersonal>::default();
-        if pool.proxy_protocol.is_some() {
+        if pool.proxy_protocol.is_some() || pool.source == Some(Source::Client) {
             let weak: Weak<AllPersonal> = Arc::downgrade(&personal);
             descriptors::idle::register(weak);
         }
@@ -68,6 +71,7 @@ impl Link {
             secure,
             http2: pool.http2,
             proxy_protocol: pool.proxy_protocol,
+            source: pool.source,
             key,
             report: Report::default(),
             connections: RwLock::default(),
@@ -80,6 +84,7 @@ impl Link {
         self.tls == pool.tls
             && self.http2 == pool.http2
             && self.proxy_protocol == pool.proxy_protocol
+            && self.source == pool.source
     }
 
     /// The pool's name.
@@ -118,24 +123,38 @@ impl Link {
 
     /// Whether a connection to a server is for one client only, since the server knows whose it is.
     pub fn is_personal(&self) -> bool {
-        self.proxy_protocol.is_some()
+        self.proxy_protocol.is_some() || self.source == Some(Source::Client)
+    }
+
+    /// Who a connection is made for that any client may use.
+    pub fn anybody(&self) -> Caller {
+        Caller::default().from(self.local_end(None))
     }
 
     /// Who a connection for a client is made for.
     pub fn caller(&self, client: &ClientConnection<'_>) -> Caller {
-        match self.proxy_protocol {
+        let caller = match self.proxy_protocol {
             Some(version) => Caller::client(version, client),
             None => Caller::default(),
+        };
+        caller.from(self.local_end(Some(client.client.ip().to_canonical())))
+    }
+
+    fn local_end(&self, client: Option<IpAddr>) -> Option<LocalEnd> {
+        match self.source? {
+            Source::Client => client.map(LocalEnd::Client),
+            Source::Address(address) => Some(LocalEnd::Own(address)),
         }
     }
 
     /// Who a check is made for, at that port if one is given. What listens at another port than the traffic's expects
     /// no PROXY header, as in HAProxy.
     pub fn own_caller(&self, port: Option<u16>) -> Caller {
-        match self.proxy_protocol {
+        let caller = match self.proxy_protocol {
             Some(version) if port.is_none() => Caller::ourselves(version),
             _ => Caller::default(),
-        }
+        };
+        caller.from(self.local_end(None))
     }
 
     /// The connections of all clients that belong to one of them each.

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::caller::Caller;
 use super::dial::{Raw, connect};
+use super::local_end::LocalEnd;
 use crate::pool::{Address, Server};
 use crate::shortage::Shortage;
 
@@ -47,7 +48,7 @@ pub async fn reach(
         Some(port) => (Arc::clone(base), Arc::new(base.at_port(port))),
         None => (Arc::clone(base), Arc::clone(base)),
     });
-    let (mut raw, (base, target), failures) = race(targets).await?;
+    let (mut raw, (base, target), failures) = race(targets, caller.local_end()).await?;
     server.use_address(&base);
     if let Err(error) = caller.introduce(&mut raw).await {
         let failures = vec![(target, error)];
@@ -59,9 +60,10 @@ pub async fn reach(
 
 type Target = (Arc<Address>, Arc<Address>);
 
-/// The first of them that is connected to, and how many failed before.
+/// The first of them that is connected to, from there, and how many failed before.
 async fn race(
     mut targets: impl Iterator<Item = Target>,
+    from: Option<LocalEnd>,
 ) -> Result<(Raw, Target, usize), Unreachable> {
     let mut failures = Vec::new();
     let mut attempts = JoinSet::new();
@@ -72,7 +74,7 @@ async fn race(
         match next {
             // Nothing to race against: no task of its own.
             Some(only) if is_last && attempts.is_empty() => {
-                match connect(only.1.endpoint()).await {
+                match connect(only.1.endpoint(), from).await {
                     Ok(raw) => return Ok((raw, only, failures.len())),
                     Err(error) => {
                         failures.push((only.1, error));
@@ -82,7 +84,7 @@ async fn race(
             }
             Some(target) => {
                 attempts.spawn(async move {
-                    let connected = connect(target.1.endpoint()).await;
+                    let connected = connect(target.1.endpoint(), from).await;
                     (target, connected)
                 });
             }
@@ -197,7 +199,7 @@ mod tests {
     async fn an_address_that_refuses_is_passed_over_at_once() {
         let (closed, listener) = addresses();
         let open = listener.local_addr().unwrap();
-        let (_, won, failures) = race([closed, closed, open].map(target).into_iter())
+        let (_, won, failures) = race([closed, closed, open].map(target).into_iter(), None)
             .await
             .unwrap();
         assert_eq!((won, failures), (target(open), 2));
@@ -208,7 +210,7 @@ mod tests {
         let (_, listener) = addresses();
         let (_, other) = addresses();
         let open = [&listener, &other].map(|one| one.local_addr().unwrap());
-        let (_, won, failures) = race(open.map(target).into_iter()).await.unwrap();
+        let (_, won, failures) = race(open.map(target).into_iter(), None).await.unwrap();
         assert_eq!((won, failures), (target(open[0]), 0));
     }
 
@@ -216,7 +218,7 @@ mod tests {
     async fn if_all_fail_each_has_its_words() {
         let (closed, _) = addresses();
         let (other, _) = addresses();
-        let error = race([closed, other].map(target).into_iter())
+        let error = race([closed, other].map(target).into_iter(), None)
             .await
             .unwrap_err();
         assert_eq!(
@@ -226,7 +228,7 @@ mod tests {
                  connect to {other} refused (nothing listens there)"
             )
         );
-        let none = race(std::iter::empty()).await.unwrap_err();
+        let none = race(std::iter::empty(), None).await.unwrap_err();
         assert_eq!(none.to_string(), "its name does not resolve");
     }
 }

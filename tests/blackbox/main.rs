@@ -70,6 +70,7 @@ mod scenarios;
 mod sessions;
 mod signals;
 mod slow;
+mod source;
 mod streaming;
 mod tcp;
 mod terminations;

@@ -12,6 +12,7 @@ pub mod client;
 pub mod equipoise;
 pub mod h2;
 pub mod h2_origin;
+pub mod lab;
 pub mod metrics;
 pub mod origin;
 pub mod peers;

@@ -4,7 +4,7 @@
 //! again, and every cross-reference (a listener's pool, say) is known to hold. A [`Config`] never
 //! changes; a reload builds the next one.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -222,6 +222,17 @@ pub struct Pool {
     pub http2: bool,
     /// The PROXY header that connections to the servers begin with; `None` = none.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// Where connections to the servers come from; `None` = as the system chooses.
+    pub source: Option<Source>,
+}
+
+/// Where connections to servers come from, as the servers see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The client's own address.
+    Client,
+    /// An address of this machine.
+    Address(IpAddr),
 }
 
 /// Versions of the PROXY protocol.

@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::super::address::Upstream;
+use super::super::address::{SourceAddress, Upstream};
 use super::super::balance_text::HashOn;
 use super::super::route_text::Percent;
 use super::super::scalar::{self, Scalar as _};
@@ -75,6 +75,11 @@ pub struct Pool {
     /// expect it. null = none.
     #[serde(default)]
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// Where connections to the servers come from, as the servers see it: client = the client's own address (Linux,
+    /// `CAP_NET_ADMIN`, and routes that bring the answers back); an address = this one of this machine's. null = as the system
+    /// chooses. With client and HTTP a connection then belongs to one client connection.
+    #[serde(default)]
+    pub source: Option<SourceAddress>,
 }
 
 /// Versions of the PROXY protocol.

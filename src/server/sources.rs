@@ -1,0 +1,137 @@
+//! What connecting from other addresses than the system's choice needs of this machine (`pools.*.source`).
+
+use std::fs;
+
+use super::reload;
+use crate::config::model::{Config, Source};
+use crate::config::{Loaded, Problem};
+use crate::upstream;
+
+/// All IPv4 routes of this network namespace, of all tables.
+const ROUTES_V4: &str = "/proc/net/fib_trie";
+/// All IPv6 routes.
+const ROUTES_V6: &str = "/proc/net/ipv6_route";
+
+/// What `source` needs and this process, or its machine, doesn't have. It may come yet, so nothing is refused for it.
+pub fn missing(loaded: &Loaded) -> Vec<Problem> {
+    let mut found = Vec::new();
+    for pool in &loaded.config.pools {
+        let at = ["pools", &*pool.name, "source"];
+        match pool.source {
+            None => {}
+            Some(Source::Address(address)) => {
+                if let Err(reason) = upstream::may_be_own(address) {
+                    found.push(loaded.problem(&at, reason));
+                }
+            }
+            Some(Source::Client) => {
+                if let Err(reason) = upstream::may_be_transparent() {
+                    found.push(loaded.problem(&at, reason));
+                }
+                if let Some(reason) = no_way_back() {
+                    found.push(loaded.problem(&at, reason));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Whether servers are to see clients' own addresses.
+pub(super) fn are_clients(config: &Config) -> bool {
+    let mut pools = config.pools.iter();
+    pools.any(|pool| pool.source == Some(Source::Client))
+}
+
+/// Tells at the start what is missing.
+pub(super) fn tell(source: Option<&reload::Source>) {
+    for missing in source.iter().flat_map(|source| missing(&source.loaded)) {
+        tracing::warn!("{missing}");
+    }
+}
+
+/// What servers say to clients has to be delivered to this process: whether no route does that, in words.
+pub fn no_way_back() -> Option<String> {
+    let v4 = fs::read_to_string(ROUTES_V4).ok()?;
+    let v6 = fs::read_to_string(ROUTES_V6).unwrap_or_default();
+    (!delivers_v4(&v4) && !delivers_v6(&v6)).then(|| {
+        "what servers answer to clients' addresses is delivered nowhere: no route takes such addresses for this machine's own; \
+         add, for the interface that the servers are behind: ip rule add iif IFACE lookup 100; \
+         ip route add local default dev lo table 100"
+            .to_owned()
+    })
+}
+
+/// Whether some table has a local route for more than one address, but for the loopback network.
+fn delivers_v4(fib_trie: &str) -> bool {
+    let mut address = "";
+    for line in fib_trie.lines().map(str::trim) {
+        if let Some(leaf) = line.strip_prefix("|-- ") {
+            address = leaf;
+        } else if let Some(route) = line.strip_prefix('/')
+            && route.ends_with(" LOCAL")
+            && !route.starts_with("32 ")
+            && address != "127.0.0.0"
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// The same of IPv6: destination, length of its prefix, …, flags, interface, in hexadecimal.
+fn delivers_v6(ipv6_route: &str) -> bool {
+    /// `RTF_LOCAL` of linux/ipv6_route.h.
+    const LOCAL: u32 = 0x8000_0000;
+    ipv6_route.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let number = |place: usize| {
+            let text = fields.get(place)?;
+            u32::from_str_radix(text, 16).ok()
+        };
+        matches!((number(1), number(8)), (Some(prefix), Some(flags)) if prefix < 128 && flags & LOCAL != 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USUAL: &str = "Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 0.0.0.0
+        /0 universe UNICAST
+     +-- 127.0.0.0/8 2 0 2
+           |-- 127.0.0.0
+              /8 host LOCAL
+           |-- 127.0.0.1
+              /32 host LOCAL
+     |-- 192.0.2.0
+        /24 link UNICAST
+";
+
+    #[test]
+    fn a_local_route_for_others_addresses_is_found() {
+        assert!(!delivers_v4(USUAL));
+        let table = "Id 100:\n  +-- 0.0.0.0/0 2 0 2\n     |-- 0.0.0.0\n        /0 host LOCAL\n";
+        assert!(delivers_v4(&format!("{table}{USUAL}")));
+        assert!(delivers_v4(
+            &USUAL.replace("/24 link UNICAST", "/24 host LOCAL")
+        ));
+        assert!(!delivers_v4(""));
+    }
+
+    #[test]
+    fn the_same_of_ipv6() {
+        let zeros = "0".repeat(32);
+        let line = |to: &str, prefix: &str, flags: &str| {
+            format!(
+                "{to} {prefix} {zeros} 00 {zeros} 00000400 00000001 00000000 {flags}       lo\n"
+            )
+        };
+        let own = line("00000000000000000000000000000001", "80", "80200001");
+        let usual = line(&zeros, "00", "00200200");
+        assert!(!delivers_v6(&format!("{own}{usual}nonsense\n")));
+        assert!(delivers_v6(&line(&zeros, "00", "80200001")));
+    }
+}
