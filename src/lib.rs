@@ -27,6 +27,8 @@
 #[macro_use]
 mod streams;
 
+mod recent;
+
 pub mod acme;
 pub mod admin;
 pub mod allocator;

@@ -7,7 +7,6 @@ use super::tree::At;
 const KEYS: &[(&str, &[&str])] = &[
     ("", &["tracing"]),
     ("server", &["upgrade_socket"]),
-    ("listeners.*", &["connection_rate_per_client"]),
     ("pools.*", &["discovery"]),
 ];
 

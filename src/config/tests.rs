@@ -320,17 +320,10 @@ fn an_address_is_bound_once() {
 #[test]
 fn whatever_is_planned_is_refused_by_name() {
     let top = |line: &str| format!("{line}\n{MINIMAL}");
-    let listener =
-        |line: &str| MINIMAL.replace("    pool: app\n", &format!("    pool: app\n    {line}\n"));
     // `@` stands for each of the words, in the text and in the path.
     for (text, path, words) in [
         (top("@: {}"), "@", "tracing"),
         (top("server: {@: x}"), "server.@", "upgrade_socket"),
-        (
-            listener("@: x"),
-            "listeners.web.@",
-            "connection_rate_per_client",
-        ),
         (pool("@: x"), "pools.app.@", "discovery"),
         (pool("algorithm: @"), "pools.app.algorithm", "adaptive"),
     ] {

@@ -367,6 +367,7 @@ fn listener(
         proxy_protocol: raw.proxy_protocol,
         max_connections: raw.max_connections as usize,
         max_connections_per_client: raw.max_connections_per_client as usize,
+        connection_rate_per_client: raw.connection_rate_per_client,
         tcp_keepalive: tcp_keepalive(&raw.tcp_keepalive, &at.key("tcp_keepalive"), checks),
         client_address: client_address(&raw.client_address),
         http: http(&raw.http, &at.key("http"), checks),

@@ -18,7 +18,7 @@ use super::target::Target;
 use crate::client_address::Resolver;
 use crate::config::model;
 use crate::dispatch::PoolSite;
-use crate::listen::{Drain, Ends};
+use crate::listen::{ClientLimits, Drain, Ends};
 use crate::observe::metrics::{Metrics, Outcomes, Traffic};
 use crate::tls::Established;
 use crate::upstream::{Caller, ClientConnection, Link, Personal};
@@ -35,8 +35,8 @@ pub struct Site {
     pub resolver: Resolver,
     /// Whether messages say that they came through here.
     pub via: bool,
-    /// Connections one client may hold, `0` = no limit.
-    pub connections_per_client: usize,
+    /// What one client may do.
+    pub client_limits: ClientLimits,
     /// What is done with some of the requests.
     pub routes: Option<Routes>,
     /// Where everything else goes.
@@ -85,7 +85,7 @@ impl Site {
             limits: HeadLimits::from(&listener.http),
             resolver: Resolver::new(&listener.client_address),
             via: listener.client_address.via,
-            connections_per_client: listener.max_connections_per_client,
+            client_limits: ClientLimits::new(listener),
             requests: Arc::clone(requests),
             duration: metrics.request_duration(name, ""),
             traffic: metrics.traffic(name, "", ""),

@@ -10,10 +10,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::capacity::{Capacity, CapacityPlace};
 use parking_lot::Mutex;
 use prometheus::IntGauge;
 
+use super::capacity::{Capacity, CapacityPlace};
+use super::rates::Rates;
+use crate::config::model;
 use crate::observe::metrics::ListenerMetrics;
 use crate::observe::{DelayReason, RejectReason};
 
@@ -26,10 +28,30 @@ pub struct Limits {
     listener: Arc<Capacity>,
     /// Connections by client. Only kept when there is a limit.
     clients: Mutex<HashMap<IpAddr, usize>>,
+    rates: Rates,
     metrics: ListenerMetrics,
     name: Arc<str>,
     /// When it was last told that there is no room.
     told: Mutex<Option<Instant>>,
+}
+
+/// What one client may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClientLimits {
+    /// Connections at once; `0` = no limit.
+    pub connections: usize,
+    /// New connections a second; `0` = no limit.
+    pub rate: u32,
+}
+
+impl ClientLimits {
+    /// Those of a listener as configured.
+    pub fn new(listener: &model::Listener) -> Self {
+        Self {
+            connections: listener.max_connections_per_client,
+            rate: listener.connection_rate_per_client,
+        }
+    }
 }
 
 /// Shows that connections wait, until it is dropped.
@@ -66,6 +88,7 @@ impl Limits {
             process,
             listener: Capacity::new((listener > 0).then_some(listener)),
             clients: Mutex::default(),
+            rates: Rates::new(Instant::now()),
             metrics,
             name: Arc::clone(name),
             told: Mutex::default(),
@@ -149,9 +172,31 @@ impl Limits {
 }
 
 impl Admitted {
+    /// Counts the connection for its client, unless that has made too many of late or holds too many.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not come; that has been counted.
+    pub fn of_client(
+        &mut self,
+        client: IpAddr,
+        limits: ClientLimits,
+        now: Instant,
+    ) -> Result<(), RejectReason> {
+        let reason = if !self.limits.rates.take(client, limits.rate, now) {
+            RejectReason::ClientRate
+        } else if !self.count_client(client, limits.connections) {
+            RejectReason::ClientLimit
+        } else {
+            return Ok(());
+        };
+        self.limits.reject(reason);
+        Err(reason)
+    }
+
     /// Counts the connection for its client. Returns false, and doesn't count, if the client holds
     /// `limit` already. `0` = no limit.
-    pub fn count_client(&mut self, client: IpAddr, limit: usize) -> bool {
+    fn count_client(&mut self, client: IpAddr, limit: usize) -> bool {
         if limit == 0 {
             return true;
         }

@@ -52,6 +52,8 @@ labels! {
     RejectReason {
         /// The listener's `max_connections_per_client` is reached.
         ClientLimit = "client_limit",
+        /// The client makes more connections than `connection_rate_per_client` allows.
+        ClientRate = "client_rate",
         /// A trusted proxy sent no PROXY header, a malformed one, or took too long for it.
         ProxyProtocol = "proxy_protocol",
         /// TCP: the name that the client asked for by TLS leads nowhere, and there is no pool for the rest.

@@ -12,7 +12,6 @@ pub mod destination;
 pub mod password;
 pub mod path;
 pub mod rate_limit;
-mod recent;
 pub mod reverse;
 pub mod rewrite;
 pub mod split;

@@ -24,9 +24,9 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::recent::Recent;
 use crate::config::model;
 use crate::headers::Fields;
+use crate::recent::Recent;
 
 /// Requests of a route that wait for a hash at most.
 const WAITING: usize = 64;

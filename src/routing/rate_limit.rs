@@ -16,9 +16,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::recent::Recent;
 use crate::config::model;
 use crate::headers::Fields;
+use crate::recent::Recent;
 
 /// Keys that a limiter knows at once; with 40 bytes for each it takes 4 MB at most.
 pub const BUCKETS: usize = 100_000;

@@ -11,10 +11,10 @@ use super::names::Names;
 use crate::client_address::Resolver;
 use crate::config::model;
 use crate::dispatch::PoolSite;
-use crate::listen::{Admitted, Ends};
+use crate::listen::{Admitted, ClientLimits, Ends};
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Outcomes;
-use crate::observe::{Metrics, RejectReason, Termination};
+use crate::observe::{Metrics, Termination};
 
 /// A listener's snapshot. A connection keeps the one that it began with to its end.
 pub struct Site {
@@ -33,8 +33,8 @@ pub struct Site {
     /// How long a client may take to say the name.
     pub patience: Duration,
     resolver: Resolver,
-    /// Connections one client may hold, `0` = no limit.
-    connections_per_client: usize,
+    /// What one client may do.
+    client_limits: ClientLimits,
 }
 
 /// Where connections go.
@@ -69,7 +69,7 @@ impl Site {
             tcp: listener.tcp,
             keepalive: listener.tcp_keepalive,
             resolver: Resolver::new(&listener.client_address),
-            connections_per_client: listener.max_connections_per_client,
+            client_limits: ClientLimits::new(listener),
         }
     }
 }
@@ -90,19 +90,21 @@ impl Listener {
         }
     }
 
-    /// Counts a connection for its client. False if that holds too many already: the connection has been recorded, and
+    /// Counts a connection for its client. False if that holds or makes too many: the connection has been recorded, and
     /// is to be closed.
     pub fn admits(&self, ends: &Ends, admitted: &mut Admitted) -> bool {
         let site = self.site.load();
         let client = ends.peer_ip();
         // A trusted proxy brings many clients; it is not one of them.
         let trusted = || site.resolver.trusts(client);
-        let limit = site.connections_per_client;
-        if limit == 0 || trusted() || admitted.count_client(client, limit) {
+        let limits = site.client_limits;
+        if limits == ClientLimits::default()
+            || trusted()
+            || admitted.of_client(client, limits, Instant::now()).is_ok()
+        {
             return true;
         }
         let metrics = admitted.metrics();
-        metrics.rejected.inc(RejectReason::ClientLimit);
         let began = (SystemTime::now(), Instant::now());
         let mut ledger = Ledger::new(&self.access_log, &site, ends, None, metrics, began);
         ledger.termination = Termination::Limit;

@@ -38,6 +38,7 @@ mod command_line;
 mod commands;
 mod compression;
 mod configuration;
+mod connection_rate;
 mod counts;
 mod deploy;
 mod descriptors;

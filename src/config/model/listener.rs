@@ -26,6 +26,8 @@ pub struct Listener {
     pub max_connections: usize,
     /// `0` = no limit.
     pub max_connections_per_client: usize,
+    /// New connections a second of one client; `0` = no limit.
+    pub connection_rate_per_client: u32,
     /// Probes on idle client connections.
     pub tcp_keepalive: TcpKeepalive,
     /// The client's address.

@@ -224,6 +224,11 @@ pub struct Listener {
     #[serde(default)]
     #[schemars(range(min = 0, max = 100_000_000))]
     pub max_connections_per_client: u32,
+    /// New connections a second from one client address (of IPv6, one /64), as many of them at once; 0 = no limit. Clients
+    /// behind one NAT count as one.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub connection_rate_per_client: u32,
     /// TCP keep-alive probes that find dead clients.
     #[serde(default)]
     pub tcp_keepalive: TcpKeepalive,

@@ -17,9 +17,9 @@ use super::site::{Connection, HttpListener, Site};
 use super::{Edge, Shared};
 use crate::config::model::Alpn;
 use crate::headers::Fields;
-use crate::listen::{Admitted, ClientStream, Ends, Transport};
+use crate::listen::{Admitted, ClientLimits, ClientStream, Ends, Transport};
 use crate::observe::access_log::Record;
-use crate::observe::{ErrorReason, RejectReason, Termination};
+use crate::observe::{ErrorReason, Termination};
 use crate::tls::Established;
 use crate::upstream::Personal;
 
@@ -44,15 +44,12 @@ pub async fn serve(
     let site = listener.site.load_full();
     let peer_ip = ends.peer_ip();
     // A trusted proxy brings many clients on its connections; it is not one of them.
-    let limit = if site.resolver.trusts(peer_ip) {
-        0
+    let limits = if site.resolver.trusts(peer_ip) {
+        ClientLimits::default()
     } else {
-        site.connections_per_client
+        site.client_limits
     };
-    let too_many = !admitted.count_client(peer_ip, limit);
-    if too_many {
-        admitted.metrics().rejected.inc(RejectReason::ClientLimit);
-    }
+    let too_many = admitted.of_client(peer_ip, limits, Instant::now()).is_err();
     let connection = Connection {
         ends,
         local,
@@ -84,11 +81,11 @@ struct Visit {
     edge: Arc<Shared>,
     listener: Arc<HttpListener>,
     connection: Arc<Connection>,
-    /// Its client holds more connections than it may.
+    /// Its client holds or makes more connections than it may.
     too_many: bool,
 }
 
-/// The answer to every request of a client that holds too many connections.
+/// The answer to every request of a client that holds or makes too many connections.
 const TOO_MANY: &str = "too many connections from this client";
 
 /// A request that is answered here, as far as it could be made out.

@@ -40,13 +40,6 @@ fn wrong_types_say_what_is_wanted() {
 fn what_is_planned_is_not_supported_yet() {
     for (text, wanted) in [
         (
-            MINIMAL.replace(
-                "    pool: app",
-                "    pool: app\n    connection_rate_per_client: 1",
-            ),
-            "lb.yaml:6:5: listeners.web.connection_rate_per_client: not supported yet",
-        ),
-        (
             pool("algorithm: adaptive"),
             "lb.yaml:10:16: pools.app.algorithm: adaptive is not supported yet",
         ),

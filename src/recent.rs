@@ -16,7 +16,7 @@ const SHARDS: usize = 32;
 const FEW: usize = 16;
 
 /// What is remembered: a digest already, by a key that nobody outside knows.
-pub(super) trait Key: Copy + Eq {
+pub trait Key: Copy + Eq {
     /// Some of its bits.
     fn bits(&self) -> u64;
 }
@@ -34,7 +34,7 @@ impl Key for [u64; 2] {
 }
 
 /// Keys, each until a moment. Moments are numbers; what they count is the user's business.
-pub(super) struct Recent<K> {
+pub struct Recent<K> {
     shards: [Mutex<Shard<K>>; SHARDS],
     /// Keys in a shard at most.
     most: usize,
@@ -48,7 +48,7 @@ struct Shard<K> {
 
 impl<K: Key> Recent<K> {
     /// Room for `size` keys; it takes memory as they come.
-    pub(super) fn new(size: usize) -> Self {
+    pub fn new(size: usize) -> Self {
         Self {
             shards: array::from_fn(|_| {
                 Mutex::new(Shard {
@@ -61,12 +61,7 @@ impl<K: Key> Recent<K> {
 
     /// Changes until when a key is remembered. `change` is given the moment that holds, 0 for a key that isn't there, and
     /// returns the new one, or `None` to leave it as it is. That is one step, also when others ask for the same key.
-    pub(super) fn update<R>(
-        &self,
-        key: K,
-        now: u64,
-        change: impl FnOnce(u64) -> (Option<u64>, R),
-    ) -> R {
+    pub fn update<R>(&self, key: K, now: u64, change: impl FnOnce(u64) -> (Option<u64>, R)) -> R {
         let bits = key.bits();
         // The table within uses the lowest and the highest bits.
         let at = (bits >> 40) as usize % SHARDS;
@@ -91,13 +86,13 @@ impl<K: Key> Recent<K> {
 
     /// Keys in memory.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.shards.iter().map(|s| s.lock().entries.len()).sum()
     }
 
     /// Bytes allocated.
     #[cfg(test)]
-    pub(super) fn memory(&self) -> usize {
+    pub fn memory(&self) -> usize {
         let allocated = |shard: &Mutex<Shard<K>>| shard.lock().entries.allocation_size();
         self.shards.iter().map(allocated).sum()
     }
