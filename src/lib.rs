@@ -37,6 +37,7 @@ pub mod cli;
 pub mod client_address;
 pub mod config;
 pub mod descriptors;
+pub mod diagnose;
 pub mod dispatch;
 pub mod headers;
 pub mod health;

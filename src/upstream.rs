@@ -34,7 +34,7 @@ pub use dial::{DialError, Dialer, Raw};
 pub use files::Unusable;
 pub use http2::{Faults, InFlight, Shared, enter, share};
 pub use link::Link;
-pub use local_end::{may_be_own, may_be_transparent};
+pub use local_end::{connect_from, may_be_own, may_be_transparent};
 pub use name::ServerName;
 pub use own_shortage::own_shortage;
 pub use personal::{Personal, random_id};

@@ -11,6 +11,7 @@ pub mod cert;
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod diagnose;
 mod files;
 pub mod healthcheck;
 pub mod instance;
@@ -50,6 +51,8 @@ enum Command {
     Demo(demo::Args),
     /// Check a configuration and the files it names; print every problem.
     Check(check::Args),
+    /// Walk the way to servers and say what is wrong and what to try.
+    Diagnose(diagnose::Args),
     /// Inspect, check and convert certificates and keys.
     #[command(subcommand)]
     Cert(cert::Command),
@@ -104,6 +107,7 @@ impl Command {
             Self::Proxy(args) => proxy::run(&args),
             Self::Demo(args) => demo::run(&args),
             Self::Check(args) => check::run(&args),
+            Self::Diagnose(args) => diagnose::run(&args),
             Self::Cert(command) => cert::run(&command),
             Self::Schema => schema::run(),
             Self::Healthcheck(args) => healthcheck::run(&args),

@@ -35,7 +35,7 @@ mod refusals;
 mod reload;
 mod secured;
 mod service;
-mod sources;
+pub mod sources;
 mod tables;
 mod view;
 mod watch;

@@ -43,6 +43,11 @@ impl Caller {
         Self::with(writer(version).local())
     }
 
+    /// Nobody but us, who says so by a PROXY header, whatever the pool has.
+    pub fn introduced(version: ProxyProtocol) -> Self {
+        Self::ourselves(version)
+    }
+
     /// A client.
     pub(super) fn client(version: ProxyProtocol, connection: &ClientConnection<'_>) -> Self {
         let passed = connection.introduction;

@@ -8,6 +8,8 @@ use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::config::model::Source;
+
 /// Where connections to servers come from, as the servers see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LocalEnd {
@@ -40,6 +42,19 @@ pub async fn connect(to: SocketAddr, from: Option<LocalEnd>) -> io::Result<TcpSt
         None => TcpStream::connect(to).await,
         Some(from) => bound(to, from)?.connect(to).await,
     }
+}
+
+/// Connects as a pool with that `source` does for nobody in particular.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub async fn connect_from(to: SocketAddr, source: Option<Source>) -> io::Result<TcpStream> {
+    let from = match source {
+        Some(Source::Address(address)) => Some(LocalEnd::Own(address)),
+        Some(Source::Client) | None => None,
+    };
+    connect(to, from).await
 }
 
 fn bound(to: SocketAddr, from: LocalEnd) -> io::Result<TcpSocket> {

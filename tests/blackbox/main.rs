@@ -42,6 +42,7 @@ mod connection_rate;
 mod counts;
 mod deploy;
 mod descriptors;
+mod diagnose;
 mod documents;
 mod edge;
 mod endings;

@@ -1,0 +1,271 @@
+//! The check beside what else could be asked: why it fails, and whether traffic fares as it does.
+
+use std::time::{Duration, Instant};
+
+use super::ask::{self, Question};
+use super::{Finding, Step, Target};
+use crate::config::model::{
+    self, CheckKind, HealthCheck, HostPattern, HttpCheck, ProxyProtocol, ServerAddress,
+};
+use crate::upstream::Caller;
+
+/// Other hosts that are tried at most.
+const HOSTS: usize = 4;
+
+/// How long an answer to clients may take before it is told.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// What to try about a check that fails for that reason.
+pub async fn advice(target: &Target<'_>, check: &HealthCheck, reason: &str) -> String {
+    if let Some(advice) = other_protocol(target, check).await {
+        return advice;
+    }
+    let CheckKind::Http(http) = &check.kind else {
+        return "look at the server's log".to_owned();
+    };
+    // At another port, or by HTTP/2, nobody here asks by hand.
+    if check.port.is_some() || target.link.http2() {
+        return by_status(http, reason);
+    }
+    if let Some(advice) = other_question(target, check, http).await {
+        return advice;
+    }
+    by_status(http, reason)
+}
+
+/// Whether the server speaks otherwise than the pool does.
+async fn other_protocol(target: &Target<'_>, check: &HealthCheck) -> Option<String> {
+    if check.port.is_some() || target.link.http2() {
+        return None;
+    }
+    let host = configured_host(target);
+    let question = Question {
+        method: "GET",
+        path: "/",
+        host: &host,
+        fields: "",
+    };
+    let caller = target.link.own_caller(None);
+    if ask::status(target, &caller, question, check.timeout)
+        .await
+        .is_some_and(|status| status != 400)
+    {
+        return None;
+    }
+    if target.link.secure().is_none() && ask::speaks_tls(target).await {
+        return Some(
+            "the server speaks TLS at that port: write tls: {} in the pool (with server_name and ca as they are), or the port that speaks plain HTTP"
+                .to_owned(),
+        );
+    }
+    if target.pool.proxy_protocol.is_some() {
+        let answered = ask::status(target, &Caller::default(), question, check.timeout).await;
+        return answered.map(|status| {
+            format!("without a PROXY header the server answers ({status}): it expects none; remove proxy_protocol, or switch it on in the server")
+        });
+    }
+    let introduced = Caller::introduced(ProxyProtocol::V1);
+    let answered = ask::status(target, &introduced, question, check.timeout).await;
+    answered.filter(|status| *status != 400).map(|status| {
+        format!("with a PROXY header the server answers ({status}): it expects one; write proxy_protocol: v2 (or v1) in the pool")
+    })
+}
+
+/// Whether the check would pass if it asked a little differently.
+async fn other_question(
+    target: &Target<'_>,
+    check: &HealthCheck,
+    http: &HttpCheck,
+) -> Option<String> {
+    let host = http.host.clone().unwrap_or_else(|| configured_host(target));
+    let fields = fields(http);
+    let caller = target.link.own_caller(None);
+    let passes = |status: Option<u16>| {
+        status.filter(|status| {
+            http.expect_status
+                .iter()
+                .any(|range| range.contains(status))
+        })
+    };
+    let question = Question {
+        method: http.method.as_str(),
+        path: &http.path,
+        host: &host,
+        fields: &fields,
+    };
+    if http.method == http::Method::HEAD {
+        let get = Question {
+            method: "GET",
+            ..question
+        };
+        if let Some(status) = passes(ask::status(target, &caller, get, check.timeout).await) {
+            return Some(format!(
+                "to GET the server answers {status}: it treats HEAD differently; write health_check.method: GET"
+            ));
+        }
+    }
+    for other in hosts(target).into_iter().filter(|other| *other != host) {
+        let asked = Question {
+            host: &other,
+            ..question
+        };
+        if let Some(status) = passes(ask::status(target, &caller, asked, check.timeout).await) {
+            return Some(format!(
+                "asked for the host {other} the server answers {status}: it has no site for {host}; write health_check.host: {other}"
+            ));
+        }
+    }
+    if http.path != "/" {
+        let root = Question {
+            path: "/",
+            ..question
+        };
+        if let Some(status) = passes(ask::status(target, &caller, root, check.timeout).await) {
+            return Some(format!(
+                "the path / answers {status}: the server works, and {} is what is wrong; correct health_check.path",
+                http.path
+            ));
+        }
+    }
+    None
+}
+
+/// What a status usually means.
+fn by_status(http: &HttpCheck, reason: &str) -> String {
+    let status = reason
+        .strip_prefix("status ")
+        .and_then(|rest| rest.get(..3))
+        .and_then(|status| status.parse::<u16>().ok());
+    match status {
+        Some(404) => format!("there is no {} on the server, or not for this host: correct health_check.path or health_check.host", http.path),
+        Some(401 | 403) => "the server wants to know who asks: check a path that is open, or allow this machine's address".to_owned(),
+        Some(400 | 421) => "the server does not like the request, most often its host: write health_check.host".to_owned(),
+        Some(301 | 302 | 303 | 307 | 308) => "the server sends checks elsewhere (to https or a login, say): check a path that answers itself, or expect that status".to_owned(),
+        Some(405) => format!("the server does not allow {}: write another health_check.method", http.method),
+        Some(500..) => "the server's application fails: look at its log".to_owned(),
+        Some(_) => "correct health_check.path, or write the status that is right in health_check.expect_status".to_owned(),
+        None if reason.starts_with("no answer") => "the server takes the request and says nothing: look whether it hangs or is overloaded; a database behind it may be what it waits for".to_owned(),
+        None => "look at the server's log, and whether it speaks HTTP at that port at all".to_owned(),
+    }
+}
+
+/// Asks as a client would, where clients of the pool speak HTTP.
+pub async fn traffic(target: &Target<'_>, passed: bool, findings: &mut Vec<Finding>) {
+    if !passed || !target.is_http() || target.link.http2() {
+        return;
+    }
+    let all = hosts(target);
+    let host = all.first().cloned();
+    let host = host.unwrap_or_else(|| configured_host(target));
+    let question = Question {
+        method: "GET",
+        path: "/",
+        host: &host,
+        fields: "",
+    };
+    let caller = target.link.own_caller(None);
+    let patience = target.pool.timeouts.receive;
+    let begun = Instant::now();
+    let status = ask::status(target, &caller, question, patience).await;
+    let took = begun.elapsed();
+    let what = format!("GET / for {host}");
+    findings.push(match status {
+        None => {
+            let advice = match other_protocol(target, &as_tcp(target)).await {
+                Some(advice) => advice,
+                None => "clients' requests would fail as this one: have the check ask for what clients ask for".to_owned(),
+            };
+            Finding::wrong(
+                Step::Traffic,
+                format!("{what}: no answer that is HTTP, though the check passes"),
+                advice,
+            )
+        }
+        Some(status @ 500..) => Finding::wrong(
+            Step::Traffic,
+            format!("{what}: status {status}, though the check passes"),
+            "the application fails where the check doesn't look: look at its log, and have the check ask for what clients ask for",
+        ),
+        Some(status) if took > SLOW => Finding::doubtful(
+            Step::Traffic,
+            format!("{what}: status {status}, after {}", super::short(took)),
+            "the check passes and clients wait: find out why the server is slow",
+        ),
+        Some(status) => Finding::ok(
+            Step::Traffic,
+            format!("{what}: status {status}, in {}", super::short(took)),
+        ),
+    });
+}
+
+/// The pool's check, as one that only connects to where traffic goes.
+fn as_tcp(target: &Target<'_>) -> HealthCheck {
+    let timeout = target
+        .check_settings()
+        .map_or(super::PATIENCE, |check| check.timeout);
+    HealthCheck {
+        kind: CheckKind::Tcp,
+        interval: timeout,
+        fast_interval: timeout,
+        timeout,
+        rise: 1,
+        fall: 1,
+        initial: model::InitialState::Down,
+        port: None,
+    }
+}
+
+/// What the check's own host is where none is configured.
+fn configured_host(target: &Target<'_>) -> String {
+    match target.server.configured_address() {
+        ServerAddress::Unix(_) => "localhost".to_owned(),
+        address => address.to_string(),
+    }
+}
+
+/// Hosts that clients ask this pool for, as far as the configuration tells.
+fn hosts(target: &Target<'_>) -> Vec<String> {
+    let mut hosts: Vec<String> = Vec::new();
+    let mut add = |host: String| {
+        if !hosts.contains(&host) && hosts.len() < HOSTS {
+            hosts.push(host);
+        }
+    };
+    for listener in &target.config.listeners {
+        if !listener.pools().any(|name| *name == target.pool.name) {
+            continue;
+        }
+        for pattern in listener
+            .routes
+            .iter()
+            .flat_map(|route| &route.matches.hosts)
+        {
+            if let HostPattern::Exact(name) = pattern {
+                add(name.clone());
+            }
+        }
+    }
+    let tls_name = target
+        .pool
+        .tls
+        .as_ref()
+        .and_then(|tls| tls.server_name.as_ref());
+    if let Some(name) = tls_name {
+        add(name.to_string());
+    }
+    if let Some(CheckKind::Http(http)) = target.check_settings().map(|check| &check.kind)
+        && let Some(host) = &http.host
+    {
+        add(host.clone());
+    }
+    hosts
+}
+
+/// The check's own fields, as lines.
+fn fields(http: &HttpCheck) -> String {
+    let lines = http.headers.iter().filter_map(|(name, value)| {
+        let value = value.to_str().ok()?;
+        Some(format!("{name}: {value}\r\n"))
+    });
+    lines.collect()
+}
