@@ -14,13 +14,16 @@ TEST_THREADS ?= 6
 HAVE_NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 .DEFAULT_GOAL := build
-.PHONY: help build install install-debug uninstall demo test test-release lint fmt unit blackbox bench bench-peers bench-peers-list fuzz docs setup setup-build clean
+.PHONY: help build release install install-debug uninstall demo test test-release lint fmt unit blackbox bench bench-peers bench-peers-list fuzz docs setup setup-build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: setup-build ## Build the release binary, target/release/equipoise (also plain `make`)
 	$(CARGO) build --release --locked
+
+release: setup-build ## Build what packages ship in the same place: guided by a profile of the program at work (scripts/release)
+	scripts/release
 
 # Without the names and line numbers that debuggers want, which are two thirds of it. Those go to a file of their own.
 STRIPPED := $(BIN).stripped
@@ -29,6 +32,8 @@ DEBUG_FILE := $(BIN).debug
 $(BIN):
 	$(MAKE) --no-print-directory build
 
+# Made anew each time: `make` and `make release` leave their binaries in one place, and the later one needn't be younger.
+.PHONY: $(DEBUG_FILE) $(STRIPPED)
 $(DEBUG_FILE): $(BIN)
 	$(OBJCOPY) --only-keep-debug --compress-debug-sections $< $@
 	chmod 644 $@
@@ -122,7 +127,7 @@ BINARY ?=
 OTHER ?=
 RECORD ?=
 
-bench-peers: $(if $(BINARY),,build) ## The whole proxy beside nginx and HAProxy: WORKLOADS=core ROUNDS=5 BINARY=file OTHER=file (bench/peers)
+bench-peers: $(if $(BINARY),,release) ## The whole proxy beside nginx and HAProxy: WORKLOADS=core ROUNDS=5 BINARY=file OTHER=file (bench/peers)
 	@scripts/setup bench
 	python3 bench/peers --workloads "$(WORKLOADS)" --rounds $(ROUNDS) --seconds $(SECONDS_EACH) \
 		--binary $(or $(BINARY),$(BIN)) $(if $(OTHER),--other $(OTHER)) $(if $(RECORD),--record)

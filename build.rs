@@ -13,7 +13,7 @@ fn main() {
     println!(
         "cargo:rustc-env=EQUIPOISE_TARGET={}, {}",
         variable("TARGET").unwrap_or_else(|| "unknown".to_owned()),
-        profile()
+        kind_of_build()
     );
     println!("cargo:rustc-env=EQUIPOISE_PINGORA={}", pingora());
     println!(
@@ -29,6 +29,17 @@ fn variable(name: &str) -> Option<String> {
 
 fn profile() -> String {
     variable("PROFILE").unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The same, and whether what the program does at work has guided the compiler (`make release`).
+fn kind_of_build() -> String {
+    let guided =
+        variable("CARGO_ENCODED_RUSTFLAGS").is_some_and(|flags| flags.contains("profile-use="));
+    format!(
+        "{}{}",
+        profile(),
+        if guided { ", profile-guided" } else { "" }
+    )
 }
 
 /// `rustc 1.95.0 (hash date)`: the number is what people compare.
