@@ -38,6 +38,7 @@ pub mod client_address;
 pub mod config;
 pub mod descriptors;
 pub mod diagnose;
+pub mod discovery;
 pub mod dispatch;
 pub mod headers;
 pub mod health;

@@ -112,6 +112,9 @@ fn servers(pool: &model::Pool, at: &At<'_>, checks: &mut Checks<'_>) {
             known.insert(&server.address, &server.name);
         }
     }
+    if pool.servers.is_empty() {
+        return;
+    }
     if pool.servers.iter().all(|server| server.weight == 0) {
         let message = "all have weight 0, so that none takes a new session: every request without one gets 503";
         checks.warn(&at, message);

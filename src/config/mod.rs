@@ -12,6 +12,7 @@ mod address;
 mod balance_text;
 mod core_schema;
 mod difference;
+mod discovery_text;
 mod dump;
 mod hints;
 mod include;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json};
 use super::address::{AdminAddress, Bind, Network, SourceAddress, Upstream};
 use super::balance_text::HashOn;
 use super::core_schema::resolve;
+use super::discovery_text::{DiscoveredName, NameServer};
 use super::later;
 use super::peers;
 use super::problem::{Problem, Problems, shown, similar};
@@ -104,6 +105,8 @@ fn constructor(format: &str) -> Option<Constructor> {
         of::<Percent>(),
         of::<MediaType>(),
         of::<HashOn>(),
+        of::<DiscoveredName>(),
+        of::<NameServer>(),
     ];
     all.into_iter()
         .find(|(name, _)| *name == format)

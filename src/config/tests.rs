@@ -324,7 +324,6 @@ fn whatever_is_planned_is_refused_by_name() {
     for (text, path, words) in [
         (top("@: {}"), "@", "tracing"),
         (top("server: {@: x}"), "server.@", "upgrade_socket"),
-        (pool("@: x"), "pools.app.@", "discovery"),
         (pool("algorithm: @"), "pools.app.algorithm", "adaptive"),
     ] {
         for word in words.split(' ') {

@@ -10,6 +10,7 @@ use http::HeaderName;
 use regex::bytes::RegexBuilder;
 
 use super::address::{SourceAddress, Upstream};
+use super::discovery_text::{DiscoveredName, NameServer};
 use super::model;
 use super::problem::shown;
 use super::raw;
@@ -44,6 +45,7 @@ pub(super) fn pool(
     let picking = picking(raw, at, written, checks);
     let servers_at = at.key("servers");
     let servers = servers(&raw.servers, &servers_at, checks);
+    let discovery = discovery(raw, at, written, checks);
     let persistence = raw.persistence.as_ref().and_then(|raw| {
         let (at, written) = (at.key("persistence"), written.key("persistence"));
         persistence(raw, &at, &written, checks)
@@ -52,7 +54,7 @@ pub(super) fn pool(
     let tls = raw
         .tls
         .as_ref()
-        .map(|raw| upstream_tls(raw, &servers, &at.key("tls"), checks));
+        .map(|raw| upstream_tls(raw, &servers, discovery.as_ref(), &at.key("tls"), checks));
     let queue = queue(&raw.queue, &at.key("queue"), checks);
     let timeouts = timeouts(&raw.timeouts, &at.key("timeouts"), checks);
     let check_at = at.key("health_check");
@@ -78,6 +80,7 @@ pub(super) fn pool(
         algorithm: picking.algorithm,
         hash_key: picking.hash_key,
         bounded_load: picking.bounded_load,
+        discovery,
         servers,
         persistence,
         health_check,
@@ -132,6 +135,56 @@ fn source(
         );
     }
     Some(model::Source::Address(address))
+}
+
+/// Where the servers are found, if they aren't listed. `written` is the pool in all of the tree.
+fn discovery(
+    raw: &raw::Pool,
+    at: &At<'_>,
+    written: &At<'_>,
+    checks: &mut Checks<'_>,
+) -> Option<model::Discovery> {
+    let listed = written.key("servers").is_written();
+    let Some(found) = &raw.discovery else {
+        // What is written but not sound has been complained about already.
+        if !listed && !written.key("discovery").is_written() {
+            let message = "is missing; a pool has servers, or discovery that finds them";
+            checks.note(&at.key("servers"), message);
+        }
+        return None;
+    };
+    let at = at.key("discovery");
+    if listed {
+        checks.note(&at, "can't be beside servers: it says who they are");
+    }
+    if !(Span::millis(100)..=Span::secs(3600)).contains(&found.interval) {
+        let message = format!("must be from 100ms to 1h, found {}", found.interval);
+        checks.note(&at.key("interval"), message);
+    }
+    let name_servers = found.resolvers.0.iter();
+    let name_servers: Vec<_> = name_servers
+        .filter_map(|one| match one {
+            NameServer::System => None,
+            NameServer::At(address) => Some(*address),
+        })
+        .collect();
+    if !name_servers.is_empty() && name_servers.len() < found.resolvers.0.len() {
+        let message = "has addresses beside system, which has its own";
+        checks.note(&at.key("resolvers"), message);
+    }
+    Some(model::Discovery {
+        dns: match &found.dns {
+            DiscoveredName::Addresses(host, port) => {
+                model::DiscoveredName::Addresses(Arc::from(host.as_str()), *port)
+            }
+            DiscoveredName::Services(name) => {
+                model::DiscoveredName::Services(Arc::from(name.as_str()))
+            }
+        },
+        interval: found.interval.0,
+        min: found.min as usize,
+        resolvers: (!name_servers.is_empty()).then_some(name_servers),
+    })
 }
 
 fn servers(raw: &[raw::Listed], at: &At<'_>, checks: &mut Checks<'_>) -> Vec<model::PoolServer> {

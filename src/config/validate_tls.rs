@@ -301,6 +301,7 @@ fn acme(raw: &raw::Acme, at: &At<'_>, state_dir: &Path, checks: &mut Checks<'_>)
 pub(super) fn upstream_tls(
     raw: &raw::UpstreamTls,
     servers: &[model::PoolServer],
+    discovery: Option<&model::Discovery>,
     at: &At<'_>,
     checks: &mut Checks<'_>,
 ) -> model::UpstreamTls {
@@ -317,12 +318,24 @@ pub(super) fn upstream_tls(
         );
         checks.note(at, message);
     }
+    let discovered = discovery.and_then(|discovery| match &discovery.dns {
+        model::DiscoveredName::Addresses(host, _) => Some(Arc::clone(host)),
+        model::DiscoveredName::Services(name) => {
+            if raw.verify && raw.server_name.is_none() {
+                let message = format!(
+                    "needs server_name: {name} names services, and no server that its certificate could be verified by"
+                );
+                checks.note(at, message);
+            }
+            None
+        }
+    });
+    let written = raw.server_name.as_ref();
     model::UpstreamTls {
         verify: raw.verify,
-        server_name: raw
-            .server_name
-            .as_ref()
-            .map(|name| Arc::from(name.0.as_str())),
+        server_name: written
+            .map(|name| Arc::from(name.0.as_str()))
+            .or(discovered),
         ca: raw.ca.as_ref().map(|ca| checks.path(&at.key("ca"), &ca.0)),
         certificate: raw
             .certificate

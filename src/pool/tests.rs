@@ -34,6 +34,7 @@ pub(super) fn model(servers: Vec<PoolServer>) -> model::Pool {
         algorithm: Algorithm::WeightedRoundRobin,
         hash_key: None,
         bounded_load: None,
+        discovery: None,
         servers,
         persistence: None,
         health_check: None,

@@ -301,6 +301,7 @@ impl Instance {
         // With a reload's lock: one lays these over what it has read.
         let kept = self.files.lock();
         let written = Arc::clone(&self.state.lock().written);
+        let written = self.discoveries.laid_over(&written);
         let before = self.overrides.lock().clone();
         let mut next = before.clone();
         edit(&mut next, &written)?;

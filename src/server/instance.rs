@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::acme;
+use super::discovery::Discoveries;
 use super::door::Door;
 use super::files::Kept;
 use super::keys::Keys;
@@ -101,6 +102,7 @@ pub struct Instance {
     pub(super) last_reload: Mutex<Option<ReloadStatus>>,
     pub(super) certificates: Manager,
     pub(super) background: TaskTracker,
+    pub(super) discoveries: Discoveries,
 }
 
 /// What a reload changes. Nobody holds it for long.
@@ -191,6 +193,7 @@ impl Instance {
             last_reload: Mutex::default(),
             certificates,
             background,
+            discoveries: Discoveries::default(),
         };
         let listeners = config.listeners.iter().map(|model| {
             let terminator = terminators.remove(&model.name);
@@ -226,6 +229,7 @@ impl Instance {
 
     /// Returns when every server has had its first check, or after `at_most`.
     pub async fn first_checks(&self, at_most: Duration) {
+        self.discoveries.first_answers(at_most).await;
         let watches: Vec<_> = self
             .state
             .lock()

@@ -17,6 +17,7 @@ use crate::observe::access_log::AccessLog;
 mod acme;
 mod arrivals;
 mod control;
+mod discovery;
 mod door;
 mod files;
 mod fixed;
@@ -197,6 +198,7 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
         if let Some((bind, listener)) = admin {
             instance.serve_admin(&bind, listener);
         }
+        instance.discover(config);
         instance.first_checks(FIRST_CHECKS).await;
         instance.accept(config, sockets);
         let notifier = Arc::new(Notifier::new(config::environment("NOTIFY_SOCKET")));

@@ -128,6 +128,10 @@ impl Overrides {
             let Some(pool) = written.pools.iter().find(|pool| *pool.name == **name) else {
                 return false;
             };
+            // Nothing is known yet of whom they are about.
+            if pool.discovery.is_some() && pool.servers.is_empty() {
+                return true;
+            }
             changes.settle(pool);
             *changes != PoolOverrides::default()
         });

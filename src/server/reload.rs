@@ -266,6 +266,7 @@ impl Instance {
         for pool in &gone {
             self.metrics.forget_pool(pool);
         }
+        self.discover(config);
         acme::apply(&self.certificates, config);
         self.metrics
             .set_server_histograms(config.metrics.server_histograms);
@@ -342,6 +343,7 @@ impl Instance {
 
     /// What a file says, with the operator's changes that it leaves in force.
     fn lay_over(&self, written: &Config) -> Config {
+        let written = &self.discoveries.laid_over(written);
         let mut overrides = self.overrides.lock();
         let mut next = overrides.clone();
         next.settle(written);

@@ -43,6 +43,7 @@ mod counts;
 mod deploy;
 mod descriptors;
 mod diagnose;
+mod discovery;
 mod documents;
 mod edge;
 mod endings;

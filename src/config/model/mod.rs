@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod balancing;
+mod discovery;
 mod health;
 mod listener;
 mod outliers;
@@ -18,6 +19,7 @@ mod route;
 mod tls;
 
 pub use balancing::*;
+pub use discovery::*;
 pub use health::*;
 pub use listener::*;
 pub use outliers::*;
@@ -198,7 +200,9 @@ pub struct Pool {
     pub hash_key: Option<HashKey>,
     /// How much more than its share of the active requests a server may have before a key goes to the next, above 1.
     pub bounded_load: Option<f64>,
-    /// At least one; names are unique in the pool.
+    /// Where its servers are found; `None` = they are listed.
+    pub discovery: Option<Discovery>,
+    /// At least one where they are listed; names are unique in the pool.
     pub servers: Vec<PoolServer>,
     /// How sessions stay on their server.
     pub persistence: Option<Persistence>,

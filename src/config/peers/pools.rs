@@ -33,6 +33,10 @@ pub const KEYS: Table = &[
                  ejection circuit_breaker circuit_breakers max_fails fail_timeout",
                 "outlier_detection",
             ),
+            (
+                "server_template resolver resolvers resolve dns dns_discovery service_discovery",
+                "discovery: {dns: host:port}",
+            ),
             ("slowstart", "slow_start"),
             (
                 "timeout timeout_server timeout_connect proxy_read_timeout \

@@ -5,6 +5,7 @@
 //! too.
 
 mod collections;
+mod discovery;
 mod health_check;
 mod http;
 mod outliers;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use super::balance_text::HashOn;
 pub use super::text::{FilePath, Name, OpensslList};
 pub use collections::{Named, OneOrMany};
+pub use discovery::Discovery;
 pub use health_check::{CheckType, HealthCheck, Initial, Method};
 pub use http::{Coding, Compression, EncodedSlashes, Http, Http2, Slashes};
 pub use outliers::{FailureKind, OutlierDetection};

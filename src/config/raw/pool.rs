@@ -14,7 +14,7 @@ use super::super::route_text::Percent;
 use super::super::scalar::{self, Scalar as _};
 use super::super::text::Name;
 use super::super::units::{Size, Span};
-use super::{HealthCheck, OutlierDetection, Persistence, Prefix, UpstreamTls};
+use super::{Discovery, HealthCheck, OutlierDetection, Persistence, Prefix, UpstreamTls};
 
 /// A set of servers that do the same work.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -34,9 +34,13 @@ pub struct Pool {
     /// stand in, 1.01 to 100; 1.25 is a good one; null = any number.
     #[serde(default)]
     pub bounded_load: Option<f64>,
-    /// At least one. A server that needs nothing else may be written as its address alone.
+    /// At least one, unless discovery finds them. A server that needs nothing else may be written as its address alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1))]
     pub servers: Vec<Listed>,
+    /// Instead of servers: a name whose addresses, or services, they are.
+    #[serde(default)]
+    pub discovery: Option<Discovery>,
     /// How a client's requests stay on one server; absent = they don't.
     #[serde(default)]
     pub persistence: Option<Persistence>,

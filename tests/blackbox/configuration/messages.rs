@@ -38,16 +38,10 @@ fn wrong_types_say_what_is_wanted() {
 
 #[test]
 fn what_is_planned_is_not_supported_yet() {
-    for (text, wanted) in [
-        (
-            pool("algorithm: adaptive"),
-            "lb.yaml:10:16: pools.app.algorithm: adaptive is not supported yet",
-        ),
-        (
-            pool("discovery: {dns: x}"),
-            "lb.yaml:10:5: pools.app.discovery: not supported yet",
-        ),
-    ] {
+    for (text, wanted) in [(
+        pool("algorithm: adaptive"),
+        "lb.yaml:10:16: pools.app.algorithm: adaptive is not supported yet",
+    )] {
         assert_eq!(problems(&text), [wanted]);
     }
 }
@@ -126,6 +120,55 @@ fn passive_detection_says_what_is_wrong() {
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].contains(wanted), "{}\n{wanted}", told[0]);
     }
+}
+
+#[test]
+fn discovery_says_what_is_wrong() {
+    let with = |keys: &str| {
+        let servers = MINIMAL.find("    servers:").expect("servers");
+        format!("{}    {keys}\n", &MINIMAL[..servers])
+    };
+    let fine = check_with(&with("discovery: {dns: \"app.test:80\"}"), &[], &[]);
+    assert_eq!(fine.status, Some(0), "{}", fine.stderr);
+    for (keys, wanted) in [
+        (
+            "algorithm: random_two",
+            "pools.app.servers: is missing; a pool has servers, or discovery",
+        ),
+        (
+            "discovery: {dns: app.test}",
+            "discovery.dns: `app.test` has no port",
+        ),
+        (
+            "discovery: {dns: \"10.0.0.1:80\"}",
+            "discovery.dns: `10.0.0.1:80` is no name",
+        ),
+        ("discovery: {}", "pools.app.discovery.dns: is missing"),
+        (
+            "discovery: {dns: \"a:80\", interval: 10ms}",
+            "discovery.interval: must be from 100ms to 1h",
+        ),
+        ("discovery: {dns: \"a:80\", min: 0}", "discovery.min: "),
+        (
+            "discovery: {dns: \"a:80\", resolvers: [system, 10.0.0.1]}",
+            "discovery.resolvers: has addresses beside system",
+        ),
+        (
+            "discovery: {dns: _a._tcp.b}\n    tls: {}",
+            "pools.app.tls: needs server_name: _a._tcp.b names services",
+        ),
+    ] {
+        let told = problems(&with(keys));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(wanted), "{}\n{wanted}", told[0]);
+    }
+    let both = problems(&pool("discovery: {dns: \"a:80\"}"));
+    assert_eq!(both.len(), 1, "{both:?}");
+    assert!(
+        both[0].contains("pools.app.discovery: can't be beside servers"),
+        "{}",
+        both[0]
+    );
 }
 
 #[test]

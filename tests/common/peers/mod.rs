@@ -2,6 +2,7 @@
 
 mod apache;
 mod chromium;
+mod dnsmasq;
 mod flask;
 mod grpc;
 mod haproxy;
@@ -14,6 +15,7 @@ mod tomcat;
 
 pub use apache::Apache;
 pub use chromium::Chromium;
+pub use dnsmasq::Dnsmasq;
 pub use flask::Flask;
 pub use grpc::{GrpcClient, GrpcServer};
 pub use haproxy::Haproxy;
