@@ -93,7 +93,9 @@ impl Reloads {
     /// Begins to reload `instance` from `source` when asked to. Must be called within a runtime.
     pub fn serve(instance: &Arc<Instance>, source: Source, notifier: &Arc<Notifier>) {
         let (sender, asked) = mpsc::unbounded_channel();
-        instance.reloads.note_seen(Seen::now(&source.loaded));
+        instance
+            .reloads
+            .note_seen(Seen::default().after(&source.loaded));
         instance
             .reloads
             .current

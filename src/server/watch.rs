@@ -3,7 +3,7 @@
 //! They are looked at rather than listened for: what is mounted, linked, renamed into place or swapped by Kubernetes is seen
 //! alike, and so is what the globs of `include` find anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Weak;
@@ -32,12 +32,14 @@ impl Seen {
         Self::of(files(loaded))
     }
 
-    /// The files of `loaded`, which were read after this was seen: those that aren't known as they are now.
+    /// The files of `loaded`, which were read after this was seen: those that aren't known as they are now. What a glob
+    /// finds by now that was neither seen before nor read has come since, and is left for the next look.
     pub fn after(self, loaded: &Loaded) -> Self {
-        let stamps = files(loaded).into_iter().map(|path| {
-            let stamp = self.0.get(&path).copied();
-            let stamp = stamp.unwrap_or_else(|| self::stamp(&path));
-            (path, stamp)
+        let read: HashSet<PathBuf> = read(&loaded.config).collect();
+        let stamps = files(loaded).into_iter().filter_map(|path| {
+            let known = self.0.get(&path).copied();
+            let stamp = known.or_else(|| read.contains(&path).then(|| stamp(&path)))?;
+            Some((path, stamp))
         });
         Self(stamps.collect())
     }
@@ -79,11 +81,13 @@ fn stamp(path: &Path) -> Stamp {
 /// Everything that a reload reads, but for listeners' certificates, which are taken up by themselves.
 fn files(loaded: &Loaded) -> Vec<PathBuf> {
     let mut files = loaded.files();
-    files.extend(named(&loaded.config));
+    files.extend(read(&loaded.config));
     files
 }
 
-fn named(config: &Config) -> impl Iterator<Item = PathBuf> {
+/// Those of them that were read for it.
+fn read(config: &Config) -> impl Iterator<Item = PathBuf> {
+    let own = config.files.iter().chain(&config.read).cloned();
     let tokens = config
         .admin
         .iter()
@@ -97,7 +101,7 @@ fn named(config: &Config) -> impl Iterator<Item = PathBuf> {
             .unwrap_or_default();
         tls.into_iter().chain(secret.flatten().cloned())
     });
-    tokens.chain(of_pools)
+    own.chain(tokens).chain(of_pools)
 }
 
 /// Asks for a reload whenever they have changed, as long as the instance lives and is configured to.
@@ -146,6 +150,27 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn what_a_glob_finds_after_the_reading_is_left_for_the_next_look() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        let pool = |name: &str| format!("pools: {{{name}: {{servers: [\"127.0.0.1:1\"]}}}}\n");
+        let main =
+            "include: [\"*.pool.yaml\"]\nlisteners: {web: {bind: \"127.0.0.1:0\", pool: a}}\n";
+        fs::write(at("main.yaml"), main).expect("written");
+        fs::write(at("a.pool.yaml"), pool("a")).expect("written");
+        let examined = crate::config::examine(&at("main.yaml"), &|_| None);
+        let loaded = examined.finish().expect("sound");
+        let before = Seen::now(&loaded);
+        fs::write(at("b.pool.yaml"), pool("b")).expect("written");
+        let seen = before.clone().after(&loaded);
+        assert_eq!(seen, before);
+        let now = Seen::now(&loaded);
+        assert_eq!(seen.changed(&now), Some(at("b.pool.yaml")));
+        assert_eq!(Seen::default().after(&loaded).changed(&before), None);
+        assert_eq!(now.clone().after(&loaded).changed(&now), None, "once");
+    }
 
     #[test]
     fn whatever_becomes_of_a_file_is_a_change() {
