@@ -136,13 +136,12 @@ pub fn sockets(now: &[Arc<Listening>], next: &Configuration) -> Result<Sockets, 
     for model in &next.config.listeners {
         let mut own = Vec::new();
         for (index, address) in model.bind.iter().enumerate() {
-            match take(Some(&model.name), *address) {
-                Some(bound) => own.push(bound),
+            if let Some(bound) = take(Some(&model.name), *address) {
+                own.push(bound);
+            } else {
                 // As it is written: one address is no list.
-                None => {
-                    let index = (model.bind.len() > 1).then(|| index.to_string());
-                    wanting.push((&model.name, index, *address));
-                }
+                let index = (model.bind.len() > 1).then(|| index.to_string());
+                wanting.push((&model.name, index, *address));
             }
         }
         sockets.insert(Arc::clone(&model.name), own);

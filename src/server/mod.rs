@@ -128,10 +128,8 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
     let identity = process::identity(&config.server)?;
 
     // Everything that may need privileges or be in somebody else's hands, before anything runs.
-    let mut sockets = Vec::with_capacity(config.listeners.len());
-    for listener in &config.listeners {
-        sockets.push(listen::bind(listener)?);
-    }
+    let sockets = config.listeners.iter().map(listen::bind);
+    let sockets: Vec<_> = sockets.collect::<Result<_, _>>()?;
     let admin = match &config.admin {
         Some(settings) => {
             let listener = admin::bind(&settings.bind).map_err(|source| StartError::Admin {
