@@ -246,6 +246,13 @@ impl Instance {
         drop(tokio::time::timeout(at_most, all).await);
     }
 
+    /// No more connections are taken than those that are accepted, or wait for it.
+    pub fn close_sockets(&self) {
+        for listening in &**self.listeners.load() {
+            listening.let_go();
+        }
+    }
+
     /// Accepts connections on the bound sockets of `config`, in the order of its listeners.
     pub fn accept(self: &Arc<Self>, config: &Config, sockets: Vec<Vec<std::net::TcpListener>>) {
         let sockets = listening::first_sockets(config, sockets);

@@ -31,6 +31,7 @@ pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, notif
     notifier.stopping();
     tracing::info!(at_most = ?patience, "stopping: finishing what is in flight");
     instance.drain.begin();
+    instance.close_sockets();
     instance.connections.close();
     tokio::select! {
         () = instance.connections.wait() => tracing::info!("idle"),

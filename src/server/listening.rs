@@ -103,6 +103,11 @@ impl Listening {
         self.limits.resize(model.max_connections);
     }
 
+    /// Lets go of its sockets, which are closed when what waits in their backlogs has been accepted.
+    pub fn let_go(&self) {
+        self.accepting.lock().clear();
+    }
+
     fn bound(&self) -> Vec<Arc<Bound>> {
         let accepting = self.accepting.lock();
         accepting.iter().map(|one| Arc::clone(&one.bound)).collect()
