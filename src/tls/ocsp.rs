@@ -268,9 +268,13 @@ fn issuer_alone(issuer: &X509) -> Result<X509Store, ErrorStack> {
 fn moment(text: &str) -> Option<SystemTime> {
     let mut parts = text.split_ascii_whitespace();
     let (month, day, time, year) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    // HTTP's form of it, in which the day of the week is not looked at.
-    let date = format!("Mon, {day:0>2} {month} {year} {time} GMT");
-    httpdate::parse_http_date(&date).ok()
+    // HTTP's form of it has the day of the week, too, and only the right one is taken.
+    ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+        .iter()
+        .find_map(|weekday| {
+            let date = format!("{weekday}, {day:0>2} {month} {year} {time} GMT");
+            httpdate::parse_http_date(&date).ok()
+        })
 }
 
 #[cfg(test)]
