@@ -361,8 +361,10 @@ impl Checker<'_> {
                 .collect();
             sound.extend(missing);
         }
+        // What nothing is required of has to be whole, unless it says that it stands without its broken parts, too.
+        let stands_in_part = rules.get("x-stands-in-part").is_some();
         let usable = if required.is_empty() && others.is_none() {
-            all_sound
+            all_sound || stands_in_part
         } else {
             required
                 .iter()

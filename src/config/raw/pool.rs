@@ -18,6 +18,7 @@ use super::{Discovery, HealthCheck, OutlierDetection, Persistence, Prefix, Upstr
 
 /// A set of servers that do the same work.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
     /// How a server is picked.
