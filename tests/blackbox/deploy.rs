@@ -227,7 +227,7 @@ fn every_query_of_the_dashboard_is_promql() {
 }
 
 /// A server's series that are there once something has happened.
-const SPARSE: [(&str, &str, &[&str]); 8] = [
+const SPARSE: [(&str, &str, &[&str]); 9] = [
     (
         "equipoise_server_state",
         "state",
@@ -250,6 +250,7 @@ const SPARSE: [(&str, &str, &[&str]); 8] = [
     ),
     ("equipoise_server_bytes_total", "direction", &["in", "out"]),
     ("equipoise_server_errors_total", "server", &[]),
+    ("equipoise_ejections_total", "server", &[]),
     // By another setting.
     ("equipoise_upstream_response_seconds", "server", &[]),
     ("equipoise_upstream_connect_seconds", "server", &[]),
