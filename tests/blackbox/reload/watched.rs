@@ -84,6 +84,8 @@ fn without_watch_config_nobody_looks() {
     // It may be switched off, and on again, by a reload.
     lb.rewrite(&Setup::of([&b]).yaml());
     wait_origin(&lb, &b);
+    // It serves a moment before it counts.
+    eventually(SOON, || super::reloads(&lb) == 1.0);
     lb.rewrite(&watching(&Setup::of([&c])).yaml());
     super::reload(&lb, &watching(&Setup::of([&a])).yaml());
     assert_eq!(lb.get("/", &[]).origin(), "a");
