@@ -238,6 +238,10 @@ impl Instance {
             }
         }
         self.listeners.store(Arc::new(next));
+        // A stop may have begun meanwhile, or long before.
+        if self.drain.has_begun() {
+            self.close_sockets();
+        }
     }
 
     /// Accepts connections on the sockets that each listener is to have, and no longer on others: `gone` are listeners

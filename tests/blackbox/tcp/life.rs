@@ -30,6 +30,29 @@ fn at_a_stop_connections_go_on_to_their_end() {
 }
 
 #[test]
+fn a_reload_during_a_stop_opens_nothing() {
+    let backend = Backend::start("a");
+    let setup = before(&[&backend]).top("server: {watch_config: true}");
+    let mut lb = setup.start();
+    let (client, server) = pair(&lb, &backend);
+    let web = lb.web();
+    lb.signal(Signal::SIGTERM);
+    let refuses = || TcpStream::connect_timeout(&web, SOON).is_err();
+    eventually(SOON, refuses);
+    lb.rewrite(&setup.top("logging: {level: info}").yaml());
+    eventually(SOON, || lb.stderr().contains("configuration reloaded"));
+    eventually(SOON, refuses);
+    assert!(lb.is_running());
+    drop((client, server));
+    eventually(SOON, || {
+        // Those of the connections above that were still let in.
+        backend.came();
+        !lb.is_running()
+    });
+    assert_eq!(lb.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
 fn a_stop_has_an_end() {
     let backend = Backend::start("a");
     let mut lb = before(&[&backend])
