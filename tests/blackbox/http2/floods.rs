@@ -1,6 +1,7 @@
 //! Floods: the client that makes one loses its connection, and nobody else notices.
 
 use std::io;
+use std::time::Instant;
 
 use super::memory;
 use crate::common::h2::{
@@ -85,10 +86,14 @@ fn a_rapid_reset_ends_the_connection() {
 #[test]
 fn resets_of_requests_that_have_reached_their_server_count_too() {
     const BATCH: usize = 120;
+    /// As many as may be given up at once, 16 of cost 4 for each of 128 streams, and so many a second.
+    const AT_ONCE: f64 = 512.0;
+    const PER_SECOND: f64 = 50.0;
     let origin = slow();
     let lb = Setup::of([&origin]).start();
     let mut client = Frames::connect(lb.web());
     client.polite = false;
+    let begun = Instant::now();
     let mut batches = 0;
     let mut send_batch = |batch: usize| -> io::Result<()> {
         let streams = (batch * BATCH..(batch + 1) * BATCH).map(|n| 2 * n as u32 + 1);
@@ -106,9 +111,17 @@ fn resets_of_requests_that_have_reached_their_server_count_too() {
     };
     while batches < 60 && !client_gone(&lb) && send_batch(batches).is_ok() {
         batches += 1;
+        // A machine that is slower than what is always allowed sees no end of it, and no harm either. What was given up last is
+        // known by the next one, and so is the end.
+        let allowed = AT_ONCE + PER_SECOND * begun.elapsed().as_secs_f64();
+        let given_up = batches * BATCH;
+        assert!(
+            given_up as f64 <= allowed + 2.0 * BATCH as f64,
+            "{given_up} of {allowed:.0}"
+        );
     }
-    assert!(batches < 60, "never ended");
     assert!(batches >= 4, "a browser that leaves a page is no attack");
+    drop(client);
     eventually(SOON, || client_gone(&lb));
     lb.wait_idle_servers();
 }

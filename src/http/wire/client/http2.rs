@@ -296,10 +296,14 @@ impl Http2 {
         self.line.deeds().note_finished();
     }
 
-    /// Resets the stream, unless its response is complete.
+    /// Resets the stream, unless its response is complete. What was done for a client that has given it up was in vain.
     fn give_up(&mut self, reason: Reason) {
         if matches!(self.end, End::Sent | End::Reset) {
             return;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        if self.poll_gone(&mut cx).is_ready() {
+            self.line.deeds().note_cancelled();
         }
         self.end = End::Reset;
         self.piece.set(Bytes::new());
@@ -320,15 +324,7 @@ impl Drop for Http2 {
                 }
             }
             End::Reset => {}
-            End::Open | End::Queued(_) => {
-                if self
-                    .poll_gone(&mut Context::from_waker(Waker::noop()))
-                    .is_ready()
-                {
-                    self.line.deeds().note_cancelled();
-                }
-                self.give_up(Reason::INTERNAL_ERROR);
-            }
+            End::Open | End::Queued(_) => self.give_up(Reason::INTERNAL_ERROR),
         }
     }
 }
