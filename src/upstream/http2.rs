@@ -28,6 +28,11 @@ const STREAM_WINDOW: u32 = 64 << 10;
 /// The same for a connection: enough that slow clients never hold up the others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 128;
 
+/// What small pieces of bodies that wait for their clients may cost on one connection: each counts as what it is short of 256
+/// bytes. Enough for pieces of 16 bytes that fill the windows of all streams, since beyond it `h2` ends the connection, and with
+/// it everybody's requests.
+const SMALL_PIECES: usize = 128 << 20;
+
 /// Bytes of a server's header section.
 const HEADER_LIST: u32 = 256 * 1024;
 
@@ -123,6 +128,7 @@ impl Shared {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEADER_LIST)
             .max_send_buffer_size(SEND_BUFFER)
+            .data_frame_budget(SMALL_PIECES)
             .initial_max_send_streams(STREAMS)
             .max_concurrent_reset_streams(RESET_STREAMS)
             .max_local_error_reset_streams(None)

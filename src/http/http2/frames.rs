@@ -54,6 +54,11 @@ impl Head {
         self.flags & flag != 0
     }
 
+    /// Whether it is a piece of a body without a byte in it, padding included, and not the last one.
+    pub fn is_empty_piece(self) -> bool {
+        self.kind == DATA && self.length == 0 && !self.has(END_STREAM | PADDED)
+    }
+
     /// Whether its stream's sender says nothing more with it.
     pub fn ends_stream(self) -> bool {
         self.kind == RST_STREAM || self.kind == DATA && self.has(END_STREAM)

@@ -180,8 +180,9 @@ impl Side for Responses {
     }
 
     fn keeps(&self, head: Head) -> bool {
-        // What `h2` would end the connection for; longer frames it ends it for anyway.
-        self.is_body_first(head)
+        // What `h2` would end the connection for; longer frames it ends it for anyway. Empty ones it counts for as long as
+        // the connection lasts, and allows a hundred.
+        self.is_body_first(head) || head.is_empty_piece() && self.begun(head.stream) == Some(true)
     }
 
     fn begin(&mut self, head: Head) -> Result<(), BrokenError> {
@@ -194,6 +195,9 @@ impl Side for Responses {
     fn begin_block(&mut self) {}
 
     fn kept(&mut self, head: Head, payload: &[u8], out: &mut Vec<u8>) -> Result<(), BrokenError> {
+        if !self.is_body_first(head) {
+            return Ok(());
+        }
         self.faults.note(head.stream, BODY_FIRST);
         self.close(head.stream);
         write_block(head.stream, false, MALFORMED, out);

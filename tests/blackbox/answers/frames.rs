@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::h2::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, H2, HEADERS, PUSH_PROMISE,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, H2, HEADERS, PUSH_PROMISE,
     RST_STREAM, SETTINGS, block, block_of_bytes, frame,
 };
 use crate::common::*;
@@ -347,4 +347,64 @@ fn broken_responses_of_http_2_are_refused_or_cut() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     lb.wait_idle();
     assert!(!lb.stderr().contains("panicked"), "{}", lb.stderr());
+}
+
+/// What came on a new connection has a low number.
+fn number(response: &Response) -> u32 {
+    response.text().parse().unwrap()
+}
+
+fn numbered(id: u32) -> Vec<u8> {
+    let text = id.to_string();
+    [
+        head(&[(":status", "200")], 0, id),
+        frame(DATA, 0, id, b""),
+        frame(DATA, END_STREAM, id, text.as_bytes()),
+    ]
+    .concat()
+}
+
+#[test]
+fn empty_pieces_do_not_use_a_connection_up() {
+    let server = FrameServer::start(numbered);
+    let lb = Setup::new()
+        .server_at("a", &server.address.to_string(), "")
+        .pool("http2: true\nhealth_check: null")
+        .start();
+    let client = H2::connect(lb.web());
+    for turn in 0..300 {
+        let response = client.get("/", &[]).unwrap();
+        assert_eq!(response.status, 200, "{turn}");
+        assert_eq!(number(&response), 2 * turn + 1, "on another connection");
+    }
+}
+
+#[test]
+fn small_pieces_that_nobody_takes_end_nobody_elses_requests() {
+    const UNREAD: u32 = 20;
+    let server = FrameServer::start(|id| {
+        if id > 2 * UNREAD {
+            return numbered(id);
+        }
+        let mut response = head(&[(":status", "200")], 0, id);
+        (0..3000).for_each(|_| response.extend(frame(DATA, 0, id, &[b'x'; 16])));
+        response
+    });
+    let lb = Setup::new()
+        .server_at("a", &server.address.to_string(), "")
+        .pool("http2: true\nhealth_check: null")
+        .start();
+    let mut unwilling = Frames::connect(lb.web());
+    // SETTINGS_INITIAL_WINDOW_SIZE
+    unwilling.send(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]).unwrap();
+    for turn in 0..UNREAD {
+        unwilling.get(2 * turn + 1).unwrap();
+        unwilling.frame_of(2 * turn + 1, HEADERS);
+    }
+    let client = H2::connect(lb.web());
+    for turn in UNREAD..UNREAD + 3 {
+        let response = client.get("/", &[]).unwrap();
+        assert_eq!(response.status, 200, "{turn}");
+        assert_eq!(number(&response), 2 * turn + 1, "on another connection");
+    }
 }

@@ -73,6 +73,26 @@ fn an_empty_frame_in_the_middle_ends_nothing() {
 }
 
 #[test]
+fn empty_frames_in_the_middle_do_not_use_a_connection_up() {
+    let origin = Origin::start("a");
+    let lb = Setup::of([&origin]).start();
+    let mut client = Frames::connect(lb.web());
+    for turn in 0..300 {
+        let stream = 2 * turn + 1;
+        client
+            .headers(stream, &request("POST", "/"), false)
+            .unwrap();
+        for piece in [b"he".as_slice(), b"", b"llo"] {
+            client.send(DATA, 0, stream, piece).unwrap();
+        }
+        client.send(DATA, END_STREAM, stream, b"").unwrap();
+        assert_eq!(client.outcome(stream), Outcome::Status(200), "{turn}");
+    }
+    assert_eq!(origin.served(), 300);
+    assert!(origin.requests().iter().all(|it| it.body == b"hello"));
+}
+
+#[test]
 fn an_early_answer_ends_the_upload_and_nothing_else() {
     let raw = RawOrigin::new();
     let lb = raw.behind("");

@@ -14,7 +14,7 @@ use std::time::Instant;
 use super::super::super::head::HeadLimits;
 use super::super::super::http2::fields::{self, MALFORMED, Place, Unfit};
 use super::super::super::http2::frames::{
-    ACK, FRAME_HEAD, Head, PING, PREFACE, SETTINGS, write_block,
+    ACK, DATA, FRAME_HEAD, Head, PING, PREFACE, SETTINGS, write_block,
 };
 use super::super::super::http2::framing::{Block, FrameError, Framing, Side};
 use super::super::super::http2::hpack::Decoder;
@@ -151,7 +151,12 @@ impl Side for Judge<'_, '_, '_> {
     }
 
     fn keeps(&self, head: Head) -> bool {
-        head.kind == PING && head.has(ACK) && head.stream == 0 && head.length == LAST_CALL.len()
+        match head.kind {
+            PING => head.has(ACK) && head.stream == 0 && head.length == LAST_CALL.len(),
+            // They have been weighed. `h2` counts them for as long as the connection lasts, and allows a hundred.
+            DATA => head.is_empty_piece() && self.requests.has_body(head.stream),
+            _ => false,
+        }
     }
 
     fn begin(&mut self, head: Head) -> Result<(), Fault> {
@@ -174,11 +179,13 @@ impl Side for Judge<'_, '_, '_> {
     }
 
     fn kept(&mut self, head: Head, payload: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
-        if payload == LAST_CALL {
-            self.requests.heard = true;
-        } else {
-            head.write(out);
-            out.extend_from_slice(payload);
+        match head.kind {
+            PING if payload == LAST_CALL => self.requests.heard = true,
+            PING => {
+                head.write(out);
+                out.extend_from_slice(payload);
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -235,7 +242,7 @@ impl Requests {
             }
             return Ok(Place::Request { ends });
         }
-        if self.bodies.binary_search(&block.stream).is_err() {
+        if !self.has_body(block.stream) {
             // Section 5.1: nothing comes after the end.
             return Err(Fault::Closed);
         }
@@ -243,6 +250,11 @@ impl Requests {
             self.end_body(block.stream);
         }
         Ok(Place::RequestTrailers)
+    }
+
+    /// Whether more of a request's body may come.
+    fn has_body(&self, stream: u32) -> bool {
+        self.bodies.binary_search(&stream).is_ok()
     }
 
     fn end_body(&mut self, stream: u32) {
