@@ -84,7 +84,7 @@ impl Foreign {
             Self::Gzip => "compressed by gzip",
             Self::Pgp => "something of PGP",
             Self::Block(label) => {
-                return format!("a PEM block {:?}", super::words::shown(label));
+                return format!("a PEM block \"{}\"", super::words::shown(label));
             }
             Self::Unknown => "neither PEM, DER, P7B nor PFX",
         }
