@@ -4,11 +4,13 @@
 //! are shown. A responder that is away delays nobody: the last answer is shown until its time is over, and then none.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
+use http::uri::Authority;
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
@@ -19,13 +21,16 @@ use openssl::ocsp::{
     OcspCertId, OcspCertStatus, OcspFlag, OcspRequest, OcspResponse, OcspResponseStatus,
 };
 use openssl::sha::sha256;
+use openssl::ssl::{SslConnector, SslMethod, SslVersion};
 use openssl::stack::Stack;
 use openssl::x509::store::{X509Store, X509StoreBuilder};
 use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509Ref};
 use parking_lot::RwLock;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_openssl::SslStream;
 
 use super::certificate::Loaded;
 use crate::supervise;
@@ -72,6 +77,9 @@ pub enum OcspError {
     /// There is no way to the responder, or it broke off.
     #[error("{0} can't be asked: {1}")]
     Unreachable(Uri, std::io::Error),
+    /// It isn't who it should be, or speaks no TLS.
+    #[error("TLS with {0} failed: {1}")]
+    Tls(Uri, openssl::ssl::Error),
     /// It speaks no HTTP.
     #[error("{0} gave no answer: {1}")]
     Exchange(Uri, Box<dyn std::error::Error + Send + Sync>),
@@ -167,7 +175,7 @@ fn question(loaded: &Loaded, which: Which) -> Option<Question> {
     let url = responders.iter().find_map(|url| {
         url.parse::<Uri>()
             .ok()
-            .filter(|url| url.scheme_str() == Some("http"))
+            .filter(|url| matches!(url.scheme_str(), Some("http" | "https")))
     })?;
     let issuer = identity.chain.first()?.clone();
     let id = || OcspCertId::from_cert(MessageDigest::sha1(), &identity.leaf, &issuer);
@@ -182,18 +190,48 @@ fn question(loaded: &Loaded, which: Which) -> Option<Question> {
     })
 }
 
-/// RFC 6960 appendix A.
+/// Asks whom the URL names. One with `https` is verified by the system's authorities.
 async fn exchange(url: &Uri, request: Vec<u8>) -> Result<Bytes, OcspError> {
     let unreachable = |error| OcspError::Unreachable(url.clone(), error);
-    let broken =
-        |error: Box<dyn std::error::Error + Send + Sync>| OcspError::Exchange(url.clone(), error);
+    let is_secure = url.scheme_str() == Some("https");
     let host = url.host().unwrap_or_default();
-    let port = url.port_u16().unwrap_or(80);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let port = url.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
     let socket = TcpStream::connect((bare, port))
         .await
         .map_err(unreachable)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(socket))
+    if is_secure {
+        let stream = secure(bare, socket).await;
+        let stream = stream.map_err(|error| OcspError::Tls(url.clone(), error))?;
+        converse(url, stream, request).await
+    } else {
+        converse(url, socket, request).await
+    }
+}
+
+async fn secure(
+    host: &str,
+    socket: TcpStream,
+) -> Result<SslStream<TcpStream>, openssl::ssl::Error> {
+    let mut connector = SslConnector::builder(SslMethod::tls_client())?;
+    connector.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+    // Ours is built from source and doesn't know where this system keeps them.
+    let system = openssl_probe::probe();
+    connector.load_verify_locations(system.cert_file.as_deref(), system.cert_dir.as_deref())?;
+    let ssl = connector.build().configure()?.into_ssl(host)?;
+    let mut stream = SslStream::new(ssl, socket)?;
+    Pin::new(&mut stream).connect().await?;
+    Ok(stream)
+}
+
+/// RFC 6960 appendix A.
+async fn converse<S>(url: &Uri, stream: S, request: Vec<u8>) -> Result<Bytes, OcspError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let broken =
+        |error: Box<dyn std::error::Error + Send + Sync>| OcspError::Exchange(url.clone(), error);
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| broken(error.into()))?;
     supervise::once(async move {
@@ -204,7 +242,7 @@ async fn exchange(url: &Uri, request: Vec<u8>) -> Result<Bytes, OcspError> {
     let request = Request::builder()
         .method(Method::POST)
         .uri(path)
-        .header(HOST, url.authority().map_or(host, |it| it.as_str()))
+        .header(HOST, url.authority().map_or("", Authority::as_str))
         .header(CONTENT_TYPE, "application/ocsp-request")
         .body(Full::new(Bytes::from(request)))
         .map_err(|error| broken(error.into()))?;

@@ -64,12 +64,16 @@ fn list(pki: &Pki, status: &str) {
 
 /// A certificate of the intermediate's that names the responder.
 fn issue(pki: &Pki, responder: SocketAddr) {
+    issue_naming(pki, &format!("http://{responder}/"));
+}
+
+fn issue_naming(pki: &Pki, url: &str) {
     pki.write("site.key", pki.leaf(&[NAME]).key_pem());
     pki.write(
         "ext",
         format!(
             "subjectAltName=DNS:{NAME}\nextendedKeyUsage=serverAuth\n\
-             authorityInfoAccess=OCSP;URI:http://{responder}/\n"
+             authorityInfoAccess=OCSP;URI:{url}\n"
         ),
     );
     let script = format!(
@@ -86,11 +90,11 @@ fn issue(pki: &Pki, responder: SocketAddr) {
 }
 
 /// What a client that asks for it is shown.
-fn shown(lb: &Equipoise, version: &str) -> String {
+fn shown(at: SocketAddr, version: &str) -> String {
     let output = Command::new("openssl")
         .args(["s_client", "-status", version, "-servername", NAME])
         .arg("-connect")
-        .arg(lb.web().to_string())
+        .arg(at.to_string())
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -98,7 +102,11 @@ fn shown(lb: &Equipoise, version: &str) -> String {
 }
 
 fn is_shown(lb: &Equipoise) -> bool {
-    let versions = ["-tls1_2", "-tls1_3"].map(|version| shown(lb, version));
+    is_shown_at(lb.web())
+}
+
+fn is_shown_at(at: SocketAddr) -> bool {
+    let versions = ["-tls1_2", "-tls1_3"].map(|version| shown(at, version));
     versions
         .iter()
         .all(|shown| shown.contains("Cert Status: good"))
@@ -107,7 +115,7 @@ fn is_shown(lb: &Equipoise) -> bool {
 #[track_caller]
 fn is_nothing_shown(lb: &Equipoise) {
     for version in ["-tls1_2", "-tls1_3"] {
-        let shown = shown(lb, version);
+        let shown = shown(lb.web(), version);
         assert!(shown.contains("OCSP response: no response sent"), "{shown}");
     }
 }
@@ -173,4 +181,55 @@ fn a_page_is_no_answer_and_nobody_waits_for_one() {
         Some("application/ocsp-request")
     );
     is_nothing_shown(&lb);
+}
+
+#[test]
+fn a_responder_behind_tls_is_asked_if_it_is_who_it_should_be() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    list(&pki, "V");
+    let responder = Responder::start(&pki, "intermediate");
+    let its = pki.leaf(&["localhost"]);
+    let in_front = Setup::new()
+        .server_at("ocsp", &responder.address.to_string(), "")
+        .listener(&format!(
+            "protocol: https\ntls: {{certificates: [{{cert: \"{}\", key: \"{}\"}}]}}",
+            its.cert.display(),
+            its.key.display(),
+        ))
+        .start();
+    issue_naming(
+        &pki,
+        &format!("https://localhost:{}/", in_front.web().port()),
+    );
+    let dir = pki.dir().display();
+    let tls = format!(
+        "certificates: [{{cert: {dir}/site.pem, key: {dir}/site.key}}]\nocsp: {{stapling: auto}}"
+    );
+    let setup = secured(&[&origin], &tls);
+    let roots = pki.root();
+    let trusting =
+        Equipoise::start_with(&setup.yaml(), &[("SSL_CERT_FILE", roots.to_str().unwrap())]);
+    eventually(SOON, || is_shown(&trusting));
+    let others = Pki::new();
+    let roots = others.root();
+    let lb = Equipoise::start_with(&setup.yaml(), &[("SSL_CERT_FILE", roots.to_str().unwrap())]);
+    eventually(SOON, || lb.stderr().contains("certificate verify failed"));
+    is_nothing_shown(&lb);
+}
+
+#[test]
+fn the_admin_listener_staples_too() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    list(&pki, "V");
+    let responder = Responder::start(&pki, "intermediate");
+    issue(&pki, responder.address);
+    let dir = pki.dir().display();
+    let yaml = Setup::of([&origin])
+        .top(&format!(
+            "admin: {{bind: \"127.0.0.1:0\", tls: {{certificate: {{cert: {dir}/site.pem, key: {dir}/site.key}}, \
+             ocsp: {{stapling: auto}}}}}}"
+        ))
+        .yaml();
+    let lb = Equipoise::start_secured(TempDir::new("admin"), &yaml);
+    eventually(SOON, || is_shown_at(lb.admin()));
 }
