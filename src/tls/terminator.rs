@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use openssl::ssl::{NameType, Ssl, SslContext, SslRef};
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
@@ -37,6 +37,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// OpenSSL's word for a handshake whose first message hasn't come.
 const NOTHING_YET: &str = "before SSL initialization";
+
+/// OpenSSL's words for some requests of HTTP, by their methods.
+const KNOWN_AS_HTTP: [&str; 2] = ["http request", "https proxy request"];
+
+/// Bytes of a first line in which HTTP is looked for.
+const FIRST_LINE: u64 = 16 * 1024;
 
 /// What those get who speak HTTP here.
 const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
@@ -419,7 +425,7 @@ impl Terminator {
         let mut failure = HandshakeFailure::of(Termination::ClientTls, stream.ssl());
         let socket = stream.get_mut();
         let told = async {
-            if words == "http request" {
+            if KNOWN_AS_HTTP.contains(&words) || is_http(socket).await? {
                 socket.write_all(SPEAK_TLS).await?;
                 failure.status = Some(400);
             }
@@ -432,6 +438,21 @@ impl Terminator {
         drop(tokio::time::timeout(LAST_WORDS, told).await);
         Some(failure)
     }
+}
+
+/// Whether the rest of a first line that has come, behind what OpenSSL has read of it, is that of a request of HTTP: of any
+/// method (RFC 9110 section 9.1), and HTTP/2's preface.
+async fn is_http(socket: &mut TcpStream) -> io::Result<bool> {
+    let mut line = Vec::new();
+    BufReader::new(socket)
+        .take(FIRST_LINE)
+        .read_until(b'\n', &mut line)
+        .await?;
+    // Of "X / HTTP/1.1" OpenSSL has taken the H, too.
+    Ok(matches!(
+        line.trim_ascii_end(),
+        [.., b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']
+    ))
 }
 
 /// Whether a first message has come.

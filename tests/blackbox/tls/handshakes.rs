@@ -172,6 +172,37 @@ fn whoever_speaks_http_to_tls_is_told_so() {
 }
 
 #[test]
+fn http_is_known_by_its_version_and_not_by_its_method() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    let lb = usual(&pki, &origin, "");
+    let answer_to = |first: &str| {
+        let mut client = lb.client();
+        // In two pieces, as the network may cut it.
+        let (begin, rest) = first.split_at(first.len() - 9);
+        client.send(begin).unwrap();
+        client.send(rest).unwrap();
+        String::from_utf8_lossy(&client.read_to_end().unwrap()).into_owned()
+    };
+    for method in ["PROPFIND", "CONNECT", "PATCH", "M-SEARCH", "X", "get"] {
+        let answer = answer_to(&format!("{method} / HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{method}: {answer}");
+        assert!(answer.contains("use https"), "{method}: {answer}");
+    }
+    let answer = answer_to("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    for other in [
+        "SSH-2.0-OpenSSH_9.2 Debian\r\n",
+        "EHLO mail.example.com\r\n",
+    ] {
+        assert_eq!(answer_to(other), "", "{other}");
+    }
+    eventually(SOON, || lb.access_log().len() == 9);
+    let told = lb.access_log();
+    let told = told.iter().filter(|line| line["status"] == 400);
+    assert_eq!(told.count(), 7);
+}
+
+#[test]
 fn handshakes_that_fail_are_logged_with_the_name_that_was_asked_for() {
     let (pki, origin) = (Pki::new(), Origin::start("a"));
     let lb = usual(&pki, &origin, "min_version: \"1.3\"");
