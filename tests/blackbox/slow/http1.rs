@@ -7,7 +7,8 @@ use crate::common::*;
 /// On a machine that does other things slowhttptest gives up a few by itself.
 const MOST: usize = ATTACKERS * 3 / 4;
 
-/// Attacks for as long as slowhttptest thinks that it is worth it, at most 25 seconds: it ends when all are cut off. Returns what it said.
+/// Attacks for as long as slowhttptest thinks that it is worth it, at most 60 seconds: it ends when all are
+/// cut off. Returns what it said.
 fn attack(lb: &Equipoise, path: &str, how: &[&str]) -> String {
     let (connections, url) = (ATTACKERS.to_string(), format!("http://{}{path}", lb.web()));
     let mut args = vec![
@@ -16,9 +17,9 @@ fn attack(lb: &Equipoise, path: &str, how: &[&str]) -> String {
         "-r",
         "1000",
         "-l",
-        "25",
+        "60",
         "-p",
-        "5",
+        "30",
         "-u",
         &url,
     ];

@@ -18,6 +18,8 @@ use crate::common::served::runtime;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Between two bytes of a slow client.
 const MOMENT: Duration = Duration::from_millis(500);
+/// An attack ends when all are stopped, or after this.
+const LONGEST: Duration = Duration::from_secs(80);
 
 /// What each attacker does: its first bytes, and what it sends every moment from then on.
 #[derive(Clone)]
@@ -50,11 +52,11 @@ impl Attack {
         }
     }
 
-    /// Makes it from [`ATTACKERS`] connections, for at most 25 seconds. How each of them was stopped.
+    /// Makes it from [`ATTACKERS`] connections, for at most [`LONGEST`]. How each of them was stopped.
     fn run(&self, to: SocketAddr) -> Vec<Stopped> {
         let runtime = runtime();
         runtime.block_on(async {
-            let until = Instant::now() + Duration::from_secs(25);
+            let until = Instant::now() + LONGEST;
             let attackers: Vec<_> = (0..ATTACKERS)
                 .map(|_| tokio::spawn(self.clone().one(to, until)))
                 .collect();
