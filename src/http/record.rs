@@ -61,7 +61,7 @@ impl<'a> RequestRecord<'a> {
         match self.context.failure {
             Some(failure) => failure.termination(),
             None if self.is_complete => Termination::Complete,
-            None if self.shared.drain.has_begun() && !std::thread::panicking() => {
+            None if self.shared.drain.is_stopping() && !std::thread::panicking() => {
                 Termination::Shutdown
             }
             None => Termination::Internal,

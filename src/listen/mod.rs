@@ -27,7 +27,7 @@ mod transport;
 
 pub use capacity::Capacity;
 pub use closing::Closing;
-pub use drain::Drain;
+pub use drain::{Drain, Leave};
 pub use ends::Ends;
 pub use lazy_timer::LazyTimer;
 pub use limits::{Admitted, ClientLimits, Limits};
@@ -115,7 +115,7 @@ pub async fn accept(
     closing: Arc<Closing>,
     serve: impl Fn(TcpStream, SocketAddr, Admitted),
 ) {
-    let (begun, closed) = (drain.begun(), closing.begun());
+    let (begun, closed) = (drain.stopped(), closing.begun());
     tokio::pin!(begun, closed);
     let mut at_hand = None;
     // What shows that nothing can be accepted for want of descriptors or memory.
@@ -154,7 +154,7 @@ pub async fn accept(
             }
         }
     }
-    if closing.has_begun() && at_hand.is_none() && !drain.has_begun() {
+    if closing.has_begun() && at_hand.is_none() && !drain.is_stopping() {
         if closing.is_handed_over() {
             return;
         }

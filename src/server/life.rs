@@ -1,12 +1,14 @@
 //! Signals: reload, reopen logs, stop gently, stop now.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use nix::sys::signal::SigSet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::instance::Instance;
 use super::notify::Notifier;
+use crate::listen::Drain;
 
 /// Returns when the instance is to end: idle after SIGTERM, at once after SIGINT or a second signal, or
 /// when the shutdown timeout has passed.
@@ -28,19 +30,30 @@ pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, notif
         }
     }
     let patience = instance.state.lock().config.server.shutdown_timeout;
+    let spread = Drain::spread_of(instance.connections.len(), patience);
     notifier.stopping();
-    tracing::info!(at_most = ?patience, "stopping: finishing what is in flight");
-    instance.drain.begin();
+    tracing::info!(at_most = ?patience, ?spread, "stopping: finishing what is in flight");
+    // From now on it isn't ready, and takes nothing new.
+    instance.reloads.end();
+    instance.drain.stop(Instant::now(), spread);
     instance.close_sockets();
     instance.connections.close();
+    let idle = async {
+        tokio::select! {
+            () = instance.connections.wait() => return,
+            () = tokio::time::sleep(spread) => instance.drain.begin(),
+        }
+        instance.connections.wait().await;
+    };
     tokio::select! {
-        () = instance.connections.wait() => tracing::info!("idle"),
+        () = idle => tracing::info!("idle"),
         () = tokio::time::sleep(patience) => {
             let left = instance.connections.len();
             tracing::warn!(connections = left, "shutdown timeout reached, closing what is left");
         }
         () = signals.hurry(instance) => tracing::info!("told to hurry, closing what is left"),
     }
+    instance.drain.begin();
 }
 
 /// Keeps the signals that mean something here for when there is somebody to hear them, instead of letting them end the

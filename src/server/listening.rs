@@ -239,7 +239,7 @@ impl Instance {
         }
         self.listeners.store(Arc::new(next));
         // A stop may have begun meanwhile, or long before.
-        if self.drain.has_begun() {
+        if self.drain.is_stopping() {
             self.close_sockets();
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -60,7 +61,12 @@ pub struct Reloads {
     current: ArcSwapOption<Loaded>,
     /// The files as they were when they were read last.
     seen: Mutex<Seen>,
+    /// Nothing is reloaded any more.
+    over: AtomicBool,
 }
+
+/// Why nothing is reloaded any more.
+pub const STOPPING: &str = "the instance is stopping: nothing is reloaded any more";
 
 impl Reloads {
     /// Asks for a reload. While one is under way, another one follows it, for all who have asked meanwhile.
@@ -69,10 +75,23 @@ impl Reloads {
     ///
     /// There is nothing to reload; the error says why.
     pub fn ask(&self, reply: Option<Reply>) -> Result<(), &'static str> {
+        if self.over.load(Ordering::Acquire) {
+            return Err(STOPPING);
+        }
         let asked = self.asked.get();
         let asked = asked.ok_or("there is no configuration file to reload")?;
         // It is there as long as the instance is.
         asked.send(reply).map_err(|_| "the instance is ending")
+    }
+
+    /// Refuses reloads from now on, also one that is under way and hasn't taken effect.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// Whether reloads are refused.
+    pub fn are_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
     }
 
     /// The configuration in force, as it was read.
@@ -236,6 +255,9 @@ impl Instance {
                 let message = format!("can't be listened on: {}", listen::words(&error));
                 Problems::from_iter([next.problem(&["admin", "bind"], message)])
             })?;
+        if self.reloads.are_over() {
+            return Err(Problems::from_iter([next.problem(&[], STOPPING)]));
+        }
         // The last that can fail: what follows is only done when the log is there.
         let log = &config.logging;
         self.access_log

@@ -1,8 +1,8 @@
 //! The instance as the admin API shows it.
 
-use super::control;
 use super::instance::Instance;
 use super::listening::Listening;
+use super::operator;
 use super::overrides::Overrides;
 use crate::admin::status::{
     CheckResult, CheckStatus, InstanceState, ListenerStatus, PoolStatus, ServerSource,
@@ -25,7 +25,7 @@ impl View for Instance {
             pid: std::process::id(),
             started: timestamp(started),
             uptime: since.elapsed().as_secs_f64(),
-            state: if self.drain.has_begun() {
+            state: if self.drain.is_stopping() {
                 InstanceState::Stopping
             } else if self.drain.is_leaving() {
                 InstanceState::Draining
@@ -50,7 +50,7 @@ impl View for Instance {
     }
 
     fn ready(&self) -> Result<(), String> {
-        if self.drain.has_begun() {
+        if self.drain.is_stopping() {
             Err("stopping".to_owned())
         } else if self.drain.is_leaving() {
             Err("drained by the operator".to_owned())
@@ -68,7 +68,7 @@ impl Instance {
         let running = self.running(pool)?;
         let servers = running.pool.servers();
         let found = servers.iter().find(|one| **one.name() == *server);
-        let found = found.ok_or_else(|| control::no_server(pool, server))?;
+        let found = found.ok_or_else(|| operator::no_server(pool, server))?;
         let overrides = self.overrides.lock();
         Ok(self::server_status(&running.pool, found, &overrides))
     }
@@ -161,7 +161,7 @@ fn server_status(pool: &Pool, server: &Server, overrides: &Overrides) -> ServerS
         } else {
             ServerSource::File
         },
-        overridden: control::overridden(overrides, pool.name(), server.name()),
+        overridden: operator::overridden(overrides, pool.name(), server.name()),
     }
 }
 

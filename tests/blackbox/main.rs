@@ -74,6 +74,7 @@ mod sessions;
 mod signals;
 mod slow;
 mod source;
+mod stopping;
 mod streaming;
 mod tcp;
 mod terminations;

@@ -4,6 +4,7 @@
 //! of [`head`]: what comes out of here is a request that is well formed.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,7 +14,7 @@ use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
-use tokio::time::timeout_at;
+use tokio::time::{sleep_until, timeout_at};
 
 use super::super::context::{Arrival, Incoming, Origin};
 use super::super::handover;
@@ -25,7 +26,7 @@ use super::session::Facade;
 use super::{Refused, TOO_MANY, Visit, termination_of};
 use crate::headers::Fields;
 use crate::http::message::RequestHeader;
-use crate::listen::ClientStream;
+use crate::listen::{ClientStream, Leave};
 use crate::observe::Termination;
 
 /// What a client begins with that knows that we speak HTTP/2 (RFC 9113 section 3.4).
@@ -37,6 +38,7 @@ const ADDED_FIELDS: usize = 8;
 pub async fn converse(visit: &Visit, mut stream: Box<ClientStream>) -> Option<Box<ClientStream>> {
     let mut conversation = Conversation {
         drain: visit.edge.drain.watch(),
+        leave: visit.edge.drain.watch_leave(),
         visit,
         served: 0,
         handback: Arc::default(),
@@ -101,6 +103,7 @@ struct Refusal {
 struct Conversation<'a> {
     visit: &'a Visit,
     drain: watch::Receiver<bool>,
+    leave: watch::Receiver<Option<Leave>>,
     served: u32,
     handback: Arc<Handback>,
 }
@@ -180,8 +183,7 @@ impl Conversation<'_> {
             biased;
             readable = stream.readable() => readable.is_ok(),
             () = poll_fn(|cx| timer.poll_due(cx, due)) => false,
-            // The sender lives as long as the process.
-            _ = self.drain.wait_for(|begun| *begun) => false,
+            () = sent_away_for_good(&mut self.leave, self.visit.connection.ends.peer) => false,
         };
         *stream.timer() = timer;
         begins
@@ -262,6 +264,22 @@ impl Conversation<'_> {
         };
         // A client that doesn't take its refusal goes without.
         drop(tokio::time::timeout(site.http.send_timeout, answer).await);
+    }
+}
+
+/// Returns when a connection of that peer that has nothing under way is to end.
+async fn sent_away_for_good(leave: &mut watch::Receiver<Option<Leave>>, peer: SocketAddr) {
+    loop {
+        let moment = leave.borrow_and_update().filter(Leave::is_for_good);
+        let moment = moment.map(|leave| leave.moment(peer));
+        // The sender lives as long as the process.
+        match moment {
+            Some(moment) => tokio::select! {
+                () = sleep_until(moment.into()) => return,
+                _ = leave.changed() => {}
+            },
+            None => drop(leave.changed().await),
+        }
     }
 }
 
