@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use equipoise::allocator::Allocator;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     ExitCode::from(equipoise::cli::Cli::parse().run())
