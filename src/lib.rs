@@ -32,6 +32,7 @@ mod recent;
 pub mod acme;
 pub mod admin;
 pub mod allocator;
+pub mod ascii;
 pub mod balance;
 pub mod cli;
 pub mod client_address;

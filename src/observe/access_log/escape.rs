@@ -2,12 +2,14 @@
 
 use std::io::Write as _;
 
+use crate::ascii;
+
 /// Appends `bytes` with everything but printable ASCII, and the quotation mark and backslash too,
 /// written as `\xHH`, the way nginx's `log_format` does it: readers that split at quotation marks
 /// need no notion of escaping.
 pub(super) fn text(out: &mut Vec<u8>, bytes: &[u8]) {
     let mut rest = bytes;
-    while let Some(position) = rest.iter().position(|byte| !is_plain(*byte)) {
+    while let Some(position) = first_special(rest) {
         let (plain, special) = rest.split_at(position);
         out.extend_from_slice(plain);
         let Some((byte, after)) = special.split_first() else {
@@ -24,7 +26,7 @@ pub(super) fn text(out: &mut Vec<u8>, bytes: &[u8]) {
 /// becomes U+FFFD.
 pub(super) fn json(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
-    if bytes.iter().all(|byte| is_plain(*byte)) {
+    if first_special(bytes).is_none() {
         out.extend_from_slice(bytes);
     } else {
         for chunk in bytes.utf8_chunks() {
@@ -48,8 +50,16 @@ fn json_char(out: &mut Vec<u8>, c: char) {
     }
 }
 
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+/// Where the first byte is that isn't printable ASCII, or is a quotation mark or a backslash.
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    const DELETE: u8 = 0x7f;
+    ascii::position(bytes, |word| {
+        ascii::below(word, b' ')
+            | ascii::above(word)
+            | ascii::equal(word, b'"')
+            | ascii::equal(word, b'\\')
+            | ascii::equal(word, DELETE)
+    })
 }
 
 fn hex(nibble: u8) -> u8 {

@@ -1,11 +1,10 @@
 //! The three ways to write a record.
 
-use std::io::Write as _;
-
 use super::escape;
 use super::record::{Record, Value};
 use super::stamp::Stamp;
 use super::template::{Field, Part, Template};
+use crate::ascii;
 use crate::observe::labels::Label as _;
 
 /// How lines look.
@@ -33,8 +32,8 @@ impl Format {
 /// A request that could not be read is `"-"`, a status that was never sent 000 (as nginx writes
 /// it), an empty body `-` (as Apache's `%b` does).
 fn combined(out: &mut Vec<u8>, record: &Record<'_>, stamp: &mut Stamp) {
-    // Writing to memory does not fail; so it is for every `write!` of this file.
-    let _ = write!(out, "{} - - [", record.client);
+    ascii::push_address(out, record.client);
+    out.extend_from_slice(b" - - [");
     stamp.common_log(out, record.time);
     out.extend_from_slice(b"] \"");
     if let Some(method) = record.method {
@@ -52,10 +51,12 @@ fn combined(out: &mut Vec<u8>, record: &Record<'_>, stamp: &mut Stamp) {
     } else {
         out.push(b'-');
     }
-    let _ = write!(out, "\" {:03} ", record.status.unwrap_or(0));
+    out.extend_from_slice(b"\" ");
+    ascii::push_padded(out, record.status.unwrap_or(0).into(), 3);
+    out.push(b' ');
     match record.bytes_out {
         0 => out.push(b'-'),
-        bytes => number(out, bytes),
+        bytes => ascii::push_number(out, bytes),
     }
     for header in [record.referer, record.user_agent] {
         out.extend_from_slice(b" \"");
@@ -102,19 +103,15 @@ fn plain(out: &mut Vec<u8>, value: Value<'_>, stamp: &mut Stamp) {
     match value {
         Value::Absent => out.push(b'-'),
         Value::Text(bytes) => escape::text(out, bytes),
-        Value::Number(value) => number(out, value),
+        Value::Number(value) => ascii::push_number(out, value),
         Value::Seconds(value) => {
-            let _ = write!(out, "{}.{:06}", value.as_secs(), value.subsec_micros());
+            ascii::push_number(out, value.as_secs());
+            out.push(b'.');
+            ascii::push_padded(out, value.subsec_micros(), 6);
         }
         Value::Time(time) => stamp.rfc_3339(out, time),
-        Value::Address(address) => {
-            let _ = write!(out, "{address}");
-        }
+        Value::Address(address) => ascii::push_address(out, address),
     }
-}
-
-fn number(out: &mut Vec<u8>, value: u64) {
-    let _ = write!(out, "{value}");
 }
 
 #[cfg(test)]

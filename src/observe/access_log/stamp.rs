@@ -1,11 +1,12 @@
 //! Time stamps, formatted once a second.
 
-use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+
+use crate::ascii;
 
 const RFC_3339: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
@@ -25,8 +26,9 @@ impl Stamp {
     pub(super) fn rfc_3339(&mut self, out: &mut Vec<u8>, time: SystemTime) {
         let since_epoch = self.turn_to(time);
         out.extend_from_slice(&self.rfc_3339);
-        // Writing to memory does not fail.
-        let _ = write!(out, ".{:03}Z", since_epoch.subsec_millis());
+        out.push(b'.');
+        ascii::push_padded(out, since_epoch.subsec_millis(), 3);
+        out.push(b'Z');
     }
 
     /// Appends the Common Log Format's time, in UTC: `10/Oct/2000:13:55:36 +0000`.
