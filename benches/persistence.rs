@@ -130,6 +130,7 @@ fn view<'a>(headers: &'a Fields, path: &'a str) -> RequestView<'a> {
         path: path.as_bytes(),
         query: None,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        last_token: None,
     }
 }
 

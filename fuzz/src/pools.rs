@@ -128,6 +128,7 @@ pub fn lines<'a>(map: &'a Fields, name: &HeaderName) -> Vec<&'a [u8]> {
 pub fn view(headers: &Fields) -> RequestView<'_> {
     RequestView {
         headers,
+        last_token: None,
         path: b"/",
         query: None,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),

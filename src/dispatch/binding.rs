@@ -73,6 +73,7 @@ impl Binding {
             path: b"",
             query: None,
             client,
+            last_token: None,
         };
         if target.idle.is_some() {
             return Self::read(target, &view).await;

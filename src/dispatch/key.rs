@@ -60,6 +60,7 @@ mod tests {
             path: path.as_bytes(),
             query: query.map(str::as_bytes),
             client: IpAddr::from([192, 0, 2, 1]),
+            last_token: None,
         };
         key(key_of, &view)
     }

@@ -240,6 +240,10 @@ async fn bind(site: &Site, request: &RequestHeader, context: &mut Context, clien
         query,
         client,
     };
+        last_token: context
+            .origin
+            .as_ref()
+            .map(|origin| &origin.connection.last_token),
     let route = context.route.clone();
     let target = match route.as_ref().map(|route| &route.action) {
         Some(Action::Pool(target)) => Some(target),

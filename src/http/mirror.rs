@@ -107,6 +107,7 @@ impl Mirror {
             query,
             client: client?,
         })
+            last_token: None,
     }
 
     /// Begins the copy of a request that goes to its own server with this header. `has_body`: it has one, which

@@ -20,6 +20,7 @@ use crate::config::model;
 use crate::dispatch::PoolSite;
 use crate::listen::{ClientLimits, Drain, Ends};
 use crate::observe::metrics::{Metrics, Outcomes, Traffic};
+use crate::persistence::LastToken;
 use crate::tls::Established;
 use crate::upstream::{Caller, ClientConnection, Link, Personal};
 
@@ -117,6 +118,8 @@ pub struct Connection {
     pub drain: Arc<Drain>,
     /// Connections to servers that are this client's alone.
     pub personal: Personal,
+    /// The session's token that one of its requests brought.
+    pub last_token: LastToken,
 }
 
 impl Connection {

@@ -11,7 +11,7 @@ use super::learn::Learn;
 use super::route::Route;
 use super::session_key::{SessionKey, SessionKeys};
 use super::source_ip::SourceIp;
-use super::{Keyring, Lookup, UnixTime};
+use super::{Keyring, LastToken, Lookup, UnixTime};
 use crate::config::model::Persistence;
 use crate::headers::Fields;
 
@@ -37,6 +37,8 @@ pub struct RequestView<'a> {
     pub query: Option<&'a [u8]>,
     /// Who sent it.
     pub client: IpAddr,
+    /// What its connection remembers of the tokens of those before it, if it can.
+    pub last_token: Option<&'a LastToken>,
 }
 
 /// What a request says about its session.
@@ -138,9 +140,9 @@ impl<S: Clone> Affinity<S> {
     /// in their order. If there is none, the answer is about the one that came closest.
     pub fn lookup(&self, request: &RequestView<'_>, now: UnixTime) -> Found<S> {
         Found::Said(match &self.0 {
-            Kind::Insert(insert) => insert.read(request.headers, now),
-            Kind::Rewrite(rewrite) => rewrite.read(request.headers, now),
-            Kind::Prefix(prefix) => prefix.read(request.headers, now),
+            Kind::Insert(insert) => insert.read(request.headers, now, request.last_token),
+            Kind::Rewrite(rewrite) => rewrite.read(request.headers, now, request.last_token),
+            Kind::Prefix(prefix) => prefix.read(request.headers, now, request.last_token),
             Kind::Route(route) => route.read(request, now),
             Kind::Learn(learn) => match learn.ask(request.headers) {
                 Some(keys) => return Found::Ask(keys),

@@ -5,12 +5,13 @@
 //! name, percent-encoded, and says no time; HAProxy's dates behind a name are understood.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::affinity::Member;
 use super::dated_name::DatedName;
 use super::token::{Claims, ServerTag, Token, TokenKey};
-use super::{Bound, Keyring, Lookup, UnixTime};
+use super::{Bound, Keyring, LastToken, Lookup, UnixTime};
 use crate::config::model::Token as Form;
 
 /// How far another node's clock may be ahead of ours, or ours may have been when a token was made, in seconds: a day, as
@@ -21,9 +22,14 @@ const CLOCK_SKEW: u64 = 86_400;
 /// they were set for different paths or domains, so this is plenty, and it bounds a hostile one.
 pub(super) const MAX_CANDIDATES: usize = 16;
 
+/// How many codecs were made.
+static MADE: AtomicU64 = AtomicU64::new(0);
+
 /// Makes and reads the tokens of one pool. `S` is a handle of a server.
 #[derive(Clone)]
 pub(super) struct Codec<S> {
+    /// None other has it, unless it says the same of all tokens.
+    id: u64,
     names: Names<S>,
     limits: Limits,
 }
@@ -77,7 +83,11 @@ impl<S: Clone> Codec<S> {
                 Names::Signed(keyed.collect())
             }
         };
-        Some(Self { names, limits })
+        Some(Self {
+            id: MADE.fetch_add(1, Ordering::Relaxed),
+            names,
+            limits,
+        })
     }
 
     /// The token of a session of `server`, made of characters that a cookie's value may have and no `~`.
@@ -109,11 +119,12 @@ impl<S: Clone> Codec<S> {
         &self,
         tokens: impl Iterator<Item = &'a [u8]>,
         now: UnixTime,
+        last: Option<&LastToken>,
     ) -> Lookup<S> {
         bound(
             tokens
                 .take(MAX_CANDIDATES)
-                .map(|token| self.judge(token, now)),
+                .map(|token| self.judge(token, now, last)),
         )
     }
 
@@ -134,9 +145,23 @@ impl<S: Clone> Codec<S> {
     }
 
     /// What one token says.
-    fn judge(&self, token: &[u8], now: UnixTime) -> Lookup<S> {
+    fn judge(&self, token: &[u8], now: UnixTime, last: Option<&LastToken>) -> Lookup<S> {
         match &self.names {
-            Names::Signed(keyed) => self.judge_signed(keyed, token, now),
+            Names::Signed(keyed) => {
+                let known = last.and_then(|last| last.recall(self.id, token));
+                let known = known.or_else(|| {
+                    let (key, claims) = open(keyed, token)?;
+                    if let Some(last) = last {
+                        last.note(self.id, token, key, claims);
+                    }
+                    Some((key, claims))
+                });
+                known
+                    .and_then(|(key, claims)| Some((keyed.get(key)?, claims)))
+                    .map_or(Lookup::Invalid, |((_, servers), claims)| {
+                        self.judge_claims(servers, claims, now)
+                    })
+            }
             Names::Plain(servers) => match (servers.get(token), DatedName::parse(token)) {
                 (Some(server), _) => Lookup::only(Bound {
                     server: server.clone(),
@@ -176,10 +201,13 @@ impl<S: Clone> Codec<S> {
         }
     }
 
-    fn judge_signed(&self, keyed: &[Keyed<S>], token: &[u8], now: UnixTime) -> Lookup<S> {
-        let Some((claims, servers)) = open(keyed, token) else {
-            return Lookup::Invalid;
-        };
+    /// What a token says that somebody with our keys made.
+    fn judge_claims(
+        &self,
+        servers: &HashMap<ServerTag, S>,
+        claims: Claims,
+        now: UnixTime,
+    ) -> Lookup<S> {
         let renew = match self.age(claims.issued, claims.session_started, now) {
             Age::Future => return Lookup::Invalid,
             Age::Expired => return Lookup::Expired,
@@ -229,11 +257,11 @@ enum Age {
 /// A key and the servers' tags under it.
 type Keyed<S> = (TokenKey, HashMap<ServerTag, S>);
 
-fn open<'a, S>(keyed: &'a [Keyed<S>], token: &[u8]) -> Option<(Claims, &'a HashMap<ServerTag, S>)> {
+/// Which key made a token, and what it says; `None` if none did.
+fn open<S>(keyed: &[Keyed<S>], token: &[u8]) -> Option<(usize, Claims)> {
     let token = Token::parse(token)?;
-    keyed
-        .iter()
-        .find_map(|(key, servers)| Some((key.open(&token)?, servers)))
+    let mut keys = keyed.iter().enumerate();
+    keys.find_map(|(at, (key, _))| Some((at, key.open(&token)?)))
 }
 
 /// Those of `lookups` that are bound, else the first of those that came closest. Allocates only for a second one that is
@@ -344,6 +372,40 @@ mod tests {
         for other in ["", "a", "AQ", "b%7Ec"] {
             assert!(!signed.is_written_as_ours(other.as_bytes()), "{other}");
         }
+    }
+
+    #[test]
+    fn what_a_connection_remembers_holds_for_that_codec_and_token_alone() {
+        let (one, other) = (codec(Form::Signed), codec(Form::Signed));
+        let last = LastToken::default();
+        let said = |codec: &Codec<String>, token: &[u8]| {
+            let remembered = codec.bound([token].into_iter(), NOW, Some(&last));
+            assert_eq!(codec.bound([token].into_iter(), NOW, None), remembered);
+            remembered
+        };
+        let [a, b] = ["a", "b~c"].map(|server| one.token_for(server, NOW, NOW));
+        for _ in 0..2 {
+            assert_ne!(said(&one, &a), said(&one, &b));
+            assert_eq!(said(&other, &b), said(&one, &b));
+            let mut forged = b.clone();
+            forged[40] = if forged[40] == b'A' { b'B' } else { b'A' };
+            assert_eq!(said(&one, &forged), Lookup::Invalid);
+            assert_eq!(said(&one, b""), Lookup::Invalid);
+        }
+        // It expires whether it is remembered or not.
+        let limits = Limits {
+            timeout: Some(Duration::from_secs(60)),
+            max_lifetime: None,
+        };
+        let brief = Codec {
+            limits,
+            id: 77,
+            ..one
+        };
+        let later = UnixTime(NOW.0 + 61);
+        let at = |now| brief.bound([&a[..]].into_iter(), now, Some(&last));
+        assert!(matches!(at(NOW), Lookup::Bound(..)));
+        assert_eq!(at(later), Lookup::Expired);
     }
 
     #[test]

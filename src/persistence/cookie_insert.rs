@@ -11,7 +11,7 @@ use http::header::SET_COOKIE;
 use super::affinity::{Answered, Member};
 use super::codec::{Codec, Limits};
 use super::template::Template;
-use super::{Keyring, Lookup, UnixTime, cache_control, cookie, set_cookie};
+use super::{Keyring, LastToken, Lookup, UnixTime, cache_control, cookie, set_cookie};
 use crate::config::model::CookieInsert as Settings;
 use crate::headers::Fields;
 
@@ -43,9 +43,14 @@ impl<S: Clone> CookieInsert<S> {
     }
 
     /// The session that `request` belongs to.
-    pub(super) fn read(&self, request: &Fields, now: UnixTime) -> Lookup<S> {
+    pub(super) fn read(
+        &self,
+        request: &Fields,
+        now: UnixTime,
+        last: Option<&LastToken>,
+    ) -> Lookup<S> {
         let values = cookie::values(request, self.name.as_bytes());
-        self.codec.bound(values, now)
+        self.codec.bound(values, now, last)
     }
 
     /// Cuts our cookie out of `request`; every other byte of its cookies stays.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::affinity::{Answered, Member};
 use super::codec::{Codec, Limits};
 use super::set_cookie::{self, Edit};
-use super::{Keyring, Lookup, UnixTime, cache_control, cookie};
+use super::{Keyring, LastToken, Lookup, UnixTime, cache_control, cookie};
 use crate::config::model::CookieRewrite as Settings;
 use crate::headers::Fields;
 
@@ -52,9 +52,14 @@ impl<S: Clone> CookiePrefix<S> {
     }
 
     /// The session that `request` belongs to. A value without `~` says nothing.
-    pub(super) fn read(&self, request: &Fields, now: UnixTime) -> Lookup<S> {
+    pub(super) fn read(
+        &self,
+        request: &Fields,
+        now: UnixTime,
+        last: Option<&LastToken>,
+    ) -> Lookup<S> {
         let values = cookie::values(request, self.name.as_bytes());
-        self.codec.bound(values.filter_map(prefix), now)
+        self.codec.bound(values.filter_map(prefix), now, last)
     }
 
     /// Gives the server its own values back, in every cookie of that name.

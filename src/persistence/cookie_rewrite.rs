@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::affinity::{Answered, Member};
 use super::codec::{Codec, Limits};
 use super::set_cookie::{self, Edit};
-use super::{Keyring, Lookup, UnixTime, cache_control, cookie};
+use super::{Keyring, LastToken, Lookup, UnixTime, cache_control, cookie};
 use crate::config::model::CookieRewrite as Settings;
 use crate::headers::Fields;
 
@@ -41,9 +41,14 @@ impl<S: Clone> CookieRewrite<S> {
 
     /// The session that `request` belongs to. A value that is no token of ours is invalid, also one that the
     /// server set before it was rewritten.
-    pub(super) fn read(&self, request: &Fields, now: UnixTime) -> Lookup<S> {
+    pub(super) fn read(
+        &self,
+        request: &Fields,
+        now: UnixTime,
+        last: Option<&LastToken>,
+    ) -> Lookup<S> {
         let values = cookie::values(request, self.name.as_bytes());
-        self.codec.bound(values, now)
+        self.codec.bound(values, now, last)
     }
 
     /// Replaces the value wherever the server set the cookie, also if it sent back a token: the session is

@@ -20,6 +20,7 @@ mod cookie_prefix;
 mod cookie_rewrite;
 mod dated_name;
 mod keyring;
+mod last_token;
 mod learn;
 mod pair;
 mod route;
@@ -33,6 +34,7 @@ mod token;
 pub use affinity::{Affinity, Answered, Found, Learned, Member, RequestView, Stayed};
 pub use clock::{Moment, UnixTime, heed_wall_clock};
 pub use keyring::{KeyError, KeyWarning, Keyring, LoadedKeys, SecretError};
+pub use last_token::LastToken;
 pub use session_key::{SessionKey, SessionKeys};
 
 /// The value of the first cookie called `name`.

@@ -123,6 +123,7 @@ impl Instance {
             path: b"/",
             query: None,
             client,
+            last_token: None,
         };
         let keys = self.files.lock().keys.of(&settings).cloned();
         let table = running.table.clone();

@@ -20,6 +20,7 @@ use crate::headers::Fields;
 use crate::listen::{Admitted, ClientLimits, ClientStream, Ends, Transport};
 use crate::observe::access_log::Record;
 use crate::observe::{ErrorReason, Termination};
+use crate::persistence::LastToken;
 use crate::tls::Established;
 use crate::upstream::Personal;
 
@@ -56,6 +57,7 @@ pub async fn serve(
         tls,
         drain: Arc::clone(&edge.drain),
         personal: Personal::default(),
+        last_token: LastToken::default(),
     };
     let visit = Visit {
         proxy,

@@ -50,6 +50,7 @@ fn view(headers: &Fields) -> RequestView<'_> {
         path: b"/",
         query: None,
         client: CLIENT,
+        last_token: None,
     }
 }
 

@@ -53,7 +53,7 @@ fn cookie(
 }
 
 fn read(insert: &CookieInsert<String>, line: &str, now: UnixTime) -> Lookup<String> {
-    insert.read(&request(&[line]), now)
+    insert.read(&request(&[line]), now, None)
 }
 
 fn server(found: Lookup<String>) -> Option<String> {
@@ -74,7 +74,7 @@ fn a_session_goes_back_to_its_server() {
     );
     let quoted = format!("{}\"", line.replacen('=', "=\"", 1));
     assert_eq!(read(&insert, &quoted, NOW), bound("b", NOW, false));
-    assert_eq!(insert.read(&Fields::new(), NOW), Lookup::Miss);
+    assert_eq!(insert.read(&Fields::new(), NOW, None), Lookup::Miss);
     assert_eq!(read(&insert, "x=1", NOW), Lookup::Miss);
     assert_eq!(read(&insert, "SERVERID=b", NOW), Lookup::Invalid);
     assert_eq!(read(&insert, "SERVERID=", NOW), Lookup::Invalid);
@@ -358,7 +358,7 @@ proptest! {
         let mut map = Fields::new();
         let line = [b"SERVERID=", &value[..]].concat();
         map.append(COOKIE, HeaderValue::from_bytes(&line).unwrap());
-        prop_assert_eq!(insert.read(&map, NOW), Lookup::Invalid);
+        prop_assert_eq!(insert.read(&map, NOW, None), Lookup::Invalid);
     }
 
     #[test]

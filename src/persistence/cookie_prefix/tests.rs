@@ -43,7 +43,7 @@ fn prepared(prefix: &CookiePrefix<String>, lines: &[&str]) -> Vec<String> {
 }
 
 fn read(prefix: &CookiePrefix<String>, line: &str, now: UnixTime) -> Lookup<String> {
-    prefix.read(&request(&[line]), now)
+    prefix.read(&request(&[line]), now, None)
 }
 
 #[test]
@@ -225,7 +225,7 @@ proptest! {
         };
         let mut request = sent(&pair);
         if pair != without_us {
-            prop_assert_eq!(prefix.read(&request, NOW), bound("b", NOW, false));
+            prop_assert_eq!(prefix.read(&request, NOW, None), bound("b", NOW, false));
         }
         prefix.prepare_request(&mut request);
         prop_assert_eq!(request, sent(&without_us));
@@ -242,7 +242,7 @@ proptest! {
             response.append(SET_COOKIE, HeaderValue::from_bytes(&line).unwrap());
         }
         let before: usize = request.values().map(HeaderValue::len).sum();
-        let _ = prefix.read(&request, NOW);
+        let _ = prefix.read(&request, NOW, None);
         prefix.prepare_request(&mut request);
         prop_assert!(request.values().map(HeaderValue::len).sum::<usize>() <= before);
         let none = Fields::new();

@@ -31,7 +31,7 @@ fn finished(rewrite: &CookieRewrite<String>, server: &str, lines: &[&str]) -> Ve
 }
 
 fn read(rewrite: &CookieRewrite<String>, line: &str, now: UnixTime) -> Lookup<String> {
-    rewrite.read(&request(&[line]), now)
+    rewrite.read(&request(&[line]), now, None)
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn read(settings: &Settings, target: &str, cookies: &[&str]) -> Lookup<String> {
         path: path.as_bytes(),
         query,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        last_token: None,
     };
     route(settings).read(&view, NOW)
 }
@@ -232,7 +233,7 @@ proptest! {
             headers: &headers,
             path: &path,
             query: Some(&query),
-            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            client: IpAddr::V4(Ipv4Addr::LOCALHOST), last_token: None,
         };
         let _ = route(&settings()).read(&view, NOW);
     }
