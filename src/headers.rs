@@ -4,10 +4,13 @@ use http::HeaderName;
 
 pub mod authority;
 mod fields;
+pub mod line;
 pub mod names;
 pub mod spelling;
+mod value;
 
 pub use fields::Fields;
+pub use value::{NotAsciiError, ValueRef};
 
 /// The members of a comma-separated list, trimmed; empty ones are left out (RFC 9110 section 5.6.1).
 ///
@@ -46,17 +49,22 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
 
 /// `tchar` of RFC 9110 section 5.6.2: what names of methods, fields and codings are made of.
 pub fn is_tchar(byte: u8) -> bool {
-    byte < 128 && TCHARS >> byte & 1 == 1
+    TCHARS.get(usize::from(byte)) == Some(&true)
 }
 
-/// One bit for each character of ASCII.
-const TCHARS: u128 = {
-    let (mut bits, mut byte) = (0, 0);
+/// Whether it is one, for each byte.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "made by the compiler, to which a place outside is an error"
+)]
+static TCHARS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
     while byte < 128 {
-        bits |= (is_tchar_by_rule(byte) as u128) << byte;
+        table[byte as usize] = is_tchar_by_rule(byte);
         byte += 1;
     }
-    bits
+    table
 };
 
 const fn is_tchar_by_rule(byte: u8) -> bool {

@@ -8,7 +8,7 @@ use equipoise::config::model::{
     CookieAttributes, CookieInsert, CookieRewrite, Learn, LearnedFrom, OnUnavailable, Persistence,
     RouteCookie, RoutePersistence, SameSite, Secure, Store, Table, Token,
 };
-use equipoise::headers::Fields;
+use equipoise::headers::{Fields, ValueRef};
 use equipoise::persistence::{Affinity, Answered, Keyring, Member, RequestView, UnixTime};
 use http::{HeaderName, HeaderValue};
 
@@ -119,19 +119,16 @@ pub fn headers(name: &HeaderName, data: &[u8]) -> Option<Fields> {
 }
 
 pub fn lines<'a>(map: &'a Fields, name: &HeaderName) -> Vec<&'a [u8]> {
-    map.get_all(name)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect()
+    map.get_all(name).iter().map(ValueRef::as_bytes).collect()
 }
 
 pub fn view(headers: &Fields) -> RequestView<'_> {
     RequestView {
         headers,
-        last_token: None,
         path: b"/",
         query: None,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        last_token: None,
     }
 }
 

@@ -5,22 +5,22 @@
 //! sent them: CGI and what descends from it make `HTTP_X_FORWARDED_FOR` of all spellings, and no proxy
 //! writes the one with `_`.
 
-use std::io::{Cursor, Write as _};
 use std::net::IpAddr;
 use std::str;
 
-use http::header::{FORWARDED, HOST};
-use http::{HeaderName, HeaderValue};
+use crate::headers::names::{FORWARDED, HOST, KnownName};
+use http::HeaderValue;
 
 use super::forwarded::Element;
 use super::{Forwarding, Resolver, X_FORWARDED_FOR, entry};
+use crate::ascii;
 use crate::config::model::XForwardedFor;
-use crate::headers::{Fields, is_ambiguous, is_known_as, list_members, trim};
+use crate::headers::{Fields, ValueRef, is_ambiguous, is_known_as, list_members, trim};
 
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REAL_IP: KnownName = KnownName::new("x-real-ip");
+const X_FORWARDED_PROTO: KnownName = KnownName::new("x-forwarded-proto");
+const X_FORWARDED_HOST: KnownName = KnownName::new("x-forwarded-host");
+const X_FORWARDED_PORT: KnownName = KnownName::new("x-forwarded-port");
 
 impl Resolver {
     /// Writes the forwarding headers of `request` for the server. Not to be called twice on one
@@ -50,7 +50,7 @@ impl Resolver {
                 let headers = &*request;
                 let ours = Element {
                     from: context.peer.to_canonical(),
-                    host: headers.get(HOST).map(HeaderValue::as_bytes),
+                    host: headers.get(HOST).map(ValueRef::as_bytes),
                     protocol: protocol(context.https),
                 };
                 ours.appended(headers)
@@ -67,7 +67,7 @@ fn replaced(request: &Fields, context: &Forwarding) -> HeaderValue {
     let host = told_first(request, &X_FORWARDED_HOST, is_hosts).filter(|_| trusted);
     Element {
         from: context.client.address,
-        host: host.or_else(|| request.get(HOST).map(HeaderValue::as_bytes)),
+        host: host.or_else(|| request.get(HOST).map(ValueRef::as_bytes)),
         protocol: proto
             .and_then(|proto| str::from_utf8(proto).ok())
             .unwrap_or(protocol(context.https)),
@@ -83,7 +83,7 @@ pub(super) fn told_protocol(request: &Fields) -> Option<&[u8]> {
 /// What was said first in a field of one well-formed line: what the client asked.
 fn told_first<'a>(
     request: &'a Fields,
-    name: &HeaderName,
+    name: &KnownName,
     well_formed: fn(&[u8]) -> bool,
 ) -> Option<&'a [u8]> {
     let value = sole(request, name)?.as_bytes();
@@ -135,16 +135,10 @@ fn appended(request: &Fields, peer: IpAddr) -> HeaderValue {
 
 /// `address` as text, IPv6 as RFC 5952 writes it and without brackets.
 fn address_value(address: IpAddr) -> HeaderValue {
-    let mut text = Cursor::new([0_u8; 48]);
     // The longest address has 45 characters.
-    let written = write!(text, "{address}").is_ok();
-    let length = usize::try_from(text.position()).unwrap_or(0);
-    let text = text
-        .get_ref()
-        .get(..length)
-        .filter(|_| written)
-        .unwrap_or(b"unknown");
-    HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+    let mut text = Vec::with_capacity(48);
+    ascii::push_address(&mut text, address);
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
 /// X-Forwarded-Proto, -Host and -Port: how the client addressed us.
@@ -154,7 +148,7 @@ fn address_value(address: IpAddr) -> HeaderValue {
 /// one that it connected to: the client has never seen that.
 fn origin(request: &mut Fields, context: &Forwarding) {
     let trusted = context.client.trusted_peer;
-    let told = |request: &Fields, name: &HeaderName, well_formed: fn(&[u8]) -> bool| {
+    let told = |request: &Fields, name: &KnownName, well_formed: fn(&[u8]) -> bool| {
         trusted && sole(request, name).is_some_and(|value| well_formed(value.as_bytes()))
     };
 
@@ -164,9 +158,11 @@ fn origin(request: &mut Fields, context: &Forwarding) {
         request.insert(X_FORWARDED_PROTO, ours);
     }
     if !told(request, &X_FORWARDED_HOST, is_hosts) {
-        match request.get(HOST).cloned() {
+        match request.get(HOST).map(ValueRef::to_value) {
             Some(host) => request.insert(X_FORWARDED_HOST, host),
-            None => drop(request.remove(&X_FORWARDED_HOST)),
+            None => {
+                request.remove(&X_FORWARDED_HOST);
+            }
         }
     }
     if !told(request, &X_FORWARDED_PORT, is_port) {
@@ -177,7 +173,7 @@ fn origin(request: &mut Fields, context: &Forwarding) {
 }
 
 /// The value of a field that has one line.
-fn sole<'a>(request: &'a Fields, name: &HeaderName) -> Option<&'a HeaderValue> {
+fn sole<'a>(request: &'a Fields, name: &KnownName) -> Option<ValueRef<'a>> {
     let mut lines = request.get_all(name).iter();
     let line = lines.next()?;
     lines.next().is_none().then_some(line)

@@ -6,8 +6,8 @@
 
 use std::net::IpAddr;
 
+use crate::headers::names::FORWARDED;
 use http::HeaderValue;
-use http::header::FORWARDED;
 
 use super::entry;
 use crate::headers::{Fields, is_tchar, list_members, trim, unquote};

@@ -11,13 +11,12 @@ mod forwarded;
 
 use std::net::IpAddr;
 
-use http::HeaderName;
-
 use crate::config::model::{ClientAddress as Settings, XForwardedFor};
+use crate::headers::names::KnownName;
 use crate::headers::{Fields, trim};
 use crate::networks::Networks;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_FOR: KnownName = KnownName::new("x-forwarded-for");
 
 /// How many entries the walk looks at. No chain of real proxies is near that long.
 const MAX_ENTRIES: usize = 64;

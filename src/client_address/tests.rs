@@ -25,7 +25,7 @@ pub(super) fn resolver(trusted: &[&str]) -> Resolver {
 pub(super) fn map(fields: &[(&str, &str)]) -> Fields {
     let mut map = Fields::new();
     for (name, value) in fields {
-        let name: HeaderName = name.parse().unwrap();
+        let name: http::HeaderName = name.parse().unwrap();
         map.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
     map

@@ -3,14 +3,18 @@
 //! Few look for many fields, and most of those that are looked for aren't there: a word of marks answers that without a look
 //! at the list. Names are compared rather than hashed, and the frequent ones aren't made anew for each message.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::names::{self, Name};
+use super::ValueRef;
+use super::names::{self, KnownName, Name};
 
 /// The fields of a message.
 ///
-/// A name keeps the spelling that it came with ([`Self::add_received`]), for whoever looks closer than they should.
+/// What was received stays where it is ([`Self::add_received`]): of a value only its place is kept, and a name keeps the
+/// spelling that it came with, for whoever looks closer than they should.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
     list: Vec<Field>,
@@ -18,7 +22,7 @@ pub struct Fields {
     marks: u64,
     /// Whether a name came that [`names::is_plain`] doesn't vouch for.
     has_odd_names: bool,
-    /// The bytes that spellings lie in.
+    /// The bytes that received values and spellings lie in.
     received: Bytes,
 }
 
@@ -26,36 +30,58 @@ pub struct Fields {
 #[derive(Debug, Clone)]
 pub struct Field {
     name: HeaderName,
-    value: HeaderValue,
+    value: Stored,
     /// Where in the received bytes the name is spelt; [`NOWHERE`] if it didn't come from there.
     spelt: u32,
     /// The name's.
     hash: u8,
 }
 
+/// Where a value is.
+#[derive(Debug, Clone)]
+enum Stored {
+    Own(HeaderValue),
+    /// A part of the received bytes.
+    Received {
+        begin: u32,
+        end: u32,
+    },
+}
+
 const NOWHERE: u32 = u32::MAX;
+
+/// A place in received bytes, which are few.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(NOWHERE)
+}
 
 /// What a field is looked up by.
 pub trait Key {
-    /// The name, if it is one.
-    fn with_name<T>(&self, then: impl FnOnce(&HeaderName) -> T) -> Option<T>;
+    /// The name with its hash, if it is one.
+    fn with_name<T>(&self, then: impl FnOnce(&HeaderName, u8) -> T) -> Option<T>;
 }
 
-impl Key for HeaderName {
-    fn with_name<T>(&self, then: impl FnOnce(&HeaderName) -> T) -> Option<T> {
-        Some(then(self))
+impl Key for KnownName {
+    fn with_name<T>(&self, then: impl FnOnce(&HeaderName, u8) -> T) -> Option<T> {
+        Some(then(self.name(), self.hash()))
     }
 }
 
-impl Key for &HeaderName {
-    fn with_name<T>(&self, then: impl FnOnce(&HeaderName) -> T) -> Option<T> {
-        Some(then(self))
+impl Key for HeaderName {
+    fn with_name<T>(&self, then: impl FnOnce(&HeaderName, u8) -> T) -> Option<T> {
+        Some(then(self, hash_of(self)))
+    }
+}
+
+impl<K: Key> Key for &K {
+    fn with_name<T>(&self, then: impl FnOnce(&HeaderName, u8) -> T) -> Option<T> {
+        (**self).with_name(then)
     }
 }
 
 impl Key for &str {
-    fn with_name<T>(&self, then: impl FnOnce(&HeaderName) -> T) -> Option<T> {
-        Name::parse(self.as_bytes()).map(|known| then(&known.name))
+    fn with_name<T>(&self, then: impl FnOnce(&HeaderName, u8) -> T) -> Option<T> {
+        Name::parse(self.as_bytes()).map(|known| then(&known.name, known.hash))
     }
 }
 
@@ -73,20 +99,40 @@ impl Fields {
         }
     }
 
-    /// None yet, with room for so many that come in `received`.
-    pub fn of_received(received: Bytes, count: usize) -> Self {
+    /// Adds a field of a message that is being received: its name is spelt in the message's bytes from `spelt` on, and
+    /// `value`, which has no control characters but tabs, is a part of them. [`Self::set_received`] brings the bytes.
+    pub fn add_received(&mut self, name: Name, value: Range<usize>, spelt: usize) {
+        let value = Stored::Received {
+            begin: place(value.start),
+            end: place(value.end),
+        };
+        self.add(name, value, place(spelt));
+    }
+
+    /// The same for a field whose value had to be put right first.
+    pub fn append_spelt(&mut self, name: Name, value: HeaderValue, spelt: usize) {
+        self.add(name, Stored::Own(value), place(spelt));
+    }
+
+    /// The bytes of the message that the fields came with.
+    pub fn set_received(&mut self, received: Bytes) {
+        self.received = received;
+    }
+
+    /// A copy with room for so many more.
+    #[must_use]
+    pub fn clone_with_room(&self, more: usize) -> Self {
+        let mut list = Vec::with_capacity(self.list.len() + more);
+        list.extend_from_slice(&self.list);
         Self {
-            received,
-            ..Self::with_capacity(count)
+            list,
+            marks: self.marks,
+            has_odd_names: self.has_odd_names,
+            received: self.received.clone(),
         }
     }
 
-    /// Adds a field that came: its name is spelt in the received bytes from there on.
-    pub fn add_received(&mut self, name: Name, value: HeaderValue, spelt: usize) {
-        self.add(name, value, u32::try_from(spelt).unwrap_or(NOWHERE));
-    }
-
-    fn add(&mut self, name: Name, value: HeaderValue, spelt: u32) {
+    fn add(&mut self, name: Name, value: Stored, spelt: u32) {
         let Name {
             name,
             hash,
@@ -119,13 +165,9 @@ impl Fields {
     }
 
     /// The value of the first line of that name.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "constants of names are made where they are given"
-    )]
-    pub fn get(&self, name: impl Key) -> Option<&HeaderValue> {
-        let found = name.with_name(|name| self.find(name).map(|(_, field)| &field.value));
-        found.flatten()
+    pub fn get(&self, name: impl Key) -> Option<ValueRef<'_>> {
+        let found = name.with_name(|name, hash| self.find(name, hash).map(|(_, field)| field));
+        found.flatten().map(|field| field.value(&self.received))
     }
 
     /// Whether there is a field of that name.
@@ -135,51 +177,54 @@ impl Fields {
 
     /// The values of all lines of that name, in their order.
     pub fn get_all<K: Key>(&self, name: K) -> Lines<'_, K> {
-        let hash = name.with_name(hash_of);
+        let hash = name.with_name(|_, hash| hash);
         let list = match hash {
             Some(hash) if self.marks & mark(hash) != 0 => self.list.iter(),
             _ => [].iter(),
         };
-        let hash = hash.unwrap_or_default();
-        Lines { list, name, hash }
+        Lines {
+            list,
+            received: &self.received,
+            name,
+            hash: hash.unwrap_or_default(),
+        }
     }
 
     /// Makes `value` the only value of `name`, in the place of the first if there was any.
-    pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
-        let first = self.find(&name).map(|(at, _)| at);
+    pub fn insert(&mut self, name: impl Into<Name>, value: HeaderValue) {
+        let name = name.into();
+        let first = self.find(&name.name, name.hash).map(|(at, _)| at);
         let Some(first) = first else {
-            self.append(name, value);
+            self.add(name, Stored::Own(value), NOWHERE);
             return;
         };
         let mut at = 0;
         self.list.retain(|field| {
-            let stays = at <= first || field.name != name;
+            let stays = at <= first || field.name != name.name;
             at += 1;
             stays
         });
         if let Some(field) = self.list.get_mut(first) {
-            (field.value, field.spelt) = (value, NOWHERE);
+            (field.value, field.spelt) = (Stored::Own(value), NOWHERE);
         }
     }
 
     /// Adds a line behind all others.
-    pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        self.add(name.into(), value, NOWHERE);
+    pub fn append(&mut self, name: impl Into<Name>, value: HeaderValue) {
+        self.add(name.into(), Stored::Own(value), NOWHERE);
     }
 
-    /// Takes out every line of `name`. Returns the value of the first.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "constants of names are made where they are given"
-    )]
-    pub fn remove(&mut self, name: impl Key) -> Option<HeaderValue> {
-        let removed = name.with_name(|name| {
-            let (first, _) = self.find(name)?;
-            let removed = self.list.remove(first).value;
+    /// Takes out every line of `name`. Whether there was one.
+    pub fn remove(&mut self, name: impl Key) -> bool {
+        let removed = name.with_name(|name, hash| {
+            let Some((first, _)) = self.find(name, hash) else {
+                return false;
+            };
+            self.list.remove(first);
             self.list.retain(|field| field.name != *name);
-            Some(removed)
+            true
         });
-        removed.flatten()
+        removed == Some(true)
     }
 
     /// Takes out every field whose name is one of those that `doomed` knows.
@@ -188,9 +233,9 @@ impl Fields {
     }
 
     /// Replaces all lines of `name` by `lines`, in their order; none at all removes the field.
-    pub fn replace_lines(
+    pub fn replace_lines<K: Key + Clone + Into<Name>>(
         &mut self,
-        name: &HeaderName,
+        name: &K,
         lines: impl IntoIterator<Item = HeaderValue>,
     ) {
         self.remove(name);
@@ -205,29 +250,32 @@ impl Fields {
     }
 
     /// All values, one for each line.
-    pub fn values(&self) -> impl Iterator<Item = &HeaderValue> {
-        self.list.iter().map(|field| &field.value)
+    pub fn values(&self) -> impl Iterator<Item = ValueRef<'_>> {
+        self.iter().map(|(_, value)| value)
     }
 
     /// All lines.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&HeaderName, &HeaderValue)> {
-        self.list.iter().map(|field| (&field.name, &field.value))
+    pub fn iter(&self) -> Iter<'_> {
+        Iter {
+            list: self.list.iter(),
+            received: &self.received,
+        }
     }
 
     /// All lines, and how their names were spelt, if they came from somewhere.
-    pub fn spelt(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue, Option<&[u8]>)> {
+    pub fn spelt(&self) -> impl Iterator<Item = (&HeaderName, ValueRef<'_>, Option<&[u8]>)> {
         self.list.iter().map(|field| {
             let spelling = || {
                 let at = usize::try_from(field.spelt).ok()?;
                 self.received.get(at..at + field.name.as_str().len())
             };
             let came = field.spelt != NOWHERE;
-            (&field.name, &field.value, came.then(spelling).flatten())
+            let value = field.value(&self.received);
+            (&field.name, value, came.then(spelling).flatten())
         })
     }
 
-    fn find(&self, name: &HeaderName) -> Option<(usize, &Field)> {
-        let hash = hash_of(name);
+    fn find(&self, name: &HeaderName, hash: u8) -> Option<(usize, &Field)> {
         if self.marks & mark(hash) == 0 {
             return None;
         }
@@ -236,10 +284,47 @@ impl Fields {
     }
 }
 
+impl Field {
+    fn value<'a>(&'a self, received: &'a Bytes) -> ValueRef<'a> {
+        match &self.value {
+            Stored::Own(value) => value.into(),
+            Stored::Received { begin, end } => {
+                let place = |at: &u32| usize::try_from(*at).unwrap_or(usize::MAX);
+                let part = received.get(place(begin)..place(end));
+                ValueRef::received(received, part.unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// All lines.
+#[derive(Clone)]
+pub struct Iter<'a> {
+    list: std::slice::Iter<'a, Field>,
+    received: &'a Bytes,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a HeaderName, ValueRef<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let field = self.list.next()?;
+        Some((&field.name, field.value(self.received)))
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let field = self.list.next_back()?;
+        Some((&field.name, field.value(self.received)))
+    }
+}
+
 /// The values of the lines of one name.
 #[derive(Clone)]
 pub struct Lines<'a, K> {
     list: std::slice::Iter<'a, Field>,
+    received: &'a Bytes,
     name: K,
     hash: u8,
 }
@@ -253,16 +338,16 @@ impl<K: Key + Clone> Lines<'_, K> {
 }
 
 fn is_one(field: &Field, name: &impl Key, hash: u8) -> bool {
-    field.hash == hash && name.with_name(|name| field.name == *name) == Some(true)
+    field.hash == hash && name.with_name(|name, _| field.name == *name) == Some(true)
 }
 
 impl<'a, K: Key> Iterator for Lines<'a, K> {
-    type Item = &'a HeaderValue;
+    type Item = ValueRef<'a>;
 
-    fn next(&mut self) -> Option<&'a HeaderValue> {
+    fn next(&mut self) -> Option<ValueRef<'a>> {
         let (name, hash) = (&self.name, self.hash);
         let found = self.list.find(|field| is_one(field, name, hash));
-        found.map(|field| &field.value)
+        found.map(|field| field.value(self.received))
     }
 }
 
@@ -270,19 +355,16 @@ impl<K: Key> DoubleEndedIterator for Lines<'_, K> {
     fn next_back(&mut self) -> Option<Self::Item> {
         let (name, hash) = (&self.name, self.hash);
         let found = self.list.rfind(|field| is_one(field, name, hash));
-        found.map(|field| &field.value)
+        found.map(|field| field.value(self.received))
     }
 }
 
 impl<'a> IntoIterator for &'a Fields {
-    type Item = (&'a HeaderName, &'a HeaderValue);
-    type IntoIter = std::iter::Map<
-        std::slice::Iter<'a, Field>,
-        fn(&'a Field) -> (&'a HeaderName, &'a HeaderValue),
-    >;
+    type Item = (&'a HeaderName, ValueRef<'a>);
+    type IntoIter = Iter<'a>;
 
-    fn into_iter(self) -> Self::IntoIter {
-        self.list.iter().map(|field| (&field.name, &field.value))
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
     }
 }
 
@@ -328,7 +410,8 @@ impl From<Fields> for HeaderMap {
     fn from(fields: Fields) -> Self {
         let mut map = Self::with_capacity(fields.list.len());
         for field in fields.list {
-            map.append(field.name, field.value);
+            let value = field.value(&fields.received).to_value();
+            map.append(field.name, value);
         }
         map
     }
@@ -347,8 +430,14 @@ fn mark(hash: u8) -> u64 {
 impl<K: Key> std::ops::Index<K> for Fields {
     type Output = HeaderValue;
 
+    /// For fields that were not received.
     fn index(&self, name: K) -> &HeaderValue {
-        self.get(name).expect("there is such a field")
+        let found =
+            name.with_name(|name, hash| self.find(name, hash).map(|(_, field)| &field.value));
+        match found.flatten() {
+            Some(Stored::Own(value)) => value,
+            found => panic!("no field with a value of its own: {found:?}"),
+        }
     }
 }
 
@@ -374,9 +463,8 @@ mod tests {
     }
 
     fn lines(fields: &Fields) -> Vec<String> {
-        let line = |(name, value): (&HeaderName, &HeaderValue)| {
-            format!("{name}: {}", value.to_str().unwrap())
-        };
+        let line =
+            |(name, value): (&HeaderName, ValueRef)| format!("{name}: {}", value.to_str().unwrap());
         fields.iter().map(line).collect()
     }
 
@@ -401,9 +489,11 @@ mod tests {
     #[test]
     fn a_name_keeps_its_spelling_as_long_as_its_value_does() {
         let head = Bytes::from_static(b"hOST: a\r\nX-mine: b\r\n");
-        let mut fields = Fields::of_received(head, 2);
-        fields.add_received(HOST.into(), value("a"), 0);
-        fields.add_received(HeaderName::from_static("x-mine").into(), value("b"), 9);
+        let mut fields = Fields::new();
+        fields.add_received(HOST.into(), 6..7, 0);
+        fields.add_received(HeaderName::from_static("x-mine").into(), 17..18, 9);
+        fields.set_received(head);
+        assert_eq!(lines(&fields), ["host: a", "x-mine: b"]);
         fields.insert(HOST, value("c"));
         let spelt: Vec<_> = fields.spelt().map(|(_, _, spelling)| spelling).collect();
         assert_eq!(spelt, [None, Some(&b"X-mine"[..])]);
@@ -452,7 +542,7 @@ mod tests {
                         map.insert(names[*at].clone(), value);
                     }
                     Deed::Remove(at) => {
-                        prop_assert_eq!(fields.remove(&names[*at]), map.remove(&names[*at]));
+                        prop_assert_eq!(fields.remove(&names[*at]), map.remove(&names[*at]).is_some());
                     }
                     Deed::RemoveWhere(at) => {
                         fields.remove_where(|name| *name == names[*at]);
@@ -461,11 +551,11 @@ mod tests {
                 }
                 prop_assert_eq!(fields.len(), map.len());
                 for name in &names {
-                    prop_assert_eq!(fields.get(name), map.get(name));
+                    prop_assert_eq!(fields.get(name), map.get(name).map(ValueRef::from));
                     prop_assert_eq!(fields.contains_key(name.as_str()), map.contains_key(name));
                     let (ours, theirs) = (fields.get_all(name), map.get_all(name));
-                    prop_assert!(ours.iter().eq(theirs.iter()));
-                    prop_assert!(ours.iter().rev().eq(theirs.iter().rev()));
+                    prop_assert!(ours.iter().eq(theirs.iter().map(ValueRef::from)));
+                    prop_assert!(ours.iter().rev().eq(theirs.iter().rev().map(ValueRef::from)));
                 }
             }
             prop_assert_eq!(HeaderMap::from(fields.clone()), map.clone());

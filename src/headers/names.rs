@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use http::{HeaderName, header};
 
-use super::is_token;
+use super::{is_token, spelling};
 
 /// Those that browsers, servers and proxies send.
 const FREQUENT: [HeaderName; 96] = [
@@ -110,15 +110,34 @@ const FREQUENT: [HeaderName; 96] = [
 const PLACES: usize = 256;
 
 /// The frequent names by their hashes.
-static TABLE: LazyLock<Vec<Vec<Name>>> = LazyLock::new(|| {
+static TABLE: LazyLock<Vec<Vec<Frequent>>> = LazyLock::new(|| {
     let mut table = vec![Vec::new(); PLACES];
     for name in FREQUENT.map(Name::from) {
         if let Some(place) = table.get_mut(usize::from(name.hash)) {
-            place.push(name);
+            place.push(Frequent {
+                usual: spelling::spelt(&name.name).into_bytes().into(),
+                lower: name.name.as_str().as_bytes().into(),
+                name,
+            });
         }
     }
     table
 });
+
+/// A frequent name, and how it is spelt.
+#[derive(Debug, Clone)]
+struct Frequent {
+    name: Name,
+    usual: Box<[u8]>,
+    lower: Box<[u8]>,
+}
+
+impl Frequent {
+    fn is(&self, bytes: &[u8]) -> bool {
+        // Nearly all names come in one of these two ways, and to compare all bytes at once is quicker.
+        *bytes == *self.usual || *bytes == *self.lower || bytes.eq_ignore_ascii_case(&self.lower)
+    }
+}
 
 /// A name, and what there is to know of it before it is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,17 +164,111 @@ impl Name {
     /// A name from its bytes, in whatever case; `None` if they are none (RFC 9110 section 5.1).
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let place = TABLE.get(usize::from(hash(bytes)));
-        let known = place.and_then(|place| {
-            place
-                .iter()
-                .find(|known| bytes.eq_ignore_ascii_case(known.name.as_str().as_bytes()))
-        });
+        let known = place.and_then(|place| place.iter().find(|known| known.is(bytes)));
         match known {
-            Some(known) => Some(known.clone()),
+            Some(known) => Some(known.name.clone()),
             None if is_token(bytes) => HeaderName::from_bytes(bytes).ok().map(Self::from),
             None => None,
         }
     }
+}
+
+/// A name that the code knows: its hash is made when that is compiled.
+#[derive(Debug, Clone)]
+pub struct KnownName {
+    name: HeaderName,
+    hash: u8,
+}
+
+impl KnownName {
+    /// A name in lower case, of letters, digits and hyphens.
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name: HeaderName::from_static(name),
+            hash: hash(name.as_bytes()),
+        }
+    }
+
+    /// It as the `http` crate has it.
+    pub const fn name(&self) -> &HeaderName {
+        &self.name
+    }
+
+    /// See [`hash`].
+    pub const fn hash(&self) -> u8 {
+        self.hash
+    }
+}
+
+impl From<KnownName> for Name {
+    fn from(known: KnownName) -> Self {
+        Self {
+            name: known.name,
+            hash: known.hash,
+            is_plain: true,
+        }
+    }
+}
+
+impl From<KnownName> for HeaderName {
+    fn from(known: KnownName) -> Self {
+        known.name
+    }
+}
+
+impl PartialEq<KnownName> for HeaderName {
+    fn eq(&self, known: &KnownName) -> bool {
+        *self == known.name
+    }
+}
+
+macro_rules! known {
+    ($($constant:ident = $name:literal,)*) => {
+        $(
+            #[doc = concat!("`", $name, "`")]
+            pub const $constant: KnownName = KnownName::new($name);
+        )*
+        #[cfg(test)]
+        fn all_known() -> Vec<KnownName> {
+            vec![$($constant,)*]
+        }
+    };
+}
+
+known! {
+    ACCEPT_ENCODING = "accept-encoding",
+    ACCEPT_RANGES = "accept-ranges",
+    ALLOW = "allow",
+    CACHE_CONTROL = "cache-control",
+    CONNECTION = "connection",
+    CONTENT_ENCODING = "content-encoding",
+    CONTENT_LENGTH = "content-length",
+    CONTENT_LOCATION = "content-location",
+    CONTENT_RANGE = "content-range",
+    CONTENT_TYPE = "content-type",
+    COOKIE = "cookie",
+    DATE = "date",
+    ETAG = "etag",
+    EXPECT = "expect",
+    EXPIRES = "expires",
+    FORWARDED = "forwarded",
+    HOST = "host",
+    IF_NONE_MATCH = "if-none-match",
+    LOCATION = "location",
+    PROXY_AUTHENTICATE = "proxy-authenticate",
+    PROXY_AUTHORIZATION = "proxy-authorization",
+    REFERER = "referer",
+    RETRY_AFTER = "retry-after",
+    SERVER = "server",
+    SET_COOKIE = "set-cookie",
+    TE = "te",
+    TRAILER = "trailer",
+    TRANSFER_ENCODING = "transfer-encoding",
+    UPGRADE = "upgrade",
+    USER_AGENT = "user-agent",
+    VARY = "vary",
+    VIA = "via",
+    WWW_AUTHENTICATE = "www-authenticate",
 }
 
 /// Whether a name has none but letters, digits and hyphens.
@@ -165,17 +278,23 @@ pub fn is_plain(name: &HeaderName) -> bool {
 }
 
 /// A few bytes of a name and its length, whatever its case.
-pub fn hash(name: &[u8]) -> u8 {
-    let lower = |byte: Option<&u8>| byte.copied().unwrap_or_default() | 0x20;
-    let length = u8::try_from(name.len() & 0x7f).unwrap_or_default();
+pub const fn hash(name: &[u8]) -> u8 {
+    let [length, ..] = name.len().to_le_bytes();
+    let (_, second_half) = name.split_at(name.len() / 2);
     let ends = lower(name.first())
         .wrapping_mul(7)
         .wrapping_add(lower(name.last()).wrapping_mul(31));
-    let middle = lower(name.get(name.len() / 2)).wrapping_mul(13);
     let sum = ends
-        .wrapping_add(middle)
-        .wrapping_add(length.wrapping_mul(41));
+        .wrapping_add(lower(second_half.first()).wrapping_mul(13))
+        .wrapping_add((length & 0x7f).wrapping_mul(41));
     sum ^ sum >> 4
+}
+
+const fn lower(byte: Option<&u8>) -> u8 {
+    match byte {
+        Some(byte) => *byte | 0x20,
+        None => 0x20,
+    }
 }
 
 #[cfg(test)]
@@ -197,6 +316,13 @@ mod tests {
         }
         assert_eq!(Name::parse(b""), None);
         assert_eq!(Name::parse(b"a b"), None);
+    }
+
+    #[test]
+    fn what_is_known_of_a_name_is_what_would_be_found_out() {
+        for known in all_known() {
+            assert_eq!(Name::from(known.clone()), Name::from(known.name));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Version, header};
+use http::{HeaderValue, Version};
 use tokio::time::timeout;
 
 use super::context::Context;
@@ -16,6 +16,7 @@ use super::variables;
 use super::wire::client::BodySize;
 use super::wire::{Client, ClientError};
 use crate::headers::Fields;
+use crate::headers::names;
 use crate::http::message::{RequestHeader, ResponseHeader};
 
 /// Queues the header of a final response, and sees to its compression. `last`: the connection is to end with it.
@@ -111,19 +112,19 @@ pub async fn answer(
     let mut response = response(status);
     let fields = &mut response.headers;
     fields.insert(
-        header::CONTENT_TYPE,
+        names::CONTENT_TYPE,
         HeaderValue::from_static(page.content_type),
     );
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert(names::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     fields.insert(super::X_REQUEST_ID, id.value().clone());
     let seconds = context.retry_after.map(whole_seconds).or(page.retry_after);
     if let Some(seconds) = seconds {
-        fields.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        fields.insert(names::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if status == 405
         && let Ok(allowed) = HeaderValue::try_from(allowed(request.method.as_str().as_bytes()))
     {
-        fields.insert(header::ALLOW, allowed);
+        fields.insert(names::ALLOW, allowed);
     }
     if failure == Failure::Unauthorized
         && let Some(passwords) = context
@@ -131,7 +132,7 @@ pub async fn answer(
             .as_ref()
             .and_then(|route| route.passwords.as_ref())
     {
-        fields.insert(header::WWW_AUTHENTICATE, passwords.challenge().clone());
+        fields.insert(names::WWW_AUTHENTICATE, passwords.challenge().clone());
     }
     send(request, client, context, response, page.body, last).await
 }
@@ -153,7 +154,7 @@ pub async fn respond(
     let body = body.unwrap_or_default();
     let fields = &mut response.headers;
     if !body.is_empty() {
-        fields.insert(header::CONTENT_TYPE, content_type.clone());
+        fields.insert(names::CONTENT_TYPE, content_type.clone());
     }
     if let Some(id) = &context.request_id {
         fields.insert(super::X_REQUEST_ID, id.value().clone());
@@ -175,7 +176,7 @@ pub async fn send_on(
 ) -> Result<(), Failure> {
     let mut response = response(status);
     let fields = &mut response.headers;
-    fields.insert(header::LOCATION, location);
+    fields.insert(names::LOCATION, location);
     if let Some(id) = &context.request_id {
         fields.insert(super::X_REQUEST_ID, id.value().clone());
     }
@@ -202,7 +203,7 @@ pub async fn send(
     };
     if size != BodySize::None {
         let length = HeaderValue::from(body.len());
-        response.headers.insert(header::CONTENT_LENGTH, length);
+        response.headers.insert(names::CONTENT_LENGTH, length);
     }
     if let Some(route) = &context.route
         && !route.response_headers.is_empty()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Method, Version, header};
+use http::{Method, Version};
 
 use super::answer::{respond, send_on};
 use super::compression::Compressor;
@@ -21,6 +21,7 @@ use super::target::Target;
 use super::wire::Client;
 use super::{Shared, X_REQUEST_ID, acme, destination, host, options, record, redirect, variables};
 use crate::dispatch::Binding;
+use crate::headers::names;
 use crate::http::message::RequestHeader;
 use crate::persistence::RequestView;
 use crate::routing::{Asked, Verdict, rewritten};
@@ -98,10 +99,10 @@ pub async fn receive(
     }
     if request.version == Version::HTTP_10 {
         // HTTP/1.0 knows no interim responses and can't ask for one (RFC 9110 sections 10.1.1, 15.2).
-        request.headers.remove(header::EXPECT);
+        request.headers.remove(names::EXPECT);
     }
     context.destination = destination::of_server(request, context)?;
-    context.expects = request.headers.contains_key(header::EXPECT);
+    context.expects = request.headers.contains_key(names::EXPECT);
     Ok(false)
 }
 
@@ -239,11 +240,11 @@ async fn bind(site: &Site, request: &RequestHeader, context: &mut Context, clien
         path,
         query,
         client,
-    };
         last_token: context
             .origin
             .as_ref()
             .map(|origin| &origin.connection.last_token),
+    };
     let route = context.route.clone();
     let target = match route.as_ref().map(|route| &route.action) {
         Some(Action::Pool(target)) => Some(target),

@@ -2,13 +2,14 @@
 
 use http::{HeaderName, HeaderValue};
 
+use crate::headers::names::KnownName;
 use crate::headers::{Fields, is_known_as};
 use crate::tls::Established;
 
-const SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
-const SERIAL: HeaderName = HeaderName::from_static("x-client-cert-serial");
-const FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerprint");
-const VERIFY: HeaderName = HeaderName::from_static("x-client-cert-verify");
+const SUBJECT: KnownName = KnownName::new("x-client-cert-subject");
+const SERIAL: KnownName = KnownName::new("x-client-cert-serial");
+const FINGERPRINT: KnownName = KnownName::new("x-client-cert-fingerprint");
+const VERIFY: KnownName = KnownName::new("x-client-cert-verify");
 
 const PREFIX: &[u8] = b"x-client-cert-";
 

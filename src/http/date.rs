@@ -1,10 +1,17 @@
 //! When a response was made: `Date` (RFC 9110 section 6.6.1).
 
+use std::cell::Cell;
+
+use crate::headers::names::DATE;
 use http::HeaderValue;
-use http::header::DATE;
 use httpdate::HttpDate;
 
-use crate::headers::Fields;
+use crate::headers::{Fields, ValueRef};
+
+thread_local! {
+    /// The last date that was found to be in order: that of the next response is the same, nearly always.
+    static LAST: Cell<[u8; 29]> = const { Cell::new([0; 29]) };
+}
 
 /// Keeps the date that a server gave its response, in the one form that is written (RFC 9110 section 5.6.7). What is no
 /// date, or several of them, is taken out: then the time counts at which the response is sent on.
@@ -14,15 +21,25 @@ pub fn settle(response: &mut Fields) {
     let Some(first) = first else {
         return;
     };
+    let told = first.as_bytes();
+    if more.is_none() && LAST.get() == *told {
+        return;
+    }
     match normal(first).filter(|_| more.is_none()) {
-        Some(date) if date == first => {}
+        Some(date) if first == date => {
+            if let Ok(date) = told.try_into() {
+                LAST.set(date);
+            }
+        }
         Some(date) => response.insert(DATE, date),
-        None => drop(response.remove(&DATE)),
+        None => {
+            response.remove(&DATE);
+        }
     }
 }
 
 /// The date in the form that is written; `None` if it is none.
-fn normal(date: &HeaderValue) -> Option<HeaderValue> {
+fn normal(date: ValueRef<'_>) -> Option<HeaderValue> {
     let date: HttpDate = date.to_str().ok()?.parse().ok()?;
     HeaderValue::try_from(date.to_string()).ok()
 }

@@ -1,7 +1,7 @@
 //! What becomes of a message on its way: of the request to the server, and of the response back by its route.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Version, header};
+use http::{HeaderValue, Version};
 
 use super::context::Context;
 use super::destination::DESTINATION;
@@ -9,24 +9,28 @@ use super::wire::server::RequestBody;
 use super::{X_REQUEST_ID, client_certificate, host, identity, record, variables};
 use crate::client_address::Forwarding;
 use crate::config::model::HeaderEdits;
+use crate::headers::names::{self, KnownName};
 use crate::headers::{Fields, is_ambiguous, is_known_as, list_members};
 use crate::http::message::{RequestHeader, ResponseHeader};
 use crate::pool::Lease;
 use crate::routing::{Reverse, normalize};
 
 /// What is for one hop only (RFC 9110 section 7.6.1), whether `Connection` names it or not.
-const HOP_BY_HOP: [HeaderName; 10] = [
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-    header::UPGRADE,
+const HOP_BY_HOP: [KnownName; 10] = [
+    KnownName::new("keep-alive"),
+    KnownName::new("proxy-connection"),
+    KnownName::new("http2-settings"),
+    names::PROXY_AUTHENTICATE,
+    names::PROXY_AUTHORIZATION,
+    names::TE,
+    names::TRAILER,
+    names::TRANSFER_ENCODING,
+    names::CONNECTION,
+    names::UPGRADE,
 ];
+
+/// Room for the fields that a request is given on its way.
+const ADDED_FIELDS: usize = 8;
 
 /// A request as its server is asked.
 pub struct Departure {
@@ -41,26 +45,26 @@ pub struct Departure {
 /// Makes the request that goes to the server of this try. `has_body`: the client's has one.
 pub fn prepare(original: &RequestHeader, has_body: bool, context: &mut Context) -> Departure {
     let to_http2 = context.target().is_some_and(|target| target.link.http2());
-    let mut request = original.clone();
+    let mut request = original.clone_with_room(ADDED_FIELDS);
     for name in &HOP_BY_HOP {
         request.headers.remove(name);
     }
     let upgrade = original.version == Version::HTTP_11
         && !to_http2
-        && original.headers.contains_key(header::UPGRADE);
+        && original.headers.contains_key(names::UPGRADE);
     write(original, &mut request, context, to_http2);
     redirect(original, &mut request, context);
     mirror(original, has_body, &request, context);
-    let sized = request.headers.contains_key(header::CONTENT_LENGTH);
+    let sized = request.headers.contains_key(names::CONTENT_LENGTH);
     let body = match (has_body, sized) {
         (false, _) => RequestBody::None,
         (true, true) => RequestBody::Sized,
         (true, false) => RequestBody::Unknown,
     };
     if upgrade {
-        for name in [header::CONNECTION, header::UPGRADE] {
+        for name in [names::CONNECTION, names::UPGRADE] {
             if let Some(value) = original.headers.get(&name) {
-                request.headers.insert(name, value.clone());
+                request.headers.insert(name, value.to_value());
             }
         }
     }
@@ -76,7 +80,7 @@ pub fn takes_trailers(request: &RequestHeader) -> bool {
     match request.version {
         Version::HTTP_2 => true,
         Version::HTTP_11 => {
-            let lines = request.headers.get_all(header::TE).iter();
+            let lines = request.headers.get_all(names::TE).iter();
             lines
                 .flat_map(|line| list_members(line.as_bytes()))
                 .any(|member| member.eq_ignore_ascii_case(b"trailers"))
@@ -93,11 +97,11 @@ fn write(original: &RequestHeader, request: &mut RequestHeader, context: &Contex
     let site = &origin.site;
     let tls = origin.connection.tls.as_ref();
     let fields = &mut request.headers;
-    if !fields.contains_key(header::HOST)
+    if !fields.contains_key(names::HOST)
         && let Some(lease) = &context.upstream.lease
     {
         let host = host::of_server(lease.server().configured_address());
-        fields.insert(header::HOST, host);
+        fields.insert(names::HOST, host);
     }
     client_certificate::forward(fields, tls);
     let target = context.target();
@@ -118,11 +122,11 @@ fn write(original: &RequestHeader, request: &mut RequestHeader, context: &Contex
     }
     if to_http2 {
         // The client was told to go on.
-        fields.remove(header::EXPECT);
-        if original.headers.contains_key(header::TE) {
+        fields.remove(names::EXPECT);
+        if original.headers.contains_key(names::TE) {
             // gRPC's servers insist on it. From clients it can't say anything else in HTTP/2 (RFC 9113 section 8.2.2),
             // and in HTTP/1 it may as well.
-            fields.insert(header::TE, HeaderValue::from_static("trailers"));
+            fields.insert(names::TE, HeaderValue::from_static("trailers"));
         }
     }
     if let Some(id) = &context.request_id {
@@ -139,7 +143,7 @@ fn redirect(original: &RequestHeader, request: &mut RequestHeader, context: &Con
         return;
     };
     if let Some(host) = &route.rewrite.host {
-        request.headers.insert(header::HOST, host.clone());
+        request.headers.insert(names::HOST, host.clone());
     }
     if let Some(destination) = &context.destination {
         request.headers.insert(DESTINATION, destination.clone());
@@ -179,7 +183,7 @@ fn mirror(
         .as_ref()
         .and_then(|route| route.mirror.as_ref())
         && !context.mirrored
-        && !original.headers.contains_key(header::UPGRADE)
+        && !original.headers.contains_key(names::UPGRADE)
     {
         context.mirrored = true;
         if mirror.wants() {
@@ -201,11 +205,7 @@ pub fn copy(context: &mut Context, at: u64, piece: Option<&Bytes>, end_of_stream
 }
 
 /// The fields that name places.
-const MAPPED: [HeaderName; 3] = [
-    header::LOCATION,
-    header::CONTENT_LOCATION,
-    header::SET_COOKIE,
-];
+const MAPPED: [KnownName; 3] = [names::LOCATION, names::CONTENT_LOCATION, names::SET_COOKIE];
 
 /// Rewrites the places that the server names (`Location` and the like) to what they are called by the client's way.
 pub fn map_back(request: &RequestHeader, response: &mut ResponseHeader, context: &Context) {

@@ -1,15 +1,18 @@
 //! `Destination` of WebDAV's requests, in the words of the server that they go to.
 
-use http::{HeaderName, HeaderValue, header};
+use http::HeaderValue;
 
 use super::context::Context;
 use super::failure::Failure;
 use super::{host, record};
+use crate::headers::ValueRef;
+use crate::headers::names;
+use crate::headers::names::KnownName;
 use crate::http::message::RequestHeader;
 use crate::routing::{Destination, normalize};
 
 /// The field (RFC 4918 section 10.3).
-pub const DESTINATION: HeaderName = HeaderName::from_static("destination");
+pub const DESTINATION: KnownName = KnownName::new("destination");
 
 /// What the server gets in place of what the client said, if that is another place to the route of the request.
 ///
@@ -38,8 +41,11 @@ pub fn of_server(
     let normal = normalize(path, route.form).map_err(Failure::BadPath)?;
     let client_authority = host::authority(request.target(), &request.headers).unwrap_or_default();
     let rewritten = route.rewrite.host.as_ref();
-    let of_host = request.headers.get(header::HOST);
-    let server_authority = rewritten.or(of_host).and_then(|host| host.to_str().ok());
+    let of_host = request.headers.get(names::HOST);
+    let server_authority = rewritten
+        .map(ValueRef::from)
+        .or(of_host)
+        .and_then(|host| host.to_str().ok());
     let mapped = Destination {
         rewrite: &route.rewrite,
         form: route.form,

@@ -14,13 +14,15 @@ use super::authority::{absolute_authority, encoded, is_authority, is_https, is_t
 use super::wire::framing::{BodyReader, Framing};
 use crate::config::model;
 use crate::headers::authority::is_same;
+use crate::headers::line::FieldLine;
+use crate::headers::names;
 use crate::headers::names::Name;
-use crate::headers::{has_control, is_known_as, is_tchar, trim};
+use crate::headers::{Fields, has_control, is_known_as, is_tchar, trim};
 
 /// More fields than this are refused.
 pub(super) const MAX_FIELDS: usize = 200;
-/// Fields of a usual request.
-const USUAL_FIELDS: usize = 24;
+/// Fields of a usual request, with those that are added on its way.
+const USUAL_FIELDS: usize = 32;
 /// More options of `Connection` than this are refused.
 const MAX_OPTIONS: usize = 100;
 /// Longer methods are refused.
@@ -29,7 +31,7 @@ const MAX_METHOD: usize = 32;
 const MAX_LEADING_LINES: usize = 4;
 
 /// What is known of a request from its header section.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Head {
     /// Bytes before the request line, to be dropped.
     pub leading: usize,
@@ -43,19 +45,8 @@ pub struct Head {
     pub line: RequestLine,
     /// The target with its odd characters encoded, if it has any.
     pub encoded: Option<Vec<u8>>,
-    /// Where the fields are in the bytes.
-    pub fields: Vec<FieldPlace>,
-}
-
-/// A field's name, and where its parts are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldPlace {
-    /// The name.
-    pub name: Name,
-    /// Where that begins.
-    pub begin: usize,
-    /// The value, without the white space around it.
-    pub value: Range<usize>,
+    /// The fields, whose bytes are those that were looked at.
+    pub fields: Fields,
 }
 
 /// Why a request is refused.
@@ -112,26 +103,48 @@ pub fn inspect(
 ) -> Result<Option<Head>, Refusal> {
     let leading = leading_lines(received)?;
     let message = received.get(leading..).unwrap_or_default();
-    let Some(length) = end_of_head(message, scanned.saturating_sub(leading)) else {
-        return match too_long(message, limits) {
-            Some((status, reason)) => Err(refuse(status, reason, line_so_far(received))),
-            None => Ok(None),
-        };
+    // A section that comes byte by byte isn't read anew with each.
+    let is_awaited = scanned > leading && end_of_head(message, scanned - leading).is_none();
+    let read = if is_awaited {
+        Err(Ill::Unfinished)
+    } else {
+        Section::read(message, leading)
     };
-    let head = message.get(..length).unwrap_or_default();
-    if let Some((status, reason)) = too_long(head, limits) {
-        return Err(refuse(status, reason, line_so_far(received)));
-    }
-    let mut lines = Lines { rest: head, at: 0 };
-    let first = lines.next().unwrap_or(Err(MALFORMED_LINE));
-    let (line, version) = match first {
-        Ok((line, at)) => request_line(line, at + leading)?,
-        Err(reason) => return Err(refuse(400, reason, None)),
+    let section = match read {
+        Ok(section) => section,
+        Err(ill) => {
+            let length = if is_awaited {
+                None
+            } else {
+                end_of_head(message, 0)
+            };
+            let head = length.and_then(|length| message.get(..length));
+            if let Some((status, reason)) = too_long(head.unwrap_or(message), limits) {
+                return Err(refuse(status, reason, line_so_far(received)));
+            }
+            return match (head, ill) {
+                (None, _) => Ok(None),
+                (Some(_), Ill::Refused(refusal)) => Err(refusal),
+                (Some(_), Ill::Unfinished) => Err(refuse(400, MALFORMED_LINE, None)),
+            };
+        }
     };
+    let Section {
+        line,
+        version,
+        fields,
+        list,
+        length,
+    } = section;
     let with_line = |status, reason| refuse(status, reason, Some(line.clone()));
-    let mut places = Vec::with_capacity(USUAL_FIELDS);
-    let fields = DecisiveFields::collect(&mut lines, leading, &mut places)
-        .map_err(|(status, reason)| with_line(status, reason))?;
+    if line.target.len() > limits.uri {
+        let (status, reason) = URI_TOO_LONG;
+        return Err(with_line(status, reason));
+    }
+    if length > limits.header {
+        let (status, reason) = HEADER_TOO_LARGE;
+        return Err(with_line(status, reason));
+    }
     let target = received.get(line.target.clone()).unwrap_or_default();
     let method = received.get(line.method.clone()).unwrap_or_default();
     check_target(method, target, &fields).map_err(|(status, reason)| with_line(status, reason))?;
@@ -165,7 +178,7 @@ pub fn inspect(
         is_version_10: version == Version::V10,
         encoded: encoded(target),
         line,
-        fields: places,
+        fields: list,
     }))
 }
 
@@ -187,6 +200,8 @@ pub(super) const NO_TARGET: &str = "the target has a control character, a #, or 
 
 const MALFORMED_LINE: &str = "malformed line: a bare CR or LF, or a control character";
 const MALFORMED_REQUEST_LINE: &str = "malformed request line";
+const MALFORMED_NAME: &str =
+    "malformed header name (or a folded line, or a space before the colon)";
 
 fn refuse(status: u16, reason: &'static str, line: Option<RequestLine>) -> Refusal {
     Refusal {
@@ -225,19 +240,22 @@ fn end_of_head(message: &[u8], scanned: usize) -> Option<usize> {
 /// What a request line has besides the target: the longest method, two spaces, the version, CR.
 const AROUND_TARGET: usize = MAX_METHOD + 2 + 9;
 
+const URI_TOO_LONG: (u16, &str) = (414, "the URI is longer than max_uri_length");
+const HEADER_TOO_LARGE: (u16, &str) = (431, "the header is larger than max_header_size");
+
+/// Whether what has come is too long already, whatever it is.
 fn too_long(message: &[u8], limits: &HeadLimits) -> Option<(u16, &'static str)> {
-    const URI: (u16, &str) = (414, "the URI is longer than max_uri_length");
     let first = first_line(message);
     if first.len() > limits.uri.saturating_add(AROUND_TARGET) {
-        return Some(URI);
+        return Some(URI_TOO_LONG);
     }
     if message.len() > limits.header {
-        return Some((431, "the header is larger than max_header_size"));
+        return Some(HEADER_TOO_LARGE);
     }
     let target = first.split(|byte| *byte == b' ').nth(1);
     target
         .is_some_and(|target| target.len() > limits.uri)
-        .then_some(URI)
+        .then_some(URI_TOO_LONG)
 }
 
 /// Without its end, if it has come.
@@ -265,34 +283,85 @@ pub fn line_so_far(received: &[u8]) -> Option<RequestLine> {
     })
 }
 
-/// Splits a header section at CRLF and nothing else.
-struct Lines<'a> {
-    rest: &'a [u8],
-    at: usize,
+/// A header section that is in order line by line.
+struct Section<'a> {
+    line: RequestLine,
+    version: Version,
+    fields: DecisiveFields<'a>,
+    list: Fields,
+    /// Bytes of all of it.
+    length: usize,
 }
 
-impl<'a> Iterator for Lines<'a> {
-    /// A line without its end, and where it begins.
-    type Item = Result<(&'a [u8], usize), &'static str>;
+/// Why there is none.
+enum Ill {
+    /// Its end hasn't come, or won't.
+    Unfinished,
+    Refused(Refusal),
+}
 
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
+impl<'a> Section<'a> {
+    /// Reads what `message` begins with, which `leading` bytes were received before.
+    fn read(message: &'a [u8], leading: usize) -> Result<Self, Ill> {
+        let (first, mut at) = line_at(message, 0)
+            .map_err(|reason| Ill::Refused(refuse(400, reason, None)))?
+            .ok_or(Ill::Unfinished)?;
+        let (line, version) = request_line(first, leading).map_err(Ill::Refused)?;
+        let refused = |(status, reason)| Ill::Refused(refuse(status, reason, Some(line.clone())));
+        let mut fields = DecisiveFields::default();
+        let mut list = Fields::with_capacity(USUAL_FIELDS);
+        loop {
+            let rest = message.get(at..).unwrap_or_default();
+            if rest.starts_with(b"\r\n") {
+                break;
+            }
+            let Some(field) = FieldLine::parse(rest).filter(|_| list.len() < MAX_FIELDS) else {
+                let fault = fault_of(message, at, list.len());
+                return Err(fault.map_or(Ill::Unfinished, refused));
+            };
+            let name = rest.get(..field.name).and_then(Name::parse);
+            let name = name.ok_or_else(|| refused((400, MALFORMED_NAME)))?;
+            let value = rest.get(field.value.clone()).unwrap_or_default();
+            fields
+                .note(&name, value)
+                .map_err(|reason| refused((400, reason)))?;
+            let begin = leading + at;
+            let value = begin + field.value.start..begin + field.value.end;
+            list.add_received(name, value, begin);
+            at += field.length;
         }
-        let Some(lf) = memchr(b'\n', self.rest) else {
-            return Some(Err(MALFORMED_LINE));
-        };
-        let (line, at) = (self.rest.get(..lf)?, self.at);
-        self.rest = self.rest.get(lf + 1..)?;
-        self.at += lf + 1;
-        let Some(line) = line.strip_suffix(b"\r") else {
-            return Some(Err(MALFORMED_LINE));
-        };
-        if has_control(line) {
-            return Some(Err(MALFORMED_LINE));
-        }
-        Some(Ok((line, at)))
+        Ok(Self {
+            line,
+            version,
+            fields,
+            list,
+            length: at + 2,
+        })
     }
+}
+
+/// The line that begins there, without its end, and where the next one begins. `None`: its end hasn't come.
+fn line_at(message: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, &'static str> {
+    let rest = message.get(at..).unwrap_or_default();
+    let Some(lf) = memchr(b'\n', rest) else {
+        return Ok(None);
+    };
+    let line = rest.get(..lf).and_then(|line| line.strip_suffix(b"\r"));
+    match line {
+        Some(line) if !has_control(line) => Ok(Some((line, at + lf + 1))),
+        _ => Err(MALFORMED_LINE),
+    }
+}
+
+/// What is wrong with the line that begins there, behind so many fields. `None`: it isn't all there.
+fn fault_of(message: &[u8], at: usize, count: usize) -> Option<(u16, &'static str)> {
+    Some(match line_at(message, at) {
+        Ok(None) => return None,
+        Err(reason) => (400, reason),
+        Ok(Some(_)) if count >= MAX_FIELDS => (431, "too many header fields"),
+        Ok(Some((line, _))) if !line.contains(&b':') => (400, "a header line without a colon"),
+        Ok(Some(_)) => (400, MALFORMED_NAME),
+    })
 }
 
 fn request_line(line: &[u8], at: usize) -> Result<(RequestLine, Version), Refusal> {
@@ -374,57 +443,19 @@ struct DecisiveFields<'a> {
 }
 
 impl<'a> DecisiveFields<'a> {
-    fn collect(
-        lines: &mut Lines<'a>,
-        leading: usize,
-        places: &mut Vec<FieldPlace>,
-    ) -> Result<Self, (u16, &'static str)> {
-        let mut fields = Self::default();
-        for (count, line) in lines.enumerate() {
-            let (line, at) = line.map_err(|reason| (400, reason))?;
-            if line.is_empty() {
-                return Ok(fields);
-            }
-            if count >= MAX_FIELDS {
-                return Err((431, "too many header fields"));
-            }
-            let colon = memchr(b':', line).ok_or((400, "a header line without a colon"))?;
-            let (name, rest) = line.split_at(colon);
-            let parsed = Name::parse(name).ok_or((
-                400,
-                "malformed header name (or a folded line, or a space before the colon)",
-            ))?;
-            let rest = rest.get(1..).unwrap_or_default();
-            let value = trim(rest);
-            let begin = leading + at;
-            let first = rest.len() - trim_start(rest).len();
-            let value_at = begin + name.len() + 1 + first;
-            places.push(FieldPlace {
-                name: parsed,
-                begin,
-                value: value_at..value_at + value.len(),
-            });
-            fields.note(name, value).map_err(|reason| (400, reason))?;
-        }
-        Ok(fields)
-    }
-
-    fn note(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), &'static str> {
-        // Of one of these lengths is what counts, and nearly nothing else.
-        if !matches!(name.len(), 4 | 6 | 10 | 14 | 17) {
-            return Ok(());
-        }
-        let (count, place) = if name.eq_ignore_ascii_case(b"host") {
+    fn note(&mut self, name: &Name, value: &'a [u8]) -> Result<(), &'static str> {
+        let Name { name, is_plain, .. } = name;
+        let (count, place) = if *name == names::HOST {
             (&mut self.hosts, &mut self.host)
-        } else if name.eq_ignore_ascii_case(b"content-length") {
+        } else if *name == names::CONTENT_LENGTH {
             (&mut self.lengths, &mut self.length)
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+        } else if *name == names::TRANSFER_ENCODING {
             (&mut self.codings, &mut self.coding)
-        } else if name.eq_ignore_ascii_case(b"expect") {
+        } else if *name == names::EXPECT {
             (&mut self.expectations, &mut self.expectation)
-        } else if name.eq_ignore_ascii_case(b"connection") {
+        } else if *name == names::CONNECTION {
             return self.note_options(value);
-        } else if is_like_framing(name) {
+        } else if !is_plain && is_like_framing(name.as_str().as_bytes()) {
             return Err(LIKE_FRAMING);
         } else {
             return Ok(());
@@ -447,12 +478,6 @@ impl<'a> DecisiveFields<'a> {
         }
         Ok(())
     }
-}
-
-fn trim_start(text: &[u8]) -> &[u8] {
-    let space = |byte: &u8| !matches!(byte, b' ' | b'\t');
-    let begin = text.iter().position(space).unwrap_or(text.len());
-    text.get(begin..).unwrap_or_default()
 }
 
 /// The forms of a target (RFC 9112 section 3.2).

@@ -1,17 +1,18 @@
 //! The host that a request is for.
 
-use http::{HeaderValue, header};
+use http::HeaderValue;
 
 use super::authority::absolute_authority;
 use crate::config::model::ServerAddress;
 use crate::headers::Fields;
+use crate::headers::names;
 
 /// Host and port as the client wrote them: of the target, if it names one (RFC 9112 section 3.2.2), else of the Host
 /// field.
 pub fn authority<'a>(target: &'a [u8], headers: &'a Fields) -> Option<&'a str> {
     match absolute_authority(target) {
         Some(authority) => str::from_utf8(authority).ok(),
-        None => headers.get(header::HOST)?.to_str().ok(),
+        None => headers.get(names::HOST)?.to_str().ok(),
     }
 }
 
@@ -64,7 +65,7 @@ mod tests {
     fn case_does_not_matter_and_the_targets_host_counts_first() {
         let agrees = |sni, target: &str, host: Option<&str>| {
             let mut headers = Fields::new();
-            headers.extend(host.map(|host| (header::HOST, host.parse().unwrap())));
+            headers.extend(host.map(|host| (names::HOST.into(), host.parse().unwrap())));
             super::agrees(sni, target.as_bytes(), &headers)
         };
         let sni = Some("a.example");

@@ -1,6 +1,6 @@
 //! Who speaks: `Server` and `Via`.
 
-use http::header::{SERVER, VIA};
+use crate::headers::names::{SERVER, VIA};
 use http::{HeaderValue, Version};
 
 use crate::headers::Fields;

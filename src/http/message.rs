@@ -1,7 +1,8 @@
 //! The headers of messages, as everything between a client and a server knows them, whichever HTTP those speak.
 
+use crate::headers::names;
+use crate::headers::names::CONTENT_LENGTH;
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode, Uri, Version, request, response};
 
 use crate::headers::Fields;
@@ -19,6 +20,17 @@ pub struct RequestHeader {
 }
 
 impl RequestHeader {
+    /// A copy with room for so many more fields.
+    #[must_use]
+    pub fn clone_with_room(&self, more: usize) -> Self {
+        Self {
+            method: self.method.clone(),
+            version: self.version,
+            headers: self.headers.clone_with_room(more),
+            target: self.target.clone(),
+        }
+    }
+
     /// A request for that target (RFC 9112 section 3.2), which has been checked.
     pub fn new(method: Method, target: Bytes, version: Version, headers: Fields) -> Self {
         Self {
@@ -50,7 +62,8 @@ impl RequestHeader {
 
     /// The request as HTTP/2 has it: Host becomes `:authority` (RFC 9113 section 8.3.1). `None`: it can't be said so.
     pub fn into_http2(mut self, scheme: &str) -> Option<http::Request<()>> {
-        let host = self.headers.remove(http::header::HOST)?;
+        let host = self.headers.get(names::HOST)?.to_value();
+        self.headers.remove(names::HOST);
         let uri = Uri::builder()
             .scheme(scheme)
             .authority(host.as_bytes())
@@ -134,7 +147,7 @@ mod tests {
     fn request(target: &'static str, host: Option<&'static str>) -> RequestHeader {
         let mut fields = Fields::new();
         if let Some(host) = host {
-            fields.append(http::header::HOST, HeaderValue::from_static(host));
+            fields.append(names::HOST, HeaderValue::from_static(host));
         }
         fields.append(
             HeaderName::from_static("x-a"),

@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Method, header};
+use http::Method;
 use tokio::sync::mpsc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::record::split_target;
 use crate::dispatch::PoolSite;
+use crate::headers::names;
 use crate::http::message::RequestHeader;
 use crate::persistence::RequestView;
 use crate::supervise;
@@ -106,8 +107,8 @@ impl Mirror {
             path,
             query,
             client: client?,
-        })
             last_token: None,
+        })
     }
 
     /// Begins the copy of a request that goes to its own server with this header. `has_body`: it has one, which
@@ -119,7 +120,7 @@ impl Mirror {
         key: Option<u64>,
         caller: impl FnOnce(&Link) -> Caller,
     ) -> Copy {
-        if head.method == Method::CONNECT || head.headers.contains_key(header::UPGRADE) {
+        if head.method == Method::CONNECT || head.headers.contains_key(names::UPGRADE) {
             // What follows would be no request, and nobody would answer.
             return Copy::default();
         }
@@ -129,7 +130,7 @@ impl Mirror {
         };
         let empty = head
             .headers
-            .get(header::CONTENT_LENGTH)
+            .get(names::CONTENT_LENGTH)
             .is_some_and(|length| length == "0");
         let has_body = has_body && !empty;
         let whole = Arc::new(AtomicBool::new(false));

@@ -11,13 +11,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::HeaderName;
 use pingora::modules::http::HttpModules;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::{ProxyHttp, Session};
 
 use crate::acme::Challenges;
+use crate::headers::names::KnownName;
 use crate::listen::Drain;
 use crate::observe::access_log::AccessLog;
 
@@ -64,7 +64,7 @@ use request_id::RequestId;
 pub use site::{HttpListener, Site};
 
 /// The name of the header that carries the request id.
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_REQUEST_ID: KnownName = KnownName::new("x-request-id");
 
 /// What all connections share.
 pub struct Shared {

@@ -4,23 +4,25 @@
 //! servers rely on are not a client's to name: who could have `X-Forwarded-For` or `Authorization`
 //! dropped on the way could pass for somebody else.
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue};
 
-use crate::headers::{Fields, is_token};
+use crate::headers::names;
+use crate::headers::{Fields, ValueRef, is_token};
 
 /// Drops what concerns the client's hop alone: the fields that `Connection` names, as far as they are a client's to name,
 /// and both that field and `Upgrade`, unless they ask for a WebSocket, or another protocol that a tunnel will do for, and
 /// may (`may_upgrade`). To h2c, say, a server would speak past us (RFC 9110 section 7.8).
 pub fn settle(request: &mut Fields, may_upgrade: bool) {
     let headers = &*request;
-    let upgrade = headers.contains_key(header::UPGRADE);
-    if !upgrade && !headers.contains_key(header::CONNECTION) {
+    let upgrade = headers.contains_key(names::UPGRADE);
+    if !upgrade && !headers.contains_key(names::CONNECTION) {
         return;
     }
     let asks = |option: &[u8]| option.eq_ignore_ascii_case(b"upgrade");
     let asks_to = may_upgrade && connection_options(headers).any(asks);
     let is_websocket = asks_to && wants_websocket(headers);
-    let other = other_protocols(headers).filter(|_| asks_to).cloned();
+    let other = other_protocols(headers).filter(|_| asks_to);
+    let other = other.map(ValueRef::to_value);
     let named: Vec<HeaderName> = connection_options(headers)
         .filter(|option| !is_plain(option) && !asks(option) && !is_protected(option))
         .filter_map(|option| HeaderName::from_bytes(option).ok())
@@ -29,21 +31,21 @@ pub fn settle(request: &mut Fields, may_upgrade: bool) {
         request.remove(name);
     }
     if is_websocket {
-        request.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        request.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        request.insert(names::CONNECTION, HeaderValue::from_static("Upgrade"));
+        request.insert(names::UPGRADE, HeaderValue::from_static("websocket"));
     } else if let Some(protocols) = other {
-        request.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        request.insert(header::UPGRADE, protocols);
+        request.insert(names::CONNECTION, HeaderValue::from_static("Upgrade"));
+        request.insert(names::UPGRADE, protocols);
     } else {
-        request.remove(&header::CONNECTION);
-        request.remove(&header::UPGRADE);
+        request.remove(&names::CONNECTION);
+        request.remove(&names::UPGRADE);
     }
 }
 
 /// Whether the request asks for a WebSocket (RFC 6455 section 4.2.1).
 pub fn wants_websocket(request: &Fields) -> bool {
     request
-        .get_all(header::UPGRADE)
+        .get_all(names::UPGRADE)
         .iter()
         .flat_map(options)
         .any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
@@ -52,19 +54,19 @@ pub fn wants_websocket(request: &Fields) -> bool {
 /// The protocols besides WebSocket that the request asks to switch to, if a tunnel will do for them: they are asked for in
 /// `Connection`, too, and there is no body before the switch. None of those that HTTP itself continues in: behind `h2c`
 /// whole requests would pass unseen, and TLS isn't ours to begin in the middle (RFC 9110 section 7.8).
-pub fn other_protocols(request: &Fields) -> Option<&HeaderValue> {
-    let mut lines = request.get_all(header::UPGRADE).iter();
+pub fn other_protocols(request: &Fields) -> Option<ValueRef<'_>> {
+    let mut lines = request.get_all(names::UPGRADE).iter();
     let (line, None) = (lines.next()?, lines.next()) else {
         return None;
     };
     let is_asked_for = request
-        .get_all(header::CONNECTION)
+        .get_all(names::CONNECTION)
         .iter()
         .flat_map(options)
         .any(|option| option.eq_ignore_ascii_case(b"upgrade"));
-    let has_body = request.contains_key(header::TRANSFER_ENCODING)
+    let has_body = request.contains_key(names::TRANSFER_ENCODING)
         || request
-            .get(header::CONTENT_LENGTH)
+            .get(names::CONTENT_LENGTH)
             .is_some_and(|length| length.as_bytes() != b"0");
     let is_another = |protocol: &[u8]| {
         const HTTP: [&[u8]; 7] = [
@@ -89,11 +91,11 @@ pub fn other_protocols(request: &Fields) -> Option<&HeaderValue> {
 }
 
 fn connection_options(request: &Fields) -> impl Iterator<Item = &[u8]> {
-    let lines = request.get_all(header::CONNECTION).iter();
+    let lines = request.get_all(names::CONNECTION).iter();
     lines.flat_map(options)
 }
 
-fn options(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+fn options(line: ValueRef<'_>) -> impl Iterator<Item = &[u8]> + use<'_> {
     line.as_bytes()
         .split(|byte| *byte == b',')
         .map(<[u8]>::trim_ascii)
@@ -161,7 +163,7 @@ mod tests {
         let asks = |fields: &[(&str, &str)]| {
             let mut request = Fields::new();
             for (name, value) in fields {
-                let name = header::HeaderName::from_bytes(name.as_bytes()).unwrap();
+                let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
                 request.append(name, HeaderValue::from_str(value).unwrap());
             }
             other_protocols(&request).is_some()

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http::{HeaderName, Version, header};
+use http::Version;
 use pingora_proxy::Session;
 
 use super::Shared;
 use super::context::{Context, Incoming};
 use super::failure::Failure;
 use super::wire::Client;
+use crate::headers::ValueRef;
+use crate::headers::names;
+use crate::headers::names::KnownName;
 use crate::http::message::RequestHeader;
 use crate::observe::access_log::Record;
 use crate::observe::{ErrorReason, Termination};
 use crate::pool::Lease;
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const TRACEPARENT: KnownName = KnownName::new("traceparent");
+const X_FORWARDED_FOR: KnownName = KnownName::new("x-forwarded-for");
 
 /// nginx's status for a client that went away before it could be answered; never sent.
 const CLIENT_GONE: u16 = 499;
@@ -132,12 +135,12 @@ fn write(
     if !shared.access_log.wants(termination) {
         return;
     }
-    let field = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
+    let field = |name| request.headers.get(name).map(ValueRef::as_bytes);
     let (path, query) = split_target(request.target());
     let tls = origin.connection.tls.as_ref();
     shared.access_log.write(&Record {
         method: Some(request.method.as_str().as_bytes()),
-        host: field(header::HOST),
+        host: field(names::HOST),
         path: Some(path),
         query,
         protocol: protocol(request.version),
@@ -154,8 +157,8 @@ fn write(
         persistence: context.binding.result,
         request_id: context.request_id.as_ref().map(super::RequestId::as_str),
         trace_id: trace_id(field(TRACEPARENT)),
-        referer: field(header::REFERER),
-        user_agent: field(header::USER_AGENT),
+        referer: field(names::REFERER),
+        user_agent: field(names::USER_AGENT),
         x_forwarded_for: field(X_FORWARDED_FOR),
         tls_version: tls.map(|tls| tls.version),
         tls_cipher: tls.map(|tls| tls.cipher),

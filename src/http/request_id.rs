@@ -3,6 +3,8 @@
 use http::HeaderValue;
 use rand::RngCore;
 
+use crate::headers::ValueRef;
+
 /// Longer ones from a proxy in front are replaced.
 const MAX_LENGTH: usize = 128;
 
@@ -28,13 +30,13 @@ impl RequestId {
     }
 
     /// The id that a trusted proxy in front gave the request, if it is one we would write into a log.
-    pub fn from_trusted(value: &HeaderValue) -> Option<Self> {
+    pub fn from_trusted(value: ValueRef<'_>) -> Option<Self> {
         let text = value.as_bytes();
         let fine = (1..=MAX_LENGTH).contains(&text.len())
             && text
                 .iter()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:+/=@".contains(byte));
-        fine.then(|| Self(value.clone()))
+        fine.then(|| Self(value.to_value()))
     }
 
     /// As the value of `X-Request-Id`.
@@ -63,7 +65,8 @@ mod tests {
 
     #[test]
     fn only_harmless_ids_are_taken_over() {
-        let from = |text: &str| RequestId::from_trusted(&HeaderValue::from_str(text).unwrap());
+        let from =
+            |text: &str| RequestId::from_trusted((&HeaderValue::from_str(text).unwrap()).into());
         assert_eq!(from("abc-123").unwrap().as_str(), "abc-123");
         assert_eq!(from(""), None);
         assert_eq!(from("a b"), None);

@@ -5,9 +5,10 @@
 
 use std::time::Instant;
 
-use http::header::{
+use crate::headers::names::{
     CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
-    ETAG, EXPIRES, HOST, LOCATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    ETAG, EXPIRES, HOST, KnownName, LOCATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    VARY,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 
@@ -26,8 +27,8 @@ const MAX_FIELDS: usize = 256;
 /// Bytes of one response's fields.
 const MAX_SIZE: usize = 256 * 1024;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const KEEP_ALIVE: KnownName = KnownName::new("keep-alive");
+const PROXY_CONNECTION: KnownName = KnownName::new("proxy-connection");
 
 /// Looks at a response of a server's, interim or final, and takes out what isn't for the client. Returns how its body is
 /// delimited.
@@ -227,12 +228,12 @@ fn switches_as_asked(
     if version != Version::HTTP_11 {
         return Err("101 in another version than HTTP/1.1");
     }
-    let mut protocols = members(headers, &UPGRADE).peekable();
+    let mut protocols = members(headers, UPGRADE).peekable();
     if protocols.peek().is_none() {
         return Err("101 without Upgrade");
     }
     if protocols.all(|protocol| {
-        members(wanted, &UPGRADE).any(|wanted| wanted.eq_ignore_ascii_case(protocol))
+        members(wanted, UPGRADE).any(|wanted| wanted.eq_ignore_ascii_case(protocol))
     }) {
         Ok(())
     } else {
@@ -242,7 +243,7 @@ fn switches_as_asked(
 
 /// Takes out what concerns the connection to the server only.
 fn clean(status: StatusCode, response: &mut Fields) {
-    let named: Vec<HeaderName> = members(response, &CONNECTION)
+    let named: Vec<HeaderName> = members(response, CONNECTION)
         .filter(|name| !is_plain(name))
         .filter_map(|name| HeaderName::from_bytes(name).ok())
         .filter(|name| !is_end_to_end(name))
@@ -250,13 +251,12 @@ fn clean(status: StatusCode, response: &mut Fields) {
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
     // Which protocols a server insists on is for the client to know (RFC 9110 section 15.5.22).
     let keeps_upgrade =
-        switches || (status == StatusCode::UPGRADE_REQUIRED && named.contains(&UPGRADE));
+        switches || (status == StatusCode::UPGRADE_REQUIRED && named.contains(UPGRADE.name()));
     for name in &named {
         if *name != UPGRADE {
             response.remove(name);
         }
     }
-    let present = |name: &HeaderName| response.contains_key(name);
     let gone = [
         (CONNECTION, true),
         (KEEP_ALIVE, true),
@@ -268,9 +268,8 @@ fn clean(status: StatusCode, response: &mut Fields) {
             CONTENT_LENGTH,
             status == StatusCode::NO_CONTENT || status.is_informational(),
         ),
-    ]
-    .map(|(name, goes)| (goes && present(&name)).then_some(name));
-    for name in gone.iter().flatten() {
+    ];
+    for (name, _) in gone.iter().filter(|(_, goes)| *goes) {
         response.remove(name);
     }
     if switches {
@@ -280,7 +279,7 @@ fn clean(status: StatusCode, response: &mut Fields) {
     response.remove(&TRANSFER_ENCODING);
 }
 
-fn members<'a>(headers: &'a Fields, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+fn members(headers: &Fields, name: KnownName) -> impl Iterator<Item = &[u8]> {
     headers
         .get_all(name)
         .iter()
@@ -308,7 +307,8 @@ fn is_end_to_end(name: &HeaderName) -> bool {
         TRANSFER_ENCODING,
         VARY,
     ]
-    .contains(name)
+    .iter()
+    .any(|known| *name == *known)
 }
 
 #[cfg(test)]

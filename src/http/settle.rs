@@ -3,14 +3,16 @@
 //! What is ambiguous has been refused by then ([`super::head`]). What is left are fields and forms that mean something to
 //! us alone, or mean one thing to us and another to some servers.
 
-use http::{HeaderName, HeaderValue, Method, Version, header};
+use http::{HeaderValue, Method, Version};
 
 use super::authority;
 use super::options;
-use crate::headers::{Fields, is_ambiguous, is_known_as};
+use crate::headers::names;
+use crate::headers::names::KnownName;
+use crate::headers::{Fields, ValueRef, is_ambiguous, is_known_as};
 use crate::http::message::RequestHeader;
 
-const PROXY: HeaderName = HeaderName::from_static("proxy");
+const PROXY: KnownName = KnownName::new("proxy");
 
 /// Makes it the request that is matched, forwarded and logged. Nothing but the target's form can fail, and doesn't: it has
 /// been parsed before.
@@ -20,15 +22,15 @@ pub fn settle(request: &mut RequestHeader) {
     if let Some((path, Ok(host))) = origin_form {
         request.set_target(path.into());
         // The target's host counts, whatever Host says (RFC 9112 section 3.2.2).
-        request.headers.insert(header::HOST, host);
+        request.headers.insert(names::HOST, host);
     }
     if request
         .headers
-        .get(header::HOST)
-        .is_some_and(HeaderValue::is_empty)
+        .get(names::HOST)
+        .is_some_and(ValueRef::is_empty)
     {
         // Of HTTP/1.0, which needs none: it says nothing.
-        request.headers.remove(header::HOST);
+        request.headers.remove(names::HOST);
     }
     let (version, bodiless) = (request.version, is_bodiless(&request.headers));
     let may_upgrade = version == Version::HTTP_11
@@ -37,17 +39,17 @@ pub fn settle(request: &mut RequestHeader) {
         && (request.method == Method::GET || !options::wants_websocket(&request.headers));
     let fields = &mut request.headers;
     options::settle(fields, may_upgrade);
-    if bodiless && version < Version::HTTP_2 && fields.contains_key(header::EXPECT) {
+    if bodiless && version < Version::HTTP_2 && fields.contains_key(names::EXPECT) {
         // Nothing is to be continued (RFC 9110 section 10.1.1), and servers differ in what they make of it.
-        fields.remove(&header::EXPECT);
+        fields.remove(&names::EXPECT);
     }
     drop_impostors(fields);
 }
 
 /// Whether a request of HTTP/1 has no body: it says so (RFC 9112 section 6.3).
 fn is_bodiless(request: &Fields) -> bool {
-    let length = request.get(header::CONTENT_LENGTH);
-    !request.contains_key(header::TRANSFER_ENCODING) && length.is_none_or(|length| length == "0")
+    let length = request.get(names::CONTENT_LENGTH);
+    !request.contains_key(names::TRANSFER_ENCODING) && length.is_none_or(|length| length == "0")
 }
 
 /// Drops fields that are nothing to HTTP but something to CGI and what descends from it: `Proxy`, which becomes
@@ -88,10 +90,10 @@ mod tests {
     fn the_targets_host_is_the_host() {
         let request = settled("GET", "http://a.test/b?c", &[]);
         assert_eq!(request.target(), b"/b?c");
-        assert_eq!(request.headers[header::HOST], "a.test");
+        assert_eq!(request.headers[names::HOST], "a.test");
         let request = settled("GET", "http://a.test", &[("Host", "a.test")]);
         assert_eq!(request.target(), b"/");
-        assert_eq!(request.headers.get_all(header::HOST).iter().count(), 1);
+        assert_eq!(request.headers.get_all(names::HOST).iter().count(), 1);
         let request = settled("OPTIONS", "http://a.test", &[]);
         assert_eq!(request.target(), b"*");
         assert_eq!(settled("GET", "/http://a.test/", &[]).headers.len(), 0);
@@ -104,7 +106,7 @@ mod tests {
             let fields = [&asks[..], more].concat();
             settled(method, "/", &fields)
                 .headers
-                .contains_key(header::UPGRADE)
+                .contains_key(names::UPGRADE)
         };
         assert!(upgrades("GET", &[]));
         assert!(upgrades("GET", &[("Content-Length", "0")]));
@@ -119,7 +121,7 @@ mod tests {
             let fields = [&[("Expect", "100-continue")], fields].concat();
             settled("POST", "/", &fields)
                 .headers
-                .contains_key(header::EXPECT)
+                .contains_key(names::EXPECT)
         };
         assert!(expects(&[("Content-Length", "1")]));
         assert!(expects(&[("Transfer-Encoding", "chunked")]));

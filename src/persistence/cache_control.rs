@@ -11,12 +11,12 @@
 //! `CDN-Cache-Control` (RFC 9213) overrules `Cache-Control` where it is understood, so it is treated
 //! alike if the server sent it.
 
-use http::header::CACHE_CONTROL;
-use http::{HeaderName, HeaderValue};
+use crate::headers::names::{CACHE_CONTROL, KnownName};
+use http::HeaderValue;
 
 use crate::headers::{Fields, list_members, trim};
 
-const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+const CDN_CACHE_CONTROL: KnownName = KnownName::new("cdn-cache-control");
 
 /// Forbids shared caches to store `response`.
 pub(super) fn forbid_shared(response: &mut Fields) {
@@ -26,7 +26,7 @@ pub(super) fn forbid_shared(response: &mut Fields) {
     }
 }
 
-fn restrict(response: &mut Fields, name: &HeaderName) {
+fn restrict(response: &mut Fields, name: &KnownName) {
     let private = || HeaderValue::from_static("private");
     if !response.contains_key(name) {
         response.insert(name.clone(), private());
@@ -49,7 +49,7 @@ fn restrict(response: &mut Fields, name: &HeaderName) {
 }
 
 /// The directives of all lines of `name`.
-fn directives<'a>(response: &'a Fields, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+fn directives<'a>(response: &'a Fields, name: &KnownName) -> impl Iterator<Item = &'a [u8]> {
     response
         .get_all(name)
         .iter()

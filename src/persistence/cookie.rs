@@ -4,11 +4,11 @@
 //! each is read as `pair` says, there may be several lines. A `;` separates even inside quotes, as that
 //! grammar has none inside values: a stray quote in some other cookie must not hide ours.
 
+use crate::headers::names::COOKIE;
 use http::HeaderValue;
-use http::header::COOKIE;
 
 use super::pair::value_of;
-use crate::headers::Fields;
+use crate::headers::{Fields, ValueRef};
 
 /// The values of the cookies called `name`, in their order.
 pub(super) fn values<'a>(
@@ -31,7 +31,7 @@ pub(super) fn strip(request: &mut Fields, name: &[u8]) {
         let rest = without(line, name);
         changed |= !matches!(rest, Rest::All);
         match rest {
-            Rest::All => kept.push(line.clone()),
+            Rest::All => kept.push(line.to_value()),
             Rest::Some(line) => kept.push(line),
             Rest::Nothing => {}
         }
@@ -50,7 +50,7 @@ pub(super) fn shorten(request: &mut Fields, name: &[u8], length: impl Fn(&[u8]) 
     }
     let lines = request.get_all(COOKIE).iter().zip(shortened);
     let lines: Vec<_> = lines
-        .map(|(line, shortened)| shortened.unwrap_or_else(|| line.clone()))
+        .map(|(line, shortened)| shortened.unwrap_or_else(|| line.to_value()))
         .collect();
     request.replace_lines(&COOKIE, lines);
 }
@@ -88,7 +88,7 @@ enum Rest {
 }
 
 /// `line` without the cookies called `name`.
-fn without(line: &HeaderValue, name: &[u8]) -> Rest {
+fn without(line: ValueRef<'_>, name: &[u8]) -> Rest {
     let text = line.as_bytes();
     let mut pairs = pairs(text);
     let Some((first, _)) = pairs
@@ -122,7 +122,7 @@ fn without(line: &HeaderValue, name: &[u8]) -> Rest {
 
 /// `line` with the values of the cookies called `name` shortened; `None` if nothing changes.
 fn shortened(
-    line: &HeaderValue,
+    line: ValueRef<'_>,
     name: &[u8],
     length: impl Fn(&[u8]) -> usize,
 ) -> Option<HeaderValue> {
@@ -340,7 +340,7 @@ mod tests {
             }
             let mut map = request(&[&text(&line)]);
             strip(&mut map, b"ID");
-            let rest = map.get(COOKIE).map_or(&b""[..], HeaderValue::as_bytes);
+            let rest = map.get(COOKIE).map_or(&b""[..], ValueRef::as_bytes);
             prop_assert_eq!(String::from_utf8_lossy(rest), expected);
         }
 

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
+use crate::headers::names::SET_COOKIE;
 use http::HeaderValue;
-use http::header::SET_COOKIE;
 
 use super::affinity::{Answered, Member};
 use super::codec::{Codec, Limits};

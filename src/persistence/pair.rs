@@ -6,7 +6,7 @@
 
 use http::HeaderValue;
 
-use crate::headers::{trim, unquote};
+use crate::headers::{ValueRef, trim, unquote};
 
 /// The value of a pair, and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(super) fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<Value<'a>> {
 /// `line` with the `length` bytes at `at` replaced by `parts`; every other byte stays. `None` if there are no
 /// such bytes, or `parts` has some that a field's value can't have.
 pub(super) fn splice(
-    line: &HeaderValue,
+    line: ValueRef<'_>,
     at: usize,
     length: usize,
     parts: &[&[u8]],
@@ -92,12 +92,12 @@ mod tests {
     fn only_what_is_named_is_replaced() {
         let mut line = HeaderValue::from_static("ID=\"a\"; Path=/");
         line.set_sensitive(true);
-        let spliced = splice(&line, 4, 1, &[b"x", b"yz"]).unwrap();
+        let spliced = splice((&line).into(), 4, 1, &[b"x", b"yz"]).unwrap();
         assert_eq!(spliced, "ID=\"xyz\"; Path=/");
         assert!(spliced.is_sensitive());
-        assert_eq!(splice(&line, 4, 1, &[b"\n"]), None);
-        assert_eq!(splice(&line, 15, 1, &[]), None);
-        assert_eq!(splice(&line, 14, 1, &[]), None);
+        assert_eq!(splice((&line).into(), 4, 1, &[b"\n"]), None);
+        assert_eq!(splice((&line).into(), 15, 1, &[]), None);
+        assert_eq!(splice((&line).into(), 14, 1, &[]), None);
     }
 
     proptest! {

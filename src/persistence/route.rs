@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::header::SET_COOKIE;
+use crate::headers::names::SET_COOKIE;
 
 use super::affinity::{Answered, Member, RequestView};
 use super::codec::{MAX_CANDIDATES, bound};

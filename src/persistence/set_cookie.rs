@@ -4,17 +4,16 @@
 //! quotes. Whatever isn't named to change stays byte for byte: attributes, their order and spelling, other
 //! lines, the order of lines.
 
-use http::HeaderValue;
-use http::header::SET_COOKIE;
+use crate::headers::names::SET_COOKIE;
 
 use super::pair::{Value, splice, value_of};
 use super::{UnixTime, cookie_date};
-use crate::headers::{Fields, trim};
+use crate::headers::{Fields, ValueRef, trim};
 
 /// A line that sets the cookie that was asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting<'a> {
-    line: &'a HeaderValue,
+    line: ValueRef<'a>,
     value: Value<'a>,
 }
 
@@ -48,8 +47,8 @@ pub(super) fn drop_named(response: &mut Fields, name: &[u8]) {
     let lines = response.get_all(SET_COOKIE);
     let kept: Vec<_> = lines
         .iter()
-        .filter(|line| setting(line, name).is_none())
-        .cloned()
+        .filter(|line| setting(*line, name).is_none())
+        .map(ValueRef::to_value)
         .collect();
     response.replace_lines(&SET_COOKIE, kept);
 }
@@ -74,7 +73,7 @@ pub(super) fn edit(
     if named(response, name).next().is_none() {
         return;
     }
-    let mut edited = |line: &HeaderValue| {
+    let mut edited = |line: ValueRef<'_>| {
         let setting = setting(line, name).filter(|setting| !setting.deletes(now))?;
         let Value { at, bytes } = setting.value;
         let mut line = match edit(bytes) {
@@ -87,12 +86,12 @@ pub(super) fn edit(
     };
     let lines = response.get_all(SET_COOKIE).iter();
     let lines: Vec<_> = lines
-        .map(|line| edited(line).unwrap_or_else(|| line.clone()))
+        .map(|line| edited(line).unwrap_or_else(|| line.to_value()))
         .collect();
     response.replace_lines(&SET_COOKIE, lines);
 }
 
-fn setting<'a>(line: &'a HeaderValue, name: &[u8]) -> Option<Setting<'a>> {
+fn setting<'a>(line: ValueRef<'a>, name: &[u8]) -> Option<Setting<'a>> {
     let (pair, _) = cut(line.as_bytes(), b';');
     let value = value_of(pair, name)?;
     Some(Setting { line, value })
@@ -100,7 +99,7 @@ fn setting<'a>(line: &'a HeaderValue, name: &[u8]) -> Option<Setting<'a>> {
 
 /// Whether the attributes say that the cookie has ended by `now`: `Max-Age` if there is one, else `Expires`,
 /// the last of each that can be read (RFC 6265bis sections 5.6.1, 5.6.2 and 5.7).
-fn has_expired(line: &HeaderValue, now: UnixTime) -> bool {
+fn has_expired(line: ValueRef<'_>, now: UnixTime) -> bool {
     let attributes = line.as_bytes().split(|&byte| byte == b';').skip(1);
     let mut by_age = None;
     let mut by_date = None;
@@ -135,6 +134,7 @@ fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -271,7 +271,7 @@ mod tests {
         let sensitive: Vec<_> = map
             .get_all(SET_COOKIE)
             .iter()
-            .map(HeaderValue::is_sensitive)
+            .map(ValueRef::is_sensitive)
             .collect();
         assert_eq!(sensitive, [false, true]);
     }

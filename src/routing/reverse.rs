@@ -4,9 +4,9 @@
 //! A server that is asked for `/v1/x` of `api.internal` instead of `/api/x` of `example.com` names places as it knows
 //! them. Its Location and Content-Location, and its cookies' Path and Domain, are mapped back; other places stay.
 
+use crate::headers::names::{CONTENT_LOCATION, KnownName, LOCATION, SET_COOKIE};
 use bytes::Bytes;
-use http::header::{CONTENT_LOCATION, LOCATION, SET_COOKIE};
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
 use crate::config::model::PathRewrite;
 use crate::config::model::Rewrite;
@@ -228,7 +228,7 @@ fn next(text: &mut &[u8]) -> Option<u8> {
 }
 
 /// Replaces those lines of a field that `map` has something for.
-fn map_lines(message: &mut Fields, name: &HeaderName, map: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+fn map_lines(message: &mut Fields, name: &KnownName, map: impl Fn(&[u8]) -> Option<Vec<u8>>) {
     let lines = message.get_all(name).iter();
     let mapped: Vec<Option<HeaderValue>> = lines
         .map(|line| {
@@ -243,7 +243,7 @@ fn map_lines(message: &mut Fields, name: &HeaderName, map: impl Fn(&[u8]) -> Opt
         .get_all(name)
         .iter()
         .zip(mapped)
-        .map(|(line, mapped)| mapped.unwrap_or_else(|| line.clone()))
+        .map(|(line, mapped)| mapped.unwrap_or_else(|| line.to_value()))
         .collect();
     message.replace_lines(name, lines);
 }

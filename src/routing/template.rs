@@ -10,7 +10,7 @@ use crate::config::model::HeaderEdits;
 use crate::config::model::Piece;
 use crate::config::model::Template;
 use crate::config::model::Variable;
-use crate::headers::Fields;
+use crate::headers::{Fields, ValueRef};
 
 /// Nothing longer is made of a template, in bytes.
 const LONGEST: usize = 16 * 1024;
@@ -174,7 +174,7 @@ fn push(variable: &Variable, values: &Values<'_>, text: &mut Vec<u8>) {
         Variable::Path => return text.extend_from_slice(values.path),
         Variable::Query => return text.extend_from_slice(values.query.unwrap_or_default()),
         Variable::Header(name) => {
-            let value = values.headers.get(name).map(HeaderValue::as_bytes);
+            let value = values.headers.get(name).map(ValueRef::as_bytes);
             return text.extend_from_slice(value.unwrap_or_default());
         }
         Variable::Scheme if values.https => &"https",
@@ -388,7 +388,10 @@ mod tests {
             ("x-empty", "of the client"),
             ("x-other", "stays"),
         ] {
-            message.append(name.parse().unwrap(), HeaderValue::from_static(value));
+            message.append(
+                http::HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
         }
         of(true, b"/", None, |values| {
             apply(&edits, &mut message, values);

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use equipoise::client_address::{Forwarding, Resolver};
 use equipoise::config::model::{ClientAddress, XForwardedFor};
-use equipoise::headers::Fields;
+use equipoise::headers::{Fields, ValueRef};
 use http::{HeaderName, HeaderValue};
 
 const NAMES: [HeaderName; 3] = [
@@ -59,7 +59,7 @@ pub fn run(data: &[u8]) {
         let lines: Vec<&[u8]> = sent
             .get_all("x-forwarded-for")
             .iter()
-            .map(HeaderValue::as_bytes)
+            .map(ValueRef::as_bytes)
             .collect();
         match x_forwarded_for {
             XForwardedFor::Off => assert!(trusted || lines.is_empty()),

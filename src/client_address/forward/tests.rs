@@ -217,7 +217,7 @@ proptest! {
         let mut request = map(&[("host", "shop.example")]);
         let honest = request.clone();
         for (name, value) in &forged {
-            request.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_bytes(value).unwrap());
+            request.append(name.parse::<http::HeaderName>().unwrap(), HeaderValue::from_bytes(value).unwrap());
         }
         let peer = "203.0.113.9".parse().unwrap();
         let resolver = resolver(&["10.0.0.0/8"]);

@@ -7,10 +7,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version};
 
 use super::wire::client::BodySize;
 use crate::config::model::{Coding, Compression};
+use crate::headers::ValueRef;
+use crate::headers::names;
 use crate::http::message::{RequestHeader, ResponseHeader};
 
 mod encoder;
@@ -42,9 +44,9 @@ impl Compressor {
             is_head: request.method == Method::HEAD,
             if_none_match: request
                 .headers
-                .get_all(header::IF_NONE_MATCH)
+                .get_all(names::IF_NONE_MATCH)
                 .iter()
-                .cloned()
+                .map(ValueRef::to_value)
                 .collect(),
             encoder: None,
         })

@@ -1,6 +1,6 @@
 //! Which content coding a client is served with (RFC 9110 section 12.5.3).
 
-use http::header::ACCEPT_ENCODING;
+use crate::headers::names::ACCEPT_ENCODING;
 
 use crate::config::model::Coding;
 use crate::headers::{Fields, is_token, list_members, trim};

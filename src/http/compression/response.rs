@@ -1,13 +1,13 @@
 //! Which responses are compressed, and what their header says then.
 
-use http::header::{
+use crate::headers::names::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_TYPE, ETAG, TRAILER, VARY,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::config::model::{Coding, Compression};
-use crate::headers::{Fields, list_members, trim};
+use crate::headers::{Fields, ValueRef, list_members, trim};
 
 /// Digests of the bytes as the server sent them (RFC 1864, RFC 3230, RFC 9530).
 const DIGESTS: [HeaderName; 4] = [
@@ -84,7 +84,7 @@ pub fn length(response: &Fields) -> Option<u64> {
 pub fn vary(response: &mut Fields) {
     let lines = response.get_all(VARY);
     let knows = |member: &[u8]| {
-        member == b"*" || member.eq_ignore_ascii_case(ACCEPT_ENCODING.as_str().as_bytes())
+        member == b"*" || member.eq_ignore_ascii_case(ACCEPT_ENCODING.name().as_str().as_bytes())
     };
     if lines
         .iter()
@@ -163,7 +163,7 @@ fn name(coding: Coding) -> &'static str {
     }
 }
 
-fn number(value: &HeaderValue) -> Option<u64> {
+fn number(value: ValueRef<'_>) -> Option<u64> {
     let digits = value.as_bytes();
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     is_number.then(|| std::str::from_utf8(digits).ok()?.parse().ok())?

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Version};
+use http::{Method, Version};
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use tokio::io::AsyncWriteExt;
@@ -24,15 +24,12 @@ use super::super::wire::Client;
 use super::super::wire::client::{Handback, Http1};
 use super::session::Facade;
 use super::{Refused, TOO_MANY, Visit, termination_of};
-use crate::headers::Fields;
 use crate::http::message::RequestHeader;
 use crate::listen::{ClientStream, Leave};
 use crate::observe::Termination;
 
 /// What a client begins with that knows that we speak HTTP/2 (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How many fields are added to a usual request on its way.
-const ADDED_FIELDS: usize = 8;
 
 /// Serves a connection's requests to their end. Returns the connection if its client speaks HTTP/2 instead.
 pub async fn converse(visit: &Visit, mut stream: Box<ClientStream>) -> Option<Box<ClientStream>> {
@@ -296,12 +293,7 @@ fn request(bytes: &Bytes, head: Head) -> Option<RequestHeader> {
     } else {
         Version::HTTP_11
     };
-    let room = head.fields.len() + ADDED_FIELDS;
-    let mut fields = Fields::of_received(bytes.clone(), room);
-    for field in head.fields {
-        let value = bytes.slice(field.value);
-        let value = HeaderValue::from_maybe_shared(value).ok()?;
-        fields.add_received(field.name, value, field.begin);
-    }
+    let mut fields = head.fields;
+    fields.set_received(bytes.clone());
     Some(RequestHeader::new(method, target, version, fields))
 }

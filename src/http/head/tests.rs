@@ -72,16 +72,19 @@ fn the_parts_are_where_they_are() {
     assert!(head.is_version_10);
     assert_eq!(&text[head.line.method.clone()], "GET");
     assert_eq!(&text[head.line.target.clone()], "/a?b");
-    let fields: Vec<_> = head
-        .fields
-        .iter()
-        .map(|field| {
-            let name = field.name.name.as_str();
-            let spelt = &text[field.begin..field.begin + name.len()];
-            (name, spelt, &text[field.value.clone()])
+    let mut fields = head.fields;
+    fields.set_received(text.into());
+    let fields: Vec<_> = fields
+        .spelt()
+        .map(|(name, value, spelt)| {
+            let spelt = spelt.map(String::from_utf8_lossy).unwrap_or_default();
+            (name.as_str(), spelt, value.to_str().unwrap())
         })
         .collect();
-    assert_eq!(fields, [("x-a", "X-A", "b c"), ("host", "hOst", "")]);
+    assert_eq!(
+        fields,
+        [("x-a", "X-A".into(), "b c"), ("host", "hOst".into(), "")]
+    );
 }
 
 #[test]

@@ -384,10 +384,10 @@ mod tests {
     }
 
     fn lines(head: &RequestHeader) -> Vec<String> {
-        let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-            format!("{name}: {}", value.to_str().unwrap())
-        };
-        let mut lines: Vec<_> = head.headers.iter().map(line).collect();
+        let lines = head.headers.iter();
+        let mut lines: Vec<_> = lines
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
         lines.sort();
         lines
     }

@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, Version};
 use memchr::memchr;
 
+use crate::headers::line::FieldLine;
 use crate::headers::names::Name;
 use crate::headers::{Fields, has_control, trim};
 use crate::http::message::ResponseHeader;
@@ -94,50 +95,64 @@ fn parse(head: &Bytes) -> Result<ResponseHeader, Invalid> {
     let mut lines = Lines { head, at: 0 };
     let first = lines.next().ok_or("no status line")??;
     let status = status_line(head.get(first).unwrap_or_default())?;
-    let mut headers = Fields::of_received(head.clone(), USUAL_FIELDS);
-    let mut lines = lines.peekable();
-    let mut fields = 0;
-    while let Some(line) = lines.next() {
-        let line = line?;
-        if line.is_empty() {
+    let mut headers = Fields::with_capacity(USUAL_FIELDS);
+    loop {
+        let begin = lines.at;
+        let rest = head.get(begin..).unwrap_or_default();
+        if matches!(rest, b"" | b"\n" | b"\r\n") {
             break;
         }
-        fields += 1;
-        if fields > MAX_FIELDS {
+        if headers.len() >= MAX_FIELDS {
             return Err("too many fields");
         }
-        let text = head.get(line.clone()).unwrap_or_default();
-        if matches!(text.first(), Some(b' ' | b'\t')) {
-            return Err("a folded line before the first field");
+        match FieldLine::parse(rest).filter(|line| !is_folded(rest, line.length)) {
+            Some(line) => {
+                let name = rest.get(..line.name).and_then(Name::parse);
+                let value = begin + line.value.start..begin + line.value.end;
+                headers.add_received(name.ok_or(MALFORMED_NAME)?, value, begin);
+                lines.at += line.length;
+            }
+            None => odd_field(&mut lines, &mut headers)?,
         }
-        let colon = memchr(b':', text).ok_or("a line without a colon")?;
-        let (name, rest) = text.split_at(colon);
-        let name = trim(name);
-        let name = Name::parse(name).ok_or("malformed field name")?;
-        let value = trim(rest.get(1..).unwrap_or_default());
-        let mut folded: Option<Vec<u8>> = None;
-        while let Some(Ok(next)) = lines.peek()
-            && let Some(more) = head.get(next.clone())
-            && matches!(more.first(), Some(b' ' | b'\t'))
-        {
-            let whole = folded.get_or_insert_with(|| value.to_vec());
-            whole.push(b' ');
-            whole.extend_from_slice(trim(more));
-            lines.next();
-        }
-        let value = match folded {
-            Some(whole) => HeaderValue::from_bytes(trim(&whole)),
-            None => HeaderValue::from_maybe_shared(head.slice_ref(value)),
-        };
-        let value = value.map_err(|_| "malformed field value")?;
-        headers.add_received(name, value, line.start);
     }
+    headers.set_received(head.clone());
     let (version, status, reason) = status;
     let mut response = ResponseHeader::new(status, version, headers);
     if let Some(reason) = reason {
         response.set_reason(&reason);
     }
     Ok(response)
+}
+
+const MALFORMED_NAME: Invalid = "malformed field name";
+
+/// Whether the line that begins there goes on the one before it.
+fn is_folded(head: &[u8], at: usize) -> bool {
+    matches!(head.get(at), Some(b' ' | b'\t'))
+}
+
+/// Adds a field whose line has to be put right first.
+fn odd_field(lines: &mut Lines<'_>, headers: &mut Fields) -> Result<(), Invalid> {
+    let head = lines.head;
+    let line = lines.next().ok_or("a line without an end")??;
+    let (begin, text) = (line.start, head.get(line).unwrap_or_default());
+    if is_folded(text, 0) {
+        return Err("a folded line before the first field");
+    }
+    let colon = memchr(b':', text).ok_or("a line without a colon")?;
+    let (name, rest) = text.split_at(colon);
+    let name = Name::parse(trim(name)).ok_or(MALFORMED_NAME)?;
+    let value = trim(rest.get(1..).unwrap_or_default());
+    let mut folded: Option<Vec<u8>> = None;
+    while is_folded(head, lines.at) {
+        let more = lines.next().ok_or("a line without an end")??;
+        let whole = folded.get_or_insert_with(|| value.to_vec());
+        whole.push(b' ');
+        whole.extend_from_slice(trim(head.get(more).unwrap_or_default()));
+    }
+    let own = HeaderValue::from_bytes(folded.as_deref().map_or(value, trim));
+    headers.append_spelt(name, own.map_err(|_| "malformed field value")?, begin);
+    Ok(())
 }
 
 /// Version, status, and the reason where it isn't the usual one.

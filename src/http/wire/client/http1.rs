@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::headers::names;
+use crate::headers::names::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::{Method, StatusCode, Version};
 use parking_lot::Mutex;
 use pingora::protocols::http::date;
@@ -129,7 +130,7 @@ impl Http1 {
             handback,
             is_version_10,
             is_head: request.method == Method::HEAD,
-            expects: request.headers.contains_key(http::header::EXPECT),
+            expects: request.headers.contains_key(names::EXPECT),
             keeps: wants_another && !last,
             is_half_closed: false,
             has_begun_early: false,
@@ -308,7 +309,7 @@ impl Http1 {
             self.status = Some(response.status);
             self.keeps = false;
             if let Some(value) = response.headers.get(CONNECTION) {
-                fields::write_one(out, &CONNECTION, value, None);
+                fields::write_one(out, CONNECTION.name(), value, None);
             }
         }
         out.extend_from_slice(b"\r\n");

@@ -3,9 +3,9 @@
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
+use crate::headers::names::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use bytes::{Bytes, BytesMut};
 use http::Version;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use tokio::io::AsyncReadExt;
 
 use super::super::fields;
@@ -215,7 +215,7 @@ impl Http1 {
             self.keeps &= !closes && response.version == Version::HTTP_11;
         }
         if response.headers.contains_key(TRANSFER_ENCODING)
-            && response.headers.remove(CONTENT_LENGTH).is_some()
+            && response.headers.remove(CONTENT_LENGTH)
         {
             // Of both the coding counts, but who sends both isn't to be trusted with another request (RFC 9112
             // section 6.3).
@@ -232,7 +232,7 @@ fn write_head(out: &mut Vec<u8>, request: &RequestHeader, chunked: bool) {
     out.extend_from_slice(b" HTTP/1.1\r\n");
     fields::write(out, &request.headers);
     if let Some(options) = request.headers.get(CONNECTION) {
-        fields::write_one(out, &CONNECTION, options, None);
+        fields::write_one(out, CONNECTION.name(), options, None);
     }
     if chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
