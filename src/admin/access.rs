@@ -1,5 +1,5 @@
-//! Who may do what: everybody who can connect may read, and who has a token may change things. At a Unix socket without
-//! tokens the file's permissions say who may.
+//! The rights of callers: everybody who can connect may read, and a token gives the right to change something. At a Unix
+//! socket without tokens the permissions of its file give that right.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use nix::unistd::{Uid, User};
 use super::problem::ApiError;
 use super::token::Tokens;
 
-/// Who is at the other end of a connection.
+/// The other end of a connection.
 #[derive(Debug, Clone, Copy)]
 pub enum Peer {
     /// TCP.
@@ -23,7 +23,7 @@ pub enum Peer {
     Unix(Option<(u32, Option<i32>)>),
 }
 
-/// Who sends a request, and whether they may change something.
+/// The sender of a request, and the right to change something.
 #[derive(Debug, Clone)]
 pub struct Caller {
     peer: Peer,
@@ -42,7 +42,7 @@ enum Right {
     NoneSent,
 }
 
-/// Whose tokens count, and where.
+/// The tokens that count.
 #[derive(Debug, Clone)]
 pub struct Access {
     /// `None` = none are configured.
@@ -50,7 +50,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Who sends this request.
+    /// Finds out the sender of a request and its rights.
     ///
     /// # Errors
     ///

@@ -1,7 +1,6 @@
 //! What the admin API changes of the running instance, and what it is told.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use super::problem::ApiError;
 use super::status::{ReloadStatus, ServerStatus};
 use crate::config::model::{Operator, ServerAddress};
 use crate::observe::Metrics;
+use crate::observe::refused::Refused;
 
 /// A server in a path: its pool and its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +122,7 @@ pub struct CertificateStatus {
     pub listener: String,
     /// The names that it is for.
     pub names: Vec<String>,
-    /// Who issued it.
+    /// The name of its issuer.
     pub issuer: String,
     /// When its validity begins, RFC 3339.
     pub not_before: String,
@@ -143,32 +143,6 @@ pub struct CertificateStatus {
 pub struct Renewal {
     /// The names of the certificate.
     pub names: Vec<String>,
-}
-
-/// A request or connection that was refused here.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct RefusedRequest {
-    /// When it came, RFC 3339.
-    pub at: String,
-    /// The client's address.
-    #[schemars(with = "String")]
-    pub client: IpAddr,
-    /// The listener.
-    pub listener: String,
-    /// `HTTP/1.1` and so on.
-    pub protocol: Option<String>,
-    /// The method, shortened.
-    pub method: Option<String>,
-    /// The host, shortened.
-    pub host: Option<String>,
-    /// The path without its query, shortened.
-    pub path: Option<String>,
-    /// The status of the answer; `null` = the connection was closed.
-    pub status: Option<u16>,
-    /// Why, in the access log's words.
-    pub reason: String,
-    /// The request's id, as in the log.
-    pub request_id: Option<String>,
 }
 
 /// A future of something that takes its time.
@@ -250,7 +224,7 @@ pub trait Control: View {
     fn renew(&self, name: Option<&str>) -> Result<Vec<Renewal>, ApiError>;
 
     /// The last requests that were refused, the last one first.
-    fn refused(&self) -> Vec<RefusedRequest>;
+    fn refused(&self) -> Vec<Refused>;
 
     /// Makes the instance unready and tells its connections to go, spread over that time.
     fn drain(&self, spread: Duration);
@@ -268,6 +242,6 @@ pub trait Control: View {
     /// There is no file that it comes from.
     fn configuration(&self) -> Result<String, ApiError>;
 
-    /// Whoever counts, and knows what has happened.
+    /// The metrics, and the events that have happened.
     fn metrics(&self) -> &Arc<Metrics>;
 }

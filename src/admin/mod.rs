@@ -5,11 +5,13 @@
 //! knows nothing of how traffic is handled, and can be tested without any.
 
 mod access;
+pub mod advice;
 mod api;
 mod bind;
 pub mod control;
 mod etag;
 mod gzip;
+pub mod history;
 mod host;
 mod page;
 mod problem;
@@ -32,9 +34,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::tls::Terminator;
 pub use access::{Access, Peer};
+use advice::Advice;
 pub use bind::{Listener, bind};
 pub use control::Control;
 pub use etag::{Etag, Precondition};
+use history::HistoryStatus;
 use host::HostCheck;
 use page::Page;
 pub use problem::ApiError;
@@ -49,6 +53,12 @@ const LARGEST_BODY: usize = 64 * 1024;
 pub trait View: Send + Sync + 'static {
     /// Everything, as of now.
     fn status(&self) -> Status;
+
+    /// How rates, errors, latencies and load went of late: the samples after the one of that number.
+    fn history(&self, after: u64) -> HistoryStatus;
+
+    /// What somebody who knows load balancers would say of it.
+    fn advice(&self) -> Vec<Advice>;
 
     /// Whether this instance should get traffic.
     ///
@@ -66,7 +76,7 @@ pub trait View: Send + Sync + 'static {
 pub struct State {
     /// What is shown and changed.
     pub control: Arc<dyn Control>,
-    /// Who may change something. May be replaced while it is served.
+    /// The right to change something. May be replaced while the listener is served.
     pub access: Arc<ArcSwap<Access>>,
     /// What ends TLS; empty = plain HTTP. May be replaced while it is served.
     pub tls: Arc<ArcSwapOption<Terminator>>,
@@ -87,7 +97,10 @@ pub async fn serve(listener: Listener, state: State) -> io::Result<()> {
 fn router(state: State, hosts: HostCheck) -> Router {
     let page = Page::new();
     Router::new()
-        .route("/", get(move || async move { page.into_response() }))
+        .route(
+            "/",
+            get(move |request: HeaderMap| async move { page.response(&request) }),
+        )
         .route("/healthz", get("ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))

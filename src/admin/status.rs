@@ -1,14 +1,16 @@
 //! What `GET /api/v1/status` answers. Names and meanings are part of the API.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::macros::format_description;
 
 use crate::config::model::Operator;
 use crate::observe::labels::ServerState;
+use crate::observe::latencies::Percentiles;
+use crate::observe::metrics::Tally;
+pub use crate::observe::timestamp::{self, timestamp};
 
 /// The whole instance.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -23,6 +25,12 @@ pub struct Status {
     pub uptime: f64,
     /// Whether it takes new work.
     pub state: InstanceState,
+    /// What gives the right to change something by the API.
+    pub changes_by: ChangesBy,
+    /// How long all servers took to the first byte of their responses in the last minute; `null` = there was no response.
+    pub latency_percentiles: Option<LatencyPercentiles>,
+    /// How many file descriptors are used of each share; `null` before they are shared out.
+    pub descriptors: Option<DescriptorStatus>,
     /// The last reload; `null` before any.
     pub reload: Option<ReloadStatus>,
     /// In the order of the configuration.
@@ -41,6 +49,57 @@ pub enum InstanceState {
     Draining,
     /// It finishes what it has.
     Stopping,
+}
+
+/// What gives the right to change something by the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangesBy {
+    /// One of the tokens in `admin.token_file`.
+    Token,
+    /// The permission to open the Unix socket's file.
+    Socket,
+    /// Nothing: no token is configured.
+    Nobody,
+}
+
+/// The latencies, in seconds, that so many of the requests stayed below.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+pub struct LatencyPercentiles {
+    /// Half of them.
+    pub p50: f64,
+    /// 95 %.
+    pub p95: f64,
+    /// 99 %.
+    pub p99: f64,
+}
+
+impl From<Percentiles> for LatencyPercentiles {
+    fn from(Percentiles { p50, p95, p99 }: Percentiles) -> Self {
+        Self { p50, p95, p99 }
+    }
+}
+
+/// The file descriptors that this process may have, and what those are used for that are shared out.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct DescriptorStatus {
+    /// How many the process may have.
+    pub limit: u64,
+    /// Connections of clients.
+    pub clients: DescriptorShare,
+    /// Connections to servers.
+    pub servers: DescriptorShare,
+    /// Those of them that are idle.
+    pub idle: DescriptorShare,
+}
+
+/// A share of the file descriptors.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+pub struct DescriptorShare {
+    /// How many are used.
+    pub held: u64,
+    /// How many may be.
+    pub limit: u64,
 }
 
 /// A reload that ended.
@@ -81,8 +140,14 @@ pub struct ListenerStatus {
     pub connections_active: u64,
     /// Client connections accepted.
     pub connections_total: u64,
+    /// Most client connections that it holds at once; 0 = no limit of its own.
+    pub max_connections: u64,
     /// Client connections that had to wait for a place.
     pub connections_delayed: u64,
+    /// Client connections that were closed without being served, by reason; reasons that never occurred are left out.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// TLS handshakes that came to nothing; `null` = the listener speaks no TLS.
+    pub tls_handshakes_failed: Option<u64>,
     /// Whether new ones wait for a place now.
     pub full: bool,
     /// Requests that ended; with TCP there are none.
@@ -90,6 +155,8 @@ pub struct ListenerStatus {
     /// Requests or connections that failed for the servers' part or ours, and connections that our limits left no room
     /// for.
     pub errors: u64,
+    /// The errors by reason; reasons that never occurred are left out.
+    pub error_reasons: BTreeMap<&'static str, u64>,
     /// Those of the errors that no server had to do with.
     pub unserved: u64,
     /// Requests that were answered here with a 4xx: no errors, as they end for the client's part.
@@ -105,18 +172,88 @@ pub struct PoolStatus {
     pub algorithm: String,
     /// Servers that take new work now.
     pub available_servers: usize,
+    /// Requests or connections that its servers work on now.
+    pub active: u64,
+    /// How many the servers that take new work may work on at once; `null` = at least one of them has no limit.
+    pub capacity: Option<u64>,
     /// Requests that wait for a server.
     pub queue_length: u64,
+    /// How many may wait.
+    pub queue_size: u64,
+    /// Requests that the queue had no room for, or not in time, in the last quarter of an hour.
+    pub queue_refused_lately: u64,
     /// Requests or connections for it that ended.
     pub requests: u64,
     /// Those of them that failed for the servers' part or ours.
     pub errors: u64,
+    /// The errors by reason; reasons that never occurred are left out.
+    pub error_reasons: BTreeMap<&'static str, u64>,
     /// Those of the errors that no server had to do with.
     pub unserved: u64,
+    /// Responses by class.
+    pub responses: ResponseClasses,
+    /// Requests that were sent again.
+    pub retries: u64,
+    /// How long its servers took to the first byte of their responses in the last minute; `null` = there was no response.
+    pub latency_percentiles: Option<LatencyPercentiles>,
+    /// What session persistence made of requests; `null` = the pool keeps no sessions.
+    pub persistence: Option<PersistenceStatus>,
     /// In the order of the configuration; those that were added come last.
     pub servers: Vec<ServerStatus>,
     /// Names of servers of the file that were removed by the API.
     pub removed: Vec<String>,
+}
+
+/// Responses by the class of their status.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+pub struct ResponseClasses {
+    /// 100 to 199.
+    #[serde(rename = "1xx")]
+    pub informational: u64,
+    /// 200 to 299.
+    #[serde(rename = "2xx")]
+    pub successful: u64,
+    /// 300 to 399.
+    #[serde(rename = "3xx")]
+    pub redirection: u64,
+    /// 400 to 499.
+    #[serde(rename = "4xx")]
+    pub client_error: u64,
+    /// 500 to 599.
+    #[serde(rename = "5xx")]
+    pub server_error: u64,
+}
+
+impl From<&Tally> for ResponseClasses {
+    fn from(tally: &Tally) -> Self {
+        let [
+            informational,
+            successful,
+            redirection,
+            client_error,
+            server_error,
+        ] = tally.classes;
+        Self {
+            informational,
+            successful,
+            redirection,
+            client_error,
+            server_error,
+        }
+    }
+}
+
+/// A pool's session persistence.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PersistenceStatus {
+    /// Its type in the configuration.
+    pub r#type: &'static str,
+    /// What became of requests: `hit`, `miss`, `invalid`, `expired`, `unavailable`, `rebalanced`.
+    pub results: BTreeMap<&'static str, u64>,
+    /// Entries in this node's session table; `null` where sessions are in cookies.
+    pub entries: Option<u64>,
+    /// Most entries that it may have.
+    pub size: Option<u64>,
 }
 
 /// One server.
@@ -134,7 +271,9 @@ pub struct ServerStatus {
     /// Why, in words.
     pub reason: String,
     /// Since when, RFC 3339.
-    pub since: String,
+    #[serde(serialize_with = "timestamp::serialize")]
+    #[schemars(with = "String")]
+    pub since: SystemTime,
     /// As configured or set by the operator.
     pub weight: u32,
     /// What counts now: 0 while it takes nothing, less than `weight` during slow start. In the same
@@ -218,17 +357,4 @@ pub enum CheckResult {
     Failure,
     /// It could not be made, for want of something of this process's or its machine's.
     NotMade,
-}
-
-/// A time as the API writes it: RFC 3339 in UTC with milliseconds.
-pub fn timestamp(time: SystemTime) -> String {
-    let format =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    let utc = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok()
-        .and_then(|since_epoch| i128::try_from(since_epoch.as_nanos()).ok())
-        .and_then(|nanoseconds| OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok())
-        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    utc.format(format).unwrap_or_default()
 }

@@ -1,5 +1,6 @@
 //! Over real sockets, with a client that shows what is on the wire.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -8,16 +9,19 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 
 use super::control::{
-    CertificateStatus, Later, NewServer, RefusedRequest, Renewal, ServerChange, ServerPath,
-    SessionStatus, SessionsStatus,
+    CertificateStatus, Later, NewServer, Renewal, ServerChange, ServerPath, SessionStatus,
+    SessionsStatus,
+};
+use super::status::{
+    ChangesBy, LatencyPercentiles, OperatorState, ReloadStatus, ResponseClasses, ServerSource,
 };
 use super::status::{CheckResult, CheckStatus, InstanceState, ListenerStatus, PoolStatus};
-use super::status::{OperatorState, ReloadStatus, ServerSource};
 use super::status::{ServerStatus, timestamp};
 use super::*;
 use crate::config::model::AdminBind;
-use crate::observe::Metrics;
 use crate::observe::ServerState;
+use crate::observe::refused::Refused;
+use crate::observe::{History, Metrics};
 
 struct Fake {
     ready: Result<(), String>,
@@ -32,7 +36,7 @@ impl View for Fake {
             server_address: Some("127.0.0.1:8001".to_owned()),
             state: ServerState::Down,
             reason: "connect to 127.0.0.1:8001 refused (nothing listens there)".to_owned(),
-            since: timestamp(UNIX_EPOCH),
+            since: UNIX_EPOCH,
             weight: 3,
             effective_weight: 0.0,
             backup: false,
@@ -51,12 +55,22 @@ impl View for Fake {
             source: ServerSource::File,
             overridden: Vec::new(),
         };
+        let responses = ResponseClasses {
+            informational: 0,
+            successful: 8,
+            redirection: 0,
+            client_error: 0,
+            server_error: 2,
+        };
         Status {
             version: "1.2.3".to_owned(),
             pid: 42,
             started: timestamp(UNIX_EPOCH),
             uptime: 1.5,
             state: InstanceState::Running,
+            changes_by: ChangesBy::Nobody,
+            latency_percentiles: None,
+            descriptors: None,
             reload: None,
             listeners: vec![ListenerStatus {
                 name: "web".to_owned(),
@@ -65,10 +79,14 @@ impl View for Fake {
                 pool: "app".to_owned(),
                 connections_active: 1,
                 connections_total: 2,
+                max_connections: 0,
                 connections_delayed: 0,
+                rejected: BTreeMap::new(),
+                tls_handshakes_failed: None,
                 full: false,
                 requests: 3,
                 errors: 1,
+                error_reasons: BTreeMap::from([("no_server", 1)]),
                 unserved: 1,
                 refused: 0,
             }],
@@ -76,14 +94,35 @@ impl View for Fake {
                 name: "app".to_owned(),
                 algorithm: "weighted_round_robin".to_owned(),
                 available_servers: 0,
+                active: 1,
+                capacity: None,
                 queue_length: 0,
+                queue_size: 0,
+                queue_refused_lately: 0,
                 requests: 10,
                 errors: 2,
+                error_reasons: BTreeMap::from([("no_server", 1), ("server_reset", 1)]),
                 unserved: 1,
+                responses,
+                retries: 0,
+                latency_percentiles: Some(LatencyPercentiles {
+                    p50: 0.1,
+                    p95: 0.2,
+                    p99: 0.25,
+                }),
+                persistence: None,
                 servers: vec![server],
                 removed: Vec::new(),
             }],
         }
+    }
+
+    fn history(&self, after: u64) -> HistoryStatus {
+        History::default().after(after).into()
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        Vec::new()
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -140,7 +179,7 @@ impl Control for Fake {
     fn renew(&self, _: Option<&str>) -> Result<Vec<Renewal>, ApiError> {
         not_here()
     }
-    fn refused(&self) -> Vec<RefusedRequest> {
+    fn refused(&self) -> Vec<Refused> {
         Vec::new()
     }
     fn drain(&self, _: Duration) {}
@@ -274,19 +313,7 @@ async fn status_is_json_with_the_documented_names() {
     assert_eq!(answer.status, 200);
     answer.has("content-type: application/json");
     answer.has("cache-control: no-store");
-    let expected = serde_json::json!({
-        "version": "1.2.3", "pid": 42, "started": "1970-01-01T00:00:00.000Z",
-        "uptime": 1.5, "state": "running", "reload": null,
-        "listeners": [{
-            "name": "web", "protocol": "http", "addresses": ["0.0.0.0:80"], "pool": "app",
-            "connections_active": 1, "connections_total": 2, "connections_delayed": 0, "full": false,
-            "requests": 3, "errors": 1, "unserved": 1, "refused": 0,
-        }],
-        "pools": [{
-            "name": "app", "algorithm": "weighted_round_robin", "available_servers": 0,
-            "queue_length": 0,
-            "requests": 10, "errors": 2, "unserved": 1,
-            "servers": [{
+    let server = serde_json::json!({
                 "name": "a", "address": "127.0.0.1:8001", "server_address": "127.0.0.1:8001", "state": "down",
                 "reason": "connect to 127.0.0.1:8001 refused (nothing listens there)",
                 "since": "1970-01-01T00:00:00.000Z", "weight": 3, "effective_weight": 0.0,
@@ -297,7 +324,24 @@ async fn status_is_json_with_the_documented_names() {
                     "duration_ms": 0.5,
                 },
                 "operator": "ready", "source": "file", "overridden": [],
-            }],
+    });
+    let expected = serde_json::json!({
+        "version": "1.2.3", "pid": 42, "started": "1970-01-01T00:00:00.000Z",
+        "uptime": 1.5, "state": "running", "changes_by": "nobody", "latency_percentiles": null, "descriptors": null,
+        "reload": null,
+        "listeners": [{
+            "name": "web", "protocol": "http", "addresses": ["0.0.0.0:80"], "pool": "app",
+            "connections_active": 1, "connections_total": 2, "max_connections": 0, "connections_delayed": 0,
+            "rejected": {}, "tls_handshakes_failed": null, "full": false,
+            "requests": 3, "errors": 1, "error_reasons": {"no_server": 1}, "unserved": 1, "refused": 0,
+        }],
+        "pools": [{
+            "name": "app", "algorithm": "weighted_round_robin", "available_servers": 0,
+            "active": 1, "capacity": null, "queue_length": 0, "queue_size": 0, "queue_refused_lately": 0,
+            "requests": 10, "errors": 2, "error_reasons": {"no_server": 1, "server_reset": 1}, "unserved": 1,
+            "responses": {"1xx": 0, "2xx": 8, "3xx": 0, "4xx": 0, "5xx": 2}, "retries": 0,
+            "latency_percentiles": {"p50": 0.1, "p95": 0.2, "p99": 0.25}, "persistence": null,
+            "servers": [server],
             "removed": [],
         }],
     });

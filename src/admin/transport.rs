@@ -57,7 +57,7 @@ pub async fn serve(
         served, tracker, ..
     } = door;
     tracker.close();
-    // Who isn't done by then is cut off.
+    // A connection that isn't done by then is cut off.
     drop(
         tokio::time::timeout(GRACE, async {
             served.shutdown().await;

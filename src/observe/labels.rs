@@ -149,6 +149,13 @@ labels! {
     }
 }
 
+impl ServerState {
+    /// Whether it takes new work; while nothing is known of a server that is only so where none is known to be up.
+    pub fn takes_new(self) -> bool {
+        matches!(self, Self::Up | Self::Unknown)
+    }
+}
+
 labels! {
     /// Why a request or connection counts as an error: it failed for the servers' part or ours. The words are those of
     /// [`Termination`], but for `status`.

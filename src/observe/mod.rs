@@ -5,15 +5,19 @@
 
 pub mod access_log;
 pub mod events;
+pub mod history;
 pub mod labels;
+pub mod latencies;
 mod lines;
 pub mod log;
 pub mod metrics;
 pub mod refused;
 mod seldom;
+pub mod timestamp;
 
 pub use access_log::{AccessLog, Record};
 pub use events::{Events, Topic};
+pub use history::History;
 pub use labels::{
     DelayReason, ErrorReason, PersistenceResult, PickedBy, RejectReason, RetryReason, ServerState,
     Termination,

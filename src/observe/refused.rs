@@ -6,9 +6,11 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::Termination;
 use super::access_log::Record;
+use super::{Termination, timestamp};
 
 /// Refusals that are kept.
 const KEPT: usize = 100;
@@ -16,13 +18,16 @@ const KEPT: usize = 100;
 const SHOWN: usize = 120;
 
 /// A request or connection that was refused.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Refused {
-    /// When it came.
+    /// When it came, RFC 3339.
+    #[serde(serialize_with = "timestamp::serialize")]
+    #[schemars(with = "String")]
     pub at: SystemTime,
-    /// Who sent it.
+    /// The client's address.
+    #[schemars(with = "String")]
     pub client: IpAddr,
-    /// At which listener.
+    /// The listener that it came to.
     pub listener: String,
     /// As it is written in the request.
     pub protocol: Option<String>,
@@ -32,9 +37,10 @@ pub struct Refused {
     pub host: Option<String>,
     /// The path without the query, which may hold secrets; shortened.
     pub path: Option<String>,
-    /// The answer's status; `None` = the connection was closed.
+    /// The answer's status; `null` = the connection was closed.
     pub status: Option<u16>,
     /// Why, in the access log's words.
+    #[schemars(with = "String")]
     pub reason: Termination,
     /// The request's id.
     pub request_id: Option<String>,

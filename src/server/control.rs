@@ -9,12 +9,13 @@ use tokio::sync::oneshot;
 use super::instance::Instance;
 use super::reload::STOPPING;
 use crate::admin::control::{
-    CertificateStatus, Control, Later, NewServer, RefusedRequest, Renewal, ServerChange,
-    ServerPath, SessionStatus, SessionsStatus,
+    CertificateStatus, Control, Later, NewServer, Renewal, ServerChange, ServerPath, SessionStatus,
+    SessionsStatus,
 };
-use crate::admin::status::{ReloadResult, ReloadStatus, ServerStatus, timestamp};
+use crate::admin::status::{ReloadResult, ReloadStatus, ServerStatus};
 use crate::admin::{ApiError, Etag, Precondition};
 use crate::config;
+use crate::observe::refused::Refused;
 use crate::observe::{Metrics, Topic};
 
 impl Control for Instance {
@@ -86,22 +87,8 @@ impl Control for Instance {
             .collect())
     }
 
-    fn refused(&self) -> Vec<RefusedRequest> {
-        let refused = self.access_log.refused().all().into_iter();
-        refused
-            .map(|one| RefusedRequest {
-                at: timestamp(one.at),
-                client: one.client,
-                listener: one.listener,
-                protocol: one.protocol,
-                method: one.method,
-                host: one.host,
-                path: one.path,
-                status: one.status,
-                reason: one.reason.to_string(),
-                request_id: one.request_id,
-            })
-            .collect()
+    fn refused(&self) -> Vec<Refused> {
+        self.access_log.refused().all()
     }
 
     fn drain(&self, spread: Duration) {

@@ -32,8 +32,8 @@ use crate::dispatch::PoolSite;
 use crate::health::Watch;
 use crate::http::{Edge, Shared};
 use crate::listen::{Capacity, Drain, Limits};
-use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
+use crate::observe::{History, Metrics, history};
 use crate::persistence::table::SessionTable;
 use crate::persistence::{self, Moment};
 use crate::pool::Pool;
@@ -103,6 +103,7 @@ pub struct Instance {
     pub(super) certificates: Manager,
     pub(super) background: TaskTracker,
     pub(super) discoveries: Discoveries,
+    pub(super) history: History,
 }
 
 /// What a reload changes. Nobody holds it for long.
@@ -194,6 +195,7 @@ impl Instance {
             certificates,
             background,
             discoveries: Discoveries::default(),
+            history: History::default(),
         };
         let listeners = config.listeners.iter().map(|model| {
             let terminator = terminators.remove(&model.name);
@@ -316,6 +318,7 @@ async fn keep_up(instance: Weak<Instance>, startup_ends: Instant) {
     let mut startup_ends = Some(startup_ends);
     let mut reaped = Instant::now();
     let mut given_back = reaped;
+    let mut recorded = reaped;
     loop {
         ticks.tick().await;
         let Some(instance) = instance.upgrade() else {
@@ -334,6 +337,11 @@ async fn keep_up(instance: Weak<Instance>, startup_ends: Instant) {
         if now.saturating_duration_since(given_back) >= GIVE_BACK {
             given_back = now;
             give_memory_back();
+        }
+        let elapsed = now.saturating_duration_since(recorded);
+        if elapsed >= history::INTERVAL {
+            recorded = now;
+            instance.record_history(elapsed);
         }
         persistence::heed_wall_clock();
         let moment = Moment::now();

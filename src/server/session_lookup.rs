@@ -34,7 +34,7 @@ impl Instance {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         Ok(SessionsStatus {
             pool: pool.to_owned(),
-            r#type: persistence.map(|persistence| type_of(persistence).to_owned()),
+            r#type: persistence.map(|persistence| persistence.name().to_owned()),
             entries: running.table.as_ref().map(|table| count(table.len())),
             size: table.map(|table| count(table.size)),
             shared: running
@@ -101,7 +101,7 @@ impl Instance {
         let settings = running.pool.settings();
         let no_sessions = || ApiError::conflict(format!("the pool {pool} keeps no sessions"));
         let persistence = settings.persistence.as_ref().ok_or_else(no_sessions)?;
-        let kind = type_of(persistence);
+        let kind = persistence.name();
         let mut headers = Fields::new();
         let mut client = IpAddr::from([0, 0, 0, 0]);
         let field = |value: &str| {
@@ -141,17 +141,6 @@ impl Instance {
             kind,
             found,
         })
-    }
-}
-
-fn type_of(persistence: &Persistence) -> &'static str {
-    match persistence {
-        Persistence::CookieInsert(_) => "cookie_insert",
-        Persistence::CookieRewrite(_) => "cookie_rewrite",
-        Persistence::CookiePrefix(_) => "cookie_prefix",
-        Persistence::Route(_) => "route",
-        Persistence::Learn(_) => "learn",
-        Persistence::SourceIp(_) => "source_ip",
     }
 }
 

@@ -1,25 +1,34 @@
 //! The instance as the admin API shows it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use super::instance::Instance;
 use super::listening::Listening;
-use super::operator;
-use super::overrides::Overrides;
+use super::pool_view;
+use crate::admin::advice::{self, Advice, Facts};
+use crate::admin::history::HistoryStatus;
 use crate::admin::status::{
-    CheckResult, CheckStatus, InstanceState, ListenerStatus, PoolStatus, ServerSource,
-    ServerStatus, Status, timestamp,
+    ChangesBy, DescriptorShare, DescriptorStatus, InstanceState, ListenerStatus, Status, timestamp,
 };
-use crate::admin::{ApiError, View};
+use crate::admin::{Control as _, View};
+use crate::config::model::{AdminBind, Config};
+use crate::descriptors;
 use crate::observe::VERSION;
 use crate::observe::labels::RejectReason;
 use crate::observe::metrics::Tally;
-use crate::pool;
-use crate::pool::{Admission, Pool, Server};
 
 impl View for Instance {
     fn status(&self) -> Status {
         let (started, since) = self.started;
         let overrides = self.overrides.lock().clone();
-        let pools = self.state.lock().pools.clone();
+        let (config, pools) = {
+            let state = self.state.lock();
+            (Arc::clone(&state.config), state.pools.clone())
+        };
+        let tallies = self.metrics.tallies();
+        let listeners = self.listeners.load();
         Status {
             version: VERSION.to_owned(),
             pid: std::process::id(),
@@ -32,21 +41,39 @@ impl View for Instance {
             } else {
                 InstanceState::Running
             },
+            changes_by: self.changes_by(&config),
+            latency_percentiles: self.history.latency_of_all().map(Into::into),
+            descriptors: self.descriptor_status(&listeners),
             reload: self.last_reload.lock().clone(),
-            listeners: self
-                .listeners
-                .load()
+            listeners: listeners
                 .iter()
-                .map(|listening| self.listener_status(listening))
+                .map(|listening| {
+                    let tally = tallies.of_listener(&listening.name);
+                    self.listener_status(listening, &tally, &config)
+                })
                 .collect(),
             pools: pools
                 .iter()
                 .map(|running| {
-                    let tally = self.metrics.tally_of_pool(running.pool.name());
-                    pool_status(&running.pool, tally, &overrides)
+                    let tally = tallies.of_pool(running.pool.name());
+                    pool_view::pool_status(running, &tally, &overrides, &self.history)
                 })
                 .collect(),
         }
+    }
+
+    fn history(&self, after: u64) -> HistoryStatus {
+        self.history.after(after).into()
+    }
+
+    fn advice(&self) -> Vec<Advice> {
+        let config = Arc::clone(&self.state.lock().config);
+        advice::advise(&Facts {
+            config: &config,
+            status: &self.status(),
+            certificates: &self.certificates(),
+            now: SystemTime::now(),
+        })
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -63,19 +90,49 @@ impl View for Instance {
 }
 
 impl Instance {
-    /// One server, as the admin API shows it.
-    pub(super) fn server_status(&self, pool: &str, server: &str) -> Result<ServerStatus, ApiError> {
-        let running = self.running(pool)?;
-        let servers = running.pool.servers();
-        let found = servers.iter().find(|one| **one.name() == *server);
-        let found = found.ok_or_else(|| operator::no_server(pool, server))?;
-        let overrides = self.overrides.lock();
-        Ok(self::server_status(&running.pool, found, &overrides))
+    fn changes_by(&self, config: &Config) -> ChangesBy {
+        let has_tokens = self.admin.access.load().tokens.is_some();
+        match config.admin.as_ref().map(|admin| &admin.bind) {
+            _ if has_tokens => ChangesBy::Token,
+            Some(AdminBind::Unix(_)) => ChangesBy::Socket,
+            _ => ChangesBy::Nobody,
+        }
     }
 
-    fn listener_status(&self, listening: &Listening) -> ListenerStatus {
+    fn descriptor_status(&self, listeners: &[Arc<Listening>]) -> Option<DescriptorStatus> {
+        let shares = descriptors::shares()?;
+        let share = |held: usize, limit: usize| DescriptorShare {
+            held: held as u64,
+            limit: limit as u64,
+        };
+        let clients = listeners.iter().map(|listening| {
+            count(
+                self.metrics
+                    .listener(&listening.name)
+                    .connections_active
+                    .get(),
+            )
+        });
+        Some(DescriptorStatus {
+            limit: shares.limit as u64,
+            clients: DescriptorShare {
+                held: clients.sum(),
+                limit: shares.clients as u64,
+            },
+            servers: share(descriptors::servers_held(), shares.servers),
+            idle: share(descriptors::idle::count(), shares.idle),
+        })
+    }
+
+    fn listener_status(
+        &self,
+        listening: &Listening,
+        tally: &Tally,
+        config: &Config,
+    ) -> ListenerStatus {
         let metrics = self.metrics.listener(&listening.name);
-        let tally = self.metrics.tally_of_listener(&listening.name);
+        let mut models = config.listeners.iter();
+        let model = models.find(|model| model.name == listening.name);
         // At a limit connections wait; only the process's end turns them away.
         let no_room = metrics.rejected.value(RejectReason::Stopping);
         ListenerStatus {
@@ -89,80 +146,28 @@ impl Instance {
             pool: listening.service.pool(),
             connections_active: count(metrics.connections_active.get()),
             connections_total: metrics.connections_total.get(),
+            max_connections: model.map_or(0, |model| model.max_connections as u64),
             connections_delayed: metrics.delayed.sum(),
+            rejected: occurred(metrics.rejected.values()),
+            tls_handshakes_failed: listening.terminator.as_ref().map(|_| {
+                let tls = self.metrics.tls(&listening.name);
+                tls.failed.get() + tls.timed_out.get()
+            }),
             full: metrics.full.get() > 0,
             requests: listening.service.requests(),
             errors: tally.errors + no_room,
+            error_reasons: occurred(tally.errors_by_word()),
             unserved: tally.unserved + no_room,
             refused: tally.refused,
         }
     }
 }
 
-fn pool_status(pool: &Pool, tally: Tally, overrides: &Overrides) -> PoolStatus {
-    let changes = overrides.pool(pool.name());
-    PoolStatus {
-        name: pool.name().to_string(),
-        algorithm: pool.settings().algorithm.name().to_owned(),
-        available_servers: pool.available(),
-        queue_length: pool.queue_length() as u64,
-        requests: tally.requests,
-        errors: tally.errors,
-        unserved: tally.unserved,
-        servers: pool
-            .servers()
-            .iter()
-            .map(|server| server_status(pool, server, overrides))
-            .collect(),
-        removed: changes.map_or_else(Vec::new, |changes| {
-            changes.removed.keys().cloned().collect()
-        }),
-    }
-}
-
-fn server_status(pool: &Pool, server: &Server, overrides: &Overrides) -> ServerStatus {
-    let changes = overrides.pool(pool.name());
-    let is_added = changes.is_some_and(|changes| changes.added(server.name()));
-    let gate = server.gate();
-    let takes_new = matches!(server.admission(), Admission::Up | Admission::Unknown);
-    let latency = server.latency();
-    ServerStatus {
-        name: server.name().to_string(),
-        address: server.configured_address().to_string(),
-        server_address: server.address().map(|address| address.to_string()),
-        state: server.state(),
-        reason: gate.reason().to_owned(),
-        since: timestamp(gate.since()),
-        weight: server.weight(),
-        effective_weight: if takes_new {
-            f64::from(server.weight() * server.effective_percent()) / 100.0
-        } else {
-            0.0
-        },
-        backup: server.is_backup(),
-        active: u64::from(pool.active(server)),
-        max_connections: u64::from(server.limit()),
-        requests: server.requests(),
-        errors: server.errors(),
-        latency: (!latency.is_zero()).then_some(latency.as_secs_f64()),
-        last_check: server.last_check().map(|check| CheckStatus {
-            result: match check.result {
-                pool::CheckResult::Success => CheckResult::Success,
-                pool::CheckResult::Failure => CheckResult::Failure,
-                pool::CheckResult::NotMade => CheckResult::NotMade,
-            },
-            reason: check.reason,
-            at: timestamp(check.at),
-            duration_ms: check.duration.as_secs_f64() * 1000.0,
-        }),
-        operator: gate.operator().into(),
-        source: if is_added {
-            ServerSource::Api
-        } else {
-            ServerSource::File
-        },
-        overridden: operator::overridden(overrides, pool.name(), server.name()),
-    }
+/// Counts by word, without those that are zero.
+pub(super) fn occurred(
+    counts: impl Iterator<Item = (&'static str, u64)>,
+) -> BTreeMap<&'static str, u64> {
+    counts.filter(|(_, count)| *count > 0).collect()
 }
 
 fn count(gauge: i64) -> u64 {

@@ -7,6 +7,7 @@ use crate::common::*;
 mod access;
 mod description;
 mod instance;
+mod observed;
 mod servers;
 mod sessions;
 

@@ -40,6 +40,7 @@ mod compression;
 mod configuration;
 mod connection_rate;
 mod counts;
+mod dashboard;
 mod deploy;
 mod descriptors;
 mod diagnose;

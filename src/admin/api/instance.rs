@@ -10,10 +10,13 @@ use serde::Deserialize;
 use super::{InQuery, audit, blocking};
 use crate::admin::State;
 use crate::admin::access::Operator;
-use crate::admin::control::{CertificateStatus, RefusedRequest, Renewal};
+use crate::admin::advice::Advice;
+use crate::admin::control::{CertificateStatus, Renewal};
 use crate::admin::etag::Etag;
+use crate::admin::history::HistoryStatus;
 use crate::admin::problem::ApiError;
 use crate::admin::status::{ReloadStatus, Status};
+use crate::observe::refused::Refused;
 
 /// How long connections are told to go over.
 #[derive(Deserialize)]
@@ -29,8 +32,26 @@ pub struct Name {
     name: Option<String>,
 }
 
+/// Which samples.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct After {
+    after: Option<u32>,
+}
+
 pub async fn status(Extract(state): Extract<State>) -> Json<Status> {
     Json(state.control.status())
+}
+
+pub async fn history(
+    Extract(state): Extract<State>,
+    InQuery(After { after }): InQuery<After>,
+) -> Json<HistoryStatus> {
+    Json(state.control.history(after.unwrap_or(0).into()))
+}
+
+pub async fn advice(Extract(state): Extract<State>) -> Json<Vec<Advice>> {
+    Json(state.control.advice())
 }
 
 pub async fn certificates(Extract(state): Extract<State>) -> Json<Vec<CertificateStatus>> {
@@ -54,7 +75,7 @@ pub async fn renew(
     Ok((StatusCode::ACCEPTED, Json(renewals)))
 }
 
-pub async fn refused(Extract(state): Extract<State>) -> Json<Vec<RefusedRequest>> {
+pub async fn refused(Extract(state): Extract<State>) -> Json<Vec<Refused>> {
     Json(state.control.refused())
 }
 

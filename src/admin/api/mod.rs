@@ -11,16 +11,18 @@ mod sessions;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::routing::{get, patch, post};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::State;
 use super::access::Operator;
 use super::control::Control;
 use super::problem::ApiError;
+use super::{LARGEST_BODY, State};
 use crate::observe::Topic;
 
 /// Where all of it is.
@@ -28,6 +30,8 @@ pub fn routes() -> Router<State> {
     Router::new()
         .route("/openapi.json", get(openapi::document))
         .route("/status", get(instance::status))
+        .route("/history", get(instance::history))
+        .route("/advice", get(instance::advice))
         .route(
             "/pools/{pool}/servers",
             get(servers::list).post(servers::add),
@@ -90,6 +94,26 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<
     }
 }
 
+/// A whole body, with its errors as problem documents.
+struct InBody(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for InBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        Bytes::from_request(request, state)
+            .await
+            .map(Self)
+            .map_err(|error| match error.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    format!("the body is larger than {LARGEST_BODY} bytes"),
+                ),
+                status => ApiError::new(status, error.body_text()),
+            })
+    }
+}
+
 /// A query, with its errors as problem documents.
 struct InQuery<T>(T);
 
@@ -100,6 +124,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for InQuery<T> {
         Query::from_request_parts(parts, state)
             .await
             .map(|Query(query)| Self(query))
-            .map_err(|error| ApiError::bad_request(error.body_text()))
+            .map_err(|error| {
+                let words = error.body_text();
+                let what = words.strip_prefix("Failed to deserialize query string: ");
+                ApiError::bad_request(format!("the query: {}", what.unwrap_or(&words)))
+            })
     }
 }

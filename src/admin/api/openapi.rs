@@ -8,12 +8,20 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::servers::Disconnected;
-use crate::admin::control::{
-    CertificateStatus, RefusedRequest, Renewal, SessionStatus, SessionsStatus,
-};
+use crate::admin::advice::Advice;
+use crate::admin::control::{CertificateStatus, Renewal, SessionStatus, SessionsStatus};
+use crate::admin::history::HistoryStatus;
 use crate::admin::problem::Problem;
 use crate::admin::status::{ReloadStatus, ServerStatus, Status};
 use crate::observe::VERSION;
+use crate::observe::refused::Refused;
+
+/// A duration as the configuration has it; those with more digits may be too long.
+const DURATION: &str = "^(0|[0-9]{1,6}(ms|s)|[0-9]{1,4}[mh]|[0-9]{1,3}d)$";
+/// A name of a server or pool.
+const NAME: &str = r"^[A-Za-z0-9._:\[\]-]{1,64}$";
+/// What a header field can hold.
+const FIELD: &str = "^[\\t -~]*$";
 
 pub async fn document() -> Json<&'static Value> {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
@@ -123,6 +131,16 @@ impl Operation {
         }
     }
 
+    /// The last parameter has to be there.
+    fn required(mut self) -> Self {
+        if let Some(Value::Array(parameters)) = self.value.get_mut("parameters")
+            && let Some(Value::Object(last)) = parameters.last_mut()
+        {
+            last.insert("required".to_owned(), true.into());
+        }
+        self
+    }
+
     fn in_pool(self) -> Self {
         let schema = json!({"type": "string", "minLength": 1});
         self.parameter("path", "pool", "The pool's name.", &schema)
@@ -148,8 +166,7 @@ impl Operation {
     }
 
     fn duration(self, name: &str, description: &str) -> Self {
-        let schema =
-            json!({"type": "string", "pattern": "^[0-9]{1,6}(ms|s|m|h|d)$", "examples": ["30s"]});
+        let schema = json!({"type": "string", "pattern": DURATION, "examples": ["30s"]});
         self.parameter("query", name, description, &schema)
             .refuses(400)
     }
@@ -217,10 +234,29 @@ impl Writer {
             "Listeners, pools and servers with state, reason and counts.",
         );
         self.add("get", "/api/v1/status", operation.answers(200, status));
+        let history = self.json::<HistoryStatus>("The samples of the last quarter of an hour.");
+        let operation = Operation::new(
+            "history",
+            "How rates, errors, latencies and load went of late, in all and by pool.",
+        )
+        .parameter(
+            "query",
+            "after",
+            "Only samples after the one of this number.",
+            &json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
+        )
+        .refuses(400);
+        self.add("get", "/api/v1/history", operation.answers(200, history));
+        let advice = self.json::<Vec<Advice>>("What matters most first.");
+        let operation = Operation::new(
+            "advice",
+            "What could be better, as somebody would say who knows load balancers.",
+        );
+        self.add("get", "/api/v1/advice", operation.answers(200, advice));
         let list = self.json::<Vec<CertificateStatus>>("Each with the listener that serves it.");
         let operation = Operation::new("certificates", "The certificates that are served.");
         self.add("get", "/api/v1/certificates", operation.answers(200, list));
-        let list = self.json::<Vec<RefusedRequest>>("At most 100, the last one first.");
+        let list = self.json::<Vec<Refused>>("At most 100, the last one first.");
         let operation = Operation::new(
             "refused",
             "The last requests that were refused, with their reasons.",
@@ -273,7 +309,7 @@ impl Writer {
                 "additionalProperties": false,
                 "required": ["address"],
                 "properties": {
-                    "name": {"type": ["string", "null"], "description": "Default: the address.", "examples": ["c"]},
+                    "name": {"type": ["string", "null"], "pattern": NAME, "description": "Default: the address.", "examples": ["c"]},
                     "address": {"type": "string", "description": "host:port, ip:port or unix:/path", "examples": ["10.0.0.3:80"]},
                     "weight": weight(),
                     "max_connections": limit(),
@@ -300,7 +336,7 @@ impl Writer {
                     "state": state(),
                     "weight": weight(),
                     "max_connections": limit(),
-                    "wait": {"type": ["string", "null"], "pattern": "^[0-9]{1,6}(ms|s)$", "examples": ["30s"],
+                    "wait": {"type": ["string", "null"], "pattern": DURATION, "examples": ["30s"],
                         "description": "Answer when the server works on nothing any more, or after this."},
                 },
             }))
@@ -332,7 +368,7 @@ impl Writer {
     fn sessions(&mut self) {
         let path = "/api/v1/pools/{pool}/sessions";
         let key = "A session: the value of its cookie, or the client's address.";
-        let text = json!({"type": "string"});
+        let text = json!({"type": "string", "pattern": FIELD});
         let (one, all) = (
             self.schemas.subschema_for::<SessionStatus>(),
             self.schemas.subschema_for::<SessionsStatus>(),
@@ -352,6 +388,7 @@ impl Writer {
             .writes()
             .in_pool()
             .parameter("query", "key", key, &text)
+            .required()
             .answers(204, json!({"description": "It is forgotten."}))
             .refuses(409);
         self.add("delete", path, operation);

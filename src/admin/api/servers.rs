@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::State as Extract;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{InPath, InQuery, audit, blocking, body};
+use super::{InBody, InPath, InQuery, audit, blocking, body};
 use crate::admin::State;
 use crate::admin::access::Operator;
 use crate::admin::control::{Change, ServerChange, ServerPath};
@@ -59,7 +58,7 @@ pub async fn change(
     who: Operator,
     InPath((pool, server)): InPath<(String, String)>,
     precondition: Precondition,
-    body: Bytes,
+    InBody(body): InBody,
 ) -> Result<Response, ApiError> {
     let path = ServerPath { pool, server };
     let (change, wait) = body::change(&body)?;
@@ -81,7 +80,7 @@ pub async fn add(
     Extract(state): Extract<State>,
     who: Operator,
     InPath(pool): InPath<String>,
-    body: Bytes,
+    InBody(body): InBody,
 ) -> Result<Response, ApiError> {
     let new = body::new_server(&body)?;
     let path = ServerPath {

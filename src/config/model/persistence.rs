@@ -24,6 +24,29 @@ pub enum Persistence {
 }
 
 impl Persistence {
+    /// Its type's name in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CookieInsert(_) => "cookie_insert",
+            Self::CookieRewrite(_) => "cookie_rewrite",
+            Self::CookiePrefix(_) => "cookie_prefix",
+            Self::Route(_) => "route",
+            Self::Learn(_) => "learn",
+            Self::SourceIp(_) => "source_ip",
+        }
+    }
+
+    /// The attributes of a cookie that we set; `None` = we set none of our own.
+    pub fn attributes(&self) -> Option<&CookieAttributes> {
+        match self {
+            Self::CookieInsert(insert) => Some(&insert.attributes),
+            Self::Route(route) => route.insert.as_ref().map(|insert| &insert.attributes),
+            Self::CookieRewrite(_) | Self::CookiePrefix(_) | Self::Learn(_) | Self::SourceIp(_) => {
+                None
+            }
+        }
+    }
+
     /// What becomes of a session whose server can't take it.
     pub fn on_unavailable(&self) -> OnUnavailable {
         match self {

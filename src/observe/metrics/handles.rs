@@ -12,6 +12,7 @@ use super::sums::Sum;
 use crate::observe::labels::{
     DelayReason, Label, PersistenceResult, PickedBy, RejectReason, RetryReason, ServerState,
 };
+use crate::observe::latencies::Latencies;
 
 /// One counter for each word of a closed set.
 #[derive(Clone)]
@@ -43,6 +44,12 @@ impl<L: Label> Counters<L> {
     /// What was counted so far, all words together.
     pub fn sum(&self) -> u64 {
         self.counters.iter().map(IntCounter::get).sum()
+    }
+
+    /// What was counted so far, by word.
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let words = L::ALL.iter().map(|label| label.as_str());
+        words.zip(self.counters.iter().map(IntCounter::get))
     }
 
     /// What was counted so far.
@@ -145,6 +152,7 @@ pub struct PoolMetrics {
     pub retries: Counters<RetryReason>,
     /// What session persistence made of requests.
     pub persistence: Counters<PersistenceResult>,
+    response: Histogram,
 }
 
 impl PoolMetrics {
@@ -154,7 +162,16 @@ impl PoolMetrics {
             queue_seconds: families.queue_seconds.with_label_values(&[pool]),
             retries: Counters::new(&families.retries, &[pool]),
             persistence: Counters::new(&families.persistence, &[pool]),
+            response: families
+                .upstream_response
+                .by_pool
+                .with_label_values(&[pool]),
         }
+    }
+
+    /// How long servers took to the first byte of their responses so far.
+    pub fn latencies(&self) -> Latencies {
+        Latencies::of(&self.response)
     }
 }
 

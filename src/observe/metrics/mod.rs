@@ -31,7 +31,7 @@ pub use handles::{
     AcmeMetrics, Counters, ListenerMetrics, PoolMetrics, ServerMetrics, SessionStoreMetrics,
     SessionTableMetrics, TlsMetrics, Traffic,
 };
-pub use outcomes::{Outcomes, Tally};
+pub use outcomes::{Outcomes, Tallies, Tally};
 
 use crate::descriptors;
 
@@ -206,14 +206,9 @@ impl Metrics {
         self.families.outcomes.of(listener, pool)
     }
 
-    /// The sums of what came in at a listener.
-    pub fn tally_of_listener(&self, listener: &str) -> Tally {
-        self.families.outcomes.tally(|of, _| of == listener)
-    }
-
-    /// The sums of what was for a pool.
-    pub fn tally_of_pool(&self, pool: &str) -> Tally {
-        self.families.outcomes.tally(|_, of| of == pool)
+    /// The sums of how requests and connections ended, by listener and by pool.
+    pub fn tallies(&self) -> Tallies {
+        self.families.outcomes.tallies()
     }
 
     /// Request counters of what comes in at a listener and goes to a server. `server` is empty for

@@ -15,7 +15,10 @@ use crate::observe::labels::{ErrorReason, Label};
 
 /// The first status, and how many there may be.
 const FIRST_STATUS: u16 = 100;
-const STATUSES: usize = 500;
+const STATUSES: usize = CLASSES * A_CLASS;
+/// The classes of statuses, and how many statuses one has.
+const CLASSES: usize = 5;
+const A_CLASS: usize = 100;
 
 /// What was counted of what came in at a listener and was for a pool.
 #[derive(Clone)]
@@ -42,6 +45,57 @@ pub struct Tally {
     pub unserved: u64,
     /// Requests that were answered here with a 4xx.
     pub refused: u64,
+    /// Responses by the first digit of their status, from 1xx on.
+    pub classes: [u64; CLASSES],
+    /// Errors by [`ErrorReason`].
+    reasons: [u64; ErrorReason::ALL.len()],
+}
+
+/// The sums of all that was counted.
+#[derive(Debug, Clone, Default)]
+pub struct Tallies {
+    /// Of everything.
+    pub all: Tally,
+    by_listener: BTreeMap<Box<str>, Tally>,
+    by_pool: BTreeMap<Box<str>, Tally>,
+}
+
+impl Tally {
+    fn add(&mut self, more: &Self) {
+        self.requests += more.requests;
+        self.errors += more.errors;
+        self.unserved += more.unserved;
+        self.refused += more.refused;
+        for (sum, count) in self.classes.iter_mut().zip(more.classes) {
+            *sum += count;
+        }
+        for (sum, count) in self.reasons.iter_mut().zip(more.reasons) {
+            *sum += count;
+        }
+    }
+
+    /// The errors by the word of their reason.
+    pub fn errors_by_word(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let words = ErrorReason::ALL.iter().map(|reason| reason.as_str());
+        words.zip(self.reasons)
+    }
+
+    /// The errors for this reason.
+    pub fn errors_by(&self, reason: ErrorReason) -> u64 {
+        self.reasons.get(reason.index()).copied().unwrap_or(0)
+    }
+}
+
+impl Tallies {
+    /// The sums of what came in at a listener.
+    pub fn of_listener(&self, listener: &str) -> Tally {
+        self.by_listener.get(listener).copied().unwrap_or_default()
+    }
+
+    /// The sums of what was for a pool.
+    pub fn of_pool(&self, pool: &str) -> Tally {
+        self.by_pool.get(pool).copied().unwrap_or_default()
+    }
 }
 
 impl Outcomes {
@@ -83,11 +137,20 @@ impl Outcomes {
 
     fn tally(&self) -> Tally {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (mut classes, mut reasons) = ([0; CLASSES], [0; ErrorReason::ALL.len()]);
+        for (sum, statuses) in classes.iter_mut().zip(self.0.statuses.chunks(A_CLASS)) {
+            *sum = statuses.iter().map(value).sum();
+        }
+        for (count, counter) in reasons.iter_mut().zip(&self.0.errors) {
+            *count = value(counter);
+        }
         Tally {
             requests: value(&self.0.ended),
-            errors: self.0.errors.iter().map(value).sum(),
+            errors: reasons.iter().sum(),
             unserved: value(&self.0.unserved),
             refused: value(&self.0.refused),
+            classes,
+            reasons,
         }
     }
 }
@@ -112,32 +175,30 @@ impl Accounts {
             .retain(|(listener, pool), _| !is_gone(listener, pool));
     }
 
-    /// The sums of those that are asked for by listener and pool.
-    pub(super) fn tally(&self, wanted: impl Fn(&str, &str) -> bool) -> Tally {
-        let mut sum = Tally::default();
-        for ((listener, pool), outcomes) in self.0.lock().iter() {
-            if wanted(listener, pool) {
-                let more = outcomes.tally();
-                sum.requests += more.requests;
-                sum.errors += more.errors;
-                sum.unserved += more.unserved;
-                sum.refused += more.refused;
-            }
+    /// The sums by listener and by pool.
+    pub(super) fn tallies(&self) -> Tallies {
+        let mut tallies = Tallies::default();
+        for ((listener, pool), outcomes) in self.all() {
+            let tally = outcomes.tally();
+            tallies.all.add(&tally);
+            tallies.by_listener.entry(listener).or_default().add(&tally);
+            tallies.by_pool.entry(pool).or_default().add(&tally);
         }
-        sum
+        tallies
+    }
+
+    fn all(&self) -> Vec<(Names, Outcomes)> {
+        let accounts = self.0.lock();
+        accounts
+            .iter()
+            .map(|(names, outcomes)| (names.clone(), outcomes.clone()))
+            .collect()
     }
 
     /// Their families: the statuses that were sent, and the errors by every reason.
     pub(super) fn collect(&self) -> [MetricFamily; 2] {
-        let accounts: Vec<_> = {
-            let guard = self.0.lock();
-            guard
-                .iter()
-                .map(|(key, outcomes)| (key.clone(), outcomes.clone()))
-                .collect()
-        };
         let (mut responses, mut errors) = (Vec::new(), Vec::new());
-        for ((listener, pool), Outcomes(account)) in &accounts {
+        for ((listener, pool), Outcomes(account)) in &self.all() {
             for (code, counter) in (FIRST_STATUS..).zip(&account.statuses) {
                 let value = counter.load(Ordering::Relaxed);
                 if value > 0 {
@@ -191,20 +252,17 @@ mod tests {
         accounts
             .of("other", "app")
             .ended(Some(500), Some(ErrorReason::Status), true);
-        let tally = |listener: &str, pool: &str| {
-            accounts.tally(|l, p| (listener.is_empty() || l == listener) && p == pool)
-        };
-        let expected = Tally {
-            requests: 7,
-            errors: 2,
-            unserved: 1,
-            refused: 1,
-        };
-        assert_eq!(tally("web", "app"), expected);
-        assert_eq!(tally("", "app").errors, 3);
-        assert_eq!(tally("web", "none"), Tally::default());
+        let tallies = accounts.tallies();
+        let web = tallies.of_listener("web");
+        assert_eq!((web.requests, web.errors), (7, 2));
+        assert_eq!((web.unserved, web.refused), (1, 1));
+        assert_eq!(web.classes, [0, 1, 1, 2, 2]);
+        assert_eq!(web.errors_by(ErrorReason::NoServer), 1);
+        assert_eq!(tallies.of_pool("app").errors, 3);
+        assert_eq!(tallies.all, tallies.of_pool("app"));
+        assert_eq!(tallies.of_pool("none"), Tally::default());
         accounts.forget(|listener, _| listener == "web");
-        assert_eq!(tally("", "app").errors, 1);
+        assert_eq!(accounts.tallies().of_pool("app").errors, 1);
     }
 
     #[test]
