@@ -86,6 +86,8 @@ WORKLOADS = [
         Features(tcp=True),
         unit="connection",
     ),
+    Workload("tcp-1m", "TCP mode, 1 MiB", Wrk(path="/1m", connections=16), Features(tcp=True)),
+    Workload("tcp-upload", "TCP mode, upload of 1 MiB", Wrk(path="/upload", connections=16, upload=1024 * 1024), Features(tcp=True)),
     Workload("threads-2", "HTTP/1.1 kept alive, 1 KiB, 2 threads", Wrk(), Features(threads=2)),
     Workload("servers-1000", "1000 servers", Wrk(), Features(servers=1000)),
     Workload("routes-10000", "10,000 routes by host", Wrk(hosts=10000), Features(routes=10000)),

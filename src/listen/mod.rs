@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -110,7 +109,6 @@ pub fn words(error: &io::Error) -> String {
 pub async fn accept(
     socket: Arc<TcpListener>,
     limits: Arc<Limits>,
-    keepalive: Arc<ArcSwap<model::TcpKeepalive>>,
     drain: Arc<Drain>,
     closing: Arc<Closing>,
     serve: impl Fn(TcpStream, SocketAddr, Admitted),
@@ -134,7 +132,6 @@ pub async fn accept(
                     biased;
                     room = limits.room() => {
                         let Some(room) = room else { return };
-                        tune(&stream, **keepalive.load());
                         serve(stream, peer, limits.admit(room));
                     }
                     () = &mut begun => at_hand = Some((stream, peer)),
@@ -167,7 +164,6 @@ pub async fn accept(
                 biased;
                 room = limits.room() => {
                     let Some(room) = room else { return };
-                    tune(&stream, **keepalive.load());
                     serve(stream, peer, limits.admit(room));
                 }
                 () = &mut begun => {
@@ -185,7 +181,6 @@ pub async fn accept(
         let Some((stream, peer)) = next else { return };
         match limits.room_now() {
             Some(room) => {
-                tune(&stream, **keepalive.load());
                 serve(stream, peer, limits.admit(room));
             }
             None => limits.reject(RejectReason::Stopping),
@@ -202,17 +197,19 @@ async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-fn tune(stream: &TcpStream, keepalive: model::TcpKeepalive) {
-    let socket = SockRef::from(stream);
+/// Sets what connections have that are accepted from now on: they inherit it from the socket that they come by (Linux
+/// copies all of its options), which costs each of them nothing.
+pub fn tune(listener: &TcpListener, keepalive: model::TcpKeepalive) {
+    let socket = SockRef::from(listener);
     let probes = TcpKeepalive::new()
         .with_time(keepalive.idle)
         .with_interval(keepalive.interval)
         .with_retries(keepalive.probes);
-    // A connection that can't be tuned has usually gone already; if not, it works untuned.
-    let tuned = stream
-        .set_nodelay(true)
+    let tuned = socket
+        .set_tcp_nodelay(true)
         .and_then(|()| socket.set_tcp_keepalive(&probes));
+    // Connections work untuned, too.
     if let Err(error) = tuned {
-        tracing::debug!(%error, "cannot set socket options");
+        tracing::warn!(%error, "cannot set the options of a listening socket");
     }
 }

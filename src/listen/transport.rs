@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
@@ -88,9 +88,9 @@ async fn drain_tls(mut stream: SslStream<TcpStream>) -> io::Result<()> {
 }
 
 async fn drain(socket: &mut TcpStream) -> io::Result<()> {
-    let mut void = [0u8; 4096];
-    while socket.read(&mut void).await? > 0 {}
-    Ok(())
+    tokio::io::copy(socket, &mut tokio::io::sink())
+        .await
+        .map(drop)
 }
 
 forward_stream!(Transport: Self::Plain(socket) => socket, Self::Tls(stream) => &mut **stream);

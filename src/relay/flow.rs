@@ -29,6 +29,8 @@ pub struct Flow {
     is_bulk: bool,
     /// What is in it wasn't taken yet.
     pipe: Option<Pipe>,
+    /// How the near end broke after all that was read of it.
+    broken: Option<io::Error>,
     state: State,
 }
 
@@ -77,7 +79,8 @@ impl Flow {
     }
 
     /// Moves what can be moved, by way of `scratch`. Ready when nothing will ever be moved again: the near end has ended and
-    /// the far end knows, or the flow was broken off.
+    /// the far end knows, or the flow was broken off. Of the `last` flow of a connection a plain socket learns the end by
+    /// being closed, which follows at once.
     ///
     /// # Errors
     ///
@@ -89,6 +92,7 @@ impl Flow {
         far: &mut impl Wire,
         scratch: &mut [u8],
         moved: &mut Moved,
+        last: bool,
     ) -> Poll<Result<(), Fault>> {
         for _ in 0..TURN {
             if matches!(self.state, State::Ended | State::Broken) {
@@ -98,9 +102,14 @@ impl Flow {
             if let Some(pipe) = self.pipe.take() {
                 ready!(self.poll_pipe(cx, far, pipe, moved))?;
             }
+            if let Some(error) = self.broken.take() {
+                return Poll::Ready(Err(Fault::Near(error)));
+            }
             if self.state == State::Ending {
                 ready!(Pin::new(&mut *far).poll_flush(cx)).map_err(Fault::Far)?;
-                ready!(Pin::new(&mut *far).poll_shutdown(cx)).map_err(Fault::Far)?;
+                if !last || far.plain().is_none() {
+                    ready!(Pin::new(&mut *far).poll_shutdown(cx)).map_err(Fault::Far)?;
+                }
                 self.state = State::Ended;
                 return Poll::Ready(Ok(()));
             }
@@ -117,7 +126,8 @@ impl Flow {
                 Poll::Ready(read) => read.map_err(Fault::Near)?,
                 Poll::Pending => return self.poll_idle(cx, far),
             }
-            let data = buf.filled();
+            let ends = !buf.filled().is_empty() && self.read_on(cx, near, far, &mut buf);
+            let mut data = buf.filled();
             moved.read += data.len();
             self.is_bulk = data.len() >= capacity / 2;
             if data.is_empty() {
@@ -127,10 +137,47 @@ impl Flow {
                 self.state = State::Ending;
                 continue;
             }
+            if ends {
+                self.state = State::Ending;
+                data = Self::poll_last(cx, far, data, moved)?;
+            }
             self.poll_data(cx, far, data, moved)?;
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Between plain sockets: reads what has come besides, which costs no system call where nothing has, and says whether it has
+    /// ended: the end is to go out with the last bytes.
+    fn read_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        near: &mut impl Wire,
+        far: &impl Wire,
+        buf: &mut ReadBuf<'_>,
+    ) -> bool {
+        if near.plain().is_none() || far.plain().is_none() {
+            return false;
+        }
+        while buf.remaining() > 0 {
+            let before = buf.filled().len();
+            match Pin::new(&mut *near).poll_read(cx, buf) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(())) if buf.filled().len() == before => return true,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    // What came before it goes out first.
+                    self.broken = Some(error);
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    /// Whether the near end broke while what it had said before wasn't taken yet.
+    pub fn is_near_broken(&self) -> bool {
+        self.broken.is_some()
     }
 
     /// Whether the near end is being read from, so that its end would be noticed.
@@ -163,6 +210,7 @@ impl Flow {
     pub fn break_off(&mut self) {
         self.pending = Vec::new();
         self.pipe = None;
+        self.broken = None;
         self.written = 0;
         if self.state != State::Ended {
             self.state = State::Broken;
@@ -264,6 +312,27 @@ impl Flow {
         }
         pipe.give_back();
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes the last bytes in a way that has the kernel wait for the end, so that both go in one packet. Returns what
+    /// wasn't taken.
+    fn poll_last<'a>(
+        cx: &mut Context<'_>,
+        far: &impl Wire,
+        data: &'a [u8],
+        moved: &mut Moved,
+    ) -> Result<&'a [u8], Fault> {
+        let Some(to) = far.plain() else {
+            return Ok(data);
+        };
+        match to.poll_send_more(cx, data) {
+            Poll::Ready(Ok(count)) => {
+                moved.written += count;
+                Ok(data.get(count..).unwrap_or_default())
+            }
+            Poll::Ready(Err(error)) => Err(Fault::Far(error)),
+            Poll::Pending => Ok(data),
+        }
     }
 
     /// Writes what was just read, and keeps what isn't taken at once.

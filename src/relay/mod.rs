@@ -135,7 +135,8 @@ impl<'a> Relay<'a> {
     ) -> Poll<End> {
         let was_half_closed = self.is_half_closed();
         let (mut up, mut down) = (Moved::default(), Moved::default());
-        let sent = self.up.poll(cx, client, server, scratch, &mut up);
+        let last = self.down.has_ended();
+        let sent = self.up.poll(cx, client, server, scratch, &mut up, last);
         if up.read > 0 {
             meter.note_in(up.read);
         }
@@ -153,7 +154,8 @@ impl<'a> Relay<'a> {
             }
             _ => {}
         }
-        let fetched = self.down.poll(cx, server, client, scratch, &mut down);
+        let last = self.up.has_ended();
+        let fetched = self.down.poll(cx, server, client, scratch, &mut down, last);
         if down.written > 0 {
             meter.note_out(down.written);
         }
@@ -232,10 +234,10 @@ impl<'a> Relay<'a> {
                     End::Idle
                 });
             }
-            if !self.up.is_reading() && client.has_failed() {
+            if !self.up.is_reading() && (self.up.is_near_broken() || client.has_failed()) {
                 return Poll::Ready(End::ClientGone);
             }
-            if !self.down.is_reading() && server.has_failed() {
+            if !self.down.is_reading() && (self.down.is_near_broken() || server.has_failed()) {
                 self.note_server_broke();
                 // What that changes is seen in the next turn.
                 cx.waker().wake_by_ref();

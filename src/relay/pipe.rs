@@ -10,7 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
+use nix::libc::{MSG_MORE, MSG_NOSIGNAL};
 use nix::unistd::{pipe2, read};
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -38,6 +40,13 @@ impl Socket<'_> {
             Self::Tcp(socket) => socket.as_fd(),
             Self::Unix(socket) => socket.as_fd(),
         }
+    }
+
+    /// Sends bytes that more follows at once, be it the end: they wait for it to go along (send(2), MSG_MORE).
+    pub fn poll_send_more(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, Interest::WRITABLE, || {
+            SockRef::from(&self.fd()).send_with_flags(data, MSG_MORE | MSG_NOSIGNAL)
+        })
     }
 
     /// Does something as soon as the socket is ready for it.

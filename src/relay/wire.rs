@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openssl::ssl::ErrorCode;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio_openssl::SslStream;
 
@@ -161,9 +161,9 @@ impl<W: Wire> Held<W> {
 
     /// Takes in, for at most `patience`, what the other end still sends, so that closing doesn't reset what is under way to it.
     pub async fn drain(&mut self, patience: Duration) {
-        let mut void = [0u8; 4096];
-        let drained = async { while matches!(self.wire.read(&mut void).await, Ok(1..)) {} };
-        drop(tokio::time::timeout(patience, drained).await);
+        // Its memory is there for as long as this lasts, rather than for as long as the connection does.
+        let (wire, void) = (&mut self.wire, &mut tokio::io::sink());
+        drop(tokio::time::timeout(patience, tokio::io::copy(wire, void)).await);
     }
 }
 

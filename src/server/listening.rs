@@ -30,11 +30,11 @@ pub struct Listening {
     /// How many there may be.
     pub limits: Arc<Limits>,
     /// For connections that are accepted from now on.
-    pub keepalive: Arc<ArcSwap<model::TcpKeepalive>>,
-    /// The same.
     pub reception: Arc<ArcSwap<Reception>>,
     /// `None` for the protocols without TLS.
     pub terminator: Option<Arc<Terminator>>,
+    /// The probes that its connections are to have.
+    keepalive: Mutex<model::TcpKeepalive>,
     accepting: Mutex<Vec<Accepting>>,
 }
 
@@ -83,9 +83,9 @@ impl Listening {
             protocol: model.protocol,
             service,
             limits,
-            keepalive: Arc::new(ArcSwap::from_pointee(model.tcp_keepalive)),
             reception: Arc::new(ArcSwap::from_pointee(Reception::new(model))),
             terminator,
+            keepalive: Mutex::new(model.tcp_keepalive),
             accepting: Mutex::default(),
         }
     }
@@ -98,7 +98,10 @@ impl Listening {
 
     /// Takes another configuration of it, but for its pools.
     pub fn heed(&self, model: &model::Listener) {
-        self.keepalive.store(Arc::new(model.tcp_keepalive));
+        *self.keepalive.lock() = model.tcp_keepalive;
+        for one in self.accepting.lock().iter() {
+            listen::tune(&one.bound.socket, model.tcp_keepalive);
+        }
         self.reception.store(Arc::new(Reception::new(model)));
         self.limits.resize(model.max_connections);
     }
@@ -317,7 +320,8 @@ impl Instance {
             bound: Arc::clone(bound),
             closing: Arc::clone(&closing),
         });
-        let (socket, keepalive) = (Arc::clone(&bound.socket), Arc::clone(&listening.keepalive));
+        listen::tune(&bound.socket, *listening.keepalive.lock());
+        let socket = Arc::clone(&bound.socket);
         let (limits, drain) = (Arc::clone(&listening.limits), Arc::clone(&self.drain));
         // Tracked with the connections: those still in the backlog are to be served, too.
         supervise::keep(
@@ -328,7 +332,6 @@ impl Instance {
                 listen::accept(
                     Arc::clone(&socket),
                     Arc::clone(&limits),
-                    Arc::clone(&keepalive),
                     Arc::clone(&drain),
                     Arc::clone(&closing),
                     serve.clone(),

@@ -225,7 +225,7 @@ async fn connect(
     caller: &Caller,
     server: &Server,
     settings: &model::Pool,
-    keepalive: model::TcpKeepalive,
+    keepalive: Option<model::TcpKeepalive>,
 ) -> Result<(ServerWire, Arc<Address>, Place), Trouble> {
     let first = server.address().ok_or(Trouble::Unresolved)?;
     let patience = settings.timeouts.connect;
@@ -271,9 +271,13 @@ async fn secure(
     })
 }
 
-fn set_up(raw: Raw, keepalive: model::TcpKeepalive) -> io::Result<ServerWire> {
+fn set_up(raw: Raw, keepalive: Option<model::TcpKeepalive>) -> io::Result<ServerWire> {
     match raw {
         Raw::Tcp(stream) => {
+            let Some(keepalive) = keepalive else {
+                SockRef::from(&stream).set_keepalive(true)?;
+                return Ok(ServerWire::Inet(Transport::Plain(stream)));
+            };
             let probes = TcpKeepalive::new()
                 .with_time(keepalive.idle)
                 .with_interval(keepalive.interval)

@@ -16,6 +16,9 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Outcomes;
 use crate::observe::{Metrics, Termination};
 
+/// After how much silence the system probes by itself (`tcp_keepalive_time`, tcp(7)).
+const SYSTEMS_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// A listener's snapshot. A connection keeps the one that it began with to its end.
 pub struct Site {
     /// The listener's name.
@@ -24,8 +27,9 @@ pub struct Site {
     pub tls: bool,
     /// How long silence is borne.
     pub tcp: model::Tcp,
-    /// The probes on idle connections, to the servers as to the clients.
-    pub keepalive: model::TcpKeepalive,
+    /// The probes on idle connections to the servers, as on those to the clients. `None`: the system's own, as a connection
+    /// ends by its silence before the first one of either.
+    pub keepalive: Option<model::TcpKeepalive>,
     /// Where everything goes that isn't routed by its name.
     pub target: Target,
     /// Where TLS goes by the name that it asks for; `None` = nothing is looked at.
@@ -67,7 +71,8 @@ impl Site {
             name: Arc::clone(&listener.name),
             tls: listener.protocol == model::Protocol::Tls,
             tcp: listener.tcp,
-            keepalive: listener.tcp_keepalive,
+            keepalive: Some(listener.tcp_keepalive)
+                .filter(|own| own.idle.min(SYSTEMS_IDLE) < listener.tcp.idle_timeout),
             resolver: Resolver::new(&listener.client_address),
             client_limits: ClientLimits::new(listener),
         }

@@ -200,3 +200,13 @@ async fn a_reset_is_noticed_while_the_other_end_reads_nothing() {
         std::io::ErrorKind::ConnectionReset
     );
 }
+
+/// A connection without traffic costs its task's memory, which is moved about at its begin as well.
+#[test]
+fn the_task_of_a_connection_is_small() {
+    fn size_of_future<A, B, C, D, E, F>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+    let size = size_of_future(serve);
+    assert!(size < 3000, "{size} bytes");
+}

@@ -65,32 +65,39 @@ async fn race(
     mut targets: impl Iterator<Item = Target>,
     from: Option<LocalEnd>,
 ) -> Result<(Raw, Target, usize), Unreachable> {
+    let Some(first) = targets.next() else {
+        return Err(Unreachable { failures: vec![] });
+    };
+    let Some(second) = targets.next() else {
+        // As with most servers there is nothing to race against.
+        return match connect(first.1.endpoint(), from).await {
+            Ok(raw) => Ok((raw, first, 0)),
+            Err(error) => Err(Unreachable {
+                failures: vec![(first.1, error)],
+            }),
+        };
+    };
+    let mut all = vec![first, second];
+    all.extend(targets);
+    race_all(all, from).await
+}
+
+/// As [`race`], each in a task of its own.
+async fn race_all(
+    targets: Vec<Target>,
+    from: Option<LocalEnd>,
+) -> Result<(Raw, Target, usize), Unreachable> {
     let mut failures = Vec::new();
     let mut attempts = JoinSet::new();
-    let mut next = targets.next();
+    let mut targets = targets.into_iter();
     loop {
-        let following = targets.next();
-        let is_last = following.is_none();
-        match next {
-            // Nothing to race against: no task of its own.
-            Some(only) if is_last && attempts.is_empty() => {
-                match connect(only.1.endpoint(), from).await {
-                    Ok(raw) => return Ok((raw, only, failures.len())),
-                    Err(error) => {
-                        failures.push((only.1, error));
-                        return Err(Unreachable { failures });
-                    }
-                }
-            }
-            Some(target) => {
-                attempts.spawn(async move {
-                    let connected = connect(target.1.endpoint(), from).await;
-                    (target, connected)
-                });
-            }
-            None => {}
+        if let Some(target) = targets.next() {
+            attempts.spawn(async move {
+                let connected = connect(target.1.endpoint(), from).await;
+                (target, connected)
+            });
         }
-        next = following;
+        let is_last = targets.len() == 0;
         loop {
             tokio::select! {
                 ended = attempts.join_next() => match ended {

@@ -9,6 +9,7 @@ mod records;
 mod redis;
 mod servers;
 mod sessions;
+mod shipped;
 mod tls;
 mod upstream;
 

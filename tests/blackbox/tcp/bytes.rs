@@ -2,6 +2,9 @@
 
 use std::thread;
 
+use openssl::sha::Sha256;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
 
 #[test]
@@ -265,4 +268,182 @@ fn thousands_of_connections_pass_one_after_the_other() {
         metrics.sum("equipoise_connections_total", &[]),
         4.0 * EACH as f64
     );
+}
+
+/// 200 MB in each direction, as blocks that are all different, and what both ends make of them.
+#[test]
+fn two_hundred_megabytes_arrive_as_they_were_sent() {
+    const BLOCK: usize = 1 << 20;
+    const BLOCKS: u64 = 200;
+    let backend = Backend::start("a");
+    let lb = before(&[&backend]).start();
+    let send = |to: &TcpStream, first: u64| {
+        let mut block: Vec<u8> = (0..BLOCK).map(|at| (at * 31 % 253) as u8).collect();
+        let mut digest = Sha256::new();
+        for n in first..first + BLOCKS {
+            // A number in each page: a page that is missing, doubled or in another's place is another digest.
+            for page in block.chunks_mut(4096) {
+                page[..8].copy_from_slice(&n.to_be_bytes());
+            }
+            digest.update(&block);
+            say(to, &block);
+        }
+        end(to);
+        digest.finish()
+    };
+    let take = |mut from: &TcpStream| {
+        let (mut digest, mut room) = (Sha256::new(), vec![0; 300_000]);
+        loop {
+            match from.read(&mut room).unwrap() {
+                0 => return digest.finish(),
+                count => digest.update(&room[..count]),
+            }
+        }
+    };
+    let (client, server) = pair(&lb, &backend);
+    thread::scope(|scope| {
+        let up = scope.spawn(|| send(&client, 0));
+        let down = scope.spawn(|| send(&server, 1000));
+        let heard = scope.spawn(|| take(&client));
+        assert_eq!(take(&server), up.join().unwrap());
+        assert_eq!(heard.join().unwrap(), down.join().unwrap());
+    });
+    drop((client, server));
+    let line = ended_with(&lb, "complete");
+    let all = (BLOCKS * BLOCK as u64).into();
+    assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&all, &all));
+}
+
+/// Connections at once: as many as 10,000, if this machine lets a process have the descriptors.
+#[test]
+fn ten_thousand_connections_at_once_each_hear_their_own_answer() {
+    let limit = raised_limit();
+    // Two each, and other tests in this process need some as well.
+    let count = 10_000.min(limit / 4);
+    assert!(count >= 100, "ulimit -Hn is {limit}");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let echo = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = echo.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = echo.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let (mut reader, mut writer) = stream.split();
+                    let _ = tokio::io::copy(&mut reader, &mut writer).await;
+                    let _ = writer.shutdown().await;
+                });
+            }
+        });
+        let start = move || before(&[]).server_at("a", &address.to_string(), "").start();
+        let lb = tokio::task::spawn_blocking(start).await.unwrap();
+        let web = lb.web();
+        let holds = {
+            let text = std::fs::read_to_string(format!("/proc/{}/limits", lb.pid())).unwrap();
+            let line = text.lines().find(|line| line.starts_with("Max open files"));
+            let limit: usize = line
+                .unwrap()
+                .split_whitespace()
+                .nth(3)
+                .unwrap()
+                .parse()
+                .unwrap();
+            limit * 2 / 5
+        };
+        let count = count.min(holds);
+        let mut clients = Vec::with_capacity(count);
+        for n in 0..count as u64 {
+            let mut client = tokio::net::TcpStream::connect(web).await.unwrap();
+            client.write_all(&n.to_be_bytes()).await.unwrap();
+            clients.push(client);
+        }
+        // All of them are there now, and each is asked twice more, in another order.
+        for round in 0..3u64 {
+            for (n, client) in clients.iter_mut().enumerate().rev() {
+                let mut heard = [0; 8];
+                client.read_exact(&mut heard).await.unwrap();
+                let said = n as u64 + round * 1_000_000;
+                assert_eq!(u64::from_be_bytes(heard), said, "{n}");
+                if round < 2 {
+                    let next = said + 1_000_000;
+                    client.write_all(&next.to_be_bytes()).await.unwrap();
+                }
+            }
+        }
+        for mut client in clients.drain(..) {
+            client.shutdown().await.unwrap();
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        }
+        let done = tokio::task::spawn_blocking(move || {
+            lb.wait_idle_servers();
+            let total = lb.metrics().sum("equipoise_connections_total", &[]);
+            let broken = lb.access_log();
+            let broken = broken
+                .iter()
+                .filter(|line| line["termination"] != "complete");
+            (total, broken.count())
+        });
+        assert_eq!(done.await.unwrap(), (count as f64, 0));
+    });
+}
+
+/// This process may have as many descriptors as it may have at all. Says how many.
+fn raised_limit() -> usize {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    // What nobody can have is as good as no limit.
+    let wanted = hard.min(1 << 20);
+    setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).unwrap();
+    usize::try_from(wanted).unwrap()
+}
+
+/// The last bytes and the end go together, and the end of the last direction with the connection's; nothing is lost by it.
+#[test]
+fn last_words_arrive_with_the_end() {
+    let backend = Backend::start("a");
+    let lb = before(&[&backend]).start();
+    for size in [1_usize, 1000, 70_000, 300_000] {
+        let words: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+        let (client, server) = pair(&lb, &backend);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                say(&server, &words);
+                end(&server);
+            });
+            assert!(hears_to_the_end(&client) == words, "{size}");
+        });
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                say(&client, &words);
+                end(&client);
+            });
+            assert!(hears_to_the_end(&server) == words, "{size}");
+        });
+    }
+    let log = eventually(SOON, || {
+        Some(lb.access_log())
+            .filter(|log| log.len() == 4)
+            .ok_or("4")
+    });
+    assert!(
+        log.iter().all(|line| line["termination"] == "complete"),
+        "{log:?}"
+    );
+}
+
+/// What a side says before it breaks off arrives, and then the reset.
+#[test]
+fn last_words_arrive_before_a_reset() {
+    let backend = Backend::start("a");
+    let lb = before(&[&backend]).start();
+    let (client, server) = pair(&lb, &backend);
+    say(&server, b"so long");
+    hears(&client, b"so long");
+    reset(server);
+    is_reset(&client);
+    let line = ended_with(&lb, "server_reset");
+    assert_eq!(line["bytes_out"], 7);
 }
