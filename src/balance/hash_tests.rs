@@ -404,3 +404,45 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Shares are within 5 % of the weights, and whose share goes or comes, its own keys alone move: at most a tenth more
+    /// than they are by its weight. The same with a bounded load that nobody is at.
+    #[test]
+    fn shares_and_moves_follow_any_weights(
+        weights in prop::collection::vec(1..20_u32, 2..8), which: Index, joins in 1..20_u32, bounded: bool,
+    ) {
+        const KEYS: u32 = 20_000;
+        let (mut s, slots) = selector(Hash, &weights);
+        s.set_bounded_load(bounded.then_some(1.25));
+        let sum: u32 = weights.iter().sum();
+        // What chance among so many keys does to a share, but for once in some ten thousand times.
+        let chance = |share: f64| 4.0 * (share * (1.0 - share) / f64::from(KEYS)).sqrt();
+        let share_of = |owners: &[Slot], slot: Slot| count(owners, slot) / f64::from(KEYS);
+        let before = owners(&mut s, u64::from(KEYS));
+        for (slot, weight) in slots.iter().zip(&weights) {
+            let due = f64::from(*weight) / f64::from(sum);
+            let share = share_of(&before, *slot);
+            prop_assert!((share - due).abs() <= 0.05 * due + chance(due), "{} instead of {}", share, due);
+        }
+        let new = add(&mut s, joins, 0, 1000);
+        let with_new = owners(&mut s, u64::from(KEYS));
+        let due = f64::from(joins) / f64::from(sum + joins);
+        prop_assert!(share_of(&with_new, new) <= 1.1 * due + chance(due));
+        for (before, after) in before.iter().zip(&with_new) {
+            prop_assert!(before == after || *after == new);
+        }
+        let gone = slots[which.index(slots.len())];
+        s.remove(gone);
+        let after = owners(&mut s, u64::from(KEYS));
+        let due = f64::from(weights[which.index(slots.len())]) / f64::from(sum + joins);
+        let moved = with_new.iter().zip(&after).filter(|(before, after)| before != after);
+        let moved = f64::from(u32::try_from(moved.count()).unwrap());
+        prop_assert!(moved / f64::from(KEYS) <= 1.1 * due + chance(due));
+        for (before, after) in with_new.iter().zip(&after) {
+            prop_assert!(before == after || *before == gone);
+        }
+    }
+}

@@ -183,8 +183,10 @@ impl Pool {
             }
             let number = state.waiting.join(&wanted, Waiter { hand, key });
             self.metrics.queue_length.inc();
-            // A place may have become free between the refusal and this lock.
-            let handovers = self.serve_waiters(&mut state, None);
+            // A place may have become free between the refusal and this lock. Whoever has waited has had it offered then.
+            let is_first = state.waiting.head(&wanted) == Some(number);
+            let own = is_first.then(|| (number, wanted.clone()));
+            let handovers = self.serve_heads(&mut state, own.into_iter().collect());
             drop(state);
             handovers.into_iter().for_each(Handover::complete);
             number
@@ -209,13 +211,21 @@ impl Pool {
         state: &mut State,
         freed: Option<Slot>,
     ) -> Vec<Handover> {
-        let mut handovers = Vec::new();
         if state.waiting.is_empty() {
-            return handovers;
+            return Vec::new();
         }
-        // The heads that may still be served: whoever went without a place goes without one until another becomes free,
-        // and so do those behind.
-        let mut heads = state.waiting.heads(freed);
+        let heads = state.waiting.heads(freed);
+        self.serve_heads(state, heads)
+    }
+
+    /// As [`Self::serve_waiters`], of the lines with these heads: whoever goes without a place goes without one until another
+    /// becomes free, and so do those behind.
+    fn serve_heads(
+        self: &Arc<Self>,
+        state: &mut State,
+        mut heads: BTreeMap<u64, Wanted>,
+    ) -> Vec<Handover> {
+        let mut handovers = Vec::new();
         while let Some((number, wanted)) = heads.pop_first() {
             let Some(server) = self.place_for(state, &wanted) else {
                 continue;

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use rand::Rng as _;
 
 use super::super::latency::Sample;
-use super::super::rendezvous::lateness;
+use super::super::rendezvous::Draw;
 use super::{Selector, Server, Slot};
 use crate::config::model::Algorithm;
 
@@ -16,6 +16,22 @@ struct Drawn {
     begins: u64,
 }
 
+/// A server that may have a key.
+#[derive(Clone, Copy)]
+struct Candidate {
+    index: u32,
+    identity: u64,
+    lateness: f64,
+}
+
+impl Candidate {
+    /// Whether it has the key rather than the other one.
+    fn is_before(self, other: Self) -> bool {
+        let by_lateness = self.lateness.total_cmp(&other.lateness);
+        by_lateness.then(self.identity.cmp(&other.identity)) == Ordering::Less
+    }
+}
+
 impl Selector {
     /// Counts one active request on the server that `key` belongs to, of those that can be picked and aren't in `exclude`.
     ///
@@ -23,17 +39,17 @@ impl Selector {
     /// times the bound (Mirrokni, Thorup, Zadimoghaddam, "Consistent hashing with bounded loads", 2016). There is always
     /// one, because all such shares together are more than there are requests.
     pub(super) fn pick_by_key(&mut self, key: u64, exclude: &[Slot]) -> Option<Slot> {
-        let open = |server: &&(u32, &Server)| {
-            let (index, server) = server;
+        let is_open = |index: u32, server: &Server| {
             server.is_candidate()
                 && !server.is_full()
                 && !exclude
                     .iter()
-                    .any(|slot| slot.index == *index && slot.generation == server.generation)
+                    .any(|slot| slot.index == index && slot.generation == server.generation)
         };
-        let servers = || (0..).zip(&self.servers).filter(|server| open(&server));
+        let servers = || (0..).zip(&self.servers);
         let places_by_weight = self.bounded_load.map(|bound| {
-            let (active, weights) = servers().fold((1, 0), |(active, weights), (_, server)| {
+            let open = servers().filter(|(index, server)| is_open(*index, server));
+            let (active, weights) = open.fold((1, 0), |(active, weights), (_, server)| {
                 (
                     active + u64::from(server.active),
                     weights + u64::from(server.weight),
@@ -46,18 +62,23 @@ impl Selector {
                 f64::from(server.active) < (places * f64::from(server.weight)).ceil()
             })
         };
-        let best = servers()
-            .filter(|(_, server)| has_room(server))
-            .map(|(index, server)| {
-                (
-                    index,
-                    server.identity,
-                    lateness(key, server.identity, server.weight),
-                )
-            })
-            .min_by(|a, b| a.2.total_cmp(&b.2).then(a.1.cmp(&b.1)));
-        let (index, ..) = best?;
-        self.count(index, 0)
+        let mut best: Option<Candidate> = None;
+        for (index, server) in servers() {
+            let draw = Draw::new(key, server.identity);
+            let is_later = |best: Candidate| draw.is_surely_later(best.lateness, server.weight);
+            if best.is_some_and(is_later) || !is_open(index, server) || !has_room(server) {
+                continue;
+            }
+            let candidate = Candidate {
+                index,
+                identity: server.identity,
+                lateness: draw.lateness(server.weight),
+            };
+            if best.is_none_or(|best| candidate.is_before(best)) {
+                best = Some(candidate);
+            }
+        }
+        self.count(best?.index, 0)
     }
 
     /// Counts one active request on the better of two servers that are drawn by their weights, from those in the contest.
