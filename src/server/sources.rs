@@ -1,9 +1,10 @@
 //! What connecting from other addresses than the system's choice needs of this machine (`pools.*.source`).
 
 use std::fs;
+use std::net::SocketAddr;
 
 use super::reload;
-use crate::config::model::{Config, Source};
+use crate::config::model::{Config, PoolServer, ServerAddress, Source};
 use crate::config::{Loaded, Problem};
 use crate::upstream;
 
@@ -28,7 +29,7 @@ pub fn missing(loaded: &Loaded) -> Vec<Problem> {
                 if let Err(reason) = upstream::may_be_transparent() {
                     found.push(loaded.problem(&at, reason));
                 }
-                if let Some(reason) = no_way_back() {
+                for reason in no_way_back(&pool.servers) {
                     found.push(loaded.problem(&at, reason));
                 }
             }
@@ -50,16 +51,38 @@ pub(super) fn tell(source: Option<&reload::Source>) {
     }
 }
 
-/// What servers say to clients has to be delivered to this process: whether no route does that, in words.
-pub fn no_way_back() -> Option<String> {
-    let v4 = fs::read_to_string(ROUTES_V4).ok()?;
+/// What servers say to clients has to be delivered to this process: for which kind of addresses no route does that, in
+/// words. Of servers that are given by name or discovered it isn't known here which kind they have: either will do.
+fn no_way_back(servers: &[PoolServer]) -> Vec<String> {
+    let Ok(v4) = fs::read_to_string(ROUTES_V4) else {
+        return Vec::new();
+    };
     let v6 = fs::read_to_string(ROUTES_V6).unwrap_or_default();
-    (!delivers_v4(&v4) && !delivers_v6(&v6)).then(|| {
-        "what servers answer to clients' addresses is delivered nowhere: no route takes such addresses for this machine's own; \
-         add, for the interface that the servers are behind: ip rule add iif IFACE lookup 100; \
-         ip route add local default dev lo table 100"
-            .to_owned()
-    })
+    let (v4, v6) = (delivers_v4(&v4), delivers_v6(&v6));
+    let any = |wanted: fn(&SocketAddr) -> bool| {
+        let mut addresses = servers.iter().filter_map(|server| match &server.address {
+            ServerAddress::Socket(address) => Some(address),
+            ServerAddress::Name(..) | ServerAddress::Unix(_) => None,
+        });
+        addresses.any(wanted)
+    };
+    let (of_v4, of_v6) = (any(SocketAddr::is_ipv4), any(SocketAddr::is_ipv6));
+    let mut missing = Vec::new();
+    if !v4 && (of_v4 || (!of_v6 && !v6)) {
+        missing.push(delivered_nowhere("", "ip"));
+    }
+    if !v6 && of_v6 {
+        missing.push(delivered_nowhere("IPv6 ", "ip -6"));
+    }
+    missing
+}
+
+fn delivered_nowhere(kind: &str, ip: &str) -> String {
+    format!(
+        "what servers answer to clients' {kind}addresses is delivered nowhere: no route takes such addresses for this machine's own; \
+         add, for the interface that the servers are behind: {ip} rule add iif IFACE lookup 100; \
+         {ip} route add local default dev lo table 100"
+    )
 }
 
 /// Whether some table has a local route for more than one address, but for the loopback network.

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use parking_lot::Mutex;
 
 use crate::common::equipoise::BINARY;
-use crate::common::lab::{Lab, as_root};
+use crate::common::lab::{BY_CONNECTION, BY_INTERFACE, Lab, as_root};
 use crate::common::*;
 
 /// A server whose answers say where their requests come from, on connections that are kept.
@@ -81,37 +81,50 @@ fn transparent(lab: &Lab, protocol: &str, bind: &str, server: SocketAddr, top: &
 #[test]
 fn servers_see_the_client() {
     as_root("source::servers_see_the_client", || {
-        let lab = Lab::new();
-        lab.bring_answers_back();
-        for (bind, at, client) in [
-            ("10.1.0.1:0", "10.2.0.2:0", "10.1.0.2"),
-            ("[fd00:1::1]:0", "[fd00:2::2]:0", "fd00:1::2"),
-        ] {
-            let server = lab.server.run(|| Telling::start(at));
-            for protocol in ["http", "tcp"] {
-                let lb = transparent(&lab, protocol, bind, server.address, "");
-                let web = lab.balancer.run(|| lb.web());
-                let said = lab.client.run(|| {
-                    let mut kept = Client::connect(web);
-                    [
-                        seen(&mut kept),
-                        seen(&mut kept),
-                        seen(&mut Client::connect(web)),
-                    ]
-                });
-                assert_eq!(said, [client; 3], "{protocol}");
-            }
-            // Two connections of each listener's, the kept one with two requests.
-            assert_eq!(server.connections_of(client), 4);
-        }
+        servers_see_the_client_by(BY_INTERFACE);
     });
+}
+
+/// Of a machine that is a router as well, only what belongs to connections of the process is taken.
+#[test]
+fn servers_see_the_client_where_its_connections_alone_are_diverted() {
+    let name = "source::servers_see_the_client_where_its_connections_alone_are_diverted";
+    as_root(name, || servers_see_the_client_by(BY_CONNECTION));
+}
+
+/// With the routing that the documentation gives: IPv4 and IPv6, HTTP and TCP.
+fn servers_see_the_client_by(routing: &str) {
+    let lab = Lab::new();
+    lab.bring_answers_back(routing);
+    for (bind, at, client) in [
+        ("10.1.0.1:0", "10.2.0.2:0", "10.1.0.2"),
+        ("[fd00:1::1]:0", "[fd00:2::2]:0", "fd00:1::2"),
+    ] {
+        let server = lab.server.run(|| Telling::start(at));
+        for protocol in ["http", "tcp"] {
+            let lb = transparent(&lab, protocol, bind, server.address, "");
+            let web = lab.balancer.run(|| lb.web());
+            let said = lab.client.run(|| {
+                let mut kept = Client::connect(web);
+                [
+                    seen(&mut kept),
+                    seen(&mut kept),
+                    seen(&mut Client::connect(web)),
+                ]
+            });
+            assert_eq!(said, [client; 3], "{protocol}");
+            assert!(!lb.stderr().contains("source"), "{}", lb.stderr());
+        }
+        // Two connections of each listener's, the kept one with two requests.
+        assert_eq!(server.connections_of(client), 4);
+    }
 }
 
 #[test]
 fn a_connection_serves_nobody_but_its_client() {
     as_root("source::a_connection_serves_nobody_but_its_client", || {
         let lab = Lab::new();
-        lab.bring_answers_back();
+        lab.bring_answers_back(BY_INTERFACE);
         let server = lab.server.run(|| Telling::start("10.2.0.2:0"));
         let lb = transparent(&lab, "http", "10.1.0.1:0", server.address, "");
         let web = lab.balancer.run(|| lb.web());
@@ -134,7 +147,7 @@ fn a_connection_serves_nobody_but_its_client() {
 fn the_client_is_whom_the_header_fields_name() {
     as_root("source::the_client_is_whom_the_header_fields_name", || {
         let lab = Lab::new();
-        lab.bring_answers_back();
+        lab.bring_answers_back(BY_INTERFACE);
         let server = lab.server.run(|| Telling::start("10.2.0.2:0"));
         let setup = Setup::new()
             .listener("bind: \"10.1.0.1:0\"\nclient_address: {trusted_proxies: [10.1.0.2/32]}")
@@ -162,7 +175,7 @@ fn checks_come_from_the_balancer_and_a_user_keeps_the_capability() {
     let name = "source::checks_come_from_the_balancer_and_a_user_keeps_the_capability";
     as_root(name, || {
         let lab = Lab::new();
-        lab.bring_answers_back();
+        lab.bring_answers_back(BY_INTERFACE);
         let server = lab.server.run(|| Telling::start("10.2.0.2:0"));
         // In a user namespace there is nobody but root.
         let uids = std::fs::read_to_string("/proc/self/uid_map").unwrap();
@@ -222,8 +235,44 @@ fn what_is_missing_is_said() {
         // The start says the same.
         let lb = lab.balancer.run(|| Equipoise::start(&yaml));
         eventually(SOON, || lb.stderr().contains("is delivered nowhere"));
-        lab.bring_answers_back();
+        lab.bring_answers_back(BY_INTERFACE);
         assert_eq!(check(&[]), "");
+    });
+}
+
+/// Routes of IPv4 are none for servers of IPv6.
+#[test]
+fn each_kind_of_address_needs_its_own_routes() {
+    as_root("source::each_kind_of_address_needs_its_own_routes", || {
+        let lab = Lab::new();
+        lab.balancer.shell(
+            "ip rule add iif servers lookup 100; ip route add local default dev lo table 100",
+        );
+        let dir = TempDir::new("source");
+        for (address, wanted) in [
+            ("10.2.0.2:80", None),
+            (
+                "[fd00:2::2]:80",
+                Some("IPv6 addresses is delivered nowhere"),
+            ),
+        ] {
+            let yaml = Setup::new()
+                .pool("source: client")
+                .server_at("a", address, "")
+                .yaml();
+            let file = dir.write("lb.yaml", &equipoise::complete(&yaml, dir.path()));
+            let exit = lab
+                .balancer
+                .run(|| Equipoise::command(&["check", file.to_str().unwrap()]));
+            assert_eq!(exit.code(), Some(0), "{}", exit.stderr);
+            match wanted {
+                None => assert_eq!(exit.stderr, ""),
+                Some(wanted) => {
+                    assert!(exit.stderr.contains(wanted), "{}", exit.stderr);
+                    assert!(exit.stderr.contains("ip -6 rule add"), "{}", exit.stderr);
+                }
+            }
+        }
     });
 }
 

@@ -100,20 +100,25 @@ impl Lab {
         lab
     }
 
-    /// Has the balancer take what servers say to clients for its own, as the documentation has it.
-    pub fn bring_answers_back(&self) {
-        for family in ["-4", "-6"] {
-            self.balancer
-                .ip(&format!("{family} rule add iif {SERVER_SIDE} lookup 100"));
-            self.balancer.ip(&format!(
-                "{family} route add local default dev lo table 100"
-            ));
-        }
+    /// Has the balancer take what servers say to clients for its own, by the commands of the documentation that have `word`
+    /// in them.
+    pub fn bring_answers_back(&self, word: &str) {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/transparent.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let mut blocks = page.split("```sh\n").skip(1);
+        let commands = blocks
+            .find_map(|block| block.split("```").next().filter(|text| text.contains(word)))
+            .unwrap_or_else(|| panic!("no commands with {word}"));
+        self.balancer.shell(&commands.replace("eth1", SERVER_SIDE));
     }
 }
 
+/// The commands for servers behind an interface of their own, and those for the connections of this process alone.
+pub const BY_INTERFACE: &str = "ip rule add iif";
+pub const BY_CONNECTION: &str = "nft add table";
+
 impl Machine {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let made = thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace, which root may make");
             File::open("/proc/thread-self/ns/net").unwrap()
@@ -142,6 +147,15 @@ impl Machine {
     fn address(&self, interface: &str, address: &str) {
         let kind = if address.contains(':') { " nodad" } else { "" };
         self.ip(&format!("address add {address} dev {interface}{kind}"));
+    }
+
+    /// Runs a script of the shell.
+    pub fn shell(&self, script: &str) {
+        // Where daemons and such tools are, which not everybody's path has.
+        let script = format!("PATH=$PATH:/usr/sbin:/sbin\n{script}");
+        let output = self.run(|| Command::new("sh").args(["-ec", &script]).output().unwrap());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}: {told}");
     }
 
     /// Runs `ip` with these arguments.
