@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use crate::config::model::PoolServer;
 use crate::config::{self, Config, Loaded};
 use crate::diagnose::{self, Report, Verdict};
 use crate::server::sources;
@@ -92,11 +93,19 @@ fn known(config: &Config, wanted: &str) -> Result<(), String> {
         return Err(format!("there is no pool {pool:?} in the configuration"));
     };
     match server {
-        Some(server) if !found.servers.iter().any(|one| &*one.name == server) => Err(format!(
-            "there is no server {server:?} in the pool {pool:?}"
-        )),
+        // Who is discovered is known later.
+        Some(server) if found.discovery.is_none() => is_among(server, &found.servers, pool),
         _ => Ok(()),
     }
+}
+
+fn is_among(server: &str, servers: &[PoolServer], pool: &str) -> Result<(), String> {
+    if servers.iter().any(|one| &*one.name == server) {
+        return Ok(());
+    }
+    Err(format!(
+        "there is no server {server:?} in the pool {pool:?}"
+    ))
 }
 
 fn parts(wanted: &str) -> (&str, Option<&str>) {
@@ -123,23 +132,35 @@ async fn walk(
         }
         let link =
             Link::load(pool, None).map_err(|unusable| format!("pool {}: {unusable}", pool.name))?;
-        for one in &pool.servers {
-            if server.is_some_and(|server| server != &*one.name) {
-                continue;
-            }
-            let report = diagnose::diagnose(&loaded.config, pool, one, &link).await;
+        let mut note = |report: Report| {
             if format == Format::Text {
                 // Who closes stdout has seen enough, and the status still says it.
                 drop(print(&report));
             }
             reports.push(report);
+        };
+        let (servers, discovered) = diagnose::servers(pool).await;
+        let are_known = discovered.as_ref().is_none_or(|report| !report.is_wrong());
+        if let Some(report) = discovered {
+            note(report);
+        }
+        if let Some(server) = server.filter(|_| are_known) {
+            is_among(server, &servers, &pool.name)?;
+        }
+        for one in &servers {
+            if server.is_some_and(|server| server != &*one.name) {
+                continue;
+            }
+            note(diagnose::diagnose(&loaded.config, pool, one, &link).await);
         }
     }
     let mut stdout = io::stdout().lock();
     match format {
         Format::Text => {
             let wrong = reports.iter().filter(|report| report.is_wrong()).count();
-            let all = reports.len();
+            // What is said of a look-up is about no server, but for when it brought none.
+            let walked = |report: &&Report| report.is_wrong() || !report.is_of_discovery();
+            let all = reports.iter().filter(walked).count();
             let plural = if all == 1 { "" } else { "s" };
             drop(match wrong {
                 0 => writeln!(stdout, "{all} server{plural}: nothing is wrong"),

@@ -1,8 +1,10 @@
-//! What a server says: when nobody has said anything, by TLS, and to a request of HTTP/1.
+//! What a server says: when nobody has said anything, by TLS, and to a request.
 
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_openssl::SslStream;
@@ -17,6 +19,9 @@ const MOMENT: Duration = Duration::from_millis(500);
 
 /// Bytes of an answer that are looked at.
 const LONGEST: usize = 16 * 1024;
+
+/// Who asks.
+const AGENT: &str = "equipoise-diagnose";
 
 /// Certificate names that are told.
 const NAMES_TOLD: usize = 5;
@@ -155,22 +160,45 @@ pub async fn status(
     question: Question<'_>,
     patience: Duration,
 ) -> Option<u16> {
+    status_by(target.link.http2(), target, caller, question, patience).await
+}
+
+/// As [`status`], by HTTP/2 or HTTP/1.1 whatever the pool's rules are.
+pub async fn status_by(
+    http2: bool,
+    target: &Target<'_>,
+    caller: &Caller,
+    question: Question<'_>,
+    patience: Duration,
+) -> Option<u16> {
     let asked = async {
         let stream = raw(target, caller).await.ok()?;
         match target.link.secure() {
-            None => exchange(stream, question).await.ok()?,
+            None => exchange(http2, stream, question, "http").await,
             Some(secure) => {
                 let name = target.link.name(target.server);
                 let alpn = Some(target.link.alpn());
                 let stream = secure.handshake(name.as_ref(), alpn, stream).await.ok()?;
-                exchange(stream, question).await.ok()?
+                exchange(http2, stream, question, "https").await
             }
         }
     };
     timeout(patience, asked).await.ok().flatten()
 }
 
-async fn exchange<S>(mut stream: S, question: Question<'_>) -> io::Result<Option<u16>>
+async fn exchange<S>(http2: bool, stream: S, question: Question<'_>, scheme: &str) -> Option<u16>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if http2 {
+        let request = by_http2(question, scheme)?;
+        let answer = exchange_http2(stream, request, Bytes::new()).await?;
+        return Some(answer.status);
+    }
+    exchange_http1(stream, question).await.ok().flatten()
+}
+
+async fn exchange_http1<S>(mut stream: S, question: Question<'_>) -> io::Result<Option<u16>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -181,7 +209,7 @@ where
         fields,
     } = question;
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: equipoise-diagnose\r\nConnection: close\r\n{fields}\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\nConnection: close\r\n{fields}\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;
@@ -195,6 +223,102 @@ where
         }
     }
     Ok(status_of(&answer))
+}
+
+/// A request as HTTP/2 has it. `None`: a field of it can't be sent.
+fn by_http2(question: Question<'_>, scheme: &str) -> Option<Request<()>> {
+    let Question {
+        method,
+        path,
+        host,
+        fields,
+    } = question;
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("{scheme}://{host}{path}"))
+        .header(http::header::USER_AGENT, AGENT);
+    for (name, value) in fields.lines().filter_map(|line| line.split_once(": ")) {
+        request = request.header(name, value);
+    }
+    request.body(()).ok()
+}
+
+/// What came back by HTTP/2.
+pub struct Answer {
+    pub status: u16,
+    /// The last header section: the trailers, if there are any.
+    pub last: HeaderMap,
+}
+
+async fn exchange_http2<S>(stream: S, request: Request<()>, body: Bytes) -> Option<Answer>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (sender, connection) = h2::client::handshake(stream).await.ok()?;
+    let mut connection = std::pin::pin!(connection);
+    let asked = async {
+        let mut sender = sender.ready().await.ok()?;
+        let (response, mut sending) = sender.send_request(request, body.is_empty()).ok()?;
+        if !body.is_empty() {
+            sending.send_data(body, true).ok()?;
+        }
+        whole(response.await.ok()?).await
+    };
+    tokio::select! {
+        biased;
+        answer = asked => answer,
+        _ = connection.as_mut() => None,
+    }
+}
+
+/// Reads an answer to its end, or as much of it as is looked at.
+async fn whole(response: Response<h2::RecvStream>) -> Option<Answer> {
+    let status = response.status().as_u16();
+    let (head, mut body) = response.into_parts();
+    let mut seen = 0;
+    while let Some(data) = body.data().await {
+        let count = data.ok()?.len();
+        seen += count;
+        if seen > LONGEST {
+            return Some(Answer {
+                status,
+                last: head.headers,
+            });
+        }
+        // A window that can't be given back is the connection's end, which is seen with the next data.
+        drop(body.flow_control().release_capacity(count));
+    }
+    let trailers = body.trailers().await.ok().flatten();
+    Some(Answer {
+        status,
+        last: trailers.unwrap_or(head.headers),
+    })
+}
+
+/// Calls a method of gRPC, with an empty message, by the pool's rules.
+pub async fn call(target: &Target<'_>, path: &str, patience: Duration) -> Option<Answer> {
+    let host = target.server.configured_address().to_string();
+    let question = Question {
+        method: "POST",
+        path,
+        host: &host,
+        fields: "content-type: application/grpc\r\nte: trailers\r\n",
+    };
+    let message = Bytes::from_static(&[0; 5]);
+    let asked = async {
+        let caller = target.link.own_caller(None);
+        let stream = raw(target, &caller).await.ok()?;
+        match target.link.secure() {
+            None => exchange_http2(stream, by_http2(question, "http")?, message).await,
+            Some(secure) => {
+                let name = target.link.name(target.server);
+                let alpn = Some(target.link.alpn());
+                let stream = secure.handshake(name.as_ref(), alpn, stream).await.ok()?;
+                exchange_http2(stream, by_http2(question, "https")?, message).await
+            }
+        }
+    };
+    timeout(patience, asked).await.ok().flatten()
 }
 
 /// The status in the first line of an answer.

@@ -23,8 +23,8 @@ pub async fn advice(target: &Target<'_>, check: &HealthCheck, reason: &str) -> S
     let CheckKind::Http(http) = &check.kind else {
         return "look at the server's log".to_owned();
     };
-    // At another port, or by HTTP/2, nobody here asks by hand.
-    if check.port.is_some() || target.link.http2() {
+    // At another port nobody here asks by hand.
+    if check.port.is_some() {
         return by_status(http, reason);
     }
     if let Some(advice) = other_question(target, check, http).await {
@@ -35,7 +35,7 @@ pub async fn advice(target: &Target<'_>, check: &HealthCheck, reason: &str) -> S
 
 /// Whether the server speaks otherwise than the pool does.
 async fn other_protocol(target: &Target<'_>, check: &HealthCheck) -> Option<String> {
-    if check.port.is_some() || target.link.http2() {
+    if check.port.is_some() {
         return None;
     }
     let host = configured_host(target);
@@ -52,11 +52,31 @@ async fn other_protocol(target: &Target<'_>, check: &HealthCheck) -> Option<Stri
     {
         return None;
     }
-    if target.link.secure().is_none() && ask::speaks_tls(target).await {
+    let plain = target.link.secure().is_none();
+    if plain && ask::speaks_tls(target).await {
         return Some(
             "the server speaks TLS at that port: write tls: {} in the pool (with server_name and ca as they are), or the port that speaks plain HTTP"
                 .to_owned(),
         );
+    }
+    // With TLS both sides agree on it by ALPN, and the handshake says so if they don't.
+    let by_the_other = ask::status_by(
+        !target.link.http2(),
+        target,
+        &caller,
+        question,
+        check.timeout,
+    );
+    if plain && let Some(status) = by_the_other.await {
+        return Some(if target.link.http2() {
+            format!(
+                "by HTTP/1.1 the server answers ({status}): it speaks no HTTP/2 at that port; remove http2: true, or switch it on in the server"
+            )
+        } else {
+            format!(
+                "by HTTP/2 the server answers ({status}): it speaks that alone, as servers of gRPC do; write http2: true in the pool"
+            )
+        });
     }
     if target.pool.proxy_protocol.is_some() {
         let answered = ask::status(target, &Caller::default(), question, check.timeout).await;
@@ -151,7 +171,11 @@ fn by_status(http: &HttpCheck, reason: &str) -> String {
 
 /// Asks as a client would, where clients of the pool speak HTTP.
 pub async fn traffic(target: &Target<'_>, passed: bool, findings: &mut Vec<Finding>) {
-    if !passed || !target.is_http() || target.link.http2() {
+    if !passed || !target.is_http() {
+        return;
+    }
+    if is_grpc(target) {
+        findings.push(calls(target).await);
         return;
     }
     let all = hosts(target);
@@ -196,6 +220,57 @@ pub async fn traffic(target: &Target<'_>, passed: bool, findings: &mut Vec<Findi
             format!("{what}: status {status}, in {}", super::short(took)),
         ),
     });
+}
+
+/// Whether it is gRPC that clients speak, as far as the configuration tells.
+fn is_grpc(target: &Target<'_>) -> bool {
+    let check = target.check_settings().map(|check| &check.kind);
+    target.link.http2() && matches!(check, Some(CheckKind::Grpc))
+}
+
+/// A method that no server has: what calls it finds out whether calls are answered, and changes nothing.
+const NO_METHOD: &str = "/equipoise.Diagnose/Nothing";
+
+/// `UNIMPLEMENTED` and `UNAVAILABLE` of gRPC.
+const UNIMPLEMENTED: &str = "12";
+const UNAVAILABLE: &str = "14";
+
+/// Calls what there isn't.
+async fn calls(target: &Target<'_>) -> Finding {
+    let what = format!("call of {NO_METHOD}");
+    let answer = ask::call(target, NO_METHOD, target.pool.timeouts.receive).await;
+    let Some(answer) = answer else {
+        return Finding::wrong(
+            Step::Traffic,
+            format!("{what}: no answer that is HTTP/2, though the check passes"),
+            "clients' calls would fail as this one: have the check ask at the port that traffic goes to",
+        );
+    };
+    let code = answer.last.get("grpc-status");
+    match code.and_then(|code| code.to_str().ok()) {
+        Some(UNIMPLEMENTED) => Finding::ok(
+            Step::Traffic,
+            format!("{what}: UNIMPLEMENTED, as it should be: calls are answered"),
+        ),
+        Some(UNAVAILABLE) => Finding::wrong(
+            Step::Traffic,
+            format!("{what}: UNAVAILABLE, though the check passes"),
+            "what answers the checks isn't what answers calls, or a proxy in between has nobody behind it: look at the server's log",
+        ),
+        Some(code) => Finding::doubtful(
+            Step::Traffic,
+            format!("{what}: gRPC status {code}, where UNIMPLEMENTED (12) is usual"),
+            "an interceptor of the server may refuse whoever doesn't say who it is: that is well if clients do",
+        ),
+        None => Finding::wrong(
+            Step::Traffic,
+            format!(
+                "{what}: status {}, and not gRPC, though the check passes",
+                answer.status
+            ),
+            "no gRPC server answers calls there: correct the server's port, or http2 and the check's type",
+        ),
+    }
 }
 
 /// The pool's check, as one that only connects to where traffic goes.

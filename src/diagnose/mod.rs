@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::config::model::{self, CheckKind, Config, HealthCheck};
+use crate::discovery;
 use crate::health::{Failed, Probe};
 use crate::observe::Metrics;
 use crate::pool::{Pool, Server};
@@ -16,7 +17,11 @@ use crate::upstream::Link;
 mod ask;
 mod compare;
 mod listening;
+mod neighbour;
 mod path;
+
+/// Discovered servers that are told by their names.
+const NAMES_TOLD: usize = 8;
 
 /// How long a check may take where the pool has none.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -108,6 +113,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether it is about what DNS names, and not about one server.
+    pub fn is_of_discovery(&self) -> bool {
+        self.server == DISCOVERY && self.findings.iter().all(|one| one.step == Step::Resolve)
+    }
+
     /// Whether something is wrong with it.
     pub fn is_wrong(&self) -> bool {
         self.findings
@@ -116,7 +126,66 @@ impl Report {
     }
 }
 
-/// Walks to a server of a pool.
+/// The name that what discovery says goes by, in place of a server's.
+const DISCOVERY: &str = "discovery";
+
+/// The servers of a pool: those of the configuration, or, if DNS names them, those of its answer now, with a report on that.
+pub async fn servers(pool: &model::Pool) -> (Vec<model::PoolServer>, Option<Report>) {
+    let Some(settings) = &pool.discovery else {
+        return (pool.servers.clone(), None);
+    };
+    let found = discovery::look_up(settings).await;
+    let (servers, finding) = match found {
+        Ok(found) => {
+            let count = found.servers.len();
+            let names: Vec<_> = found.servers.iter().map(|server| &*server.name).collect();
+            let shown = names.get(..count.min(NAMES_TOLD)).unwrap_or_default();
+            let more = match count - shown.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let seen = format!("{} is {}{more}", settings.dns.host(), shown.join(", "));
+            let finding = if count < settings.min {
+                Finding::wrong(
+                    Step::Resolve,
+                    format!(
+                        "{seen}: fewer servers ({count}) than min ({})",
+                        settings.min
+                    ),
+                    "a running instance goes on with its last good answer, and one that starts has these alone: look why servers are missing in DNS, or lower discovery.min",
+                )
+            } else {
+                Finding::ok(Step::Resolve, seen)
+            };
+            (found.servers, finding)
+        }
+        Err(reason) => {
+            let advice = match &settings.resolvers {
+                None => format!(
+                    "check the spelling, and what this machine's resolvers (/etc/resolv.conf) know of it: dig {}",
+                    settings.dns.host()
+                ),
+                Some(all) => {
+                    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+                    format!(
+                        "check the spelling, and whether these name servers answer and know it: {}",
+                        all.join(", ")
+                    )
+                }
+            };
+            (Vec::new(), Finding::wrong(Step::Resolve, reason, advice))
+        }
+    };
+    let report = Report {
+        pool: pool.name.to_string(),
+        server: DISCOVERY.to_owned(),
+        address: settings.dns.host().to_string(),
+        findings: vec![finding],
+    };
+    (servers, Some(report))
+}
+
+/// Walks to a server of a pool, one of those that [`servers`] says.
 pub async fn diagnose(
     config: &Config,
     pool: &model::Pool,
@@ -140,7 +209,11 @@ async fn walk(
     link: &Arc<Link>,
     findings: &mut Vec<Finding>,
 ) {
-    let pool = Pool::new(model, &Metrics::new(SystemTime::now()));
+    let alone = model::Pool {
+        servers: vec![configured.clone()],
+        ..model.clone()
+    };
+    let pool = Pool::new(&alone, &Metrics::new(SystemTime::now()));
     let servers = pool.servers();
     let Some(server) = servers.iter().find(|one| *one.name() == configured.name) else {
         return;

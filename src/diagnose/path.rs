@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::listening::{self, Listening};
+use super::neighbour::{self, Neighbour};
 use super::{Finding, PATIENCE, Step};
 use crate::config::model::{ServerAddress, Source};
 use crate::pool::{Endpoint, Pool, Server};
@@ -127,11 +128,8 @@ async fn try_inet(
     Err(match error.kind() {
         io::ErrorKind::ConnectionRefused => refused(to),
         io::ErrorKind::TimedOut => dropped(to, patience).await,
-        io::ErrorKind::HostUnreachable => Finding::wrong(
-            Step::Connect,
-            format!("no machine answers at {}", to.ip()),
-            "look whether it is up and has that address, and whether a firewall on the way rejects",
-        ),
+        io::ErrorKind::HostUnreachable => unreachable(to),
+        io::ErrorKind::PermissionDenied => rejected(to),
         io::ErrorKind::ConnectionReset => Finding::wrong(
             Step::Connect,
             format!("{to} resets the connection at once"),
@@ -143,6 +141,41 @@ async fn try_inet(
             "see what is said; `source` and this machine's own limits are part of it",
         ),
     })
+}
+
+/// There is no way to it: with a machine in the same network it can be told whether that is there.
+fn unreachable(to: SocketAddr) -> Finding {
+    match neighbour::state(to.ip()) {
+        Neighbour::There => rejected(to),
+        Neighbour::Absent => Finding::wrong(
+            Step::Connect,
+            format!(
+                "no machine answers at {}: nobody in that network has the address (no answer to ARP)",
+                to.ip()
+            ),
+            "look whether the machine is up and has that address, and whether it is in that network (VLAN, cable, security group)",
+        ),
+        Neighbour::Unknown => Finding::wrong(
+            Step::Connect,
+            format!(
+                "no machine answers at {}, or a firewall on the way rejects",
+                to.ip()
+            ),
+            format!(
+                "look whether it is up and has that address (ip neigh show {}), and at the firewalls on the way",
+                to.ip()
+            ),
+        ),
+    }
+}
+
+/// A firewall says so (ICMP, administratively prohibited).
+fn rejected(to: SocketAddr) -> Finding {
+    Finding::wrong(
+        Step::Connect,
+        format!("a firewall rejects connections to {to}"),
+        "allow this machine's address to that port in the server's firewall, in those on the way, and in this machine's own",
+    )
 }
 
 /// Nobody listens there: here, it can be told who listens elsewhere.
@@ -198,7 +231,7 @@ async fn dropped(to: SocketAddr, patience: Duration) -> Finding {
                 "{to} says nothing in {waited}, though the machine is there (it refuses port {UNUSED}): a firewall drops what comes to port {}, or what listens there accepts nothing",
                 to.port()
             ),
-            "allow this machine's address to that port in the server's firewall, and in those on the way; on the server, ss -ltn shows connections that wait to be accepted",
+            "allow this machine's address to that port in the server's firewall, in those on the way, and in this machine's own; on the server, ss -ltn shows connections that wait to be accepted",
         );
     }
     Finding::wrong(

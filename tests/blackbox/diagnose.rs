@@ -1,13 +1,17 @@
 //! `equipoise diagnose`, SPEC section 1: each fault is a real one.
 
+mod discovered;
+mod http2;
+mod network;
+mod shipped;
+
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::Duration;
 
-use ::socket2::{Domain, SockRef, Socket, Type};
+use ::socket2::SockRef;
 
-use crate::common::lab::{Lab, as_root};
 use crate::common::peers::Nginx;
 use crate::common::*;
 
@@ -317,89 +321,5 @@ fn proxy_headers_that_are_missed_or_unwanted() {
     assert!(
         printed.contains("a PROXY header of version 2 was sent"),
         "{printed}"
-    );
-}
-
-/// Of other machines it is told by what comes back, or doesn't.
-#[test]
-fn other_machines_on_the_network() {
-    as_root("diagnose::other_machines_on_the_network", || {
-        let lab = Lab::new();
-        let setup = |address: &str, patience: &str| {
-            Setup::new()
-                .pool(&format!("timeouts: {{connect: {patience}}}"))
-                .server_at("a", address, "")
-        };
-        let said = |address: &str, wanted: &[&str]| {
-            lab.balancer.run(|| says(&setup(address, "30s"), wanted));
-        };
-        let said_of_silence = |address: &str, wanted: &str| {
-            lab.balancer.run(|| {
-                eventually(6 * SOON, || {
-                    let (code, printed) = diagnose(&setup(address, "1s"), &[]);
-                    if code == Some(1) && printed.contains(wanted) {
-                        Ok(())
-                    } else {
-                        Err(printed)
-                    }
-                });
-            });
-        };
-        let loopback = lab
-            .server
-            .run(|| TcpListener::bind("127.0.0.1:8080").unwrap());
-        said(
-            "10.2.0.2:8080",
-            &[
-                "10.2.0.2:8080 refuses: nothing listens there",
-                "ss -ltnp 'sport = :8080'",
-                "127.0.0.1",
-            ],
-        );
-        drop(loopback);
-        said(
-            "192.0.2.1:80",
-            &[
-                "this machine has no route to 192.0.2.1",
-                "ip route get 192.0.2.1",
-            ],
-        );
-        // Nobody accepts, and the backlog is full: what comes is dropped, as by a firewall.
-        let full = lab.server.run(|| {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            let address: SocketAddr = "10.2.0.2:8081".parse().unwrap();
-            socket.bind(&address.into()).unwrap();
-            socket.listen(0).unwrap();
-            let waiting: Vec<_> = (0..3)
-                .map(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300)))
-                .collect();
-            (socket, waiting)
-        });
-        said_of_silence(
-            "10.2.0.2:8081",
-            "says nothing in 1000 ms, though the machine is there (it refuses port 1): a firewall drops what comes to port 8081",
-        );
-        drop(full);
-        // What the server answers is dropped.
-        lab.server.ip("route add blackhole 10.2.0.1/32");
-        said_of_silence(
-            "10.2.0.2:8082",
-            "says nothing in 1000 ms: packets are dropped (firewall), or the machine is down",
-        );
-    });
-}
-
-#[test]
-fn what_connecting_from_the_client_needs_is_told() {
-    as_root(
-        "diagnose::what_connecting_from_the_client_needs_is_told",
-        || {
-            let lab = Lab::new();
-            let setup = Setup::new()
-                .pool("source: client")
-                .server_at("a", "10.2.0.2:80", "");
-            let (_, printed) = lab.balancer.run(|| diagnose(&setup, &[]));
-            assert!(printed.contains("is delivered nowhere"), "{printed}");
-        },
     );
 }

@@ -54,9 +54,14 @@ pub struct ReservedPort {
 
 impl ReservedPort {
     pub fn new() -> Self {
+        Self::at(0)
+    }
+
+    /// That port; 0 = the kernel chooses. Only where there is nobody else, as in a namespace of a test's own.
+    pub fn at(port: u16) -> Self {
         let socket = reusable_socket();
         socket
-            .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
+            .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
             .unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         Self { socket, address }

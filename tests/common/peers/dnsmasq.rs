@@ -21,8 +21,18 @@ impl Dnsmasq {
     /// Starts it with these addresses, as `/etc/hosts` has them, and with further lines of its configuration.
     #[track_caller]
     pub fn start(hosts: &str, lines: &str) -> Self {
+        Self::start_at(ReservedPort::new(), hosts, lines)
+    }
+
+    /// As [`Self::start`], at the port at which name servers are asked. Only a machine of a test's own has that to spare.
+    #[track_caller]
+    pub fn start_at_53(hosts: &str, lines: &str) -> Self {
+        Self::start_at(ReservedPort::at(53), hosts, lines)
+    }
+
+    #[track_caller]
+    fn start_at(port: ReservedPort, hosts: &str, lines: &str) -> Self {
         let dir = TempDir::new("dnsmasq");
-        let port = ReservedPort::new();
         let hosts = dir.write("hosts", hosts);
         let config = dir.write(
             "dnsmasq.conf",
