@@ -7,6 +7,7 @@ use std::net::TcpListener;
 
 use nix::sys::signal::Signal;
 
+use crate::common::lab::{Machine, as_root};
 use crate::common::peers::Dnsmasq;
 use crate::common::*;
 
@@ -291,4 +292,83 @@ fn the_shipped_file_runs() {
         lb.wait_state("app", &format!("{address}:{port}"), "up");
     }
     assert_eq!(served_by(&lb, 4).len(), 2);
+}
+
+/// A machine with one name server at the port where they are asked, and with these lines of `/etc/resolv.conf` before it.
+fn on_a_machine(
+    name: &str,
+    lines: &str,
+    hosts: &str,
+    records: &str,
+    test: impl FnOnce(TempDir, &Dnsmasq) + Send,
+) {
+    as_root(name, || {
+        Machine::new().run(|| {
+            // Names outside are none, rather than asked for elsewhere.
+            let dns = Dnsmasq::start_at_53(hosts, &format!("local=/#/\n{records}"));
+            let dir = TempDir::new("resolv");
+            dir.write("resolv.conf", &format!("{lines}\nnameserver 127.0.0.1\n"));
+            test(dir, &dns);
+        });
+    });
+}
+
+/// As every other program on the machine takes them: first with the domains, and a name with dots as it is, too.
+#[test]
+fn the_machines_search_domains_count() {
+    let name = "discovery::the_machines_search_domains_count";
+    let hosts = "127.0.0.1 app.corp.test\n127.0.0.2 app.eu.corp.test\n127.0.0.3 whole.test\n";
+    on_a_machine(name, "search none.test corp.test", hosts, "", |dir, dns| {
+        let port = serve_at(&[ONE, TWO, THREE]);
+        let lb = Equipoise::start_in(dir, &yaml(&format!("dns: \"app:{port}\""), ""));
+        wait_names(&lb, &[format!("{ONE}:{port}")]);
+        for (dns_name, address) in [
+            ("app.eu", TWO),
+            ("whole.test", THREE),
+            ("whole.test.", THREE),
+            ("app.corp.test.", ONE),
+        ] {
+            lb.rewrite(&yaml(&format!("dns: \"{dns_name}:{port}\""), ""));
+            lb.signal(Signal::SIGHUP);
+            wait_names(&lb, &[format!("{address}:{port}")]);
+            assert_eq!(served_by(&lb, 2), [address.to_owned()].into(), "{dns_name}");
+        }
+        // What changes there counts at the next look-up, as the file does.
+        dns.set_hosts("127.0.0.2 app.corp.test\n");
+        wait_names(&lb, &[format!("{TWO}:{port}")]);
+    });
+}
+
+#[test]
+fn services_are_searched_for_in_the_machines_domains() {
+    let name = "discovery::services_are_searched_for_in_the_machines_domains";
+    let port = ReservedPort::new().port();
+    let records = format!("srv-host=_http._tcp.app.corp.test,one.corp.test,{port},10,30");
+    let hosts = "127.0.0.1 one.corp.test\n";
+    on_a_machine(name, "search corp.test", hosts, &records, |dir, _dns| {
+        let lb = Equipoise::start_in(dir, &yaml("dns: _http._tcp.app", ""));
+        wait_names(&lb, &[format!("{ONE}:{port}")]);
+    });
+}
+
+/// `/etc/hosts` comes first, by any of a line's names.
+#[test]
+fn the_machines_table_comes_before_its_name_servers() {
+    let name = "discovery::the_machines_table_comes_before_its_name_servers";
+    let hosts = "127.0.0.1 app.corp.test\n";
+    on_a_machine(name, "search corp.test", hosts, "", |dir, _dns| {
+        let port = serve_at(&[ONE, TWO]);
+        dir.write(
+            "hosts",
+            "# by hand\n127.0.0.2\tmachine.corp.test app.corp.test app # here\n",
+        );
+        let lb = Equipoise::start_in(dir, &yaml(&format!("dns: \"app:{port}\""), ""));
+        wait_names(&lb, &[format!("{TWO}:{port}")]);
+        lb.rewrite(&yaml(&format!("dns: \"app.corp.test:{port}\""), ""));
+        lb.signal(Signal::SIGHUP);
+        eventually(SOON, || lb.stderr().contains("configuration reloaded"));
+        assert_eq!(served_by(&lb, 2), [TWO.to_owned()].into());
+        lb.set_hosts("");
+        wait_names(&lb, &[format!("{ONE}:{port}")]);
+    });
 }

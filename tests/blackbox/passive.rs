@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::signal::Signal;
 
+use crate::common::h2_origin::Reply;
 use crate::common::*;
 use crate::tcp;
 
@@ -292,4 +293,132 @@ fn connections_of_tcp_count() {
     }
     let words = "ejected for 3600s: 2 failures in a row (2 failed connections)";
     assert_eq!(reason(&lb, "gone"), words);
+}
+
+/// Each kind of failure, of servers that speak HTTP/2.
+#[test]
+fn servers_of_http2_are_found_by_every_kind_of_failure() {
+    let fails = |reply: Reply| H2Origin::start(move |_| reply.clone());
+    let reset = Reply {
+        reset: Some(::h2::Reason::INTERNAL_ERROR),
+        ..Reply::default()
+    };
+    let never = Reply {
+        never: true,
+        ..Reply::default()
+    };
+    let status = Reply {
+        status: 500,
+        ..Reply::default()
+    };
+    for (bad, words) in [
+        (fails(reset), "2 resets"),
+        (fails(never), "2 timeouts"),
+        (fails(status), "2 bad statuses"),
+    ] {
+        let good = H2Origin::start(|_| Reply::text("good"));
+        let lb = Setup::new()
+            .server_at("bad", &bad.address().to_string(), "")
+            .server_at("good", &good.address().to_string(), "")
+            .pool(&format!(
+                "http2: true\nretries: {{attempts: 0}}\ntimeouts: {{receive: 1s}}\n\
+                 outlier_detection: {{consecutive_failures: 2, on: [connect_failure, reset, timeout, 500], {OUT}}}"
+            ))
+            .start();
+        statuses(&lb, 6);
+        let found = reason(&lb, "bad");
+        assert_eq!(
+            found,
+            format!("ejected for 3600s: 2 failures in a row ({words})")
+        );
+        assert_eq!(statuses(&lb, 4), [200; 4]);
+    }
+    let (gone, good) = (
+        ReservedPort::new(),
+        H2Origin::start(|_| Reply::text("good")),
+    );
+    let lb = Setup::new()
+        .server_at("gone", &gone.address().to_string(), "")
+        .server_at("good", &good.address().to_string(), "")
+        .pool(&format!(
+            "http2: true\noutlier_detection: {{consecutive_failures: 2, {OUT}}}"
+        ))
+        .start();
+    assert_eq!(statuses(&lb, 6), [200; 6]);
+    let words = "ejected for 3600s: 2 failures in a row (2 failed connections)";
+    assert_eq!(reason(&lb, "gone"), words);
+}
+
+/// One that fails every third of its requests over HTTP/2 is found among two.
+#[test]
+fn a_share_of_failures_is_found_over_http2_too() {
+    let asked = AtomicUsize::new(0);
+    let bad = H2Origin::start(move |_| {
+        if asked.fetch_add(1, Ordering::SeqCst) % 3 == 2 {
+            Reply {
+                status: 500,
+                ..Reply::default()
+            }
+        } else {
+            Reply::text("bad")
+        }
+    });
+    let good = H2Origin::start(|_| Reply::text("good"));
+    let lb = Setup::new()
+        .server_at("bad", &bad.address().to_string(), "")
+        .server_at("good", &good.address().to_string(), "")
+        .pool(&format!("http2: true\noutlier_detection: {{{BY_RATE}}}"))
+        .start();
+    statuses(&lb, 80);
+    lb.wait_state("app", "bad", "down");
+    assert_eq!(state(&lb, "good"), "up");
+}
+
+/// A server that takes connections and breaks them off without a word; and the last one of a pool stays.
+#[test]
+fn tcp_servers_that_break_off_are_found_but_never_the_last() {
+    let backends = ["good", "bad"].map(tcp::Backend::start);
+    let [good, bad] = &backends;
+    let lb = tcp::before(&[good, bad])
+        .pool(&format!(
+            "outlier_detection: {{consecutive_failures: 2, max_ejected: 100%, {OUT}}}"
+        ))
+        .start();
+    // By turns. Both ends of each are closed in order by the good one, with a reset by the bad one.
+    for n in 0..6 {
+        let client = tcp::connect(&lb);
+        tcp::say(&client, b"hello");
+        let (server, is_bad) = eventually(SOON, || {
+            let found = good.try_accept().map(|stream| (stream, false));
+            found.or_else(|| bad.try_accept().map(|stream| (stream, true)))
+        });
+        tcp::hears(&server, b"hello");
+        if is_bad {
+            tcp::reset(server);
+            tcp::is_reset(&client);
+        } else {
+            tcp::say(&server, b"hello");
+            tcp::end(&server);
+            assert_eq!(tcp::hears_to_the_end(&client), b"hello");
+        }
+        drop(client);
+        lb.wait_idle_servers();
+        if n == 3 {
+            let words = "ejected for 3600s: 2 failures in a row (2 answers broken off)";
+            assert_eq!(reason(&lb, "bad"), words);
+        }
+    }
+    // From now on the good one fails as well.
+    for _ in 0..4 {
+        let client = tcp::connect(&lb);
+        tcp::say(&client, b"hello");
+        let server = good.accept();
+        tcp::hears(&server, b"hello");
+        tcp::reset(server);
+        tcp::is_reset(&client);
+        lb.wait_idle_servers();
+    }
+    assert_eq!(state(&lb, "good"), "up");
+    assert_eq!(state(&lb, "bad"), "down");
+    assert!(ejections(&lb) == 1.0);
 }

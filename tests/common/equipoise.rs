@@ -1,5 +1,7 @@
 //! The program as a process.
 
+use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -489,14 +491,28 @@ impl Drop for Equipoise {
     }
 }
 
-/// The binary, with that limit of open files; where the directory has a file `hosts`, with that for its `/etc/hosts`.
+/// The binary, with that limit of open files; where the directory has a file `hosts` or `resolv.conf`, with that in place of
+/// the machine's own in `/etc`.
 fn command_in(dir: &Path, descriptors: Option<u32>) -> Command {
-    let limit = descriptors.map_or_else(String::new, |limit| format!("ulimit -n {limit}; "));
-    let hosts = dir.join("hosts");
-    if !hosts.exists() {
+    let mut script = descriptors.map_or_else(String::new, |limit| format!("ulimit -n {limit}; "));
+    let own = |name: &&str| dir.join(name).exists();
+    let own: Vec<&str> = ["hosts", "resolv.conf"].into_iter().filter(own).collect();
+    for name in &own {
+        // A link may lead out of /etc.
+        let _ = write!(
+            script,
+            "mount --bind \"$0/{name}\" \"$(readlink -f /etc/{name})\" && "
+        );
+    }
+    script.push_str("exec \"$@\"");
+    if own.is_empty() {
         let mut command = Command::new("sh");
-        let script = format!("{limit}exec \"$0\" \"$@\"");
-        command.args(["-c", &script, BINARY]);
+        command.args([
+            OsStr::new("-c"),
+            script.as_ref(),
+            dir.as_ref(),
+            BINARY.as_ref(),
+        ]);
         return command;
     }
     // A mount that nobody else sees, which only root may make, or who is root in a namespace of his own.
@@ -504,9 +520,8 @@ fn command_in(dir: &Path, descriptors: Option<u32>) -> Command {
     if !nix::unistd::geteuid().is_root() {
         command.arg("--map-root-user");
     }
-    let script = format!("{limit}mount --bind \"$0\" /etc/hosts && exec \"$@\"");
     command.args(["--mount", "sh", "-c", &script]);
-    command.args([&hosts, Path::new(BINARY)]);
+    command.args([dir, Path::new(BINARY)]);
     command
 }
 
