@@ -31,6 +31,8 @@ pub enum Failure {
     ServerTls,
     /// The server says that it has not looked at the request (HTTP/2).
     NotProcessed,
+    /// The same, because it was about to end the connection, without fault of anybody's.
+    GoingAway,
     /// The connection to the server ended or broke.
     ServerReset,
     /// The server was too slow to take the request or to answer.
@@ -84,6 +86,7 @@ impl Failure {
             Self::Connect
             | Self::ServerTls
             | Self::NotProcessed
+            | Self::GoingAway
             | Self::ServerReset
             | Self::ServerInvalid => 502,
             Self::ConnectTimeout | Self::ServerTimeout => 504,
@@ -113,7 +116,7 @@ impl Failure {
             Self::Connect => Termination::ServerRefused,
             Self::OwnShortage => Termination::ProxyResources,
             Self::ServerTls => Termination::ServerTls,
-            Self::ServerReset | Self::NotProcessed => Termination::ServerReset,
+            Self::ServerReset | Self::NotProcessed | Self::GoingAway => Termination::ServerReset,
             Self::ConnectTimeout | Self::ServerTimeout => Termination::ServerTimeout,
             Self::ServerInvalid => Termination::ServerInvalid,
             Self::ServerStatus(_) | Self::Configured(_) => Termination::Complete,
@@ -137,7 +140,7 @@ impl Failure {
             Self::QueueFull | Self::QueueTimeout => "All servers are busy.",
             Self::Connect | Self::ServerTls => "The server could not be reached.",
             Self::OwnShortage => "Too much is being served at once.",
-            Self::ServerReset | Self::NotProcessed => {
+            Self::ServerReset | Self::NotProcessed | Self::GoingAway => {
                 "The server closed the connection without an answer."
             }
             Self::ConnectTimeout | Self::ServerTimeout => "The server did not answer in time.",
@@ -176,7 +179,9 @@ impl Failure {
     pub fn fault(self) -> Option<Fault> {
         match self {
             Self::Connect | Self::ConnectTimeout | Self::ServerTls => Some(Fault::ConnectFailure),
-            Self::NotProcessed | Self::ServerReset | Self::ServerInvalid => Some(Fault::Reset),
+            Self::NotProcessed | Self::GoingAway | Self::ServerReset | Self::ServerInvalid => {
+                Some(Fault::Reset)
+            }
             Self::ServerTimeout => Some(Fault::Timeout),
             _ => None,
         }
@@ -190,6 +195,7 @@ impl Failure {
                 | Self::ConnectTimeout
                 | Self::ServerTls
                 | Self::NotProcessed
+                | Self::GoingAway
                 | Self::ServerReset
                 | Self::ServerTimeout
                 | Self::ServerInvalid
@@ -244,6 +250,10 @@ pub enum Verdict {
 /// Kept-alive connections that turn out to be stale, one after the other, before it isn't that any more.
 const MAX_STALE: u32 = 3;
 
+/// The same for connections of HTTP/2 whose servers say that they end them. A server that allows few requests on each turns away
+/// all that come at once beyond them, again and again.
+const MAX_GOING_AWAY: u32 = 16;
+
 /// Whether a failed attempt may be followed by another one: nothing of the request was processed, or
 /// its method is idempotent (RFC 9110 section 9.2.2) and no byte of a response has gone to the client.
 pub fn judge(failure: Failure, attempt: &Attempt<'_>, retries: &Retries) -> Verdict {
@@ -255,6 +265,9 @@ pub fn judge(failure: Failure, attempt: &Attempt<'_>, retries: &Retries) -> Verd
         && attempt.method.is_idempotent()
         && attempt.stale_retries < MAX_STALE
     {
+        return Verdict::FreshConnection;
+    }
+    if failure == Failure::GoingAway && attempt.stale_retries < MAX_GOING_AWAY {
         return Verdict::FreshConnection;
     }
     // As stale, whatever the method: the connection was closing when the request came.
@@ -278,11 +291,14 @@ pub fn judge(failure: Failure, attempt: &Attempt<'_>, retries: &Retries) -> Verd
             Verdict::GiveUp
         };
     }
-    if !attempt.method.is_idempotent() && failure != Failure::NotProcessed {
+    let is_unseen = matches!(failure, Failure::NotProcessed | Failure::GoingAway);
+    if !attempt.method.is_idempotent() && !is_unseen {
         return Verdict::GiveUp;
     }
     match failure {
-        Failure::ServerReset | Failure::NotProcessed if retries.on_reset_before_response => {
+        Failure::ServerReset | Failure::NotProcessed | Failure::GoingAway
+            if retries.on_reset_before_response =>
+        {
             Verdict::AnotherServer(RetryReason::ResetBeforeResponse)
         }
         Failure::ServerInvalid | Failure::ServerStatus(502) if retries.on_502 => {
@@ -407,6 +423,14 @@ mod tests {
             judge(Failure::NotProcessed, &reused, &RETRIES),
             Verdict::FreshConnection
         );
+        let turned_away = |stale_retries| Attempt {
+            stale_retries,
+            ..post
+        };
+        let verdict = |stale| judge(Failure::GoingAway, &turned_away(stale), &RETRIES);
+        assert_eq!(verdict(MAX_GOING_AWAY - 1), Verdict::FreshConnection);
+        let another = Verdict::AnotherServer(RetryReason::ResetBeforeResponse);
+        assert_eq!(verdict(MAX_GOING_AWAY), another);
         for failure in [Failure::NotProcessed, Failure::ServerTls] {
             let verdict = judge(failure, &post, &RETRIES);
             assert!(
@@ -442,19 +466,19 @@ mod tests {
         /// is not idempotent is never sent again once it may have been processed.
         #[test]
         fn unsafe_retries_never_happen(
-            which in 0usize..8, tried in 0u32..5, stale in 0u32..5, reused: bool, begun: bool,
+            which in 0usize..9, tried in 0u32..5, stale in 0u32..5, reused: bool, begun: bool,
             replayable: bool, idempotent: bool,
         ) {
             let failure = [Failure::Connect, Failure::ConnectTimeout, Failure::ServerReset,
                 Failure::ServerTimeout, Failure::ServerInvalid, Failure::ServerStatus(503),
-                Failure::ServerTls, Failure::NotProcessed][which];
+                Failure::ServerTls, Failure::NotProcessed, Failure::GoingAway][which];
             let method = if idempotent { Method::PUT } else { Method::PATCH };
             let all = Retries { attempts: 3, on_connect_failure: true, on_reset_before_response: true,
                 on_502: true, on_503: true, on_504: true, budget_percent: 20, replay_buffer: 0 };
             let verdict = judge(failure, &Attempt { method: &method, tried, stale_retries: stale,
                 reused_connection: reused, response_begun: begun, body_replayable: replayable }, &all);
             let sent = !matches!(failure, Failure::Connect | Failure::ConnectTimeout
-                | Failure::ServerTls | Failure::NotProcessed);
+                | Failure::ServerTls | Failure::NotProcessed | Failure::GoingAway);
             if begun || !replayable || (sent && !idempotent) {
                 prop_assert_eq!(verdict, Verdict::GiveUp);
             }

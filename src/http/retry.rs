@@ -152,11 +152,11 @@ fn elsewhere(target: &PoolSite, context: &Context, failure: Failure, verdict: Ve
 }
 
 /// Whether what is to be done puts no load on the servers beyond that of the request itself. A connection that had
-/// become stale is nobody's fault, once.
+/// become stale is nobody's fault, once; one that its server is ending is never.
 fn is_free(verdict: Verdict, failure: Failure, attempt: &Attempt<'_>) -> bool {
     match verdict {
         Verdict::GiveUp | Verdict::Lost | Verdict::SameServerAfter(_) => true,
-        Verdict::FreshConnection => attempt.stale_retries == 0,
+        Verdict::FreshConnection => attempt.stale_retries == 0 || failure == Failure::GoingAway,
         Verdict::AnotherServer(_) => is_unsent(failure),
     }
 }
@@ -268,6 +268,7 @@ mod tests {
         let fresh = Verdict::FreshConnection;
         assert!(is_free(fresh, Failure::ServerReset, &attempt(0)));
         assert!(!is_free(fresh, Failure::ServerReset, &attempt(1)));
+        assert!(is_free(fresh, Failure::GoingAway, &attempt(1)));
         let later = Verdict::SameServerAfter(Duration::ZERO);
         assert!(is_free(later, Failure::Connect, &attempt(0)));
     }

@@ -186,26 +186,34 @@ impl Shared {
     }
 }
 
+/// Why a request's header wasn't sent.
+#[derive(Debug, thiserror::Error)]
+pub enum UnsentError {
+    /// The connection has ended, or its server is going away.
+    #[error("the connection takes no more requests")]
+    Ending,
+    /// The server has lowered the number of its streams.
+    #[error("the connection takes no request for now")]
+    Full,
+    /// The connection's.
+    #[error("{0}")]
+    Connection(#[source] h2::Error),
+}
+
 impl InFlight {
-    /// Sends a request's header. `ended`: it has no body. `None`: it wasn't sent, because the connection takes no more
-    /// requests, or none for now.
+    /// Sends a request's header. `ended`: it has no body.
     ///
     /// # Errors
     ///
-    /// The connection's.
-    pub async fn send(
-        &self,
-        request: Request<()>,
-        ended: bool,
-    ) -> Result<Option<Streams>, h2::Error> {
+    /// Why it wasn't sent.
+    pub async fn send(&self, request: Request<()>, ended: bool) -> Result<Streams, UnsentError> {
         let mut send = self.shared.send.clone();
         let (response, mut stream) = match send.send_request(request, ended) {
             Ok(streams) => streams,
-            Err(error) if error.is_library() => return Err(error),
-            // It has ended, or its server is going away.
+            Err(error) if error.is_library() => return Err(UnsentError::Connection(error)),
             Err(_) => {
                 self.retire();
-                return Ok(None);
+                return Err(UnsentError::Ending);
             }
         };
         // Ready when the header has been let go. A server that has lowered the number of its streams may keep it back for
@@ -213,10 +221,10 @@ impl InFlight {
         match timeout(OPENS_WITHIN, poll_fn(|cx| send.poll_ready(cx))).await {
             Err(_) => {
                 stream.send_reset(Reason::CANCEL);
-                Ok(None)
+                Err(UnsentError::Full)
             }
             // What becomes of the connection from now on is known by the response.
-            Ok(_) => Ok(Some((response, stream))),
+            Ok(_) => Ok((response, stream)),
         }
     }
 

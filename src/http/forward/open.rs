@@ -18,7 +18,7 @@ use crate::http::wire::{Client, Server};
 use crate::pool;
 use crate::shortage;
 use crate::upstream;
-use crate::upstream::{DialError, InFlight, Link, Stream};
+use crate::upstream::{DialError, InFlight, Link, Stream, UnsentError};
 
 /// Opens the way to the server of this try. The request's header is on it then.
 ///
@@ -55,9 +55,10 @@ pub async fn open(
         let request = departure.request.into_http2(scheme);
         let request = request.ok_or(Failure::BadRequest)?;
         return match in_flight.send(request, ended).await {
-            Ok(Some(streams)) => Ok(Server::Http2(Http2::new(streams, ended, in_flight))),
-            Ok(None) => Err(Failure::NotProcessed),
-            Err(error) => {
+            Ok(streams) => Ok(Server::Http2(Http2::new(streams, ended, in_flight))),
+            Err(UnsentError::Ending) => Err(Failure::GoingAway),
+            Err(UnsentError::Full) => Err(Failure::NotProcessed),
+            Err(UnsentError::Connection(error)) => {
                 tracing::debug!(%error, "a request could not be sent by HTTP/2");
                 let error = ServerError::Http2(error);
                 Err(super::response::of_error(&error, context))

@@ -121,6 +121,11 @@ pub fn body_size(
 /// What an error of the exchange with a server means. Says what nobody else would.
 pub fn of_error(error: &ServerError, context: &Context) -> Failure {
     match error {
+        ServerError::NotProcessed(error)
+            if error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR) =>
+        {
+            Failure::GoingAway
+        }
         ServerError::NotProcessed(_) => Failure::NotProcessed,
         ServerError::Invalid(fault) => {
             response_guard::tell(context, fault);

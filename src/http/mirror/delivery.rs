@@ -240,7 +240,7 @@ async fn ask(way: Way, message: Message, has_body: bool, settings: &model::Pool)
         }
         (Way::Place(place), Message::Http2(request)) => {
             let sent = timeout(settings.timeouts.send, place.send(request, !has_body)).await;
-            let streams = sent.ok()?.ok()??;
+            let streams = sent.ok()?.ok()?;
             Some(Server::Http2(Http2::new(streams, !has_body, place)))
         }
         _ => None,

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use crate::common::peers::{Nginx, Ready, run};
 use crate::common::*;
 use crate::http2::RawOrigin;
 
@@ -134,4 +135,31 @@ fn a_request_that_a_server_did_not_look_at_is_sent_again_and_no_other() {
     assert_eq!(seen.read_response(false).unwrap().status, 502);
     let line = lb.wait_logged(|line| line["path"] == "/seen");
     assert_eq!(line["attempts"], 1, "{line}");
+}
+
+/// A hundred at once, of which each connection takes fifty: the others are told so, again and again.
+#[test]
+fn a_server_that_ends_connections_after_a_few_requests_costs_none() {
+    let nginx = Nginx::start_when(
+        Ready::Accepts,
+        "server { listen @PORT@ http2; keepalive_requests 50; location / { return 200 ok; } }",
+    );
+    let lb = Setup::new()
+        .server_at("nginx", &nginx.address().to_string(), "")
+        .pool("http2: true\nhealth_check: null\noutlier_detection: {consecutive_failures: 3}")
+        .start();
+    let dir = TempDir::new("body");
+    let body = dir.write("body", "x");
+    let (url, body) = (format!("http://{}/", lb.web()), body.to_str().unwrap());
+    for method in [&["-d", body][..], &[]] {
+        let load = ["-n2000", "-c5", "-m20", &url];
+        let said = run("h2load", &[&load[..], method].concat());
+        assert!(
+            said.contains(" 2000 succeeded, 0 failed, 0 errored"),
+            "{said}"
+        );
+    }
+    assert_eq!(lb.server("app", "nginx")["errors"], 0);
+    let spent = [("reason", "budget_exhausted")];
+    assert_eq!(lb.metrics().sum("equipoise_retries_total", &spent), 0.0);
 }
