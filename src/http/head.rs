@@ -123,7 +123,10 @@ pub fn inspect(
                 return Err(refuse(status, reason, line_so_far(received)));
             }
             return match (head, ill) {
-                (None, _) => Ok(None),
+                (None, _) => match no_beginning(message) {
+                    Some(reason) => Err(refuse(400, reason, None)),
+                    None => Ok(None),
+                },
                 (Some(_), Ill::Refused(refusal)) => Err(refusal),
                 (Some(_), Ill::Unfinished) => Err(refuse(400, MALFORMED_LINE, None)),
             };
@@ -182,6 +185,17 @@ pub fn inspect(
     }))
 }
 
+/// Why no request can begin like this, whatever comes: nobody is to wait for its end.
+fn no_beginning(message: &[u8]) -> Option<&'static str> {
+    match message {
+        // A handshake's record (RFC 8446 section 5.1).
+        [22, 3, ..] => Some("the client speaks TLS, and this port speaks plain HTTP"),
+        // A record of which the rest is to come, or the end of an empty line.
+        [22 | b'\r'] | [] => None,
+        [first, ..] => (!is_tchar(*first)).then_some(NO_METHOD),
+    }
+}
+
 /// `HTTP/1.0` or `HTTP/1.1`; all else was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
@@ -198,6 +212,7 @@ pub(super) const LIKE_FRAMING: &str =
 /// Why a target is refused by its characters.
 pub(super) const NO_TARGET: &str = "the target has a control character, a #, or bytes that are no UTF-8; they must be percent-encoded";
 
+const NO_METHOD: &str = "what came first is no method";
 const MALFORMED_LINE: &str = "malformed line: a bare CR or LF, or a control character";
 const MALFORMED_REQUEST_LINE: &str = "malformed request line";
 const MALFORMED_NAME: &str =

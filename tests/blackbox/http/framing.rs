@@ -27,6 +27,34 @@ fn garbage_is_refused_and_harms_nobody() {
     lb.wait_idle();
 }
 
+/// The first record of a TLS client, whose rest nobody is to wait for, and other beginnings.
+#[test]
+fn what_can_begin_no_request_is_refused_at_once() {
+    let (origin, lb) = one();
+    for beginning in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"\r\n\x16\x03\x01",
+        b"\0",
+        b"{\"jsonrpc\"",
+        b"\xff\xf4\xff\xfd\x06",
+    ] {
+        let mut client = lb.client();
+        client.send(beginning).unwrap();
+        let answer = client.read_response(false).unwrap();
+        assert_eq!(answer.status, 400, "{beginning:?}");
+        assert!(client.is_closed_by_peer());
+    }
+    eventually(SOON, || lb.access_log().len() == 5);
+    let lines = lb.access_log();
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["status"] == 400 && line["termination"] == "bad_request"),
+        "{lines:?}"
+    );
+    assert_eq!(origin.served(), 0);
+}
+
 #[test]
 fn a_response_that_breaks_off_is_not_made_to_look_whole() {
     let origin = Origin::with("a", |request| match request.target.as_str() {
