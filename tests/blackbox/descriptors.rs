@@ -1,5 +1,7 @@
 //! File descriptors: what there are too few of is nobody else's fault (sections 4, 8 to 10 of the specification).
 
+mod ports;
+
 use std::io::Read;
 use std::net::TcpStream;
 
@@ -115,7 +117,10 @@ fn a_tcp_connection_that_finds_no_descriptor_blames_no_server() {
     // One for the client, none for the server, once all that the start opened is closed.
     eventually(SOON, || {
         lb.leave_descriptors(1);
-        let mut client = TcpStream::connect_timeout(&to, SOON).unwrap();
+        // It may be reset before this has seen that it is connected.
+        let Ok(mut client) = TcpStream::connect_timeout(&to, SOON) else {
+            return Ok(());
+        };
         let patience = std::time::Duration::from_millis(300);
         client.set_read_timeout(Some(patience)).unwrap();
         match client.read(&mut [0; 1]) {
@@ -203,6 +208,38 @@ fn idle_connections_are_given_up_for_those_that_are_needed() {
         "{}",
         lb.stderr()
     );
+}
+
+/// The same for connections of HTTP/2: one is kept for each of more pools than there may be connections to servers.
+#[test]
+fn so_are_idle_connections_of_http2() {
+    const POOLS: usize = 60;
+    let origin = H2Origin::start(|_| h2_origin::Reply::text("ok"));
+    let (mut routes, mut pools) = (String::new(), String::new());
+    for n in 0..POOLS {
+        routes += &format!("      - {{match: {{path: /{n}}}, pool: app{n}}}\n");
+        pools += &format!(
+            "  app{n}: {{http2: true, health_check: null, servers: [{{name: s, address: \"{}\"}}]}}\n",
+            origin.address()
+        );
+    }
+    let yaml = format!(
+        "listeners:\n  web:\n    bind: \"127.0.0.1:0\"\n    http: {{keepalive_requests: 0}}\n    routes:\n{routes}pools:\n{pools}"
+    );
+    let lb = Equipoise::start_with_descriptors(&yaml, 160);
+    let mut client = lb.client();
+    for round in 0..3 {
+        for n in 0..POOLS {
+            let response = client.get(&format!("/{n}"), &[]).unwrap();
+            assert_eq!(response.status, 200, "round {round}: {response}");
+        }
+    }
+    let metrics = lb.metrics();
+    let limit = metrics.value("equipoise_descriptors_limit", &[("use", "servers")]);
+    assert!(limit < POOLS as f64, "{limit}: nothing has to be given up");
+    let held = metrics.value("equipoise_descriptors", &[("use", "servers")]);
+    assert!(held <= limit, "{held} of {limit}");
+    assert!(!lb.stderr().contains("no file descriptor"));
 }
 
 /// More streams than there can be connections to servers: they wait for one, first come, first served, and the other
