@@ -44,12 +44,13 @@ $(STRIPPED): $(BIN) $(DEBUG_FILE)
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 SHARE = $(DESTDIR)$(PREFIX)/share
 DOC = $(SHARE)/doc/equipoise
+MAN = $(SHARE)/man/man1
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 COMPLETIONS = $(SHARE)/bash-completion/completions/equipoise $(SHARE)/zsh/site-functions/_equipoise \
 	$(SHARE)/fish/vendor_completions.d/equipoise.fish
 
-install: $(STRIPPED) ## Install below PREFIX (/usr/local) and DESTDIR: program, service, completions, documents
+install: $(STRIPPED) ## Install below PREFIX (/usr/local) and DESTDIR: program, service, completions, manual pages, documents
 	install -D -m 755 $(STRIPPED) $(BINDIR)/equipoise
 	install -d $(UNITS) $(DOC)/conf $(dir $(COMPLETIONS))
 	sed 's:/usr/local/bin/:$(PREFIX)/bin/:g' deploy/systemd/equipoise.service > $(UNITS)/equipoise.service
@@ -58,6 +59,7 @@ install: $(STRIPPED) ## Install below PREFIX (/usr/local) and DESTDIR: program, 
 	$(BIN) completions bash > $(SHARE)/bash-completion/completions/equipoise
 	$(BIN) completions zsh > $(SHARE)/zsh/site-functions/_equipoise
 	$(BIN) completions fish > $(SHARE)/fish/vendor_completions.d/equipoise.fish
+	$(BIN) man $(MAN)
 	install -m 644 README.md CHANGELOG.md LICENSE $(DOC)/
 	cp -R --no-preserve=ownership docs deploy conf $(DOC)/
 	@# What an operator has written stays.
@@ -70,6 +72,7 @@ install-debug: $(STRIPPED) ## Install the file that debuggers and backtraces fin
 
 uninstall: ## Remove what `make install` installed; the configuration stays
 	rm -f $(BINDIR)/equipoise $(UNITS)/equipoise.service $(SYSUSERS)/equipoise.conf $(COMPLETIONS)
+	rm -f $(MAN)/equipoise.1 $(MAN)/equipoise-*.1
 	rm -f $(DESTDIR)/usr/lib/debug$(PREFIX)/bin/$(notdir $(DEBUG_FILE))
 	rm -rf $(DOC)
 

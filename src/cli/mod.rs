@@ -15,6 +15,7 @@ pub mod diagnose;
 mod files;
 pub mod healthcheck;
 pub mod instance;
+pub mod man;
 pub mod proxy;
 pub mod run;
 pub mod schema;
@@ -82,6 +83,8 @@ enum Command {
     Top(instance::top::Args),
     /// Print a script that completes commands and flags in a shell.
     Completions(completions::Args),
+    /// Print the manual page, or write those of all commands into a directory.
+    Man(man::Args),
 }
 
 impl Cli {
@@ -122,6 +125,7 @@ impl Command {
             Self::Reload(args) => instance::reload::run(&args),
             Self::Top(args) => instance::top::run(&args),
             Self::Completions(args) => completions::run(&args),
+            Self::Man(args) => man::run(&args),
         }
     }
 }

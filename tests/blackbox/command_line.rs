@@ -154,3 +154,41 @@ fn shells_learn_every_command() {
     assert_eq!(exit.code(), Some(2));
     assert!(exit.stderr.contains("possible values"), "{exit:?}");
 }
+
+#[test]
+fn every_command_has_its_manual_page() {
+    let dir = TempDir::new("man");
+    let pages = dir.path().join("man1");
+    let exit = Equipoise::command(&["man", pages.to_str().unwrap()]);
+    assert_eq!(exit.code(), Some(0), "{exit:?}");
+    let page = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap();
+    let first = Equipoise::command(&["man"]).stdout;
+    assert_eq!(first, page("equipoise.1"));
+    assert!(
+        first.starts_with(".ie") && first.contains(".TH equipoise 1"),
+        "{first}"
+    );
+    let help = Equipoise::command(&["help"]).stdout;
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<_> = listed
+        .take_while(|line| !line.is_empty())
+        // What goes on from the line before is further in.
+        .filter_map(|line| line.strip_prefix("  ").filter(|it| !it.starts_with(' ')))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(commands.len() > 15, "{help}");
+    for name in commands {
+        assert!(
+            page(&format!("equipoise-{name}.1")).contains(".SH SYNOPSIS"),
+            "{name}"
+        );
+    }
+    let exit = Equipoise::command(&["man", "/proc/nowhere"]);
+    assert_eq!(exit.code(), Some(1));
+    assert!(
+        exit.stderr
+            .contains("cannot write the pages into /proc/nowhere"),
+        "{exit:?}"
+    );
+}

@@ -545,6 +545,8 @@ fn make_install_puts_everything_in_its_place_and_keeps_what_is_configured() {
         "usr/share/bash-completion/completions/equipoise",
         "usr/share/zsh/site-functions/_equipoise",
         "usr/share/fish/vendor_completions.d/equipoise.fish",
+        "usr/share/man/man1/equipoise.1",
+        "usr/share/man/man1/equipoise-cert-check.1",
         "usr/share/doc/equipoise/README.md",
         "usr/share/doc/equipoise/LICENSE",
         "usr/share/doc/equipoise/docs/configuration.md",
@@ -563,7 +565,8 @@ fn make_install_puts_everything_in_its_place_and_keeps_what_is_configured() {
     make("install");
     make("uninstall");
     assert_eq!(fs::read_to_string(&config).unwrap(), "# mine\n");
-    let left: Vec<_> = [program, at("usr/share/doc/equipoise")]
+    let page = at("usr/share/man/man1/equipoise.1");
+    let left: Vec<_> = [program, page, at("usr/share/doc/equipoise")]
         .into_iter()
         .filter(|path| path.exists())
         .collect();
