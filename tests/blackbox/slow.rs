@@ -14,7 +14,7 @@ use crate::common::served::{Head, Served, pour, swallow};
 use crate::common::*;
 
 /// How many attack at once.
-const ATTACKERS: usize = 2000;
+const ATTACKERS: usize = 1000;
 
 /// A server of any number of connections: it reads every body, and answers with as many bytes as the path says
 /// (`/1000`), otherwise with `ok`.
@@ -71,8 +71,8 @@ fn undisturbed<T: Send>(lb: &Equipoise, attack: impl FnOnce() -> T + Send) -> T 
             served.fetch_add(1, Ordering::SeqCst);
         }
     };
-    // An attack is nine seconds of work for a processor, and while it lasts everybody waits for their turn: with a seventh of a
-    // processor that is a minute. One that isn't defended against stops everybody for good.
+    // An attack is five seconds of work for a processor, and while it lasts everybody waits for their turn: with a tenth of a
+    // processor that is nearly a minute. One that isn't defended against stops everybody for good.
     let patience = Duration::from_secs(60);
     let came_of_it = std::thread::scope(|scope| {
         scope.spawn(|| {
