@@ -37,8 +37,9 @@ fn the_shipped_file_does_what_it_says() {
     // By count: one each, and the standby none.
     let to =
         |listener: &str| patient(TcpStream::connect_timeout(&lb.address(listener), SOON).unwrap());
-    let (first, second) = (to("database"), to("database"));
-    let (of_first, of_second) = (db1.accept(), db2.accept());
+    // One after the other: two that come at once are served at once.
+    let (first, of_first) = (to("database"), db1.accept());
+    let (second, of_second) = (to("database"), db2.accept());
     assert!(standby.try_accept().is_none());
     say(&first, b"one");
     hears(&of_first, b"one");
