@@ -93,7 +93,7 @@ fn known(config: &Config, wanted: &str) -> Result<(), String> {
         return Err(format!("there is no pool {pool:?} in the configuration"));
     };
     match server {
-        // Who is discovered is known later.
+        // The servers that DNS names are known only when it has been asked.
         Some(server) if found.discovery.is_none() => is_among(server, &found.servers, pool),
         _ => Ok(()),
     }

@@ -45,7 +45,7 @@ impl fmt::Display for DiscoveredName {
 
 scalar!(DiscoveredName, { "type": "string" });
 
-/// Who is asked.
+/// The DNS server that is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameServer {
     /// As the machine resolves names.

@@ -20,7 +20,7 @@ const MOMENT: Duration = Duration::from_millis(500);
 /// Bytes of an answer that are looked at.
 const LONGEST: usize = 16 * 1024;
 
-/// Who asks.
+/// The `User-Agent` of its requests.
 const AGENT: &str = "equipoise-diagnose";
 
 /// Certificate names that are told.

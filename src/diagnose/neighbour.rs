@@ -12,9 +12,9 @@ const COMPLETE: u32 = 2;
 /// What is known of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Neighbour {
-    /// Somebody has it.
+    /// A machine on the link has the address.
     There,
-    /// Nobody has answered.
+    /// No machine on the link has answered for the address.
     Absent,
     /// It isn't in this machine's networks, or can't be told.
     Unknown,

@@ -37,7 +37,7 @@ pub struct Leave {
     since: Instant,
     spread: Duration,
     seed: u64,
-    /// Nobody is to stay, also who has nothing under way.
+    /// All connections are to end, also those that have nothing under way.
     for_good: bool,
 }
 

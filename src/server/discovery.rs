@@ -171,7 +171,7 @@ async fn keep_asking(
         asked.send_replace(true);
         let next = began + good_for.mul_f64(rand::rng().random_range(0.9..=1.0));
         let failed = connect_failure(&instance, &pool);
-        // Whoever waits holds on to nothing.
+        // A wait keeps no reference to the instance, which may end meanwhile.
         drop(instance);
         tokio::select! {
             () = sleep_until(next) => {}

@@ -106,7 +106,7 @@ impl Listening {
         self.limits.resize(model.max_connections);
     }
 
-    /// Lets go of its sockets, which are closed when what waits in their backlogs has been accepted.
+    /// Gives up the sockets. Each is closed when the connections in its backlog have been accepted.
     pub fn let_go(&self) {
         self.accepting.lock().clear();
     }
