@@ -12,10 +12,10 @@
 //! as long as the rest keeps to its share.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::shortage::Shortage;
@@ -80,10 +80,32 @@ impl Shares {
             rest,
         })
     }
+
+    /// The same descriptors with more clients.
+    ///
+    /// # Errors
+    ///
+    /// How many there may be at most, so that each can have a server.
+    fn admitting(self, clients: usize) -> Result<Self, usize> {
+        let both = self.clients + self.servers;
+        let most = both / 2;
+        if clients > most {
+            return Err(most);
+        }
+        let servers = both - clients;
+        Ok(Self {
+            clients,
+            servers,
+            idle: (servers / 4).max(1),
+            ..self
+        })
+    }
 }
 
 /// A budget that holds for all of the process, as the system's limit does. As long as none is set, everybody gets a place.
-static SHARES: OnceLock<Shares> = OnceLock::new();
+static SHARES: Mutex<Option<Shares>> = Mutex::new(None);
+/// Places on the way to servers that are taken beyond their share, since clients got more of it: they aren't handed out again.
+static SURPLUS: AtomicUsize = AtomicUsize::new(0);
 static SERVERS: Semaphore = Semaphore::const_new(Semaphore::MAX_PERMITS);
 static CHECKS: Semaphore = Semaphore::const_new(Semaphore::MAX_PERMITS);
 
@@ -92,15 +114,36 @@ static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 /// Puts the budget into force. It can be set once in a process.
 pub fn set(shares: Shares) {
-    if SHARES.set(shares).is_ok() {
+    let mut now = SHARES.lock();
+    if now.is_none() {
+        *now = Some(shares);
         SERVERS.forget_permits(Semaphore::MAX_PERMITS.saturating_sub(shares.servers));
         CHECKS.forget_permits(Semaphore::MAX_PERMITS.saturating_sub(shares.checks));
     }
 }
 
+/// Lets as many clients come, at the cost of the servers' share, which is larger than theirs. Who has a place keeps it.
+///
+/// # Errors
+///
+/// How many there may be at most, so that each can have a server.
+pub fn admit_clients(wanted: usize) -> Result<(), usize> {
+    let mut guard = SHARES.lock();
+    let Some(now) = *guard else { return Ok(()) };
+    if wanted <= now.clients {
+        return Ok(());
+    }
+    let more = now.admitting(wanted)?;
+    let fewer = now.servers - more.servers;
+    let forgotten = SERVERS.forget_permits(fewer);
+    SURPLUS.fetch_add(fewer - forgotten, Ordering::AcqRel);
+    *guard = Some(more);
+    Ok(())
+}
+
 /// The budget, once it is set.
 pub fn shares() -> Option<Shares> {
-    SHARES.get().copied()
+    *SHARES.lock()
 }
 
 /// How many connections to servers there are, those that are being made included.
@@ -111,7 +154,33 @@ pub fn servers_held() -> usize {
 
 /// The right to hold one descriptor of a share, until this is dropped.
 pub struct Place {
-    _permit: SemaphorePermit<'static>,
+    permit: Option<SemaphorePermit<'static>>,
+    is_of_servers: bool,
+}
+
+impl Place {
+    fn of_servers(permit: SemaphorePermit<'static>) -> Self {
+        Self {
+            permit: Some(permit),
+            is_of_servers: true,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.is_of_servers
+            && SURPLUS.load(Ordering::Acquire) > 0
+            && SURPLUS
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |surplus| {
+                    surplus.checked_sub(1)
+                })
+                .is_ok()
+            && let Some(permit) = self.permit.take()
+        {
+            permit.forget();
+        }
+    }
 }
 
 impl fmt::Debug for Place {
@@ -159,7 +228,7 @@ pub async fn server(patience: Duration) -> Result<Place, Shortage> {
     let _waiting = Waiting::new();
     idle::give_up_one();
     match tokio::time::timeout(patience, SERVERS.acquire()).await {
-        Ok(Ok(permit)) => Ok(Place { _permit: permit }),
+        Ok(Ok(permit)) => Ok(Place::of_servers(permit)),
         _ => Err(Shortage::Descriptors),
     }
 }
@@ -167,7 +236,7 @@ pub async fn server(patience: Duration) -> Result<Place, Shortage> {
 /// A place for a connection to a server, if one is free.
 pub fn server_now() -> Option<Place> {
     let permit = SERVERS.try_acquire().ok()?;
-    Some(Place { _permit: permit })
+    Some(Place::of_servers(permit))
 }
 
 /// Waits for a place for a health check.
@@ -178,7 +247,10 @@ pub fn server_now() -> Option<Place> {
 pub async fn check() -> Result<Place, Shortage> {
     let permit = CHECKS.acquire().await;
     let permit = permit.map_err(|_| Shortage::Descriptors)?;
-    Ok(Place { _permit: permit })
+    Ok(Place {
+        permit: Some(permit),
+        is_of_servers: false,
+    })
 }
 
 #[cfg(test)]
@@ -210,6 +282,17 @@ mod tests {
         assert!(told.contains("40 file descriptors"), "{told}");
         assert!(told.contains("not one client"), "{told}");
         assert!(Shares::of(0, 0, 1).is_err());
+    }
+
+    #[test]
+    fn more_clients_come_at_the_cost_of_the_servers_share() {
+        let shares = Shares::of(10_000, 30, 100).unwrap();
+        let more = shares.admitting(3000).unwrap();
+        assert_eq!(more.clients, 3000);
+        assert_eq!(more.clients + more.servers, shares.clients + shares.servers);
+        assert!(more.servers >= more.clients);
+        let most = shares.admitting(9000).unwrap_err();
+        assert_eq!(shares.admitting(most).unwrap().clients, most);
     }
 
     proptest! {

@@ -57,4 +57,5 @@ pub mod shortage;
 pub mod supervise;
 pub mod tcp;
 pub mod tls;
-pub mod upstream;
+pub mod unix_socket;
+mod upstream;

@@ -49,15 +49,19 @@ pub enum Task {
     FirstChecks,
     /// Waiting to be asked for a reload.
     Reload,
+    /// The thread that keeps a session table in files.
+    Sessions,
     /// The connection to a shared session store, and what is queued for it.
     SessionStore,
+    /// Handing over to, or taking over from, another process.
+    Upgrade,
     /// Slow start and the expiry of sessions.
     Upkeep,
 }
 
 impl Task {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Accept,
         Self::AccessLog,
         Self::Acme,
@@ -68,7 +72,9 @@ impl Task {
         Self::Names,
         Self::FirstChecks,
         Self::Reload,
+        Self::Sessions,
         Self::SessionStore,
+        Self::Upgrade,
         Self::Upkeep,
     ];
 
@@ -85,7 +91,9 @@ impl Task {
             Self::Names => "names",
             Self::FirstChecks => "first_checks",
             Self::Reload => "reload",
+            Self::Sessions => "sessions",
             Self::SessionStore => "session_store",
+            Self::Upgrade => "upgrade",
             Self::Upkeep => "upkeep",
         }
     }
@@ -185,6 +193,29 @@ pub fn keep_thread(
         .name(name.to_owned())
         .spawn(kept)
         .map(drop)
+}
+
+/// Runs `work` once, in a thread of its own. If it panics, that is all that is lost.
+///
+/// # Errors
+///
+/// The thread can't be made.
+pub fn thread_once(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+}
+
+/// Begins another process. Whoever does that waits for its end.
+///
+/// # Errors
+///
+/// The program can't be run.
+pub fn process_once(command: &mut std::process::Command) -> std::io::Result<std::process::Child> {
+    command.spawn()
 }
 
 /// The pause before a thread's work is begun again.

@@ -33,10 +33,21 @@ pub struct Status {
     pub descriptors: Option<DescriptorStatus>,
     /// The last reload; `null` before any.
     pub reload: Option<ReloadStatus>,
+    /// The process that this one has taken over from, as long as it finishes what it has; `null` if there is none.
+    pub predecessor: Option<PredecessorStatus>,
     /// In the order of the configuration.
     pub listeners: Vec<ListenerStatus>,
     /// In the order of the configuration.
     pub pools: Vec<PoolStatus>,
+}
+
+/// The process before this one.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PredecessorStatus {
+    /// Its id.
+    pub pid: u32,
+    /// Connections of clients that it still serves; `null` before it has said so.
+    pub connections: Option<usize>,
 }
 
 /// The life of the instance.

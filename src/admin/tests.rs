@@ -72,6 +72,7 @@ impl View for Fake {
             latency_percentiles: None,
             descriptors: None,
             reload: None,
+            predecessor: None,
             listeners: vec![ListenerStatus {
                 name: "web".to_owned(),
                 protocol: "http".to_owned(),

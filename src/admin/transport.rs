@@ -28,6 +28,8 @@ const MOST: usize = 256;
 const HEADER: Duration = Duration::from_secs(10);
 /// How long to wait before the next attempt, when nothing can be accepted for want of descriptors.
 const BREATH: Duration = Duration::from_millis(50);
+/// How long a request may be on its way on a connection that was accepted before the end was asked for.
+const LULL: Duration = Duration::from_millis(100);
 /// How long open connections may go on after the end was asked for.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -57,6 +59,8 @@ pub async fn serve(
         served, tracker, ..
     } = door;
     tracker.close();
+    // Who has just connected may not have asked yet.
+    tokio::time::sleep(LULL).await;
     // A connection that isn't done by then is cut off.
     drop(
         tokio::time::timeout(GRACE, async {

@@ -25,7 +25,7 @@ mod selector;
 mod tests;
 
 pub use latency::Sample;
-pub use selector::{NoCharge, NoPick, Params, Selector, Slot};
+pub use selector::{NoCharge, NoPick, Params, Progress, Selector, Slot};
 
 /// A digest of what a server is called, or of what requests have in common. The same on every machine and in every version
 /// (XXH3, 64 bits), so that all nodes that have the same servers send the same request to the same one.

@@ -13,6 +13,9 @@ use super::latency::PeakEwma;
 mod level;
 mod others;
 mod settle;
+mod turns;
+
+pub use turns::Progress;
 
 /// How many requests beyond its share a server can owe because of bound requests.
 ///

@@ -73,7 +73,7 @@ fn demo(args: &Args) -> Result<(), DemoError> {
     }
     // As in `run`: a closed stdout is no reason not to serve.
     let _ = greet(listen, admin, &origins);
-    server::run(&config, None)?;
+    server::run(&config, None, None)?;
     Ok(())
 }
 

@@ -96,7 +96,7 @@ fn proxy(args: &Args) -> Result<(), ProxyError> {
     server::hold_signals_back();
     // Nobody may be reading what is said.
     log::begin().map_err(server::StartError::from)?;
-    server::run(&config, None)?;
+    server::run(&config, None, None)?;
     Ok(())
 }
 

@@ -14,6 +14,10 @@ pub struct Args {
     /// The configuration: a file, `-` for standard input, or a directory of files.
     #[arg(short, long, value_name = "FILE", default_value = super::DEFAULT_CONFIG)]
     pub config: PathBuf,
+    /// Take over from the running instance: its sockets, sessions, health and counts, without refusing a connection. It
+    /// is asked at SOCKET, by default server.upgrade_socket
+    #[arg(long, value_name = "SOCKET", require_equals = true)]
+    pub upgrade: Option<Option<PathBuf>>,
 }
 
 /// Runs until it is told to stop, and gives the exit status: 0, 1 if it could not start, 2 if the
@@ -28,6 +32,9 @@ pub fn run(args: &Args) -> u8 {
     let loaded = match load(&args.config) {
         Ok(loaded) => loaded,
         Err(problems) => {
+            if let Some(socket) = &args.upgrade {
+                server::upgrade_failed(socket.as_deref(), &args.config, &problems.to_string());
+            }
             log::say(&format!(
                 "{problems}{}",
                 super::without_a_file(&args.config)
@@ -41,8 +48,24 @@ pub fn run(args: &Args) -> u8 {
         file: args.config.clone(),
         loaded,
         reread: Box::new(move || config::examine(&path, &config::environment).finish()),
+        program: (args.config != Path::new("-"))
+            .then(|| server::Program::of_this_process().ok())
+            .flatten(),
     };
-    match server::run(&config, Some(source)) {
+    let upgrade = args.upgrade.as_ref().map(|socket| match socket {
+        Some(socket) => Some(socket.clone()),
+        None => config.server.upgrade_socket.clone(),
+    });
+    let upgrade = match upgrade {
+        Some(None) => {
+            log::say(
+                "equipoise: server.upgrade_socket is null: say where the running instance is asked: --upgrade=SOCKET",
+            );
+            return 1;
+        }
+        upgrade => upgrade.flatten(),
+    };
+    match server::run(&config, Some(source), upgrade.as_deref()) {
         Ok(()) => 0,
         Err(error) => {
             log::say(&format!("equipoise: {error}"));

@@ -4,7 +4,7 @@
 use super::tree::At;
 
 /// Keys, by the path of their mapping (`*` is any name, `[]` any list item).
-const KEYS: &[(&str, &[&str])] = &[("", &["tracing"]), ("server", &["upgrade_socket"])];
+const KEYS: &[(&str, &[&str])] = &[("", &["tracing"])];
 
 /// Values, by the path of their key.
 const VALUES: &[(&str, &[&str])] = &[("pools.*.algorithm", &["adaptive"])];

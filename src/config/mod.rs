@@ -274,5 +274,17 @@ fn steps(
     Some((config, warnings, tree, sound))
 }
 
+/// Where the instance of a file that can't be used may be asked for an upgrade, as far as that can be made out.
+pub fn upgrade_socket_of(file: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let yaml: serde_yaml::Value = serde_yaml::from_str(&text).ok()?;
+    let server = yaml.get("server");
+    let socket = match server.and_then(|server| server.get("upgrade_socket")) {
+        Some(value) => PathBuf::from(value.as_str()?),
+        None => PathBuf::from(model::UPGRADE_SOCKET),
+    };
+    Some(file.parent().unwrap_or(Path::new(".")).join(socket))
+}
+
 #[cfg(test)]
 mod tests;

@@ -225,6 +225,10 @@ fn server(
             .pid_file
             .as_ref()
             .map(|path| checks.path(&at.key("pid_file"), &path.0)),
+        upgrade_socket: raw
+            .upgrade_socket
+            .as_ref()
+            .map(|path| checks.path(&at.key("upgrade_socket"), &path.0)),
         state_dir,
         user: raw.user.as_ref().map(|user| user.0.clone()),
         group: raw.group.as_ref().map(|group| group.0.clone()),

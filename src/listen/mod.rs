@@ -75,6 +75,13 @@ pub fn bind(listener: &model::Listener) -> Result<Vec<std::net::TcpListener>, Bi
 ///
 /// The system's.
 pub fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = socket(address)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -86,8 +93,50 @@ pub fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Whether who listens on one address keeps others from the other one.
+pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port()
+        && one.port() != 0
+        && one.is_ipv4() == other.is_ipv4()
+        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
+/// Binds one address, also while these sockets of ours are open on overlapping ones, which they are to leave. Nothing is
+/// accepted yet.
+///
+/// # Errors
+///
+/// The system's.
+pub fn bind_beside(address: SocketAddr, leaving: &[Socket]) -> io::Result<std::net::TcpListener> {
+    let bound = bind_one(address);
+    if leaving.is_empty() || !bound.as_ref().is_err_and(is_in_use) {
+        return bound;
+    }
+    // Both have to agree to it, and nobody else is to make use of that: so only for the moment.
+    for socket in leaving {
+        socket.set_reuse_port(true)?;
+    }
+    let bound = bind_sharing(address);
+    for socket in leaving {
+        socket.set_reuse_port(false)?;
+    }
+    bound
+}
+
+fn is_in_use(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
+fn bind_sharing(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = socket(address)?;
+    socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
+    // Which looks once more whether it may.
     socket.listen(BACKLOG)?;
+    socket.set_reuse_port(false)?;
     Ok(socket.into())
 }
 
@@ -151,10 +200,16 @@ pub async fn accept(
             }
         }
     }
-    if closing.has_begun() && at_hand.is_none() && !drain.is_stopping() {
-        if closing.is_handed_over() {
-            return;
+    if closing.is_handed_over() {
+        // Who is at hand has been taken from those who wait for the other one.
+        if let Some((stream, peer)) = at_hand
+            && let Some(room) = limits.room().await
+        {
+            serve(stream, peer, limits.admit(room));
         }
+        return;
+    }
+    if closing.has_begun() && at_hand.is_none() && !drain.is_stopping() {
         // As many as can have waited; who comes later is too late anyway.
         for _ in 0..BACKLOG {
             let Some((stream, peer)) = now(socket.accept()).await.and_then(Result::ok) else {

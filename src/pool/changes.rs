@@ -105,7 +105,7 @@ impl Pool {
     }
 
     /// Returns whether the server's state in words changed.
-    fn write_gate(
+    pub(super) fn write_gate(
         &self,
         state: &mut State,
         server: &Arc<Server>,

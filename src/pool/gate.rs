@@ -151,6 +151,19 @@ impl Gate {
         }
     }
 
+    /// What the last check that decided something saw, in words.
+    pub fn check_reason(&self) -> &str {
+        &self.check_reason
+    }
+
+    /// Why it is out for failing real traffic, if it is.
+    pub fn ejection(&self) -> Option<&str> {
+        match &self.passive {
+            Passive::Ejected(reason) => Some(reason),
+            Passive::Silent | Passive::Returned => None,
+        }
+    }
+
     /// When the state last changed.
     pub fn since(&self) -> SystemTime {
         self.since

@@ -19,6 +19,7 @@ use crate::observe::metrics::{Metrics, PoolMetrics};
 mod addresses;
 mod changes;
 pub mod gate;
+mod inherit;
 mod lease;
 mod open;
 mod outliers;
@@ -33,6 +34,7 @@ mod told;
 
 pub use addresses::{Address, Addresses, Endpoint};
 pub use gate::{Admission, Checked, Operator, Resolution};
+pub use inherit::PoolState;
 pub use lease::{BoundRefusal, Lease, Others, Refusal};
 pub use open::{OpenConnection, OpenConnections};
 pub use outliers::Outcome;
@@ -135,6 +137,13 @@ impl Pool {
             let mut state = self.state.lock();
             state.selector.observe(server.slot(), sample, now);
         }
+    }
+
+    /// Whether the checks, if there are any, have said of each server what it is.
+    pub fn knows_its_servers(&self) -> bool {
+        let servers = self.servers.load();
+        let mut gates = servers.iter().map(|server| server.gate());
+        gates.all(|gate| gate.checked() != Checked::Unknown)
     }
 
     /// Requests active on a server.

@@ -217,6 +217,18 @@ impl Server {
         self.cold.swap(false, Ordering::Relaxed)
     }
 
+    /// Whether it is to start slowly when it next becomes available.
+    pub(super) fn is_cold(&self) -> bool {
+        self.cold.load(Ordering::Relaxed)
+    }
+
+    /// Goes on with what another process counted.
+    pub(super) fn inherit(&self, requests: u64, latency_us: u64, check: Option<LastCheck>) {
+        self.requests.fetch_add(requests, Ordering::Relaxed);
+        self.latency_us.store(latency_us, Ordering::Relaxed);
+        *self.last_check.lock() = check;
+    }
+
     /// Requests at once, `0` = no limit.
     pub fn limit(&self) -> u32 {
         self.limit.load(Ordering::Relaxed)

@@ -34,6 +34,12 @@ impl Ramps {
         self.running.push((slot, now));
     }
 
+    /// For how long a server's weight has been growing; `None` if it isn't.
+    pub fn elapsed(&self, slot: Slot, now: Instant) -> Option<Duration> {
+        let (_, since) = self.running.iter().find(|(other, _)| *other == slot)?;
+        Some(now.saturating_duration_since(*since))
+    }
+
     /// Forgets a server.
     pub fn stop(&mut self, slot: Slot) {
         self.running.retain(|(other, _)| *other != slot);

@@ -7,7 +7,6 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::instance::Instance;
-use super::reload::STOPPING;
 use crate::admin::control::{
     CertificateStatus, Control, Later, NewServer, Renewal, ServerChange, ServerPath, SessionStatus,
     SessionsStatus,
@@ -109,8 +108,8 @@ impl Control for Instance {
             if status.result == ReloadResult::Success {
                 return Ok(status);
             }
-            if self.reloads.are_over() {
-                return Err(ApiError::conflict(STOPPING));
+            if let Some(why) = self.reloads.refusal() {
+                return Err(ApiError::conflict(why));
             }
             Err(ApiError {
                 problems: status.problems.clone(),
@@ -138,7 +137,8 @@ impl Control for Instance {
 }
 
 impl Instance {
-    fn tell_instance(&self, state: &str) {
+    /// Tells those who watch events.
+    pub(super) fn tell_instance(&self, state: &str) {
         let data = json!({"state": state});
         self.metrics.events().publish(Topic::Instance, data);
     }

@@ -57,6 +57,19 @@ impl Discoveries {
         config
     }
 
+    /// The servers that were found, by pool.
+    pub(super) fn found(&self) -> HashMap<Arc<str>, Vec<PoolServer>> {
+        self.found.lock().clone()
+    }
+
+    /// With what another process has found.
+    pub(super) fn of(found: HashMap<Arc<str>, Vec<PoolServer>>) -> Self {
+        Self {
+            found: Mutex::new(found),
+            running: Mutex::default(),
+        }
+    }
+
     /// Returns when each name has been asked for once, or after `at_most`.
     pub(super) async fn first_answers(&self, at_most: Duration) {
         let asked: Vec<_> = self

@@ -68,6 +68,8 @@ pub struct Door {
 
 struct Open {
     bind: AdminBind,
+    /// To be handed over to another process, if there is a descriptor for that.
+    listener: Option<admin::Listener>,
     stop: CancellationToken,
 }
 
@@ -179,6 +181,34 @@ impl Door {
         }
     }
 
+    /// What is served, for another process to go on with.
+    ///
+    /// # Errors
+    ///
+    /// There are no descriptors left.
+    pub fn listener(&self) -> std::io::Result<Option<(AdminBind, admin::Listener)>> {
+        let open = self.open.lock();
+        let Some(Open {
+            bind,
+            listener: Some(listener),
+            ..
+        }) = &*open
+        else {
+            return Ok(None);
+        };
+        Ok(Some((bind.clone(), listener.try_clone()?)))
+    }
+
+    /// Stops serving, since another process does; `is_kept`: at the same socket.
+    pub fn hand_over(&self, is_kept: bool) {
+        if let Some(open) = self.open.lock().take() {
+            if let Some(listener) = &open.listener {
+                listener.leave_file(is_kept);
+            }
+            open.stop.cancel();
+        }
+    }
+
     /// Stops serving.
     pub fn close(&self) {
         self.leave(None);
@@ -212,8 +242,10 @@ impl Instance {
             tls: Arc::clone(&self.admin.tls),
             stop: stop.clone(),
         };
+        listener.leave_file(false);
         *self.admin.open.lock() = Some(Open {
             bind: bind.clone(),
+            listener: listener.try_clone().ok(),
             stop,
         });
         supervise::keep(&self.background, Task::Admin, "admin", move || {

@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
+use nix::unistd::Uid;
+
 use crate::config::model::{Config, Server, Source};
 use crate::config::{Loaded, Problems};
-use crate::upstream;
+use crate::{descriptors, upstream};
 
 /// Everything that `next` wants and that a process which runs by `now` can't have without a restart, each with its key and
-/// both values. `clients` is for how many of them descriptors were set aside at the start.
-pub fn demands(now: &Config, next: &Loaded, clients: usize) -> Problems {
+/// both values.
+pub fn demands(now: &Config, next: &Loaded) -> Problems {
     let mut demands = Demands {
         next,
-        clients,
         found: Problems::default(),
     };
     demands.server(&now.server, &next.config.server);
@@ -21,7 +22,6 @@ pub fn demands(now: &Config, next: &Loaded, clients: usize) -> Problems {
 
 struct Demands<'a> {
     next: &'a Loaded,
-    clients: usize,
     found: Problems,
 }
 
@@ -70,7 +70,8 @@ impl Demands<'_> {
             threads,
             max_connections,
             shutdown_timeout: _,
-            pid_file,
+            pid_file: _,
+            upgrade_socket: _,
             state_dir,
             user,
             group,
@@ -78,29 +79,26 @@ impl Demands<'_> {
         } = now;
         let count = |count: &usize| count.to_string();
         let path = |path: &PathBuf| path.display().to_string();
-        let optional_path = |path: &Option<PathBuf>| {
-            path.as_ref()
-                .map_or_else(|| "null".to_owned(), |path| path.display().to_string())
-        };
         let account = |name: &Option<String>| name.clone().unwrap_or_else(|| "null".to_owned());
         self.keep(&["server", "threads"], threads, &next.threads, count);
-        // The limit itself can be changed, but what was set aside for servers isn't taken from them.
-        if next.max_connections > self.clients.max(*max_connections) {
-            self.keep(
+        if next.max_connections > *max_connections
+            && let Err(most) = descriptors::admit_clients(next.max_connections)
+        {
+            let (now, next) = (count(max_connections), count(&next.max_connections));
+            self.refuse(
                 &["server", "max_connections"],
-                max_connections,
-                &next.max_connections,
-                count,
+                format!(
+                    "can't be changed from {now} to {next} while running: this process's file descriptors are enough for {most} \
+                     connections and as many to servers; raise LimitNOFILE or ulimit -Hn, and restart"
+                ),
             );
         }
-        self.keep(
-            &["server", "pid_file"],
-            pid_file,
-            &next.pid_file,
-            optional_path,
-        );
         self.keep(&["server", "state_dir"], state_dir, &next.state_dir, path);
         self.keep(&["server", "user"], user, &next.user, account);
-        self.keep(&["server", "group"], group, &next.group, account);
+        // Root, which it has remained, may become any group.
+        let may_change = user == &next.user && next.group.is_some() && Uid::effective().is_root();
+        if !may_change {
+            self.keep(&["server", "group"], group, &next.group, account);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Pools, listeners and what they share, put together and changed in place.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,14 +20,16 @@ use super::keys::Keys;
 use super::links::Links;
 use super::listening::{self, Listening};
 use super::overrides::{Overrides, Shelf};
+use super::pid_file::PidFile;
 use super::reload::Reloads;
 use super::secured;
 use super::service::Service;
 use super::tables::session_table;
+use super::upgrade::{Handover, Predecessor};
 use crate::acme::{Challenges, Manager};
 use crate::admin::status::ReloadStatus;
 use crate::allocator;
-use crate::config::model::{self, Config};
+use crate::config::model::{self, Config, PoolServer};
 use crate::descriptors::Shares;
 use crate::dispatch::PoolSite;
 use crate::health::Watch;
@@ -36,7 +39,7 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::{History, Metrics, history};
 use crate::persistence::table::SessionTable;
 use crate::persistence::{self, Moment};
-use crate::pool::Pool;
+use crate::pool::{Pool, PoolState};
 use crate::supervise::{self, Task};
 use crate::tls::Terminator;
 use crate::upstream::Link;
@@ -46,6 +49,9 @@ const SLOW_START_STEP: Duration = Duration::from_millis(100);
 
 /// How often idle connections to servers are looked at.
 const REAP: Duration = Duration::from_millis(500);
+
+/// The directory of the session tables, in the state directory.
+const SESSIONS: &str = "sessions";
 
 /// How often the memory that isn't needed any more is given back to the system.
 const GIVE_BACK: Duration = Duration::from_secs(5);
@@ -76,6 +82,12 @@ pub struct Prepared {
     pub shelf: Shelf,
     /// The operator's changes, as the configuration leaves them in force.
     pub overrides: Overrides,
+    /// Servers that were discovered already, by pool.
+    pub discovered: HashMap<Arc<str>, Vec<PoolServer>>,
+    /// What another process knew of the pools.
+    pub known: Vec<PoolState>,
+    /// The file with the process's id.
+    pub pid_file: PidFile,
 }
 
 /// A running instance.
@@ -87,9 +99,8 @@ pub struct Instance {
     proxy: Arc<HttpProxy<Edge>>,
     shared: Arc<Shared>,
     pub(super) access_log: Arc<AccessLog>,
-    /// How many client connections may be held, and for how many descriptors were set aside at the start.
+    /// How many client connections may be held.
     pub(super) capacity: Arc<Capacity>,
-    pub(super) clients: usize,
     /// Client connections being served.
     pub(super) connections: TaskTracker,
     pub(super) state: Mutex<Changeable>,
@@ -104,6 +115,11 @@ pub struct Instance {
     pub(super) background: TaskTracker,
     pub(super) discoveries: Discoveries,
     pub(super) history: History,
+    pub(super) pid_file: Mutex<PidFile>,
+    /// How another process takes over.
+    pub(super) handover: Handover,
+    /// The process that this one has taken over from, as long as it is there.
+    pub(super) predecessor: Mutex<Option<Arc<Predecessor>>>,
 }
 
 /// What a reload changes. Nobody holds it for long.
@@ -144,9 +160,13 @@ impl Instance {
             admin,
             shelf,
             overrides,
+            discovered,
+            known,
+            pid_file,
         } = prepared;
         let written = config;
-        let config = &overrides.laid_over(written);
+        let discoveries = Discoveries::of(discovered);
+        let config = &overrides.laid_over(&discoveries.laid_over(written));
         metrics.set_server_histograms(config.metrics.server_histograms);
         metrics.set_server_counters(config.metrics.server_counters);
         let background = TaskTracker::new();
@@ -155,7 +175,10 @@ impl Instance {
             .pools
             .iter()
             .zip(links.iter())
-            .map(|(model, link)| Running::start(model, link, &metrics, &background))
+            .map(|(model, link)| {
+                let known = known.iter().find(|known| known.name == *model.name);
+                Running::start(model, link, known, &metrics, &background)
+            })
             .collect();
         let process = Capacity::new(Some(shares.clients));
         let sites = pool_sites(&pools, &keys);
@@ -178,7 +201,6 @@ impl Instance {
             shared,
             access_log,
             capacity: process,
-            clients: shares.clients,
             connections: TaskTracker::new(),
             state: Mutex::new(Changeable {
                 config: Arc::new(config.clone()),
@@ -194,8 +216,11 @@ impl Instance {
             last_reload: Mutex::default(),
             certificates,
             background,
-            discoveries: Discoveries::default(),
             history: History::default(),
+            discoveries,
+            pid_file: Mutex::new(pid_file),
+            handover: Handover::default(),
+            predecessor: Mutex::default(),
         };
         let listeners = config.listeners.iter().map(|model| {
             let terminator = terminators.remove(&model.name);
@@ -229,7 +254,24 @@ impl Instance {
         &self.shared.challenges
     }
 
-    /// Returns when every server has had its first check, or after `at_most`.
+    /// Keeps the session tables in files; `reads`: what is there is taken over.
+    pub fn keep_sessions(&self, reads: bool) {
+        for running in self.state.lock().pools.clone() {
+            running.keep_sessions(self.shelf.directory(), reads);
+        }
+    }
+
+    /// Returns when the session tables are in their files, or after some seconds.
+    pub fn end_keeping_sessions(&self) {
+        for running in self.state.lock().pools.clone() {
+            if let Some(table) = &running.table {
+                table.end_keeping();
+            }
+        }
+    }
+
+    /// Returns when every server has had its first check, or after `at_most`. Of which it is known how they are aren't
+    /// waited for.
     pub async fn first_checks(&self, at_most: Duration) {
         self.discoveries.first_answers(at_most).await;
         let watches: Vec<_> = self
@@ -237,6 +279,7 @@ impl Instance {
             .lock()
             .pools
             .iter()
+            .filter(|running| !running.pool.knows_its_servers())
             .map(|running| Arc::clone(&running.watch))
             .collect();
         let all = async {
@@ -399,13 +442,30 @@ impl Running {
         }
     }
 
+    /// Keeps the sessions in files of that directory, unless they are kept already, or elsewhere.
+    pub(super) fn keep_sessions(&self, state_dir: Option<&Path>, reads: bool) {
+        let (Some(table), Some(state_dir)) = (&self.table, state_dir) else {
+            return;
+        };
+        if table.is_shared() {
+            table.end_keeping();
+        } else if !table.is_kept() {
+            table.keep_in(&state_dir.join(SESSIONS), reads);
+        }
+    }
+
     pub(super) fn start(
         model: &model::Pool,
         link: &Arc<Link>,
+        known: Option<&PoolState>,
         metrics: &Arc<Metrics>,
         tracker: &TaskTracker,
     ) -> Self {
         let pool = Pool::new(model, metrics);
+        // Before checks begin, so that they go on from there.
+        if let Some(known) = known {
+            pool.inherit(known, Instant::now());
+        }
         let watch = Arc::new(Watch::start(&pool, link, tracker));
         let (known, watched) = (Arc::downgrade(&pool), Arc::downgrade(&watch));
         supervise::keep(tracker, Task::FirstChecks, pool.name(), move || {

@@ -1,26 +1,41 @@
-//! Signals: reload, reopen logs, stop gently, stop now.
+//! Signals: reload, reopen logs, upgrade, stop gently, stop now.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use super::instance::Instance;
 use super::notify::Notifier;
+use super::reload::STOPPING;
+use super::upgrade::Stage;
 use crate::listen::Drain;
 
-/// Returns when the instance is to end: idle after SIGTERM, at once after SIGINT or a second signal, or
+/// Returns when the instance is to end: idle after SIGTERM or an upgrade, at once after SIGINT or a second signal, or
 /// when the shutdown timeout has passed.
 pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, notifier: &Notifier) {
+    let mut stage = instance.handover.watch();
     loop {
-        match signals.next().await {
+        let asked = tokio::select! {
+            asked = signals.next() => asked,
+            // The sender lives as long as the instance.
+            _ = stage.wait_for(|stage| *stage != Stage::Own) => Asked::Finish,
+        };
+        match asked {
+            Asked::Finish => {
+                if finish_for_another(instance, &mut signals, &mut stage).await {
+                    return;
+                }
+            }
             Asked::Reload => {
                 if let Err(why) = instance.reloads.ask(None) {
                     tracing::warn!("{why}");
                 }
             }
             Asked::ReopenLogs => instance.access_log.reopen(),
+            Asked::Upgrade => instance.begin_upgrade(),
             Asked::StopNow => {
                 tracing::info!("stopping at once");
                 instance.drain.begin();
@@ -29,21 +44,42 @@ pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, notif
             Asked::Drain => break,
         }
     }
+    notifier.stopping();
+    instance.reloads.hold(STOPPING);
+    let (patience, spread) = begin_drain(instance, "stopping");
+    let predecessor = instance.predecessor.lock().clone();
+    if let Some(predecessor) = predecessor {
+        // It has the same sockets, and may not keep who connects now waiting.
+        drop(tokio::task::spawn_blocking(move || predecessor.release()).await);
+    }
+    instance.close_sockets();
+    instance.handover.close();
+    drain(instance, &mut signals, patience, spread).await;
+    instance.drain.begin();
+}
+
+/// Nothing new is taken from now on. Returns for how long what is in flight may go on, and over how long clients are told.
+fn begin_drain(instance: &Instance, why: &str) -> (Duration, Duration) {
     let patience = instance.state.lock().config.server.shutdown_timeout;
     let spread = Drain::spread_of(instance.connections.len(), patience);
-    notifier.stopping();
-    tracing::info!(at_most = ?patience, ?spread, "stopping: finishing what is in flight");
-    // From now on it isn't ready, and takes nothing new.
-    instance.reloads.end();
+    tracing::info!(at_most = ?patience, ?spread, "{why}: finishing what is in flight");
+    // From now on it isn't ready.
     instance.drain.stop(Instant::now(), spread);
-    instance.close_sockets();
+    (patience, spread)
+}
+
+/// Returns when nothing is in flight, or time is up, or somebody is in a hurry.
+async fn drain(instance: &Instance, signals: &mut Signals, patience: Duration, spread: Duration) {
     instance.connections.close();
     let idle = async {
         tokio::select! {
-            () = instance.connections.wait() => return,
-            () = tokio::time::sleep(spread) => instance.drain.begin(),
+            () = instance.connections.wait() => {}
+            () = tokio::time::sleep(spread) => {
+                instance.drain.begin();
+                instance.connections.wait().await;
+            }
         }
-        instance.connections.wait().await;
+        predecessor_gone(instance).await;
     };
     tokio::select! {
         () = idle => tracing::info!("idle"),
@@ -53,8 +89,37 @@ pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, notif
         }
         () = signals.hurry(instance) => tracing::info!("told to hurry, closing what is left"),
     }
-    instance.drain.begin();
 }
+
+/// Finishes what is in flight while another process serves. Returns whether this one is to end; otherwise it serves again.
+async fn finish_for_another(
+    instance: &Arc<Instance>,
+    signals: &mut Signals,
+    stage: &mut watch::Receiver<Stage>,
+) -> bool {
+    let (patience, spread) = begin_drain(instance, "another process serves");
+    let done = tokio::select! {
+        () = drain(instance, signals, patience, spread.max(PROBATION)) => true,
+        _ = stage.wait_for(|stage| *stage == Stage::Own) => false,
+    };
+    if done {
+        instance.drain.begin();
+        let instance = Arc::clone(instance);
+        // The other one waits to hear what was counted.
+        drop(tokio::task::spawn_blocking(move || instance.handover.finish()).await);
+    }
+    done
+}
+
+async fn predecessor_gone(instance: &Instance) {
+    let predecessor = instance.predecessor.lock().clone();
+    if let Some(predecessor) = predecessor {
+        predecessor.gone().await;
+    }
+}
+
+/// For how long after an upgrade this process may have to serve again: until then nobody is told for good.
+const PROBATION: Duration = Duration::from_secs(8);
 
 /// Keeps the signals that mean something here for when there is somebody to hear them, instead of letting them end the
 /// process: a reload or a stop may be asked for while files are still being read. SIGINT isn't kept, so that a start
@@ -82,6 +147,9 @@ fn kept_back() -> SigSet {
 enum Asked {
     Reload,
     ReopenLogs,
+    Upgrade,
+    /// Another process serves.
+    Finish,
     Drain,
     StopNow,
 }
@@ -132,11 +200,11 @@ impl Signals {
                 _ = self.interrupt.recv() => return Asked::StopNow,
                 _ = self.hang_up.recv() => return Asked::Reload,
                 _ = self.user1.recv() => return Asked::ReopenLogs,
-                _ = self.user2.recv() => "SIGUSR2",
+                _ = self.user2.recv() => return Asked::Upgrade,
                 _ = self.alarm.recv() => "SIGALRM",
             };
             tracing::warn!(
-                "{meaningless} means nothing here and is ignored (SIGHUP reloads, SIGUSR1 reopens the access log, \
+                "{meaningless} means nothing here and is ignored (SIGHUP reloads, SIGUSR1 reopens the access log, SIGUSR2 upgrades, \
                  SIGTERM and SIGQUIT stop gently)"
             );
         }
@@ -146,10 +214,21 @@ impl Signals {
     async fn hurry(&mut self, instance: &Instance) {
         loop {
             match self.next().await {
-                Asked::Drain | Asked::StopNow => return,
+                Asked::Drain | Asked::StopNow | Asked::Finish => return,
                 Asked::ReopenLogs => instance.access_log.reopen(),
-                Asked::Reload => tracing::warn!("stopping: nothing is reloaded any more"),
+                Asked::Reload => {
+                    tracing::warn!("nothing is reloaded any more: {}", ending(instance));
+                }
+                Asked::Upgrade => tracing::warn!("no upgrade: {}", ending(instance)),
             }
         }
+    }
+}
+
+/// Why this process is asked in vain.
+fn ending(instance: &Instance) -> String {
+    match instance.handover.stage() {
+        Stage::Own => "it is stopping".to_owned(),
+        Stage::Taken(pid) => format!("process {pid} serves by now"),
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use socket2::Socket;
 use tokio::net::TcpListener;
 
 use super::arrivals::Arrivals;
@@ -68,6 +70,17 @@ impl Bound {
             socket: Arc::new(TcpListener::from_std(socket)?),
         })
     }
+
+    /// The address as it is configured: its port may be 0.
+    pub fn configured(&self) -> SocketAddr {
+        self.configured
+    }
+}
+
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
 }
 
 impl Listening {
@@ -111,7 +124,19 @@ impl Listening {
         self.accepting.lock().clear();
     }
 
-    fn bound(&self) -> Vec<Arc<Bound>> {
+    /// Accepts no more. Somebody else goes on with the sockets that `is_kept` says; the others are closed.
+    pub fn hand_over(&self, is_kept: impl Fn(&Arc<Bound>) -> bool) {
+        for one in self.accepting.lock().drain(..) {
+            if is_kept(&one.bound) {
+                one.closing.hand_over();
+            } else {
+                one.closing.close();
+            }
+        }
+    }
+
+    /// Its sockets.
+    pub fn bound(&self) -> Vec<Arc<Bound>> {
         let accepting = self.accepting.lock();
         accepting.iter().map(|one| Arc::clone(&one.bound)).collect()
     }
@@ -154,14 +179,24 @@ pub fn sockets(now: &[Arc<Listening>], next: &Configuration) -> Result<Sockets, 
         }
         sockets.insert(Arc::clone(&model.name), own);
     }
-    let mut problems = Problems::default();
+    // Then those that others leave.
+    let mut missing = Vec::new();
     for (name, index, address) in wanting {
-        let found = match take(None, address).filter(|_| address.port() != 0) {
-            Some(bound) => Ok(bound),
-            None => listen::bind_one(address)
-                .and_then(|socket| Bound::new(address, socket))
-                .map(Arc::new),
-        };
+        match take(None, address).filter(|_| address.port() != 0) {
+            Some(bound) => sockets.entry(Arc::clone(name)).or_default().push(bound),
+            None => missing.push((name, index, address)),
+        }
+    }
+    let mut problems = Problems::default();
+    for (name, index, address) in missing {
+        let overlapping = spare
+            .iter()
+            .filter(|(_, bound)| listen::overlap(bound.configured, address))
+            .filter_map(|(_, bound)| bound.as_fd().try_clone_to_owned().ok());
+        let overlapping: Vec<_> = overlapping.map(Socket::from).collect();
+        let found = listen::bind_beside(address, &overlapping)
+            .and_then(|socket| Bound::new(address, socket))
+            .map(Arc::new);
         match found {
             Ok(bound) => sockets.entry(Arc::clone(name)).or_default().push(bound),
             Err(error) => {
@@ -296,6 +331,14 @@ impl Instance {
         for listening in gone {
             leave(listening, false);
             listening.service.close();
+        }
+    }
+
+    /// Accepts on a socket again that was handed over.
+    pub(super) fn accept_again(&self, listener: &str, bound: &Arc<Bound>) {
+        let listeners = self.listeners.load();
+        if let Some(listening) = listeners.iter().find(|one| *one.name == *listener) {
+            self.accept_on(listening, bound);
         }
     }
 

@@ -1,21 +1,22 @@
 //! The running instance: put together, changed, ended. The only module that knows all others.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::acme::Challenges;
-use crate::admin;
 use crate::allocator;
 use crate::config;
 use crate::config::model::{AccessLogPath, Config};
 use crate::descriptors;
-use crate::listen::{self, BindError};
+use crate::listen::BindError;
 use crate::observe;
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
 
 mod acme;
 mod arrivals;
+mod bound;
 mod control;
 mod discovery;
 mod door;
@@ -32,6 +33,7 @@ mod notify;
 mod occupant;
 mod operator;
 mod overrides;
+mod pid_file;
 mod pool_view;
 pub mod preflight;
 mod process;
@@ -43,20 +45,24 @@ mod service;
 mod session_lookup;
 pub mod sources;
 mod tables;
+mod upgrade;
 mod view;
 mod watch;
 
 pub use life::hold_signals_back;
 
+use bound::Bound;
 use door::{Door, DoorFiles, DoorTroubles};
 use instance::{Instance, Prepared};
 use keys::Keys;
 use links::Links;
 use notify::Notifier;
 use overrides::Shelf;
-use process::{Identity, PidFile};
+use process::Identity;
 use reload::Reloads;
 pub use reload::{Reread, Source};
+pub use upgrade::Program;
+use upgrade::{Heir, Sessions, State, UpgradeError};
 
 /// How long the start waits for the servers' first checks before it accepts connections, which wait in
 /// the backlog meanwhile.
@@ -78,6 +84,17 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The upgrade socket can't be had.
+    #[error("cannot listen on {} for upgrades (server.upgrade_socket): {}", path.display(), upgrade::words(.source))]
+    UpgradeSocket {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Nothing can be taken over from the instance that runs.
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
     /// The program's log can't be set up.
     #[error(transparent)]
     Log(#[from] observe::log::LogError),
@@ -112,12 +129,17 @@ pub enum StartError {
     Runtime(std::io::Error),
 }
 
-/// Runs an instance until it is told to end. Blocks. Without a `source` there is nothing to reload.
+/// Runs an instance until it is told to end. Blocks. Without a `source` there is nothing to reload. With `upgrade` it takes
+/// over from the instance that is asked there.
 ///
 /// # Errors
 ///
-/// [`StartError`] when it can't start; nothing is accepted then.
-pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
+/// [`StartError`] when it can't start; nothing is accepted then, and an instance that runs goes on.
+pub fn run(
+    config: &Config,
+    source: Option<Source>,
+    upgrade: Option<&Path>,
+) -> Result<(), StartError> {
     observe::init_logging(&config.logging)?;
     config.tell_warnings();
     let file = source.as_ref().map(|source| source.file.display());
@@ -129,34 +151,32 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
         pools = config.pools.len(),
         "equipoise starts"
     );
+    let mut heir = upgrade.map(|path| Heir::ask(path, config)).transpose()?;
+    let outcome = start(config, source, &mut heir);
+    if let (Err(error), Some(heir)) = (&outcome, &heir) {
+        heir.fail(&error.to_string());
+    }
+    outcome
+}
+
+/// Runs an instance; `heir` is taken when it serves.
+fn start(
+    config: &Config,
+    source: Option<Source>,
+    heir: &mut Option<Heir>,
+) -> Result<(), StartError> {
     let limit = process::raise_descriptor_limit();
     let identity = process::identity(&config.server)?;
 
     // Everything that may need privileges or be in somebody else's hands, before anything runs.
-    let sockets = config.listeners.iter().map(listen::bind);
-    let sockets: Vec<_> = sockets.collect::<Result<_, _>>()?;
-    let admin = match &config.admin {
-        Some(settings) => {
-            let listener = admin::bind(&settings.bind).map_err(|source| StartError::Admin {
-                address: settings.bind.to_string(),
-                source,
-            })?;
-            Some((settings.bind.clone(), listener))
-        }
-        None => None,
-    };
+    let bound = Bound::take(config, source.is_some(), identity.as_ref(), heir.as_mut())?;
     let metrics = Metrics::new(SystemTime::now());
     let door = DoorFiles::load(config, None).map_err(DoorTroubles)?;
     let door = Door::new(door, &metrics).map_err(|trouble| DoorTroubles(vec![trouble]))?;
-    // Without a file that is read again there is nothing that changes could be laid over at the next start.
-    let kept_in = source.as_ref().map(|_| &*config.server.state_dir);
-    let shelf = Shelf::new(kept_in);
-    let mut overrides = shelf.load();
-    overrides.settle(config);
     let keys = Keys::load(config, &Keys::default())?;
     let links = Links::load(config, &Links::default())?;
     let access_log = open_access_log(config, identity.as_ref(), &metrics)?;
-    let _pid_file = PidFile::write(config.server.pid_file.as_deref())?;
+    let pid_file = bound::pid_file(config, heir.as_mut())?;
     // What is made in ACME's storage belongs to who works with it; keys may be for the eyes of the first user alone.
     acme::set_aside(config);
     if identity.is_none() {
@@ -164,15 +184,6 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
     }
     let challenges: Arc<Challenges> = Arc::default();
     let terminators = secured::terminators(secured::load(config)?, &challenges, &metrics)?;
-    let prepared = Prepared {
-        keys,
-        terminators,
-        challenges,
-        links,
-        admin: door,
-        shelf,
-        overrides,
-    };
     if let Some(identity) = &identity {
         identity.assume(sources::are_clients(config))?;
         acme::prepare(config);
@@ -191,26 +202,50 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
     runtime.block_on(async {
         // First of all: a reload or a stop may be asked for while the first checks run.
         let signals = life::Signals::new().map_err(StartError::Signals)?;
-        let listening = sockets.iter().map(Vec::len).sum();
+        let listening = bound.sockets.iter().map(Vec::len).sum();
         let shares = process::share_descriptors(config, limit, listening)?;
         descriptors::set(shares);
+        // Without a file that is read again there is nothing that changes could be laid over at the next start.
+        let kept_in = source.as_ref().map(|_| &*config.server.state_dir);
+        let shelf = Shelf::new(kept_in);
+        // All that can fail is done.
+        let inherited = heir.as_ref().map(Heir::state).transpose()?;
+        let (mut state, sessions) = inherited.unwrap_or_default();
+        let mut overrides = match heir {
+            Some(_) => std::mem::take(&mut state.overrides),
+            None => shelf.load(),
+        };
+        overrides.settle(config);
+        let prepared = Prepared {
+            keys,
+            terminators,
+            challenges,
+            links,
+            admin: door,
+            shelf,
+            overrides,
+            discovered: state.discovered_servers(),
+            known: std::mem::take(&mut state.pools),
+            pid_file,
+        };
         let instance = {
             let log = Arc::clone(&access_log);
             Arc::new(Instance::new(config, prepared, metrics, log, shares))
         };
-        if let Some((bind, listener)) = admin {
-            instance.serve_admin(&bind, listener);
-        }
-        instance.discover(config);
-        instance.first_checks(FIRST_CHECKS).await;
-        instance.accept(config, sockets);
         let notifier = Arc::new(Notifier::new(config::environment("NOTIFY_SOCKET")));
+        let program = source.as_ref().and_then(|source| source.program.clone());
+        instance.handover.prepare(program, &notifier);
+        // From here on nothing can fail.
+        let inheritance = heir.take().map(|heir| (heir, state, sessions));
+        serve(&instance, config, bound, inheritance).await;
         if let Some(source) = source {
             Reloads::serve(&instance, source, &notifier);
         }
         notifier.ready(&instance.summary());
         life::until_the_end(&instance, signals, &notifier).await;
         instance.admin.close();
+        let ending = Arc::clone(&instance);
+        drop(tokio::task::spawn_blocking(move || ending.end_keeping_sessions()).await);
         Ok::<_, StartError>(())
     })?;
     runtime.shutdown_timeout(LAST_BREATH);
@@ -224,6 +259,59 @@ pub fn run(config: &Config, source: Option<Source>) -> Result<(), StartError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Serves: after the servers' first checks or, with what another process knew, at once.
+async fn serve(
+    instance: &Arc<Instance>,
+    config: &Config,
+    bound: Bound,
+    inheritance: Option<(Heir, State, Sessions)>,
+) {
+    let Bound {
+        sockets,
+        mut admin,
+        upgrade,
+    } = bound;
+    let inheritance = inheritance.map(|(heir, state, sessions)| {
+        instance.inherit(&state);
+        (heir, state, instance.take_sessions(&sessions))
+    });
+    if inheritance.is_none() {
+        instance.keep_sessions(true);
+        if let Some((bind, listener)) = admin.take() {
+            instance.serve_admin(&bind, listener);
+        }
+    }
+    instance.discover(config);
+    instance.first_checks(FIRST_CHECKS).await;
+    instance.accept(config, sockets);
+    if let Some((heir, state, sessions)) = inheritance {
+        let instance = Arc::clone(instance);
+        let succeed = move || instance.succeed(heir, state, sessions);
+        let succeeded = tokio::task::spawn_blocking(succeed).await;
+        if let Ok(Err(error)) = succeeded {
+            tracing::error!("{error}; serving all the same");
+        }
+    }
+    // Whoever asks here gets one process's answers and then the other's, not now this one's and now that one's.
+    if let Some((bind, listener)) = admin {
+        instance.serve_admin(&bind, listener);
+    }
+    if let Some((path, listener, file)) = upgrade {
+        instance.serve_upgrades(&path, listener, Arc::new(file));
+    }
+}
+
+/// Tells the instance that was to be upgraded, if it can be made out, that the new process can't start, and why.
+pub fn upgrade_failed(socket: Option<&Path>, file: &Path, problems: &str) {
+    let socket = match socket {
+        Some(socket) => Some(socket.to_owned()),
+        None => config::upgrade_socket_of(file),
+    };
+    if let Some(socket) = socket {
+        upgrade::tell_failure(&socket, problems);
+    }
 }
 
 /// Opens the access log, whose file belongs to the user that the process becomes if it is made here.

@@ -44,14 +44,26 @@ impl Notifier {
 
     /// A reload begins; [`ready`](Self::ready) ends it.
     pub fn reloading(&self) {
+        self.begin("Reloading the configuration");
+    }
+
+    fn begin(&self, what: &str) {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| {
             now.tv_sec()
                 .saturating_mul(1_000_000)
                 .saturating_add(now.tv_nsec() / 1000)
         });
-        self.tell(&format!(
-            "RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=Reloading the configuration"
-        ));
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS={what}"));
+    }
+
+    /// Another process is about to take over; [`ready`](Self::ready) ends it, whoever says that.
+    pub fn upgrading(&self) {
+        self.begin("Upgrading");
+    }
+
+    /// The process of that id is the one to watch from now on.
+    pub fn main_is(&self, pid: u32) {
+        self.tell(&format!("MAINPID={pid}"));
     }
 
     /// The process ends, as soon as it is idle.

@@ -117,6 +117,9 @@ impl Instance {
     ) -> Result<(), ApiError> {
         // With a reload's lock: one lays these over what it has read.
         let kept = self.files.lock();
+        if let Some(why) = self.reloads.refusal() {
+            return Err(ApiError::conflict(why));
+        }
         let written = Arc::clone(&self.state.lock().written);
         let written = self.discoveries.laid_over(&written);
         let before = self.overrides.lock().clone();

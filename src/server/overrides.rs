@@ -219,6 +219,11 @@ impl Shelf {
         Self(state_dir.map(|directory| directory.join(FILE)))
     }
 
+    /// Where else something may be kept.
+    pub fn directory(&self) -> Option<&Path> {
+        self.0.as_deref().and_then(Path::parent)
+    }
+
     /// What is kept there. What can't be read is told, set aside, and stops no start.
     pub fn load(&self) -> Overrides {
         let Some(path) = &self.0 else {

@@ -1,10 +1,10 @@
 //! The process towards its operating system: file descriptors, pid file, privileges.
 
 use std::ffi::CString;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::OpenOptions;
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist, initgroups, setgid, setgroups, setuid};
@@ -12,6 +12,7 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
 };
 
+use super::pid_file::PidFileError;
 use crate::config::model::{Config, Server, Store};
 use crate::descriptors::{Shares, TooFew};
 
@@ -22,13 +23,8 @@ pub enum ProcessError {
     #[error(transparent)]
     Descriptors(#[from] TooFew),
     /// The pid file.
-    #[error("cannot write the pid file {}: {source}", path.display())]
-    PidFile {
-        /// Its path.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
     /// There is no such user.
     #[error("there is no user {0:?} on this machine")]
     NoUser(String),
@@ -54,7 +50,7 @@ impl ProcessError {
     /// The key below `server` that it is about.
     pub fn key(&self) -> &'static str {
         match self {
-            Self::PidFile { .. } => "pid_file",
+            Self::PidFile(_) => "pid_file",
             Self::NoGroup(_) => "group",
             _ => "user",
         }
@@ -115,46 +111,6 @@ fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(64, Iterator::count)
 }
 
-/// A pid file, removed when this is dropped. Where that isn't possible, because privileges were dropped and the directory
-/// isn't ours, it is made empty: nobody then takes its number for a process.
-pub struct PidFile(Option<(PathBuf, File)>);
-
-impl PidFile {
-    /// Writes the process's id, if there is a path to write it to.
-    ///
-    /// # Errors
-    ///
-    /// The file can't be written.
-    pub fn write(path: Option<&Path>) -> Result<Self, ProcessError> {
-        let Some(path) = path else {
-            return Ok(Self(None));
-        };
-        let written = File::create(path).and_then(|mut file| {
-            writeln!(file, "{}", std::process::id())?;
-            Ok(file)
-        });
-        match written {
-            Ok(file) => Ok(Self(Some((path.to_owned(), file)))),
-            Err(source) => Err(ProcessError::PidFile {
-                path: path.to_owned(),
-                source,
-            }),
-        }
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        let Some((path, file)) = &self.0 else { return };
-        if let Err(error) = std::fs::remove_file(path) {
-            tracing::info!(path = %path.display(), %error, "the pid file can't be removed and is empty now");
-            if let Err(error) = file.set_len(0) {
-                tracing::warn!(path = %path.display(), %error, "the pid file can't be emptied");
-            }
-        }
-    }
-}
-
 /// Who the process is to become after binding.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -184,6 +140,11 @@ impl Identity {
                 self.name
             ))
         }
+    }
+
+    /// Whether this is the user of that number.
+    pub fn is_uid(&self, uid: u32) -> bool {
+        self.uid.is_some_and(|own| own.as_raw() == uid)
     }
 
     /// Whether it may write in a directory, as far as its mode tells.
@@ -238,6 +199,16 @@ impl Identity {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Gives it a file.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn own(&self, path: &Path) -> io::Result<()> {
+        let gid = Some(self.gid.as_raw());
+        std::os::unix::fs::chown(path, self.uid.map(Uid::as_raw), gid)
     }
 
     /// Becomes it, with the user's supplementary groups. What it may do to the network it keeps if that is wanted, for this

@@ -3,8 +3,8 @@
 //! Everything is read and judged first, outside of every lock that anybody else waits for; then it takes effect at once.
 
 use std::collections::HashMap;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,16 +19,20 @@ use super::instance::{Instance, Running};
 use super::links::Links;
 use super::listening::{self, Listening};
 use super::notify::Notifier;
+use super::pid_file::PidFile;
 use super::secured::Secured;
+use super::upgrade::Program;
 use super::watch::Seen;
-use super::{acme, tables};
+use super::{acme, process, tables, upgrade};
 use crate::admin::status::{ReloadResult, ReloadStatus, timestamp};
-use crate::config::model::Config;
+use crate::config::model::{Config, UPGRADE_SOCKET};
 use crate::config::{Loaded, Problems};
+use crate::descriptors;
 use crate::listen;
 use crate::observe::{self, Topic};
 use crate::supervise::{self, Task};
 use crate::tls::Terminator;
+use crate::unix_socket::SocketFile;
 
 /// How long a reload waits for files that can't be used: a certificate and its key are rarely renewed at the same
 /// moment.
@@ -46,6 +50,8 @@ pub struct Source {
     pub loaded: Loaded,
     /// Reads it again.
     pub reread: Reread,
+    /// How another process is begun like this one; `None` = it can't be.
+    pub program: Option<Program>,
 }
 
 /// Reads the configuration again.
@@ -61,8 +67,8 @@ pub struct Reloads {
     current: ArcSwapOption<Loaded>,
     /// The files as they were when they were read last.
     seen: Mutex<Seen>,
-    /// Nothing is reloaded any more.
-    over: AtomicBool,
+    /// Why nothing is reloaded now, or any more.
+    held: Mutex<Option<&'static str>>,
 }
 
 /// Why nothing is reloaded any more.
@@ -75,8 +81,8 @@ impl Reloads {
     ///
     /// There is nothing to reload; the error says why.
     pub fn ask(&self, reply: Option<Reply>) -> Result<(), &'static str> {
-        if self.over.load(Ordering::Acquire) {
-            return Err(STOPPING);
+        if let Some(why) = self.refusal() {
+            return Err(why);
         }
         let asked = self.asked.get();
         let asked = asked.ok_or("there is no configuration file to reload")?;
@@ -84,14 +90,19 @@ impl Reloads {
         asked.send(reply).map_err(|_| "the instance is ending")
     }
 
-    /// Refuses reloads from now on, also one that is under way and hasn't taken effect.
-    pub fn end(&self) {
-        self.over.store(true, Ordering::Release);
+    /// Refuses reloads and operators' changes from now on, also a reload that is under way and hasn't taken effect.
+    pub fn hold(&self, why: &'static str) {
+        *self.held.lock() = Some(why);
     }
 
-    /// Whether reloads are refused.
-    pub fn are_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
+    /// Takes that back.
+    pub fn go_on(&self) {
+        *self.held.lock() = None;
+    }
+
+    /// Why nothing is changed now.
+    pub fn refusal(&self) -> Option<&'static str> {
+        *self.held.lock()
     }
 
     /// The configuration in force, as it was read.
@@ -233,7 +244,7 @@ impl Instance {
     fn apply(self: &Arc<Self>, next: &Loaded) -> Result<(), Problems> {
         let config = &next.config;
         let now = Arc::clone(&self.state.lock().written);
-        let demands = fixed::demands(&now, next, self.clients);
+        let demands = fixed::demands(&now, next);
         if !demands.is_empty() {
             return Err(demands);
         }
@@ -245,6 +256,11 @@ impl Instance {
             mut secured,
             door,
         } = self.settled(next, &kept)?;
+        // What is closed here is to be closed.
+        let predecessor = self.predecessor.lock().clone();
+        if let Some(predecessor) = predecessor {
+            predecessor.release();
+        }
         let listeners = self.listeners.load_full();
         let sockets = listening::sockets(&listeners, next)?;
         let mut terminators = self.new_terminators(&listeners, next, &mut secured)?;
@@ -255,9 +271,18 @@ impl Instance {
                 let message = format!("can't be listened on: {}", listen::words(&error));
                 Problems::from_iter([next.problem(&["admin", "bind"], message)])
             })?;
-        if self.reloads.are_over() {
-            return Err(Problems::from_iter([next.problem(&[], STOPPING)]));
+        if let Some(why) = self.reloads.refusal() {
+            return Err(Problems::from_iter([next.problem(&[], why)]));
         }
+        let group = (now.server.group != config.server.group)
+            .then(|| process::identity(&config.server))
+            .transpose()
+            .map_err(|error| {
+                Problems::from_iter([next.problem(&["server", error.key()], error.to_string())])
+            })?
+            .flatten();
+        let pid_file = self.next_pid_file(next)?;
+        let upgrade = self.next_upgrade_socket(next)?;
         // The last that can fail: what follows is only done when the log is there.
         let log = &config.logging;
         self.access_log
@@ -279,8 +304,15 @@ impl Instance {
         self.relisten(config, &sites, &sockets, |model| {
             (terminators.remove(&model.name), secured.remove(&model.name))
         });
-        let clients = config.server.max_connections.min(self.clients);
-        self.capacity.resize(Some(clients));
+        let room = descriptors::shares().map_or(usize::MAX, |shares| shares.clients);
+        self.capacity
+            .resize(Some(config.server.max_connections.min(room)));
+        if let Some(identity) = group {
+            // It may: that was looked at first.
+            if let Err(error) = identity.assume(false) {
+                tracing::error!("{error}");
+            }
+        }
         {
             let mut state = self.state.lock();
             state.pools = pools;
@@ -303,7 +335,51 @@ impl Instance {
         if let (Some(listener), Some(settings)) = (admin, &config.admin) {
             self.serve_admin(&settings.bind, listener);
         }
+        if let Some(pid_file) = pid_file {
+            *self.pid_file.lock() = pid_file;
+        }
+        let socket = config.server.upgrade_socket.as_deref();
+        if self.handover.path().as_deref() != socket {
+            self.handover.close();
+        }
+        if let (Some((listener, file)), Some(path)) = (upgrade, socket) {
+            self.serve_upgrades(path, listener, Arc::new(file));
+        }
         Ok(())
+    }
+
+    /// The pid file of another configuration, if it is another one.
+    fn next_pid_file(&self, next: &Loaded) -> Result<Option<PidFile>, Problems> {
+        let wanted = next.config.server.pid_file.as_deref();
+        if self.pid_file.lock().path() == wanted {
+            return Ok(None);
+        }
+        PidFile::write(wanted).map(Some).map_err(|error| {
+            Problems::from_iter([next.problem(&["server", "pid_file"], error.to_string())])
+        })
+    }
+
+    /// The upgrade socket of another configuration, if it is another one.
+    fn next_upgrade_socket(
+        &self,
+        next: &Loaded,
+    ) -> Result<Option<(UnixListener, SocketFile)>, Problems> {
+        let Some(path) = next.config.server.upgrade_socket.as_deref() else {
+            return Ok(None);
+        };
+        if self.handover.path().as_deref() == Some(path) {
+            return Ok(None);
+        }
+        match upgrade::listen(path) {
+            Ok(bound) => Ok(Some(bound)),
+            // It wasn't missed at the start either.
+            Err(_) if path == Path::new(UPGRADE_SOCKET) => Ok(None),
+            Err(error) => {
+                let message = format!("can't be listened on: {}", upgrade::words(&error));
+                let at = ["server", "upgrade_socket"];
+                Err(Problems::from_iter([next.problem(&at, message)]))
+            }
+        }
     }
 
     /// The pools of another configuration, and the names of those that aren't in it any more.
@@ -315,18 +391,20 @@ impl Instance {
             .collect();
         let mut pools = Vec::with_capacity(config.pools.len());
         for (model, link) in config.pools.iter().zip(links.iter()) {
-            pools.push(match old.remove(&model.name) {
-                Some(mut running) => {
-                    running.pool.reconcile(model);
-                    running.heed_operator(model);
-                    running.link = Arc::clone(link);
-                    running.watch.sync(link);
-                    running.table =
-                        tables::session_table(model, running.table.take(), &self.metrics);
-                    running
-                }
-                None => Running::start(model, link, &self.metrics, &self.background),
-            });
+            let known = old.remove(&model.name);
+            let is_new = known.is_none();
+            let running = if let Some(mut running) = known {
+                running.pool.reconcile(model);
+                running.heed_operator(model);
+                running.link = Arc::clone(link);
+                running.watch.sync(link);
+                running.table = tables::session_table(model, running.table.take(), &self.metrics);
+                running
+            } else {
+                Running::start(model, link, None, &self.metrics, &self.background)
+            };
+            running.keep_sessions(self.shelf.directory(), is_new);
+            pools.push(running);
         }
         (pools, old.into_keys().collect())
     }

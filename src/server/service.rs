@@ -152,6 +152,13 @@ impl Service {
         }
     }
 
+    /// Counts on from what another process counted.
+    pub fn inherit_requests(&self, requests: u64) {
+        if let Self::Http(http) = self {
+            http.requests.fetch_add(requests, Ordering::Relaxed);
+        }
+    }
+
     /// Requests that ended; with TCP there are none.
     pub fn requests(&self) -> u64 {
         match self {

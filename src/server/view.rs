@@ -10,7 +10,8 @@ use super::pool_view;
 use crate::admin::advice::{self, Advice, Facts};
 use crate::admin::history::HistoryStatus;
 use crate::admin::status::{
-    ChangesBy, DescriptorShare, DescriptorStatus, InstanceState, ListenerStatus, Status, timestamp,
+    ChangesBy, DescriptorShare, DescriptorStatus, InstanceState, ListenerStatus, PredecessorStatus,
+    Status, timestamp,
 };
 use crate::admin::{Control as _, View};
 use crate::config::model::{AdminBind, Config};
@@ -45,6 +46,14 @@ impl View for Instance {
             latency_percentiles: self.history.latency_of_all().map(Into::into),
             descriptors: self.descriptor_status(&listeners),
             reload: self.last_reload.lock().clone(),
+            predecessor: self
+                .predecessor
+                .lock()
+                .as_ref()
+                .map(|predecessor| PredecessorStatus {
+                    pid: predecessor.pid,
+                    connections: predecessor.connections(),
+                }),
             listeners: listeners
                 .iter()
                 .map(|listening| {

@@ -210,6 +210,16 @@ impl Terminator {
         Ok(())
     }
 
+    /// Its keys of session tickets and how old they are, if they are in no file.
+    pub fn random_ticket_keys(&self, now: Instant) -> Option<(Vec<Vec<u8>>, Duration)> {
+        self.ticket_keys.random_ones(now)
+    }
+
+    /// Goes on with another process's keys of session tickets, if they are in no file here.
+    pub fn take_random_ticket_keys(&self, keys: &[Vec<u8>], age: Duration, now: Instant) {
+        self.ticket_keys.take_random_ones(keys, age, now);
+    }
+
     /// Looks whether files have changed, and serves what they hold now. To be called about once a second, where it may
     /// block.
     pub fn refresh(&self, now: SystemTime) {

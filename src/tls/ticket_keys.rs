@@ -53,6 +53,17 @@ impl TicketKey {
         }
     }
 
+    /// From its parts in a row.
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let (name, rest) = bytes.split_at_checked(NAME_LENGTH)?;
+        let (cipher, mac) = rest.split_at_checked(32)?;
+        Some(Self {
+            name: name.try_into().ok()?,
+            cipher: cipher.try_into().ok()?,
+            mac: mac.try_into().ok()?,
+        })
+    }
+
     fn random() -> Self {
         let mut secret = [0; 48];
         rand::RngCore::fill_bytes(&mut rand::rng(), &mut secret);
@@ -118,6 +129,25 @@ impl TicketKeys {
             *since = Some(now);
             let mut keys = vec![TicketKey::random()];
             keys.extend(self.keys.load().iter().take(RANDOM_KEYS_KEPT - 1).cloned());
+            self.keys.store(Arc::new(keys));
+        }
+    }
+
+    /// The keys as bytes, newest first, and how old the newest is, if they are random: for another process.
+    pub fn random_ones(&self, now: Instant) -> Option<(Vec<Vec<u8>>, Duration)> {
+        let since = (*self.random_since.lock())?;
+        let keys = self.keys.load();
+        let bytes = |key: &TicketKey| [&key.name[..], &key.cipher, &key.mac].concat();
+        let keys = keys.iter().map(bytes).collect();
+        Some((keys, now.saturating_duration_since(since)))
+    }
+
+    /// Goes on with those of another process, if they are random here, too.
+    pub fn take_random_ones(&self, keys: &[Vec<u8>], age: Duration, now: Instant) {
+        let mut since = self.random_since.lock();
+        let keys: Vec<_> = keys.iter().filter_map(|key| TicketKey::of(key)).collect();
+        if since.is_some() && !keys.is_empty() {
+            *since = Some(now.checked_sub(age).unwrap_or(now));
             self.keys.store(Arc::new(keys));
         }
     }
@@ -256,6 +286,31 @@ mod tests {
         assert!(keys.named(&first).is_some());
         keys.maintain(start + 2 * RANDOM_KEY_LIFE);
         assert!(keys.named(&first).is_none());
+    }
+
+    #[test]
+    fn another_process_goes_on_with_random_keys_and_leaves_those_of_a_file() {
+        let start = Instant::now();
+        let first = TicketKeys::random(start);
+        let (keys, age) = first.random_ones(start + RANDOM_KEY_LIFE / 2).unwrap();
+        let second = TicketKeys::random(start);
+        second.take_random_ones(&keys, age, start + RANDOM_KEY_LIFE);
+        let name = first.newest().unwrap().name;
+        assert_eq!(second.newest().unwrap().name, name);
+        assert_eq!(second.newest().unwrap().mac, first.newest().unwrap().mac);
+        second.maintain(start + RANDOM_KEY_LIFE + RANDOM_KEY_LIFE / 2);
+        assert_ne!(
+            second.newest().unwrap().name,
+            name,
+            "they grow old together"
+        );
+        let of_a_file = TicketKeys::of(parse(A.as_bytes()).unwrap());
+        assert!(of_a_file.random_ones(start).is_none());
+        let before = of_a_file.newest().unwrap().name;
+        of_a_file.take_random_ones(&keys, age, start);
+        assert_eq!(of_a_file.newest().unwrap().name, before);
+        second.take_random_ones(&[vec![1, 2, 3]], age, start);
+        assert!(second.newest().is_some());
     }
 
     #[test]

@@ -80,5 +80,6 @@ mod streaming;
 mod tcp;
 mod terminations;
 mod tls;
+mod upgrade;
 mod upstream_tls;
 mod websocket;

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::common::*;
 
+mod flat;
 mod kept;
 mod limits;
 mod listeners;
@@ -218,4 +219,53 @@ fn a_secret_file_with_nothing_in_it_refuses_the_reload() {
     std::fs::write(&path, secret).unwrap();
     lb.signal(Signal::SIGHUP);
     eventually(SOON, || reloads("success") >= 1.0);
+}
+
+#[test]
+fn the_pid_file_and_the_upgrade_socket_move() {
+    let a = Origin::start("a");
+    let with = |server: &str| Setup::of([&a]).top(&format!("server: {{{server}}}")).yaml();
+    let lb = Equipoise::start(&with(
+        "pid_file: \"@DIR@/one\", upgrade_socket: \"@DIR@/one.sock\"",
+    ));
+    let path = |name: &str| lb.dir().join(name);
+    assert!(path("one").exists() && path("one.sock").exists());
+    reload(
+        &lb,
+        &with("pid_file: \"@DIR@/two\", upgrade_socket: \"@DIR@/two.sock\""),
+    );
+    let pid = std::fs::read_to_string(path("two")).unwrap();
+    assert_eq!(pid.trim(), lb.pid().to_string());
+    assert!(path("two.sock").exists());
+    eventually(SOON, || !path("one").exists() && !path("one.sock").exists());
+    reload(
+        &lb,
+        &with("pid_file: \"@DIR@/no/such/place\", upgrade_socket: null"),
+    );
+    assert_eq!(lb.status()["reload"]["result"], "failure");
+    assert!(path("two").exists() && path("two.sock").exists());
+    reload(&lb, &with("upgrade_socket: null"));
+    eventually(SOON, || !path("two").exists() && !path("two.sock").exists());
+}
+
+#[test]
+fn an_address_may_become_wider_and_narrower() {
+    let a = Origin::start("a");
+    let port = ReservedPort::new().port();
+    let at = |host: &str| {
+        Setup::of([&a])
+            .listener(&format!("bind: \"{host}:{port}\""))
+            .yaml()
+    };
+    let lb = Equipoise::start(&at("127.0.0.1"));
+    for host in ["0.0.0.0", "127.0.0.1", "127.0.0.2", "0.0.0.0"] {
+        reload(&lb, &at(host));
+        assert_eq!(lb.status()["reload"]["result"], "success", "{host}");
+        let ip = host.replace("0.0.0.0", "127.0.0.3");
+        let to = format!("{ip}:{port}").parse().unwrap();
+        assert_eq!(get(to, "/", &[]).status, 200, "{host}");
+    }
+    reload(&lb, &at("127.0.0.1"));
+    let wide = format!("127.0.0.3:{port}").parse().unwrap();
+    eventually(SOON, || Client::try_connect(wide).is_err());
 }

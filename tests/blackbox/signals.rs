@@ -29,7 +29,6 @@ fn signals_without_a_meaning_end_nothing() {
     let origin = Origin::start("a");
     let lb = Setup::of([&origin]).start();
     for (signal, told) in [
-        (Signal::SIGUSR2, "SIGUSR2 means nothing here"),
         (Signal::SIGALRM, "SIGALRM means nothing here"),
         (Signal::SIGXFSZ, ""),
         (Signal::SIGPIPE, ""),
@@ -98,7 +97,7 @@ fn a_reload_that_is_asked_for_during_the_start_is_done_after_it() {
     let origin = Origin::start("a");
     let starting = Starting::new(&origin);
     starting.read(|| {
-        for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2] {
+        for signal in [Signal::SIGHUP, Signal::SIGUSR1] {
             starting.signal(signal);
         }
     });

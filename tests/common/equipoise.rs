@@ -179,8 +179,11 @@ impl Equipoise {
         descriptors: Option<u32>,
         environment: &[(&str, &str)],
     ) -> Self {
-        let stderr = File::create(dir.path().join("stderr.log")).unwrap();
-        let stdout = File::create(dir.path().join("stdout.log")).unwrap();
+        // What an earlier run in the same directory has said isn't this one's.
+        for name in ["stderr.log", "stdout.log"] {
+            File::create(dir.path().join(name)).unwrap();
+        }
+        let (stderr, stdout) = streams(dir.path());
         let mut command = command_in(dir.path(), descriptors);
         command.envs(environment.iter().copied());
         Self::spawn_as(command, dir, yaml, stdout.into(), stderr.into())
@@ -458,6 +461,60 @@ impl Equipoise {
         }
     }
 
+    /// Begins another process that is to take over, with the configuration that is there now.
+    #[track_caller]
+    fn begin_upgrade(&self) -> Child {
+        let (stderr, stdout) = streams(self.dir());
+        Command::new(BINARY)
+            .args(["run", "--upgrade", "-c"])
+            .arg(self.dir().join("equipoise.yaml"))
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .expect("run the binary")
+    }
+
+    /// Has another process take over, and waits until it serves. Gives the one from before, which finishes what it has.
+    #[track_caller]
+    pub fn upgrade(&mut self) -> Old {
+        let mut next = self.begin_upgrade();
+        let pid = next.id();
+        eventually(12 * SOON, || {
+            if let Some(status) = next.try_wait().unwrap() {
+                panic!("the new process ended: {status}\n{}", self.stderr());
+            }
+            let response = Client::try_connect(self.admin)
+                .and_then(|mut client| client.get("/api/v1/status", &[]))
+                .map_err(|error| error.to_string())?;
+            if response.status == 200 && response.json()["pid"] == pid {
+                Ok(())
+            } else {
+                Err(format!("not yet: {response}"))
+            }
+        });
+        Old(std::mem::replace(&mut self.child, next))
+    }
+
+    /// Waits for the end of a new process that can't take over.
+    #[track_caller]
+    pub fn fail_to_upgrade(&self) -> Exit {
+        let mut next = self.begin_upgrade();
+        let status = eventually(6 * SOON, || next.try_wait().unwrap());
+        Exit {
+            status,
+            stdout: self.stdout(),
+            stderr: self.stderr(),
+        }
+    }
+
+    /// Goes on with that process, after the end of its own.
+    pub fn adopt(&mut self, old: Old) {
+        let mut ended = std::mem::replace(&mut self.child, old.take());
+        let _ = ended.wait();
+        self.exited = None;
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -470,9 +527,63 @@ impl Equipoise {
         std::mem::replace(&mut self.dir, TempDir::new("moved"))
     }
 
+    /// Hands back the directory of one that has ended.
+    pub fn take_dir(mut self) -> TempDir {
+        assert!(self.exited.is_some(), "it runs");
+        std::mem::replace(&mut self.dir, TempDir::new("moved"))
+    }
+
     fn nix_pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
+}
+
+/// A process that another one has taken over from.
+pub struct Old(Child);
+
+impl Old {
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for the end.
+    #[track_caller]
+    pub fn wait_exit(&mut self, within: Duration) -> Exit {
+        Exit {
+            status: eventually(within, || self.0.try_wait().unwrap()),
+            stdout: String::new(),
+            stderr: String::new(),
+        }
+    }
+
+    fn take(mut self) -> Child {
+        let placeholder = Command::new("true").spawn().expect("run true");
+        std::mem::replace(&mut self.0, placeholder)
+    }
+}
+
+impl Drop for Old {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where the processes of a directory write, one after the other.
+fn streams(dir: &Path) -> (File, File) {
+    let append = |name| {
+        let mut options = File::options();
+        options
+            .create(true)
+            .append(true)
+            .open(dir.join(name))
+            .unwrap()
+    };
+    (append("stderr.log"), append("stdout.log"))
 }
 
 impl Drop for Equipoise {
@@ -531,10 +642,12 @@ pub fn complete(yaml: &str, dir: &Path) -> String {
     let mut yaml = yaml.replace("@DIR@", &dir);
     let has = |yaml: &str, key: &str| yaml.lines().any(|l| l.starts_with(key));
     let state = format!("state_dir: {dir}/state");
+    let upgrade = format!("upgrade_socket: {dir}/upgrade.sock");
     // So that a reload is the one that a test asks for.
     for (key, line) in [
         ("state_dir:", &*state),
         ("watch_config:", "watch_config: false"),
+        ("upgrade_socket:", &*upgrade),
     ] {
         if yaml.contains(key) {
             continue;

@@ -117,6 +117,7 @@ impl Sound {
             latency_percentiles: None,
             descriptors: None,
             reload: None,
+            predecessor: None,
             listeners: vec![listener],
             pools: vec![pool],
         };

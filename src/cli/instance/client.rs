@@ -51,6 +51,9 @@ pub struct Answer {
 /// Why there is no answer, or not the one that was hoped for.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// A process can't be signalled.
+    #[error("process {0} can't be asked: {1}")]
+    Signal(i32, nix::Error),
     /// It isn't known whom to ask.
     #[error(transparent)]
     Whom(#[from] WhomError),

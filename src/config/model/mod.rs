@@ -64,6 +64,9 @@ impl Config {
     }
 }
 
+/// Where another process asks to take over if nothing else is said. It isn't missed where it can't be had.
+pub const UPGRADE_SOCKET: &str = "/run/equipoise/upgrade.sock";
+
 /// Settings of the process.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -75,7 +78,9 @@ pub struct Server {
     pub shutdown_timeout: Duration,
     /// Where the process id is written.
     pub pid_file: Option<PathBuf>,
-    /// Where what must survive a restart is kept (the generated cookie key).
+    /// Where another process asks to take over; `None` = nowhere.
+    pub upgrade_socket: Option<PathBuf>,
+    /// Where what must survive a restart is kept (the generated cookie key, session tables, what operators changed).
     pub state_dir: PathBuf,
     /// User to become after binding.
     pub user: Option<String>,

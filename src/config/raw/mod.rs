@@ -18,7 +18,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::balance_text::HashOn;
+use super::model::UPGRADE_SOCKET;
 pub use super::text::{FilePath, Name, OpensslList};
+
 pub use collections::{Named, OneOrMany};
 pub use discovery::Discovery;
 pub use health_check::{CheckType, HealthCheck, Initial, Method};
@@ -81,7 +83,9 @@ pub struct Server {
     pub shutdown_timeout: Span,
     /// File that the process id is written to; null = none.
     pub pid_file: Option<FilePath>,
-    /// Directory for what must survive a restart: the generated cookie key. Default: `$STATE_DIRECTORY`
+    /// Unix socket that `run --upgrade` and SIGUSR2 hand this instance over at; null = it can't be upgraded while it runs.
+    pub upgrade_socket: Option<FilePath>,
+    /// Directory for what must survive a restart: the generated cookie key, session tables, what operators changed. Default: `$STATE_DIRECTORY`
     /// (which systemd sets), else /var/lib/equipoise.
     pub state_dir: Option<FilePath>,
     /// User to become after binding, by name or number; null = stay. Ports below 1024 can still be bound.
@@ -99,6 +103,7 @@ impl Default for Server {
             max_connections: 65_536,
             shutdown_timeout: Span::secs(30),
             pid_file: None,
+            upgrade_socket: Some(FilePath(UPGRADE_SOCKET.to_owned())),
             state_dir: None,
             user: None,
             group: None,

@@ -30,6 +30,8 @@ use crate::observe::Termination;
 
 /// What a client begins with that knows that we speak HTTP/2 (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Who has made no request for so long isn't likely to make one just when its connection is closed.
+const LULL: Duration = Duration::from_secs(1);
 
 /// Serves a connection's requests to their end. Returns the connection if its client speaks HTTP/2 instead.
 pub async fn converse(visit: &Visit, mut stream: Box<ClientStream>) -> Option<Box<ClientStream>> {
@@ -180,7 +182,7 @@ impl Conversation<'_> {
             biased;
             readable = stream.readable() => readable.is_ok(),
             () = poll_fn(|cx| timer.poll_due(cx, due)) => false,
-            () = sent_away_for_good(&mut self.leave, self.visit.connection.ends.peer) => false,
+            () = sent_away_for_good(&mut self.leave, self.visit.connection.ends.peer, due - patience) => false,
         };
         *stream.timer() = timer;
         begins
@@ -264,15 +266,20 @@ impl Conversation<'_> {
     }
 }
 
-/// Returns when a connection of that peer that has nothing under way is to end.
-async fn sent_away_for_good(leave: &mut watch::Receiver<Option<Leave>>, peer: SocketAddr) {
+/// Returns when a connection of that peer that has had nothing under way since `idle_since` is to end. One that is busy is
+/// not: its next response says so, and costs the client nothing.
+async fn sent_away_for_good(
+    leave: &mut watch::Receiver<Option<Leave>>,
+    peer: SocketAddr,
+    idle_since: tokio::time::Instant,
+) {
     loop {
         let moment = leave.borrow_and_update().filter(Leave::is_for_good);
-        let moment = moment.map(|leave| leave.moment(peer));
+        let moment = moment.map(|leave| (idle_since + LULL).max(leave.moment(peer).into()));
         // The sender lives as long as the process.
         match moment {
             Some(moment) => tokio::select! {
-                () = sleep_until(moment.into()) => return,
+                () = sleep_until(moment) => return,
                 _ = leave.changed() => {}
             },
             None => drop(leave.changed().await),

@@ -11,6 +11,7 @@ mod families;
 mod handles;
 mod outcomes;
 mod sums;
+mod totals;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub use handles::{
     SessionTableMetrics, TlsMetrics, Traffic,
 };
 pub use outcomes::{Outcomes, Tallies, Tally};
+use totals::Inherited;
+pub use totals::Totals;
 
 use crate::descriptors;
 
@@ -42,6 +45,7 @@ pub struct Metrics {
     /// Whether what is of more use by pool than by server is shown by pool alone.
     coarse: AtomicBool,
     gone: Gone,
+    inherited: Inherited,
     events: Events,
 }
 
@@ -64,6 +68,7 @@ impl Metrics {
             by_server: Arc::default(),
             coarse: AtomicBool::new(false),
             gone: Gone::default(),
+            inherited: Inherited::default(),
             events: Events::new(now),
         };
         metrics.set_last_reload(now);
@@ -90,6 +95,7 @@ impl Metrics {
     pub fn render(&self) -> (String, Vec<u8>) {
         self.note_descriptors();
         let mut families = self.families.gather(self.by_server.load(Ordering::Relaxed));
+        self.inherited.add_to(&mut families);
         families.extend(defects());
         families.sort_by(|one, other| one.name().cmp(other.name()));
         if self.coarse.load(Ordering::Relaxed) {

@@ -155,6 +155,21 @@ impl Outcomes {
     }
 }
 
+impl Account {
+    /// Calls `visit` with each counter, and what it is called.
+    fn each(&self, mut visit: impl FnMut(&str, &AtomicU64)) {
+        visit("ended", &self.ended);
+        visit("unserved", &self.unserved);
+        visit("refused", &self.refused);
+        for (reason, counter) in ErrorReason::ALL.iter().zip(&self.errors) {
+            visit(reason.as_str(), counter);
+        }
+        for (code, counter) in (FIRST_STATUS..).zip(&self.statuses) {
+            visit(&code.to_string(), counter);
+        }
+    }
+}
+
 /// The accounts of all listeners and pools.
 #[derive(Default)]
 pub(super) struct Accounts(Mutex<BTreeMap<Names, Outcomes>>);
@@ -173,6 +188,27 @@ impl Accounts {
         self.0
             .lock()
             .retain(|(listener, pool), _| !is_gone(listener, pool));
+    }
+
+    /// Calls `tell` with everything that was counted: listener, pool, what, and how often.
+    pub(super) fn each(&self, mut tell: impl FnMut(&str, &str, &str, u64)) {
+        for ((listener, pool), Outcomes(account)) in self.0.lock().iter() {
+            account.each(|what, counter| {
+                tell(listener, pool, what, counter.load(Ordering::Relaxed));
+            });
+        }
+    }
+
+    /// Adds to what was counted, if there is such an account.
+    pub(super) fn add(&self, listener: &str, pool: &str, what: &str, more: u64) {
+        let found = self.0.lock().get(&(listener.into(), pool.into())).cloned();
+        if let Some(Outcomes(account)) = found {
+            account.each(|of, counter| {
+                if of == what {
+                    counter.fetch_add(more, Ordering::Relaxed);
+                }
+            });
+        }
     }
 
     /// The sums by listener and by pool.

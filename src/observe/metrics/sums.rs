@@ -10,6 +10,10 @@ use prometheus::proto::{Metric, MetricFamily, MetricType, Summary};
 
 use super::exposition::{Names, labels, metric};
 
+/// What there is of each server.
+const COUNT: &str = "count";
+const NANOSECONDS: &str = "nanoseconds";
+
 /// One server's sum.
 #[derive(Clone, Default)]
 pub struct Sum(Arc<Account>);
@@ -47,6 +51,28 @@ impl Sums {
         self.0
             .lock()
             .retain(|(pool, server), _| !is_gone(pool, server));
+    }
+
+    /// Calls `tell` with everything that was counted: pool, server, what, and how much.
+    pub(super) fn each(&self, mut tell: impl FnMut(&str, &str, &str, u64)) {
+        for ((pool, server), Sum(account)) in self.0.lock().iter() {
+            tell(pool, server, COUNT, account.count.load(Ordering::Relaxed));
+            let nanoseconds = account.nanoseconds.load(Ordering::Relaxed);
+            tell(pool, server, NANOSECONDS, nanoseconds);
+        }
+    }
+
+    /// Adds to what was counted, if there is such a server.
+    pub(super) fn add(&self, pool: &str, server: &str, what: &str, more: u64) {
+        let found = self.0.lock().get(&(pool.into(), server.into())).cloned();
+        if let Some(Sum(account)) = found {
+            let counter = if what == COUNT {
+                &account.count
+            } else {
+                &account.nanoseconds
+            };
+            counter.fetch_add(more, Ordering::Relaxed);
+        }
     }
 
     /// Their family: a summary without quantiles.

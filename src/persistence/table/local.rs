@@ -15,6 +15,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::feed::{Change, Followed};
 use super::hash::Seed;
 use super::names::Names;
 use super::place::Place;
@@ -29,7 +30,9 @@ const SHARD: usize = 4096;
 /// Sessions and their servers in this process.
 pub(super) struct Local {
     pub(super) layout: ArcSwap<Layout>,
-    names: Names,
+    pub(super) names: Names,
+    /// Who is told of changes.
+    pub(super) followers: ArcSwap<Vec<Followed>>,
     pub(super) metrics: TableMetrics,
     pub(super) seed: Seed,
     /// Entries there are.
@@ -72,6 +75,7 @@ impl Local {
                 before: None,
             }),
             names: Names::default(),
+            followers: ArcSwap::default(),
             metrics,
             seed,
             len: AtomicUsize::new(0),
@@ -171,6 +175,7 @@ impl Local {
                 if let Some(record) = place.shard.record_mut(slot) {
                     *record = said;
                 }
+                self.note(Change::Bound(key, said));
                 Some(said)
             }
             None if !add => None,
@@ -198,8 +203,54 @@ impl Local {
     /// Takes a session out.
     pub(super) fn forget(&self, key: SessionKey) {
         self.with(key, Moment(0), |place| {
-            place.remove();
+            if place.remove() {
+                self.note(Change::Gone(key));
+            }
         });
+    }
+
+    /// Takes over what another process, or this one before its restart, knew of a session, unless a later binding is
+    /// there. Returns whether that changed something.
+    pub(super) fn restore(
+        &self,
+        key: SessionKey,
+        server: &Arc<str>,
+        started: u32,
+        used: u32,
+        now: Moment,
+    ) -> bool {
+        let Some(server) = self.names.number(server) else {
+            return false;
+        };
+        let record = Record {
+            server,
+            started,
+            used,
+            checked: 0,
+        };
+        if !self.lives(&record, now.0) {
+            return false;
+        }
+        self.with(key, now, |place| match place.live() {
+            Some((_, there)) if there.started > started => false,
+            Some((slot, there)) if there.started == started && there.server == server => {
+                if let Some(there) = place.shard.record_mut(slot) {
+                    there.used = there.used.max(used);
+                }
+                false
+            }
+            _ => {
+                place.set(record);
+                true
+            }
+        })
+    }
+
+    /// Tells the followers.
+    pub(super) fn note(&self, change: Change) {
+        for (feed, tag) in self.followers.load().iter() {
+            feed.note(*tag, change);
+        }
     }
 
     /// What is known of a session, without using it: the binding, and for how much longer it lives unless it is used.

@@ -5,16 +5,21 @@
 //! several nodes share ([`store`]). Then memory is a cache in front: a session that is known here costs no round trip, and what was
 //! decided without the store, because it was away, is told to it later.
 
+mod feed;
+mod follow;
 mod hash;
+mod kept;
 mod local;
 mod names;
 mod place;
+mod records;
 mod shard;
 mod store;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
@@ -24,11 +29,14 @@ use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGauge};
 use tokio::runtime::Handle;
 
+use self::kept::Keeping;
 use self::local::Local;
 use self::store::Attached;
 use super::{Moment, SessionKey};
 use crate::config::model;
 
+pub use follow::{Absorber, Follower, FollowerEnd};
+pub use records::RecordsError;
 pub use store::{StoreMetrics, validate_url};
 
 /// How long the word of the shared store counts at most, in seconds, before it is asked again (in the background, when
@@ -94,6 +102,8 @@ pub struct SessionTable {
     fresh: AtomicU32,
     /// What the store is kept in touch with on.
     runtime: Mutex<Option<Handle>>,
+    /// The files that it is kept in, if it is.
+    keeping: Keeping,
 }
 
 impl SessionTable {
@@ -112,6 +122,7 @@ impl SessionTable {
             store: ArcSwapOption::empty(),
             fresh: AtomicU32::new(u32::MAX),
             runtime: Mutex::new(None),
+            keeping: Keeping::default(),
         };
         table.reconfigure(settings);
         Arc::new(table)
@@ -129,6 +140,23 @@ impl SessionTable {
         if let Some(store) = &*self.store.load() {
             store.start(runtime);
         }
+    }
+
+    /// Keeps the sessions in files of `directory` from now on, so that they outlast the process, however it ends. `reads`:
+    /// what is there already is taken over first. May block for a moment.
+    pub fn keep_in(&self, directory: &Path, reads: bool) {
+        self.keeping
+            .begin(directory, &self.pool, &self.local, reads);
+    }
+
+    /// Whether it is kept in files.
+    pub fn is_kept(&self) -> bool {
+        self.keeping.is_on()
+    }
+
+    /// Returns when all is written, or after some seconds; what happens from then on isn't kept.
+    pub fn end_keeping(&self) {
+        self.keeping.end();
     }
 
     /// Sets the metrics of the shared store that a later [`SessionTable::reconfigure`] may bring.

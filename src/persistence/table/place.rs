@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::feed::Change;
 use super::local::Local;
 use super::shard::{End, Record, Shard, Slot};
 use crate::persistence::SessionKey;
@@ -45,6 +46,7 @@ impl Place<'_> {
             }
         }
         self.insert(record, End::Newest);
+        self.local.note(Change::Bound(self.key, record));
     }
 
     /// Takes over an entry that was elsewhere. At the old end it only fills what is free.

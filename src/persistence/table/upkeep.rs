@@ -7,11 +7,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use parking_lot::Mutex;
 
 use super::local::{Layout, Local, Shards, shard_count, shards};
-use super::shard::{End, Shard};
+use super::shard::{End, Record, Shard};
 use crate::persistence::{Moment, SessionKey};
 
 /// Entries that are looked at while one lock is held.
 const CHUNK: usize = 64;
+/// The same where all are copied.
+const MANY: usize = 1024;
 
 /// A place to go on from when all entries are visited.
 #[derive(Default, Clone, Copy)]
@@ -67,6 +69,45 @@ impl Local {
             ..cursor
         };
         Some((next, live))
+    }
+
+    /// Calls `visit` with all live entries, some at a time. One that changes meanwhile may be visited as it was before, one
+    /// that moves meanwhile twice.
+    pub(super) fn each<E>(
+        &self,
+        now: Moment,
+        mut visit: impl FnMut(Vec<(SessionKey, Record)>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut layout = self.layout.load_full();
+        loop {
+            for shard in layout
+                .before
+                .iter()
+                .chain([&layout.shards])
+                .flat_map(|all| all.iter())
+            {
+                let mut from = 0;
+                loop {
+                    let locked = shard.lock();
+                    let Some(records) = locked.walk(from, MANY) else {
+                        break;
+                    };
+                    let live: Vec<_> = records
+                        .filter(|(_, record)| self.lives(record, now.0))
+                        .map(|(key, record)| (SessionKey::from_bytes(key), record))
+                        .collect();
+                    drop(locked);
+                    from += MANY;
+                    visit(live)?;
+                }
+            }
+            let next = self.layout.load_full();
+            // What was to be visited may have moved to where nobody has looked.
+            if Arc::ptr_eq(&next.shards, &layout.shards) {
+                return Ok(());
+            }
+            layout = next;
+        }
     }
 
     /// Makes shards for the size that is configured now, to which the entries then move.

@@ -68,6 +68,18 @@ impl Traffic {
         self.record.lock().ejected.is_some()
     }
 
+    /// For how much longer it is out, and for how long in all, if it is.
+    pub(super) fn ejection(&self, now: Instant) -> Option<(Duration, Duration)> {
+        let ejection = self.record.lock().ejected?;
+        let left = ejection.until.saturating_duration_since(now);
+        Some((left, ejection.lasts))
+    }
+
+    /// It is out, as another process decided.
+    pub(super) fn inherit_ejection(&self, until: Instant, lasts: Duration) {
+        self.record.lock().ejected = Some(Ejection { until, lasts });
+    }
+
     /// Begins anew: what was before an ejection says nothing about what is after it.
     fn forget(&self, record: &mut Record) {
         self.tries.store(0, Ordering::Relaxed);

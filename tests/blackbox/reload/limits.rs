@@ -65,16 +65,19 @@ fn a_limit_that_is_lowered_leaves_those_who_are_connected() {
 }
 
 #[test]
-fn more_than_was_set_aside_for_is_refused_by_name() {
+fn more_are_let_in_as_far_as_descriptors_go_and_no_further() {
     let a = Origin::start("a");
-    let lb = Equipoise::start(&limited(&a, 10, 0));
-    reload(&lb, &limited(&a, 5, 0));
-    reload(&lb, &limited(&a, 10, 0));
-    assert_eq!(lb.status()["reload"]["result"], "success");
-    reload(&lb, &limited(&a, 11, 0));
+    let lb = Equipoise::start_with_descriptors(&limited(&a, 10, 0), 400);
+    for limit in [5, 10, 100] {
+        reload(&lb, &limited(&a, limit, 0));
+        assert_eq!(lb.status()["reload"]["result"], "success", "{limit}");
+    }
+    let mut clients: Vec<_> = (0..100).map(|_| lb.client()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/", &[]).unwrap().status, 200);
+    }
+    reload(&lb, &limited(&a, 1000, 0));
     let problems = lb.status()["reload"]["problems"].to_string();
-    assert!(
-        problems.contains("server.max_connections: can't be changed from 10 to 11 while running"),
-        "{problems}"
-    );
+    let wanted = "server.max_connections: can't be changed from 100 to 1000 while running";
+    assert!(problems.contains(wanted), "{problems}");
 }

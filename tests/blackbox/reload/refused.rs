@@ -38,12 +38,12 @@ fn strings(list: &Value) -> Vec<String> {
 fn everything_that_needs_a_restart_is_named_with_both_values() {
     let (a, b) = (Origin::start("a"), Origin::start("b"));
     let lb = Setup::of([&a])
-        .top("server: {threads: 2, pid_file: @DIR@/pid}\nadmin: {bind: \"127.0.0.1:0\"}")
+        .top("server: {threads: 2}\nadmin: {bind: \"127.0.0.1:0\"}")
         .start();
     assert_eq!(lb.status()["reload"], Value::Null);
     let moved = ReservedPort::new();
     let wanted = format!(
-        "server: {{threads: 3, pid_file: null, user: nobody, group: daemon, state_dir: @DIR@/other}}\n\
+        "server: {{threads: 3, user: nobody, group: daemon, state_dir: @DIR@/other}}\n\
          admin: {{bind: \"127.0.0.1:0\"}}\n\
          listeners:\n  web: {{bind: \"{}\", protocol: tcp, pool: app}}\n  \
          more: {{bind: \"127.0.0.1:0\", pool: app}}\n\
@@ -56,7 +56,6 @@ fn everything_that_needs_a_restart_is_named_with_both_values() {
     let dir = lb.dir().display();
     for wanted in [
         "server.threads: can't be changed from 2 to 3 while running".to_owned(),
-        format!("server.pid_file: can't be changed from {dir}/pid to null while running"),
         format!("server.state_dir: can't be changed from {dir}/state to {dir}/other while running"),
         "server.user: can't be changed from null to nobody while running".to_owned(),
         "server.group: can't be changed from null to daemon while running".to_owned(),
@@ -70,7 +69,7 @@ fn everything_that_needs_a_restart_is_named_with_both_values() {
         );
         assert!(lb.stderr().contains(&wanted), "{}", lb.stderr());
     }
-    assert_eq!(found.len(), 5, "{found:#?}");
+    assert_eq!(found.len(), 4, "{found:#?}");
     assert_eq!(lb.get("/", &[]).origin(), "a", "nothing has changed");
     assert!(lb.admin_get("/").text().contains("id=\"reload\""));
 }
