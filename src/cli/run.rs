@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::files;
-use crate::config::{self, Loaded, Problems};
+use crate::config::{self, Loaded, Problem, Problems};
 use crate::observe::log;
-use crate::server;
+use crate::server::{self, preflight};
 
 /// What `run` is told.
 #[derive(Debug, Clone, clap::Args)]
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> u8 {
     let source = server::Source {
         file: args.config.clone(),
         loaded,
-        reread: Box::new(move || config::examine(&path, &config::environment).finish()),
+        reread: Box::new(move || reread(&path)),
         program: (args.config != Path::new("-"))
             .then(|| server::Program::of_this_process().ok())
             .flatten(),
@@ -79,10 +79,31 @@ pub fn run(args: &Args) -> u8 {
 fn load(path: &Path) -> Result<Loaded, Problems> {
     let mut examined = config::examine(path, &config::environment);
     if let Some(loaded) = &examined.sound {
-        let mut found = files::certificates(loaded, SystemTime::now()).problems;
-        found.extend(files::secrets(loaded).problems);
-        found.extend(server::preflight::examine(loaded).problems);
+        let mut found = in_files(loaded);
+        found.extend(preflight::examine(loaded).problems);
         examined.add(found);
     }
     examined.finish()
+}
+
+/// Reads it again. Where it can't be used, what else is wrong is looked for, so that all of it is told at once; otherwise a reload
+/// reads the files by itself. What belongs to root isn't wrong because another user, who runs this by now, can't read it.
+fn reread(path: &Path) -> Result<Loaded, Problems> {
+    let mut examined = config::examine(path, &config::environment);
+    if !examined.problems.is_empty()
+        && let Some(loaded) = &examined.sound
+    {
+        let mut found = preflight::of_reload(loaded);
+        if loaded.config.server.user.is_none() {
+            found.extend(in_files(loaded));
+        }
+        examined.add(found);
+    }
+    examined.finish()
+}
+
+fn in_files(loaded: &Loaded) -> Vec<Problem> {
+    let mut found = files::certificates(loaded, SystemTime::now()).problems;
+    found.extend(files::secrets(loaded).problems);
+    found
 }

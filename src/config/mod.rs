@@ -128,6 +128,18 @@ impl Loaded {
         descend(&At::root(&self.tree), path, &self.files, message.into())
     }
 
+    /// Adds to what was found what else is wrong, but for keys that were spoken of already; all in order.
+    pub fn along_with(&self, mut found: Problems, more: Vec<Problem>) -> Problems {
+        for problem in more {
+            let is_told = |told: &Problem| told.path == problem.path && told.line == problem.line;
+            if !found.iter().any(is_told) {
+                found.push(problem);
+            }
+        }
+        self.files.sort(&mut found);
+        found
+    }
+
     /// Every file whose content is part of it, and what its directory and the globs of `include` find by now: with another
     /// list, or another content, it is another configuration.
     pub fn files(&self) -> Vec<PathBuf> {

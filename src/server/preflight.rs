@@ -113,6 +113,16 @@ pub fn addresses(loaded: &Loaded) -> Findings {
     found
 }
 
+/// What would stop a reload, looked at by the process that runs: once it has become another user, it can't tell what files of
+/// root's are like.
+pub fn of_reload(loaded: &Loaded) -> Vec<Problem> {
+    let mut found = addresses(loaded).problems;
+    if loaded.config.server.user.is_none() {
+        found.extend(examine(loaded).problems);
+    }
+    found
+}
+
 /// Reads the file of the admin listener's tokens.
 pub fn tokens(loaded: &Loaded) -> Option<Problem> {
     let path = loaded.config.admin.as_ref()?.token_file.as_ref()?;

@@ -23,7 +23,7 @@ use super::pid_file::PidFile;
 use super::secured::Secured;
 use super::upgrade::Program;
 use super::watch::Seen;
-use super::{acme, process, tables, upgrade};
+use super::{acme, preflight, process, tables, upgrade};
 use crate::admin::status::{ReloadResult, ReloadStatus, timestamp};
 use crate::config::model::{Config, UPGRADE_SOCKET};
 use crate::config::{Loaded, Problems};
@@ -242,20 +242,20 @@ impl Instance {
     ///
     /// Everything that can't be used or can't be changed while running; nothing is changed then.
     fn apply(self: &Arc<Self>, next: &Loaded) -> Result<(), Problems> {
+        // The first that can't be had ends it, and who is told of it wants to know of all.
+        self.adopt(next)
+            .map_err(|found| next.along_with(found, preflight::of_reload(next)))
+    }
+
+    fn adopt(self: &Arc<Self>, next: &Loaded) -> Result<(), Problems> {
         let config = &next.config;
-        let now = Arc::clone(&self.state.lock().written);
-        let demands = fixed::demands(&now, next);
-        if !demands.is_empty() {
-            return Err(demands);
-        }
-        acme::prepare(config);
         let mut kept = self.files.lock();
         let Files {
             keys,
             links,
             mut secured,
             door,
-        } = self.settled(next, &kept)?;
+        } = self.admissible(next, &kept)?;
         // What is closed here is to be closed.
         let predecessor = self.predecessor.lock().clone();
         if let Some(predecessor) = predecessor {
@@ -274,13 +274,7 @@ impl Instance {
         if let Some(why) = self.reloads.refusal() {
             return Err(Problems::from_iter([next.problem(&[], why)]));
         }
-        let group = (now.server.group != config.server.group)
-            .then(|| process::identity(&config.server))
-            .transpose()
-            .map_err(|error| {
-                Problems::from_iter([next.problem(&["server", error.key()], error.to_string())])
-            })?
-            .flatten();
+        let group = self.next_group(next)?;
         let pid_file = self.next_pid_file(next)?;
         let upgrade = self.next_upgrade_socket(next)?;
         // The last that can fail: what follows is only done when the log is there.
@@ -346,6 +340,33 @@ impl Instance {
             self.serve_upgrades(path, listener, Arc::new(file));
         }
         Ok(())
+    }
+
+    /// The files of a configuration that this process can have.
+    fn admissible(&self, next: &Loaded, known: &super::files::Kept) -> Result<Files, Problems> {
+        let now = Arc::clone(&self.state.lock().written);
+        let demands = fixed::demands(&now, next);
+        if demands.is_empty() {
+            acme::prepare(&next.config);
+        }
+        match self.settled(next, known) {
+            Ok(files) if demands.is_empty() => Ok(files),
+            read => {
+                let in_files = read.err().unwrap_or_default();
+                Err(demands.iter().chain(&in_files).cloned().collect())
+            }
+        }
+    }
+
+    /// The group of another configuration, if it is another one.
+    fn next_group(&self, next: &Loaded) -> Result<Option<process::Identity>, Problems> {
+        let wanted = &next.config.server;
+        if self.state.lock().written.server.group == wanted.group {
+            return Ok(None);
+        }
+        process::identity(wanted).map_err(|error| {
+            Problems::from_iter([next.problem(&["server", error.key()], error.to_string())])
+        })
     }
 
     /// The pid file of another configuration, if it is another one.

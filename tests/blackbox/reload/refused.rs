@@ -198,6 +198,52 @@ fn all_that_is_wrong_with_files_is_told_at_once_and_nothing_changes() {
 }
 
 #[test]
+fn keys_files_and_addresses_are_told_together() {
+    let origin = Origin::start("a");
+    let server = format!(
+        "pools:\n  app: {{health_check: null, servers: [{{name: a, address: \"{}\"}}]",
+        origin.address()
+    );
+    let web = "listeners:\n  web: {bind: \"127.0.0.1:0\", pool: app}\n";
+    let lb = Equipoise::start(&format!("{web}{server}}}\n"));
+    // An address that is kept for documents (RFC 5737): no machine has it.
+    let broken = |word: &str, top: &str| {
+        format!(
+            "{top}{web}  far: {{bind: \"203.0.113.1:80\", pool: app{word}}}\n  \
+             secure: {{bind: \"127.0.0.1:0\", protocol: https, pool: app, \
+             tls: {{certificates: [{{cert: none.pem, key: none.key}}]}}}}\n{server}, tls: {{ca: none.ca}}}}\n"
+        )
+    };
+    for (word, top, first) in [
+        (", colour: red", "", "listeners.far.colour"),
+        ("", "server: {threads: 7}\n", "server.threads"),
+        ("", "", "listeners.secure.tls"),
+    ] {
+        let top = format!("{top}logging: {{access_log: {{path: none/access.log}}}}\n");
+        reload(&lb, &broken(word, &top));
+        let found = problems(&lb);
+        for wanted in [
+            first,
+            "logging.access_log.path",
+            "listeners.far.bind",
+            "none.pem",
+            "pools.app.tls.ca",
+        ] {
+            assert!(
+                found.iter().any(|told| told.contains(wanted)),
+                "{wanted} is missing: {found:#?}"
+            );
+        }
+    }
+    // None of them is in the way of another.
+    let top = "server: {pid_file: none/pid}\nlogging: {access_log: {path: none/access.log}}\n";
+    reload(&lb, &format!("{top}{web}{server}}}\n"));
+    let found = problems(&lb);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert_eq!(lb.get("/", &[]).origin(), "a");
+}
+
+#[test]
 fn a_reload_between_a_certificate_and_its_key_waits_for_the_key() {
     let a = Origin::start("a");
     let pki = Pki::new();
