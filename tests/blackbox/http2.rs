@@ -9,6 +9,7 @@ mod limits;
 mod malformed;
 mod memory;
 mod messages;
+mod pieces;
 mod tools;
 
 use std::io::{Read, Write};

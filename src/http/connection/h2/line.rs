@@ -55,6 +55,8 @@ pub struct Line {
     headers: AtomicUsize,
     /// `h2` is to take no more requests from here on.
     last_call: AtomicBool,
+    /// So many small pieces of bodies have come that nothing more is read before they have been gathered.
+    crowded: AtomicBool,
 }
 
 /// What reading and writing have brought to light.
@@ -85,6 +87,7 @@ impl Line {
             backlog: Backlog::default(),
             headers: AtomicUsize::new(0),
             last_call: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
         })
     }
 
@@ -106,6 +109,11 @@ impl Line {
     /// Has `h2` take no more requests from its next read on, and tell the client which was the last.
     pub fn last_call(&self) {
         self.last_call.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether small pieces of bodies are to be gathered; whoever asks does it now.
+    pub fn take_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed) && self.crowded.swap(false, Ordering::Relaxed)
     }
 
     /// Since when the client has taken nothing of what there is to send.
@@ -211,6 +219,9 @@ impl Line {
             let rest = fresh.get(passed..).unwrap_or_default();
             screen.take(rest, out, &mut around).map(|()| passed)
         });
+        if screen.is_crowded() {
+            self.crowded.store(true, Ordering::Relaxed);
+        }
         *fault = screened.err();
         screened
     }
@@ -356,6 +367,10 @@ impl AsyncRead for Wire {
             }
             if this.give(buf) {
                 return Poll::Ready(Ok(()));
+            }
+            if this.line.crowded.load(Ordering::Relaxed) {
+                // The driver gathers first, and asks again at once.
+                return Poll::Pending;
             }
             if this.preface > 0 {
                 if ready!(this.poll_preface(cx))? {

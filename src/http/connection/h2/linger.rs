@@ -6,28 +6,20 @@
 
 use std::future::poll_fn;
 
-use h2::RecvStream;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::super::super::wire::client::LATE_BODY;
+use super::upload::Upload;
 use crate::supervise;
 
 /// Takes in the rest of a body that nobody wants, in the background. When the moment is over, `h2` resets the stream.
-pub fn linger(mut body: RecvStream) {
-    if body.is_end_stream() {
-        return;
-    }
+pub fn linger(mut body: Upload) {
     if Handle::try_current().is_err() {
         return;
     }
     supervise::once(async move {
-        let rest = async {
-            while let Some(Ok(piece)) = poll_fn(|cx| body.poll_data(cx)).await {
-                // Only a stream that has gone meanwhile has no window to open.
-                drop(body.flow_control().release_capacity(piece.len()));
-            }
-        };
+        let rest = async { while let Some(Ok(_)) = poll_fn(|cx| body.poll_data(cx)).await {} };
         drop(timeout(LATE_BODY, rest).await);
     });
 }

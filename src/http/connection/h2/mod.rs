@@ -49,6 +49,7 @@ mod meter;
 mod request;
 mod screen;
 mod turnover;
+mod upload;
 
 pub use backlog::Held;
 use line::Wire;
@@ -56,6 +57,8 @@ pub use line::{Holding, Line, Presence};
 pub use linger::linger;
 use meter::Fault;
 use turnover::Turnover;
+pub use upload::Upload;
+use upload::Uploads;
 
 const PROTOCOL: &str = "HTTP/2.0";
 
@@ -101,6 +104,7 @@ pub(super) async fn converse(visit: &Visit, stream: Box<ClientStream>) {
         )),
         line,
         streams: streams.clone(),
+        uploads: Uploads::default(),
         served: 0,
         busy: Instant::now(),
         turnover: Turnover::new(Instant::now()),
@@ -180,6 +184,7 @@ struct Driver<'a> {
     connection: Connection<Wire, Bytes>,
     line: Arc<Line>,
     streams: TaskTracker,
+    uploads: Uploads,
     /// Fires at the next deadline or before.
     timer: Pin<Box<Sleep>>,
     served: u32,
@@ -254,16 +259,20 @@ impl Driver<'_> {
     async fn next(&mut self) -> Event {
         let listener = Arc::clone(&self.visit.listener);
         poll_fn(|cx| {
-            match self.connection.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
-                    return Poll::Ready(Event::Request(request, respond));
+            loop {
+                match self.connection.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => {
+                        return Poll::Ready(Event::Request(request, respond));
+                    }
+                    Poll::Ready(Some(Err(error))) => {
+                        tracing::debug!(%error, peer = %self.visit.connection.ends.peer, "an HTTP/2 connection ended");
+                        return Poll::Ready(Event::Over);
+                    }
+                    Poll::Ready(None) => return Poll::Ready(Event::Over),
+                    // Nothing was read while small pieces were to be gathered.
+                    Poll::Pending if self.line.take_crowded() => self.uploads.gather(),
+                    Poll::Pending => break,
                 }
-                Poll::Ready(Some(Err(error))) => {
-                    tracing::debug!(%error, peer = %self.visit.connection.ends.peer, "an HTTP/2 connection ended");
-                    return Poll::Ready(Event::Over);
-                }
-                Poll::Ready(None) => return Poll::Ready(Event::Over),
-                Poll::Pending => {}
             }
             if self.is_last_call() {
                 self.line.last_call();
@@ -368,6 +377,10 @@ impl Driver<'_> {
         self.busy = received;
         self.served = self.served.saturating_add(1);
         let (mut parts, body) = request.into_parts();
+        let body = (!body.is_end_stream()).then(|| Upload::new(body));
+        if let Some(body) = &body {
+            self.uploads.add(body);
+        }
         let stand_in = parts.headers.remove(STAND_IN);
         let stand_in = stand_in.as_ref().map(fields::stands_for);
         let legible = stand_in.map_or(Legible::ALL, |(_, legible)| legible);
@@ -379,7 +392,7 @@ impl Driver<'_> {
             Some((Unfit::Busy, _)) => return respond.send_reset(Reason::REFUSED_STREAM),
             Some((Unfit::SelfDependent, _)) => return respond.send_reset(Reason::PROTOCOL_ERROR),
             Some((unfit, _)) => Err(unfit.refusal()),
-            None => request::settle(&mut parts, body.is_end_stream(), &site.limits),
+            None => request::settle(&mut parts, body.is_none(), &site.limits),
         };
         if let Err((status, reason)) = refusal {
             let refused = Refusing {
@@ -390,7 +403,7 @@ impl Driver<'_> {
                 time,
             };
             self.refuse(site, &parts, respond, &refused);
-            linger(body);
+            body.into_iter().for_each(linger);
             if status == 400 {
                 self.line.deeds().note_malformed();
             }

@@ -14,11 +14,12 @@ use std::time::Instant;
 use super::super::super::head::HeadLimits;
 use super::super::super::http2::fields::{self, MALFORMED, Place, Unfit};
 use super::super::super::http2::frames::{
-    ACK, DATA, FRAME_HEAD, Head, PING, PREFACE, SETTINGS, write_block,
+    ACK, DATA, FRAME_HEAD, Head, PADDED, PING, PREFACE, SETTINGS, write_block,
 };
 use super::super::super::http2::framing::{Block, FrameError, Framing, Side};
 use super::super::super::http2::hpack::Decoder;
 use super::meter::{Deeds, Fault, Meter};
+use super::upload;
 
 /// Requests whose bodies have yet to end, as far as they are remembered.
 const BODIES: usize = 1024;
@@ -60,6 +61,8 @@ struct Requests {
     bodies: VecDeque<u32>,
     /// The client has heard that the connection ends.
     heard: bool,
+    /// Small pieces of bodies that have come since they were last gathered.
+    small: u32,
     /// Scratch for header blocks.
     written: Vec<u8>,
 }
@@ -78,6 +81,7 @@ impl Screen {
                 last: 0,
                 bodies: VecDeque::new(),
                 heard: false,
+                small: 0,
                 written: Vec::new(),
             },
         }
@@ -91,6 +95,16 @@ impl Screen {
     /// Whether the client has heard that the connection ends.
     pub fn has_heard(&self) -> bool {
         self.requests.heard
+    }
+
+    /// Whether many small pieces of bodies have come since this was last so.
+    pub fn is_crowded(&mut self) -> bool {
+        let small = &mut self.requests.small;
+        let many = *small >= upload::MANY;
+        if many {
+            *small = 0;
+        }
+        many
     }
 
     /// The frame that `h2` waits for before it takes no more requests, where one may stand.
@@ -169,6 +183,8 @@ impl Side for Judge<'_, '_, '_> {
             .weigh(head, self.around.now, self.around.deeds)?;
         if head.ends_stream() {
             requests.end_body(head.stream);
+        } else if head.kind == DATA && (head.length < upload::SMALL || head.has(PADDED)) {
+            requests.small = requests.small.saturating_add(1);
         }
         Ok(())
     }

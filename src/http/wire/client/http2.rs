@@ -5,20 +5,22 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, SendStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, SET_COOKIE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, StatusCode};
 use pingora::protocols::http::date;
 
 use super::{BodySize, ClientError, Part, ReceiveRate, Room};
 use crate::headers::Fields;
-use crate::http::connection::h2::{BODIES_IN_WINDOW, Held, Holding, Line, Presence, linger};
+use crate::http::connection::h2::{
+    BODIES_IN_WINDOW, Held, Holding, Line, Presence, Upload, linger,
+};
 use crate::http::message::ResponseHeader;
 
 /// A request that came by HTTP/2, and the way back to its client.
 pub struct Http2 {
-    /// `None` from the moment on that nobody wants any more of it.
-    body: Option<RecvStream>,
+    /// `None` where there is none, and from the moment on that nobody wants any more of it.
+    body: Option<Upload>,
     body_over: bool,
     body_read: u64,
     /// How fast the body has to arrive; `None` = as it likes.
@@ -53,7 +55,7 @@ impl Http2 {
     /// For a request that was found to be in order. Its body has to arrive at `least_rate` bytes a second; 0 = as it likes.
     pub fn new(
         is_head: bool,
-        body: RecvStream,
+        body: Option<Upload>,
         respond: SendResponse<Bytes>,
         least_rate: u64,
         line: &Arc<Line>,
@@ -61,8 +63,8 @@ impl Http2 {
     ) -> Self {
         Self {
             is_head,
-            body_over: body.is_end_stream(),
-            body: Some(body),
+            body_over: body.is_none(),
+            body,
             body_read: 0,
             rate: ReceiveRate::new(least_rate),
             holding: None,
@@ -122,14 +124,13 @@ impl Http2 {
                     Err(error) => Err(of_body(&error)),
                 });
             };
-            let piece = match piece {
+            // Handed on at once, and the next one is asked for when it has been taken: the client's window opens as fast
+            // as the server reads.
+            let (piece, is_last) = match piece {
                 Ok(piece) => piece,
                 Err(error) => return Poll::Ready(Err(of_body(&error))),
             };
-            // Handed on at once, and the next one is asked for when it has been taken: the client's window opens as fast
-            // as the server reads. Only a stream that has gone meanwhile has no window to open.
-            drop(body.flow_control().release_capacity(piece.len()));
-            self.body_over = body.is_end_stream();
+            self.body_over = is_last;
             if let Some(rate) = &mut self.rate {
                 rate.note(piece.len());
             }
