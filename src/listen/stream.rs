@@ -127,6 +127,12 @@ impl ClientStream {
         Poll::Ready(Ok(count))
     }
 
+    /// Whether the client has sent something that nobody has been told of yet.
+    pub fn has_arrived(&self) -> bool {
+        let transport = self.transport.as_ref();
+        !self.saw_end && transport.is_some_and(Transport::has_arrived)
+    }
+
     /// Whether the client has ended its side.
     pub fn has_ended(&self) -> bool {
         self.saw_end

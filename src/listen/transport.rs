@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::net::RecvFlags;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
@@ -48,6 +49,13 @@ impl Transport {
             // A record is read in pieces, so that a look is needed to know that nothing more has come.
             Self::Tls(stream) => stream.get_ref().peek(&mut [0]).await.map(drop),
         }
+    }
+
+    /// Whether bytes of the client lie in the socket, which the system knows before the runtime does.
+    pub fn has_arrived(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let looked = rustix::net::recv(self.socket(), &mut [0_u8; 1], flags);
+        looked.is_ok_and(|(count, _)| count > 0)
     }
 
     /// Ready when a read may bring something.

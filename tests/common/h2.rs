@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::client::Response;
+use super::tls::Tls;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -66,6 +67,33 @@ impl H2 {
                 let stream = tokio::net::TcpStream::connect(to).await.unwrap();
                 stream.set_nodelay(true).unwrap();
                 settings.handshake(stream).await
+            })
+            .unwrap();
+        let ended = runtime.spawn(connection);
+        Self {
+            runtime,
+            send,
+            ended,
+        }
+    }
+
+    /// Over TLS, agreed on by ALPN.
+    #[track_caller]
+    pub fn over_tls(to: SocketAddr, tls: &Tls) -> Self {
+        let ssl = tls.clone().alpn(&["h2"]).ssl().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (send, connection) = runtime
+            .block_on(async {
+                let stream = tokio::net::TcpStream::connect(to).await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let mut stream = tokio_openssl::SslStream::new(ssl, stream).unwrap();
+                std::pin::Pin::new(&mut stream).connect().await.unwrap();
+                assert_eq!(stream.ssl().selected_alpn_protocol(), Some(&b"h2"[..]));
+                h2::client::handshake(stream).await
             })
             .unwrap();
         let ended = runtime.spawn(connection);

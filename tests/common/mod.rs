@@ -13,6 +13,7 @@ pub mod equipoise;
 pub mod h2;
 pub mod h2_origin;
 pub mod lab;
+pub mod load;
 pub mod metrics;
 pub mod origin;
 pub mod peers;

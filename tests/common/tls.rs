@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
-    HandshakeError, SslConnector, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode,
+    HandshakeError, Ssl, SslConnector, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode,
     SslVersion,
 };
 use openssl::x509::X509;
@@ -137,6 +137,33 @@ impl Tls {
     ///
     /// Why there was no handshake.
     pub fn try_over(&self, socket: TcpStream) -> io::Result<Client> {
+        let ssl = self.ssl()?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+        socket.set_write_timeout(Some(Duration::from_secs(20)))?;
+        match ssl.connect(socket) {
+            Ok(stream) => {
+                // The callback isn't told of a ticket that was renewed before TLS 1.3.
+                if stream.ssl().version_str() == "TLSv1.2"
+                    && let Some(session) = stream.ssl().session()
+                {
+                    self.sessions.lock().push(session.to_der()?);
+                }
+                Ok(Client::over_tls(stream))
+            }
+            Err(HandshakeError::SetupFailure(error)) => Err(error.into()),
+            Err(HandshakeError::Failure(stream) | HandshakeError::WouldBlock(stream)) => {
+                Err(io::Error::other(stream.into_error().to_string()))
+            }
+        }
+    }
+
+    /// What its next connection begins with.
+    ///
+    /// # Errors
+    ///
+    /// OpenSSL's.
+    pub fn ssl(&self) -> io::Result<Ssl> {
         let mut builder = SslConnector::builder(SslMethod::tls_client())?;
         builder.set_security_level(0);
         builder.set_min_proto_version(Some(self.versions.0))?;
@@ -188,24 +215,7 @@ impl Tls {
                 ssl.set_session(&session)?;
             }
         }
-        socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(Duration::from_secs(20)))?;
-        socket.set_write_timeout(Some(Duration::from_secs(20)))?;
-        match ssl.connect(socket) {
-            Ok(stream) => {
-                // The callback isn't told of a ticket that was renewed before TLS 1.3.
-                if stream.ssl().version_str() == "TLSv1.2"
-                    && let Some(session) = stream.ssl().session()
-                {
-                    self.sessions.lock().push(session.to_der()?);
-                }
-                Ok(Client::over_tls(stream))
-            }
-            Err(HandshakeError::SetupFailure(error)) => Err(error.into()),
-            Err(HandshakeError::Failure(stream) | HandshakeError::WouldBlock(stream)) => {
-                Err(io::Error::other(stream.into_error().to_string()))
-            }
-        }
+        Ok(ssl)
     }
 
     /// As [`Self::try_connect`], where there is no reason to fail.

@@ -185,7 +185,8 @@ impl Conversation<'_> {
             () = sent_away_for_good(&mut self.leave, self.visit.connection.ends.peer, due - patience) => false,
         };
         *stream.timer() = timer;
-        begins
+        // A request that came just now, and that the runtime hasn't heard of, isn't to meet a closed connection.
+        begins || stream.has_arrived()
     }
 
     /// Takes a request from the connection: for Pingora a session, for the proxy the way back.

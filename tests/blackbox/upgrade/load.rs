@@ -1,199 +1,147 @@
 //! Upgrades again and again, under load of every kind: nothing is refused, nothing fails.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
-
 use super::*;
+use crate::common::h2::H2;
+use crate::common::load::{self, Load, echo, echo_server, plain};
+use crate::common::served::Served;
 
 const NAME: &str = "www.example.com";
-/// As many as a test machine bears beside others.
-const UPGRADES: usize = 5;
+const UPGRADES: usize = 20;
 
-/// Clients that go on until they are told to stop.
-struct Load {
-    stop: Arc<AtomicBool>,
-    workers: Vec<(&'static str, Arc<AtomicUsize>, JoinHandle<()>)>,
+/// What both listeners with HTTP are asked.
+fn add_http(load: &mut Load, web: std::net::SocketAddr) {
+    let connect = move || Client::try_connect(web);
+    load.add("GET, kept", load::kept("GET", connect));
+    load.add("POST, kept", load::kept("POST", connect));
+    load.add("GET, new", load::new("GET", connect));
+    load.add("POST, new", load::new("POST", connect));
+    let connect = move || H2::connect(web);
+    load.add("HTTP/2, GET", load::http2("GET", connect));
+    load.add("HTTP/2, POST", load::http2("POST", connect));
 }
 
-impl Load {
-    fn new() -> Self {
-        Self {
-            stop: Arc::default(),
-            workers: Vec::new(),
-        }
-    }
-
-    /// `work` is one request, or several, and panics if one fails.
-    fn add(&mut self, what: &'static str, mut work: impl FnMut() + Send + 'static) {
-        let (stop, done) = (Arc::clone(&self.stop), Arc::<AtomicUsize>::default());
-        let count = Arc::clone(&done);
-        let worker = std::thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                work();
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        self.workers.push((what, done, worker));
-    }
-
-    /// Waits until each has done something more.
-    #[track_caller]
-    fn advance(&self) {
-        let counts = || -> Vec<usize> {
-            let all = self.workers.iter();
-            all.map(|(_, done, _)| done.load(Ordering::Relaxed))
-                .collect()
-        };
-        let before = counts();
-        eventually(6 * SOON, || {
-            for ((what, _, worker), (now, before)) in
-                self.workers.iter().zip(counts().iter().zip(&before))
-            {
-                assert!(!worker.is_finished(), "{what} failed");
-                if now <= before {
-                    return Err(format!("{what} is stuck"));
-                }
-            }
-            Ok(())
-        });
-    }
-
-    fn end(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for (what, done, worker) in self.workers {
-            worker.join().unwrap_or_else(|_| panic!("{what} failed"));
-            assert!(done.load(Ordering::Relaxed) > 0, "{what}");
-        }
-    }
-}
-
-/// A kept connection. One that is closed between two requests costs a client nothing: it asks once more on a new one.
-fn keep_alive(connect: impl Fn() -> io::Result<Client> + Send + 'static) -> impl FnMut() + Send {
-    let mut kept: Option<Client> = None;
-    move || {
-        let reused = kept.take().and_then(|mut client| {
-            let response = client.get("/", &[]).ok()?;
-            Some((client, response))
-        });
-        let (client, response) = reused.unwrap_or_else(|| {
-            let mut client = connect().expect("refused");
-            let response = client.get("/", &[]).expect("a request failed");
-            (client, response)
-        });
-        assert_eq!(response.status, 200, "{response}");
-        if !response.has_token("connection", "close") {
-            kept = Some(client);
-        }
-    }
-}
-
-fn echo(stream: &mut TcpStream) {
-    stream.write_all(b"ping").expect("not taken");
-    let mut back = [0; 4];
-    stream.read_exact(&mut back).expect("nothing came back");
-    assert_eq!(&back, b"ping");
-}
-
-fn echo_server() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || {
-                let (mut from, mut to) = (&stream, &stream);
-                io::copy(&mut from, &mut to).ok();
-            });
-        }
+fn add_tls(load: &mut Load, pki: &Pki, secure: std::net::SocketAddr) {
+    let client = Tls::new(pki, NAME);
+    let tls = client.clone();
+    load.add(
+        "TLS, kept",
+        load::kept("POST", move || tls.try_connect(secure)),
+    );
+    let tls = client.clone();
+    load.add(
+        "TLS, new",
+        load::new("GET", move || tls.try_connect(secure)),
+    );
+    let tls = client.clone();
+    load.add(
+        "HTTP/2 over TLS",
+        load::http2("POST", move || H2::over_tls(secure, &tls)),
+    );
+    // Each goes on with a session of the one before, whichever process that was with.
+    load.add("TLS, resumed", move || {
+        let is_known = client.has_session();
+        let next = client.clone();
+        let tls = if is_known { next.resumed() } else { next };
+        let mut connection = tls.try_connect(secure).expect("no connection");
+        load::ask(&mut connection, "GET").expect("no answer");
+        assert_eq!(connection.ssl().session_reused(), is_known);
     });
-    address
+}
+
+const SWITCH: &str = "GET /socket HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// A masked text frame that says `ping`, and the server's `ping`.
+const FRAME: &[u8] = &[0x81, 0x84, 0, 0, 0, 0, b'p', b'i', b'n', b'g'];
+const ANSWER: &[u8] = &[0x81, 4, b'p', b'i', b'n', b'g'];
+
+fn web_socket(to: std::net::SocketAddr) -> Client {
+    let mut client = Client::try_connect(to).expect("no connection");
+    client.set_timeout(12 * SOON);
+    client.send(SWITCH).expect("not taken");
+    assert_eq!(client.read_head().expect("no answer").status, 101);
+    client
+}
+
+fn talk(client: &mut Client) {
+    client.send(FRAME).expect("not taken");
+    let back = client.take(ANSWER.len()).expect("nothing came back");
+    assert_eq!(back, ANSWER);
+}
+
+/// A server of WebSockets that says back what it is told.
+fn web_socket_server() -> Served {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    Served::by(|stream| async move {
+        let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
+            return Ok(());
+        };
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_text() && socket.send(message).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    })
 }
 
 #[test]
 fn no_connection_is_refused_and_no_request_fails() {
     let (pki, origin) = (Pki::new(), origin("a"));
+    origin.quiet();
     let site = pki.leaf(&[NAME]);
-    let echoing = echo_server();
+    let (echoing, sockets) = (echo_server(), web_socket_server());
+    // Tunnels go on until `shutdown_timeout` is over, from the first upgrade on. Nothing else may depend on a machine that stands
+    // still for a while.
     let yaml = format!(
-        "server: {{shutdown_timeout: 60s}}
+        "server: {{shutdown_timeout: 10m}}
 listeners:
-  web: {{bind: \"127.0.0.1:0\", pool: app}}
+  web:
+    bind: \"127.0.0.1:0\"
+    pool: app
+    routes: [{{match: {{path: /socket}}, pool: sockets}}]
   secure:
     bind: \"127.0.0.1:0\"
     protocol: https
     pool: app
-    tls: {{certificates: [{{cert: \"{}\", key: \"{}\"}}]}}
+    tls: {{handshake_timeout: 2m, certificates: [{{cert: \"{}\", key: \"{}\"}}]}}
   bytes: {{bind: \"127.0.0.1:0\", protocol: tcp, pool: echo}}
 pools:
   app: {{servers: [{{name: a, address: \"{}\"}}]}}
   echo: {{servers: [{{name: e, address: \"{echoing}\"}}]}}
+  sockets: {{servers: [{{name: s, address: \"{}\"}}]}}
 ",
         site.cert.display(),
         site.key.display(),
-        origin.address()
+        origin.address(),
+        sockets.address(),
     );
     let mut lb = Equipoise::start(&yaml);
     let (web, secure, bytes) = (lb.web(), lb.address("secure"), lb.address("bytes"));
-    let mut load = Load::new();
-    load.add("HTTP/1, kept", keep_alive(move || Client::try_connect(web)));
-    load.add(
-        "HTTP/1, kept, a second one",
-        keep_alive(move || Client::try_connect(web)),
-    );
-    load.add("HTTP/1, new", move || {
-        let mut client = Client::try_connect(web).expect("refused");
-        assert_eq!(client.get("/", &[]).expect("failed").status, 200);
-    });
-    let tls = Tls::new(&pki, NAME);
-    load.add("TLS, kept", keep_alive(move || tls.try_connect(secure)));
-    let tls = Tls::new(&pki, NAME);
-    load.add("TLS, new", move || {
-        let mut client = tls.try_connect(secure).expect("refused");
-        assert_eq!(client.get("/", &[]).expect("failed").status, 200);
-    });
-    let mut kept: Option<h2::H2> = None;
-    load.add("HTTP/2", move || {
-        let client = kept.take().unwrap_or_else(|| h2::H2::connect(web));
-        match client.get("/", &[]) {
-            Ok(response) => {
-                assert_eq!(response.status, 200);
-                kept = Some(client);
-            }
-            // The connection has been told to go, and took no more: the next one is asked.
-            Err(error) => assert!(
-                error.is_go_away() || error.is_io() || error.is_library(),
-                "{error:?}"
-            ),
-        }
-    });
+    let mut load = Load::default();
+    add_http(&mut load, web);
+    add_tls(&mut load, &pki, secure);
     load.add("TCP, new", move || {
-        echo(&mut TcpStream::connect_timeout(&bytes, Duration::from_secs(5)).expect("refused"));
+        echo(&mut plain(bytes).expect("refused"));
     });
-    let mut tunnel = TcpStream::connect_timeout(&bytes, Duration::from_secs(5)).unwrap();
+    let mut tunnel = plain(bytes).unwrap();
     load.add("TCP, long", move || echo(&mut tunnel));
+    load.add("WebSocket, new", move || talk(&mut web_socket(web)));
+    let mut socket = web_socket(web);
+    load.add("WebSocket, long", move || talk(&mut socket));
     load.advance();
     let mut olds = Vec::new();
     for _ in 0..UPGRADES {
         olds.push(lb.upgrade());
         load.advance();
     }
-    load.end();
+    let done = load.end();
     for old in olds {
         assert_ends_well(old);
     }
     lb.wait_idle();
-    let counted = lb
-        .metrics()
-        .sum("equipoise_http_requests_total", &[("code", "2xx")]);
-    assert!(counted >= 100.0, "{counted}");
-    for code in ["4xx", "5xx"] {
-        assert_eq!(
-            lb.metrics()
-                .sum("equipoise_http_requests_total", &[("code", code)]),
-            0.0
-        );
-    }
+    let metrics = lb.metrics();
+    let counted = |code| metrics.sum("equipoise_http_requests_total", &[("code", code)]);
+    assert!(counted("2xx") >= 100.0 && done > 100, "{done}");
+    assert_eq!(counted("4xx") + counted("5xx"), 0.0);
 }
