@@ -18,11 +18,17 @@ pub struct Args {
     /// is asked at SOCKET, by default server.upgrade_socket
     #[arg(long, value_name = "SOCKET", require_equals = true)]
     pub upgrade: Option<Option<PathBuf>>,
+    /// Only begin the process that takes over, and end as soon as standard input does
+    #[arg(long, hide = true, requires = "upgrade")]
+    pub launch: bool,
 }
 
 /// Runs until it is told to stop, and gives the exit status: 0, 1 if it could not start, 2 if the
 /// configuration has problems.
 pub fn run(args: &Args) -> u8 {
+    if args.launch {
+        return server::launch();
+    }
     server::hold_signals_back();
     // Before anything is said: nobody may be reading.
     if let Err(error) = log::begin() {

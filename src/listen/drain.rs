@@ -142,6 +142,12 @@ impl Drain {
         self.leaving.store(true, Ordering::Release);
     }
 
+    /// As [`send_away`](Self::send_away), and connections end that have nothing under way: the process is about to end.
+    pub fn send_away_for_good(&self, now: Instant, spread: Duration) {
+        self.send(now, spread, true);
+        self.leaving.store(true, Ordering::Release);
+    }
+
     fn send(&self, now: Instant, spread: Duration, for_good: bool) {
         let seed = {
             let mut seed = self.seed.lock();

@@ -5,12 +5,12 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use super::StartError;
+use super::fd_store::Passed;
 use super::pid_file::PidFile;
 use super::process::{self, Identity};
 use super::upgrade::{self, Heir};
 use crate::admin;
 use crate::config::model::{AdminBind, Config, UPGRADE_SOCKET};
-use crate::listen;
 use crate::unix_socket::SocketFile;
 
 /// What is listened on, not yet accepted from.
@@ -21,10 +21,12 @@ pub struct Bound {
     pub admin: Option<(AdminBind, admin::Listener)>,
     /// Where upgrades are asked for.
     pub upgrade: Option<(PathBuf, UnixListener, SocketFile)>,
+    /// What the service manager has kept, by name.
+    pub stored: Vec<String>,
 }
 
 impl Bound {
-    /// Takes every address: from the process before this one, if there is one that has it.
+    /// Takes every address: from the process before this one or from the service manager, if one of them has it.
     ///
     /// # Errors
     ///
@@ -35,18 +37,23 @@ impl Bound {
         identity: Option<&Identity>,
         mut heir: Option<&mut Heir>,
     ) -> Result<Self, StartError> {
-        let sockets = if let Some(heir) = heir.as_deref_mut() {
-            heir.sockets(config)?
-        } else {
-            let sockets = config.listeners.iter().map(listen::bind);
-            sockets.collect::<Result<_, _>>()?
+        let mut passed = Passed::from_environment();
+        let stored = passed.names();
+        let sockets = match heir.as_deref_mut() {
+            Some(heir) => heir.sockets(config)?,
+            None => passed.sockets(config)?,
         };
         let admin = match &config.admin {
             Some(settings) => {
                 let handed = heir
                     .as_deref_mut()
                     .and_then(|heir| heir.admin(&settings.bind));
-                let listener = handed.unwrap_or_else(|| admin::bind(&settings.bind));
+                let mut kept = || match &settings.bind {
+                    AdminBind::Tcp(address) => passed.take(*address).map(admin::Listener::Tcp),
+                    AdminBind::Unix(_) => None,
+                };
+                let kept = handed.or_else(|| kept().map(Ok));
+                let listener = kept.unwrap_or_else(|| admin::bind(&settings.bind));
                 let listener = listener.map_err(|source| StartError::Admin {
                     address: settings.bind.to_string(),
                     source,
@@ -65,6 +72,7 @@ impl Bound {
             sockets,
             admin,
             upgrade,
+            stored,
         })
     }
 }

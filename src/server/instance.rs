@@ -103,6 +103,8 @@ pub struct Instance {
     pub(super) capacity: Arc<Capacity>,
     /// Client connections being served.
     pub(super) connections: TaskTracker,
+    /// Those that came after the others were told to go, for a stop.
+    pub(super) newcomers: TaskTracker,
     pub(super) state: Mutex<Changeable>,
     /// What was read from files. Held by a reload and by an operator's change, so that there is one at a time.
     pub(super) files: Mutex<Kept>,
@@ -202,6 +204,7 @@ impl Instance {
             access_log,
             capacity: process,
             connections: TaskTracker::new(),
+            newcomers: TaskTracker::new(),
             state: Mutex::new(Changeable {
                 config: Arc::new(config.clone()),
                 written: Arc::new(written.clone()),

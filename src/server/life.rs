@@ -46,7 +46,12 @@ pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, notif
     }
     notifier.stopping();
     instance.reloads.hold(STOPPING);
-    let (patience, spread) = begin_drain(instance, "stopping");
+    let began = Instant::now();
+    if notifier.has_store() {
+        serve_newcomers(instance, &mut signals).await;
+    }
+    let (timeout, spread) = begin_drain(instance, "stopping");
+    let timeout = timeout.saturating_sub(began.elapsed());
     let predecessor = instance.predecessor.lock().clone();
     if let Some(predecessor) = predecessor {
         // It has the same sockets, and may not keep who connects now waiting.
@@ -54,37 +59,62 @@ pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, notif
     }
     instance.close_sockets();
     instance.handover.close();
-    drain(instance, &mut signals, patience, spread).await;
+    drain(instance, &mut signals, timeout, spread).await;
     instance.drain.begin();
+}
+
+/// The service manager keeps the sockets, so that whoever connects from now on waits for the next process, if there is one. They
+/// would wait as long as this one drains, so they are served here until the connections of before have ended, or most of the
+/// time is over.
+async fn serve_newcomers(instance: &Arc<Instance>, signals: &mut Signals) {
+    let timeout = instance.state.lock().config.server.shutdown_timeout;
+    let connections = instance.connections.len();
+    let spread = Drain::spread_of(connections, timeout);
+    tracing::info!(connections, at_most = ?timeout, "stopping: those who are connected are told to go, others are served meanwhile");
+    instance.drain.send_away_for_good(Instant::now(), spread);
+    instance.serve_newcomers();
+    instance.connections.close();
+    tokio::select! {
+        () = instance.connections.wait() => {}
+        () = tokio::time::sleep(timeout * 3 / 4) => {}
+        () = signals.hurry(instance) => {}
+    }
+    instance.leave_sockets_to_manager();
 }
 
 /// Nothing new is taken from now on. Returns for how long what is in flight may go on, and over how long clients are told.
 fn begin_drain(instance: &Instance, why: &str) -> (Duration, Duration) {
-    let patience = instance.state.lock().config.server.shutdown_timeout;
-    let spread = Drain::spread_of(instance.connections.len(), patience);
-    tracing::info!(at_most = ?patience, ?spread, "{why}: finishing what is in flight");
+    let timeout = instance.state.lock().config.server.shutdown_timeout;
+    let connections = instance.connections.len() + instance.newcomers.len();
+    let spread = Drain::spread_of(connections, timeout);
+    tracing::info!(at_most = ?timeout, ?spread, "{why}: finishing what is in flight");
     // From now on it isn't ready.
     instance.drain.stop(Instant::now(), spread);
-    (patience, spread)
+    (timeout, spread)
 }
 
 /// Returns when nothing is in flight, or time is up, or somebody is in a hurry.
-async fn drain(instance: &Instance, signals: &mut Signals, patience: Duration, spread: Duration) {
+async fn drain(instance: &Instance, signals: &mut Signals, timeout: Duration, spread: Duration) {
     instance.connections.close();
+    instance.newcomers.close();
+    let ended = || async {
+        instance.connections.wait().await;
+        instance.newcomers.wait().await;
+    };
     let idle = async {
         tokio::select! {
-            () = instance.connections.wait() => {}
+            () = ended() => {}
             () = tokio::time::sleep(spread) => {
                 instance.drain.begin();
-                instance.connections.wait().await;
+                ended().await;
             }
         }
         predecessor_gone(instance).await;
     };
     tokio::select! {
         () = idle => tracing::info!("idle"),
-        () = tokio::time::sleep(patience) => {
-            let left = instance.connections.len();
+        () = tokio::time::sleep(timeout) => {
+            let left = instance.connections.len() + instance.newcomers.len();
             tracing::warn!(connections = left, "shutdown timeout reached, closing what is left");
         }
         () = signals.hurry(instance) => tracing::info!("told to hurry, closing what is left"),
@@ -97,9 +127,9 @@ async fn finish_for_another(
     signals: &mut Signals,
     stage: &mut watch::Receiver<Stage>,
 ) -> bool {
-    let (patience, spread) = begin_drain(instance, "another process serves");
+    let (timeout, spread) = begin_drain(instance, "another process serves");
     let done = tokio::select! {
-        () = drain(instance, signals, patience, spread.max(PROBATION)) => true,
+        () = drain(instance, signals, timeout, spread.max(PROBATION)) => true,
         _ = stage.wait_for(|stage| *stage == Stage::Own) => false,
     };
     if done {

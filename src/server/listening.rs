@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use socket2::Socket;
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
 use super::arrivals::Arrivals;
 use super::instance::Instance;
@@ -299,7 +300,7 @@ impl Instance {
                     .iter()
                     .any(|one| Arc::ptr_eq(&one.bound, bound));
                 if !is_open {
-                    self.accept_on(listening, bound);
+                    self.accept_on(listening, bound, &self.connections);
                 }
             }
         }
@@ -338,18 +339,36 @@ impl Instance {
     pub(super) fn accept_again(&self, listener: &str, bound: &Arc<Bound>) {
         let listeners = self.listeners.load();
         if let Some(listening) = listeners.iter().find(|one| *one.name == *listener) {
-            self.accept_on(listening, bound);
+            self.accept_on(listening, bound, &self.connections);
         }
     }
 
-    fn accept_on(&self, listening: &Listening, bound: &Arc<Bound>) {
+    /// Goes on accepting, and counts those who come from now on apart from those who are there.
+    pub(super) fn serve_newcomers(&self) {
+        for listening in self.listeners.load().iter() {
+            let bound = listening.bound();
+            listening.hand_over(|_| true);
+            for one in &bound {
+                self.accept_on(listening, one, &self.newcomers);
+            }
+        }
+    }
+
+    /// Accepts no more: who is in the backlog of a socket that the service manager keeps is the next process's.
+    pub(super) fn leave_sockets_to_manager(&self) {
+        for listening in self.listeners.load().iter() {
+            listening.hand_over(|bound| bound.configured().port() != 0);
+        }
+    }
+
+    fn accept_on(&self, listening: &Listening, bound: &Arc<Bound>, tracker: &TaskTracker) {
         let address = bound.address;
         tracing::info!(%address, listener = &*listening.name, "listening");
         let arrivals = Arrivals {
             reception: Arc::clone(&listening.reception),
             service: listening.service.clone(),
             terminator: listening.terminator.clone(),
-            tracker: self.connections.clone(),
+            tracker: tracker.clone(),
             drain: Arc::clone(&self.drain),
             refusals: Refusals {
                 listener: Arc::clone(&listening.name),
@@ -367,19 +386,14 @@ impl Instance {
         let socket = Arc::clone(&bound.socket);
         let (limits, drain) = (Arc::clone(&listening.limits), Arc::clone(&self.drain));
         // Tracked with the connections: those still in the backlog are to be served, too.
-        supervise::keep(
-            &self.connections,
-            Task::Accept,
-            &listening.name,
-            move || {
-                listen::accept(
-                    Arc::clone(&socket),
-                    Arc::clone(&limits),
-                    Arc::clone(&drain),
-                    Arc::clone(&closing),
-                    serve.clone(),
-                )
-            },
-        );
+        supervise::keep(tracker, Task::Accept, &listening.name, move || {
+            listen::accept(
+                Arc::clone(&socket),
+                Arc::clone(&limits),
+                Arc::clone(&drain),
+                Arc::clone(&closing),
+                serve.clone(),
+            )
+        });
     }
 }

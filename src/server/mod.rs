@@ -20,6 +20,7 @@ mod bound;
 mod control;
 mod discovery;
 mod door;
+mod fd_store;
 mod files;
 mod fixed;
 mod history;
@@ -61,8 +62,8 @@ use overrides::Shelf;
 use process::Identity;
 use reload::Reloads;
 pub use reload::{Reread, Source};
-pub use upgrade::Program;
 use upgrade::{Heir, Sessions, State, UpgradeError};
+pub use upgrade::{Program, launch};
 
 /// How long the start waits for the servers' first checks before it accepts connections, which wait in
 /// the backlog meanwhile.
@@ -169,7 +170,7 @@ fn start(
     let identity = process::identity(&config.server)?;
 
     // Everything that may need privileges or be in somebody else's hands, before anything runs.
-    let bound = Bound::take(config, source.is_some(), identity.as_ref(), heir.as_mut())?;
+    let mut bound = Bound::take(config, source.is_some(), identity.as_ref(), heir.as_mut())?;
     let metrics = Metrics::new(SystemTime::now());
     let door = DoorFiles::load(config, None).map_err(DoorTroubles)?;
     let door = Door::new(door, &metrics).map_err(|trouble| DoorTroubles(vec![trouble]))?;
@@ -232,7 +233,10 @@ fn start(
             let log = Arc::clone(&access_log);
             Arc::new(Instance::new(config, prepared, metrics, log, shares))
         };
-        let notifier = Arc::new(Notifier::new(config::environment("NOTIFY_SOCKET")));
+        let notifier = Notifier::new(config::environment("NOTIFY_SOCKET"));
+        let room = config::environment("FDSTORE");
+        let stored = std::mem::take(&mut bound.stored);
+        let notifier = Arc::new(notifier.with_store(room.as_deref(), stored));
         let program = source.as_ref().and_then(|source| source.program.clone());
         instance.handover.prepare(program, &notifier);
         // From here on nothing can fail.
@@ -241,6 +245,7 @@ fn start(
         if let Some(source) = source {
             Reloads::serve(&instance, source, &notifier);
         }
+        instance.store_sockets(&notifier);
         notifier.ready(&instance.summary());
         life::until_the_end(&instance, signals, &notifier).await;
         instance.admin.close();
@@ -272,6 +277,7 @@ async fn serve(
         sockets,
         mut admin,
         upgrade,
+        stored: _,
     } = bound;
     let inheritance = inheritance.map(|(heir, state, sessions)| {
         instance.inherit(&state);

@@ -190,6 +190,7 @@ async fn serve(instance: Weak<Instance>, kept: Arc<Kept>) {
             tracing::error!(%error, "the reload ended unexpectedly");
             keeper.note_reload(&Err(vec!["the reload ended unexpectedly".to_owned()]))
         });
+        keeper.store_sockets(&kept.notifier);
         kept.notifier.ready(&keeper.summary());
         for reply in replies.into_iter().flatten() {
             // Who has gone meanwhile needs no answer.

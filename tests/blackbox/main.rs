@@ -77,6 +77,7 @@ mod slow;
 mod source;
 mod stopping;
 mod streaming;
+mod systemd;
 mod tcp;
 mod terminations;
 mod tls;

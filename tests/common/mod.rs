@@ -21,6 +21,7 @@ pub mod pki;
 pub mod secure_origin;
 pub mod served;
 pub mod setup;
+pub mod systemd;
 pub mod temp;
 pub mod tls;
 pub mod wait;

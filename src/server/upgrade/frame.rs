@@ -175,8 +175,8 @@ impl Wire {
     ///
     /// There comes none: [`io::ErrorKind::UnexpectedEof`] if the other end is gone, [`io::ErrorKind::TimedOut`] if it takes
     /// too long.
-    pub fn receive(&self, patience: Option<Duration>) -> io::Result<Frame> {
-        self.stream.set_read_timeout(patience)?;
+    pub fn receive(&self, timeout: Option<Duration>) -> io::Result<Frame> {
+        self.stream.set_read_timeout(timeout)?;
         self.take_frame().map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
             io::ErrorKind::ConnectionReset => io::ErrorKind::UnexpectedEof.into(),

@@ -19,6 +19,7 @@ use super::super::listening::Bound;
 use super::super::notify::Notifier;
 use super::frame::{Kind, MOST_DESCRIPTORS, Wire};
 use super::heir::{split_name, with_name};
+use super::launcher::Launcher;
 use super::message::{Hello, Offer, Offered, PROTOCOL, Progress, Reason, Serving};
 use super::spawn::Program;
 use crate::config::model::{AdminBind, UPGRADE_SOCKET};
@@ -28,15 +29,15 @@ use crate::supervise::{self, Task};
 use crate::unix_socket::{self, SocketFile};
 
 /// How long a process that has connected may take to say who it is.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may take to read its files.
-const PREPARE: Duration = Duration::from_secs(180);
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long it may take from there to when it serves.
-const SERVE: Duration = Duration::from_secs(60);
+const SERVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often it is told how far the drain is.
-const OFTEN: Duration = Duration::from_millis(250);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 /// How long the end of the conversation is waited for.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Why nothing is changed while another process is about to take over.
 pub const UNDER_WAY: &str = "an upgrade is under way: try again in a moment";
 
@@ -60,6 +61,8 @@ pub struct Handover {
     is_over: AtomicBool,
     ended: (Mutex<bool>, Condvar),
     program: OnceLock<Program>,
+    /// What begins the new process.
+    pub(super) launcher: Mutex<Option<Launcher>>,
     notifier: OnceLock<Arc<Notifier>>,
 }
 
@@ -81,6 +84,7 @@ impl Default for Handover {
             is_over: AtomicBool::new(false),
             ended: (Mutex::new(false), Condvar::new()),
             program: OnceLock::new(),
+            launcher: Mutex::default(),
             notifier: OnceLock::new(),
         }
     }
@@ -155,7 +159,7 @@ impl Handover {
         end.end();
         let (ended, told) = &self.ended;
         let mut ended = ended.lock();
-        let deadline = Instant::now() + FAREWELL;
+        let deadline = Instant::now() + FAREWELL_TIMEOUT;
         while !*ended && !told.wait_until(&mut ended, deadline).timed_out() {}
     }
 }
@@ -225,7 +229,7 @@ impl Instance {
             tracing::warn!(uid, pid, "somebody else asks for an upgrade, and gets none");
             return;
         }
-        let Ok(first) = wire.receive(Some(ANSWER)) else {
+        let Ok(first) = wire.receive(Some(ANSWER_TIMEOUT)) else {
             return;
         };
         match first.kind {
@@ -320,8 +324,8 @@ impl Instance {
                 .collect();
             wire.hand(&some).map_err(lost)?;
         }
-        let answer = |patience, wanted| {
-            let frame = wire.receive(Some(patience)).map_err(lost)?;
+        let answer = |timeout, wanted| {
+            let frame = wire.receive(Some(timeout)).map_err(lost)?;
             match frame.kind {
                 Kind::Failed => {
                     let reason = frame.parse::<Reason>().map(|said| said.reason);
@@ -331,7 +335,7 @@ impl Instance {
                 _ => Err("it says what can't be understood".to_owned()),
             }
         };
-        answer(PREPARE, Kind::Prepared)?;
+        answer(PREPARE_TIMEOUT, Kind::Prepared)?;
         // What is under way comes to its end, and nothing more is changed.
         self.reloads.hold(UNDER_WAY);
         drop(self.files.lock());
@@ -352,7 +356,7 @@ impl Instance {
         };
         follower.dump(send).map_err(lost)?;
         wire.send(Kind::Complete, b"").map_err(lost)?;
-        let serving: Serving = answer(SERVE, Kind::Serving)?
+        let serving: Serving = answer(SERVE_TIMEOUT, Kind::Serving)?
             .parse()
             .map_err(|error| error.to_string())?;
 
@@ -363,6 +367,10 @@ impl Instance {
         }
         *self.handover.farewell.lock() = Some(follower.ender());
         self.handover.stage.send_replace(Stage::Taken(hello.pid));
+        let launcher = self.handover.launcher.lock().take();
+        if let Some(launcher) = launcher {
+            launcher.dismiss();
+        }
         if let Some(notifier) = self.handover.notifier.get() {
             notifier.main_is(hello.pid);
         }
@@ -400,7 +408,7 @@ impl Instance {
         let (instance, sender) = (Arc::clone(self), Arc::clone(wire));
         let mut tell = move || -> io::Result<()> {
             loop {
-                let more = follower.tell(Instant::now() + OFTEN, |name, records| {
+                let more = follower.tell(Instant::now() + PROGRESS_INTERVAL, |name, records| {
                     with_name(name, records)
                         .map_or(Ok(()), |body| sender.send(Kind::Sessions, &body))
                 })?;
@@ -539,6 +547,7 @@ impl Instance {
         self.handover.stage.send_replace(Stage::Own);
         if let Some(notifier) = self.handover.notifier.get() {
             notifier.main_is(std::process::id());
+            self.store_sockets(notifier);
         }
         self.notify_ready();
         self.tell_instance("running");

@@ -20,9 +20,9 @@ use crate::observe::VERSION;
 use crate::unix_socket::SocketFile;
 
 /// How long the old process may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long each part of its state may take.
-const STATE: Duration = Duration::from_secs(30);
+const STATE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why nothing can be taken over.
 #[derive(Debug, thiserror::Error)]
@@ -85,11 +85,11 @@ impl Heir {
                 binds: binds.flat_map(|one| one.bind.iter().copied()).collect(),
             },
         )?;
-        let offer = expect(&wire, Kind::Offer, ANSWER)?;
+        let offer = expect(&wire, Kind::Offer, ANSWER_TIMEOUT)?;
         let offer: Offer = offer.parse()?;
         let mut descriptors = Vec::new();
         while descriptors.len() < offer.descriptors.len() {
-            let more = expect(&wire, Kind::Descriptors, ANSWER)?.descriptors;
+            let more = expect(&wire, Kind::Descriptors, ANSWER_TIMEOUT)?.descriptors;
             if more.is_empty() {
                 return Err(io::Error::from(io::ErrorKind::InvalidData).into());
             }
@@ -233,10 +233,10 @@ impl Heir {
     /// It doesn't go on.
     pub fn state(&self) -> Result<(State, Sessions), UpgradeError> {
         self.wire.send(Kind::Prepared, b"")?;
-        let state: State = expect(&self.wire, Kind::State, STATE)?.parse()?;
+        let state: State = expect(&self.wire, Kind::State, STATE_TIMEOUT)?.parse()?;
         let mut sessions = Sessions::new();
         loop {
-            let frame = self.wire.receive(Some(STATE))?;
+            let frame = self.wire.receive(Some(STATE_TIMEOUT))?;
             match frame.kind {
                 Kind::Sessions => sessions.extend(split_name(&frame.body)),
                 Kind::Complete => return Ok((state, sessions)),
@@ -259,7 +259,7 @@ impl Heir {
                 kept: kept.collect(),
             },
         )?;
-        expect(&self.wire, Kind::Taken, STATE)?;
+        expect(&self.wire, Kind::Taken, STATE_TIMEOUT)?;
         Ok(self.wire)
     }
 }
@@ -300,8 +300,8 @@ fn connect(path: &Path, config: &Config) -> Result<Wire, UpgradeError> {
     }
 }
 
-fn expect(wire: &Wire, kind: Kind, patience: Duration) -> Result<Frame, UpgradeError> {
-    let frame = wire.receive(Some(patience))?;
+fn expect(wire: &Wire, kind: Kind, timeout: Duration) -> Result<Frame, UpgradeError> {
+    let frame = wire.receive(Some(timeout))?;
     if frame.kind == kind {
         Ok(frame)
     } else {

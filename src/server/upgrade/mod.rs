@@ -13,7 +13,7 @@
 //! | writes the pid file, the sessions' files, asks for certificates, listens for the next upgrade | tells its connections to go, spread over some time |
 //! | `Sessions`: what is bound | `Sessions`: what is bound; `Progress` |
 //! | after some seconds, or at its first reload or stop: `Release` | closes its copies of the sockets. `Released` |
-//! | | is idle, or out of patience: `Totals`, and its end |
+//! | | is idle, or out of time: `Totals`, and its end |
 //!
 //! - The sockets are the same ones in both processes and are never closed in between, so what waits in their backlogs is
 //!   accepted by whoever comes first.
@@ -21,12 +21,14 @@
 //!   old one says why and goes on, as if nobody had asked.
 //! - **Between `Taken` and `Release`** the old one goes on serving if the new one dies: it has kept everything.
 //! - If the old one dies, the new one has all that it needs from `Complete` on.
+//! - Where the old process begins the new one ([`spawn`]), a [`launcher`] stands between the two until the new one serves.
 //! - **Sessions** go both ways as long as both serve: a client may be known to one by a connection that was kept open, and
 //!   to the other by a new one. Of two bindings of one session the later counts.
 
 mod frame;
 mod handover;
 mod heir;
+mod launcher;
 mod message;
 mod predecessor;
 mod spawn;
@@ -34,6 +36,7 @@ mod state;
 
 pub use handover::{Handover, Stage, listen, words};
 pub use heir::{Heir, Sessions, UpgradeError, tell_failure};
+pub use launcher::launch;
 pub use message::State;
 pub use predecessor::Predecessor;
 pub use spawn::Program;

@@ -19,9 +19,9 @@ use crate::supervise;
 /// How long the old process is to keep what it could go on with.
 const PROBATION: Duration = Duration::from_secs(5);
 /// How long it may take to let go.
-const PATIENCE: Duration = Duration::from_secs(2);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the sender looks up.
-const OFTEN: Duration = Duration::from_secs(1);
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The process that this one has taken over from.
 pub struct Predecessor {
@@ -108,19 +108,22 @@ impl Predecessor {
                 return;
             }
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + RELEASE_TIMEOUT;
         while *released != Released::Yes && !told.wait_until(&mut released, deadline).timed_out() {}
     }
 
     fn tell(&self, mut follower: Follower) {
         let probation = Instant::now() + PROBATION;
         loop {
-            let told = follower.tell(Instant::now() + OFTEN, |name, records| -> io::Result<()> {
-                match with_name(name, records) {
-                    Some(body) => self.wire.send(Kind::Sessions, &body),
-                    None => Ok(()),
-                }
-            });
+            let told = follower.tell(
+                Instant::now() + TELL_INTERVAL,
+                |name, records| -> io::Result<()> {
+                    match with_name(name, records) {
+                        Some(body) => self.wire.send(Kind::Sessions, &body),
+                        None => Ok(()),
+                    }
+                },
+            );
             if !told.unwrap_or(false) {
                 return;
             }

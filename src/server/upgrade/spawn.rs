@@ -5,9 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use super::super::instance::Instance;
 use super::Stage;
+use super::launcher::Launcher;
 use crate::supervise;
 
 /// What this process was begun with, so that another can be begun alike.
@@ -25,13 +27,7 @@ impl Program {
     ///
     /// It can't be found out.
     pub fn of_this_process() -> io::Result<Self> {
-        let mut args = std::env::args_os();
-        let given = PathBuf::from(args.next().unwrap_or_default());
-        let path = if given.components().count() > 1 {
-            std::path::absolute(given)?
-        } else {
-            on_path(&given).map_or_else(std::env::current_exe, Ok)?
-        };
+        let (path, args) = Self::invocation()?;
         let is_upgrade = |arg: &OsString| {
             arg.to_str()
                 .is_some_and(|arg| arg == UPGRADE || arg.starts_with(&format!("{UPGRADE}=")))
@@ -42,18 +38,49 @@ impl Program {
         })
     }
 
+    /// What a launcher is to begin: this program, with these arguments, but not as a launcher.
+    pub(super) fn to_be_launched() -> io::Result<Command> {
+        let (path, args) = Self::invocation()?;
+        let mut command = Command::new(path);
+        command
+            .args(args.filter(|arg| arg != LAUNCH))
+            .stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// The path of this process's program, and its arguments.
+    fn invocation() -> io::Result<(PathBuf, impl Iterator<Item = OsString>)> {
+        let mut args = std::env::args_os();
+        let given = PathBuf::from(args.next().unwrap_or_default());
+        let path = if given.components().count() > 1 {
+            std::path::absolute(given)?
+        } else {
+            on_path(&given).map_or_else(std::env::current_exe, Ok)?
+        };
+        Ok((path, args))
+    }
+
+    /// A launcher.
     fn command(&self, socket: &Path) -> Command {
         let mut upgrade = OsString::from(UPGRADE);
         upgrade.push("=");
         upgrade.push(socket);
         let mut command = Command::new(&self.path);
-        command.args(&self.args).arg(upgrade).stdin(Stdio::null());
+        command
+            .args(&self.args)
+            .arg(upgrade)
+            .arg(LAUNCH)
+            // They are this process's.
+            .env_remove("LISTEN_FDS")
+            .env_remove("LISTEN_PID")
+            .stdin(Stdio::piped());
         command
     }
 }
 
-/// The flag of `run`.
+/// Flags of `run`.
 const UPGRADE: &str = "--upgrade";
+const LAUNCH: &str = "--launch";
 
 fn on_path(name: &Path) -> Option<PathBuf> {
     let directories = std::env::var_os("PATH")?;
@@ -84,19 +111,27 @@ impl Instance {
                     .to_owned(),
             );
         }
+        let mut launcher = self.handover.launcher.lock();
+        if launcher.is_some() {
+            return Err("another one is under way".to_owned());
+        }
         let mut child = supervise::process_once(&mut program.command(&socket))
             .map_err(|error| format!("{} can't be run: {error}", program.path.display()))?;
         let pid = child.id();
+        let (ends, ended) = channel();
+        *launcher = Some(Launcher::new(child.stdin.take(), ended));
         tracing::info!(pid, program = %program.path.display(), "upgrading: a new process begins");
         let instance = Arc::downgrade(self);
         let watch = move || {
             let ended = child.wait();
+            drop(ends);
             let Some(instance) = instance.upgrade() else {
                 return;
             };
             if instance.handover.stage() == Stage::Own
                 && let Ok(status) = ended
             {
+                drop(instance.handover.launcher.lock().take());
                 tracing::error!(pid, "the new process ended: {status}; running on as before");
             }
         };

@@ -314,6 +314,34 @@ fn sigusr2_begins_the_next_process() {
 }
 
 #[test]
+fn the_program_may_be_another_one() {
+    use crate::common::systemd::{other_version, replace};
+    let (origin, port, dir) = (origin("a"), ReservedPort::new(), TempDir::new("program"));
+    let path = dir.path().join("equipoise");
+    replace(&path, &fs::read(equipoise::BINARY).unwrap());
+    let yaml = Setup::of([&origin])
+        .top(&format!("admin: {{bind: \"{}\"}}", port.address()))
+        .yaml();
+    let script = format!("shift; exec {} \"$@\"", path.display());
+    let lb = Equipoise::start_in_shell(&yaml, port.address(), &script);
+    let (program, version) = other_version();
+    assert_ne!(lb.status()["version"], version);
+    replace(&path, &program);
+    lb.signal(Signal::SIGUSR2);
+    eventually(6 * SOON, || {
+        let mut client = Client::try_connect(lb.admin()).ok()?;
+        let status = client.get("/api/v1/status", &[]).ok()?.json();
+        (status["version"] == version).then_some(())
+    });
+    assert_eq!(lb.get("/", &[]).status, 200);
+    let next = i32::try_from(serving(&lb).unwrap()).unwrap();
+    let mut lb = lb;
+    assert_eq!(lb.wait_exit(6 * SOON).code(), Some(0));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(next), Signal::SIGTERM).unwrap();
+    eventually(6 * SOON, || Client::try_connect(lb.admin()).is_err());
+}
+
+#[test]
 fn tunnels_live_on_within_the_shutdown_timeout() {
     use std::io::{Read as _, Write as _};
     let backend = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
