@@ -4,16 +4,21 @@
 //! within the step that freed it, so that nobody overtakes.
 //!
 //! Waiters that want the same stand in one line, in the order in which they came: those bound to one server, those who
-//! take any, those who take any but the ones that they have tried. Only the head of a line can be next, so that what a
-//! release costs doesn't grow with the number of waiters; leaving a line costs its logarithm.
+//! take any, and by themselves those who take any but the ones that they have [tried](retriers). What a release or leaving costs
+//! grows with the logarithm of the number of waiters.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{BoundRefusal, Lease, Pool, Server, State};
+use super::tier::Tier;
+use super::{BoundRefusal, Lease, Pool, Server, State, member};
 use crate::balance::Slot;
+
+mod retriers;
+
+use retriers::Retriers;
 
 /// Why waiting was of no use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +36,9 @@ pub enum QueueRefusal {
 enum Wanted {
     /// The server its session is bound to.
     Bound(Arc<Server>),
-    /// Any but those, which are in order and none twice.
+    /// Any.
+    Any,
+    /// Any but those, which are some.
     AnyBut(Arc<[Slot]>),
 }
 
@@ -45,13 +52,21 @@ struct Waiter {
 /// Those who want the same, by the numbers in which they came.
 type Line = BTreeMap<u64, Waiter>;
 
-/// All who wait. No line is empty.
+/// All who wait. No line for a server is empty.
 #[derive(Default)]
 pub(super) struct Waiting {
     bound: HashMap<Slot, (Arc<Server>, Line)>,
-    any: HashMap<Arc<[Slot]>, Line>,
+    any: Line,
+    retriers: Retriers<Waiter>,
     count: usize,
     next_number: u64,
+}
+
+/// One who is next for a place.
+struct Next {
+    number: u64,
+    wanted: Wanted,
+    key: Option<u64>,
 }
 
 /// A lease for one who has waited.
@@ -80,34 +95,39 @@ impl Waiting {
     /// Whether nothing is left behind by those who have waited.
     #[cfg(test)]
     pub(super) fn is_clear(&self) -> bool {
-        self.bound.is_empty() && self.any.is_empty() && self.count == 0
+        self.bound.is_empty() && self.any.is_empty() && self.retriers.is_empty() && self.count == 0
     }
 
     fn join(&mut self, wanted: &Wanted, waiter: Waiter) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
-        let line = match wanted {
+        self.count += 1;
+        match wanted {
             Wanted::Bound(server) => {
                 let line = self.bound.entry(server.slot());
-                &mut line.or_insert_with(|| (Arc::clone(server), Line::new())).1
+                let (_, line) = line.or_insert_with(|| (Arc::clone(server), Line::new()));
+                line.insert(number, waiter);
             }
-            Wanted::AnyBut(tried) => self.any.entry(Arc::clone(tried)).or_default(),
-        };
-        line.insert(number, waiter);
-        self.count += 1;
+            Wanted::Any => drop(self.any.insert(number, waiter)),
+            Wanted::AnyBut(tried) => self.retriers.push(number, tried, waiter),
+        }
         number
     }
 
     /// Takes a waiter out. `None` when it isn't there any more.
     fn leave(&mut self, wanted: &Wanted, number: u64) -> Option<Waiter> {
-        let line = self.line_mut(wanted)?;
-        let waiter = line.remove(&number)?;
-        if line.is_empty() {
-            match wanted {
-                Wanted::Bound(server) => drop(self.bound.remove(&server.slot())),
-                Wanted::AnyBut(tried) => drop(self.any.remove(tried)),
+        let waiter = match wanted {
+            Wanted::Bound(server) => {
+                let (_, line) = self.bound.get_mut(&server.slot())?;
+                let waiter = line.remove(&number);
+                if line.is_empty() {
+                    self.bound.remove(&server.slot());
+                }
+                waiter
             }
-        }
+            Wanted::Any => self.any.remove(&number),
+            Wanted::AnyBut(_) => self.retriers.remove(number),
+        }?;
         self.count -= 1;
         Some(waiter)
     }
@@ -120,44 +140,47 @@ impl Waiting {
         gone
     }
 
-    /// The first in a line.
-    fn head(&mut self, wanted: &Wanted) -> Option<u64> {
-        let line = self.line_mut(wanted)?;
-        line.first_key_value().map(|(number, _)| *number)
+    /// The first of those who are bound to a server.
+    fn next_bound(&self, server: Slot) -> Option<Next> {
+        let (server, line) = self.bound.get(&server)?;
+        first(line, || Wanted::Bound(Arc::clone(server)))
     }
 
-    /// What the first in a line goes by.
-    fn key_of_head(&mut self, wanted: &Wanted) -> Option<u64> {
-        let line = self.line_mut(wanted)?;
-        line.first_key_value().and_then(|(_, waiter)| waiter.key)
+    /// The first of those who take any server.
+    fn next_any(&self) -> Option<Next> {
+        first(&self.any, || Wanted::Any)
     }
 
-    /// The heads of the lines that a place on `freed` may be for, or else of all lines.
-    fn heads(&self, freed: Option<Slot>) -> BTreeMap<u64, Wanted> {
-        let first = |line: &Line| line.first_key_value().map(|(number, _)| *number);
-        let bound = |(server, line): &(Arc<Server>, Line)| {
-            first(line).map(|number| (number, Wanted::Bound(Arc::clone(server))))
+    /// The first of those who take a server because they have failed on others.
+    fn next_retrier(&self, server: Slot) -> Option<Next> {
+        let (number, tried, waiter) = self.retriers.first_for(server)?;
+        Some(Next {
+            number,
+            wanted: Wanted::AnyBut(Arc::clone(tried)),
+            key: waiter.key,
+        })
+    }
+
+    /// Whether nobody who came before wants the same.
+    fn is_first(&self, wanted: &Wanted, number: u64) -> bool {
+        let first = match wanted {
+            Wanted::Bound(server) => self.next_bound(server.slot()),
+            Wanted::Any => self.next_any(),
+            // Whoever came before has gone without what this one may use.
+            Wanted::AnyBut(_) => return true,
         };
-        let mut heads: BTreeMap<u64, Wanted> = match freed {
-            Some(freed) => self.bound.get(&freed).and_then(bound).into_iter().collect(),
-            None => self.bound.values().filter_map(bound).collect(),
-        };
-        for (tried, line) in &self.any {
-            if let Some(number) = first(line)
-                && freed.is_none_or(|freed| !tried.contains(&freed))
-            {
-                heads.insert(number, Wanted::AnyBut(Arc::clone(tried)));
-            }
-        }
-        heads
+        first.is_some_and(|first| first.number == number)
     }
+}
 
-    fn line_mut(&mut self, wanted: &Wanted) -> Option<&mut Line> {
-        match wanted {
-            Wanted::Bound(server) => self.bound.get_mut(&server.slot()).map(|(_, line)| line),
-            Wanted::AnyBut(tried) => self.any.get_mut(tried),
-        }
-    }
+/// The first in a line.
+fn first(line: &Line, wanted: impl FnOnce() -> Wanted) -> Option<Next> {
+    let (number, waiter) = line.first_key_value()?;
+    Some(Next {
+        number: *number,
+        wanted: wanted(),
+        key: waiter.key,
+    })
 }
 
 impl Pool {
@@ -184,9 +207,16 @@ impl Pool {
             let number = state.waiting.join(&wanted, Waiter { hand, key });
             self.metrics.queue_length.inc();
             // A place may have become free between the refusal and this lock. Whoever has waited has had it offered then.
-            let is_first = state.waiting.head(&wanted) == Some(number);
-            let own = is_first.then(|| (number, wanted.clone()));
-            let handovers = self.serve_heads(&mut state, own.into_iter().collect());
+            let mut handovers = Vec::new();
+            if state.waiting.is_first(&wanted, number) {
+                let wanted = wanted.clone();
+                let next = Next {
+                    number,
+                    wanted,
+                    key,
+                };
+                self.serve(&mut state, &next, &mut handovers);
+            }
             drop(state);
             handovers.into_iter().for_each(Handover::complete);
             number
@@ -211,46 +241,73 @@ impl Pool {
         state: &mut State,
         freed: Option<Slot>,
     ) -> Vec<Handover> {
-        if state.waiting.is_empty() {
-            return Vec::new();
-        }
-        let heads = state.waiting.heads(freed);
-        self.serve_heads(state, heads)
-    }
-
-    /// As [`Self::serve_waiters`], of the lines with these heads: whoever goes without a place goes without one until another
-    /// becomes free, and so do those behind.
-    fn serve_heads(
-        self: &Arc<Self>,
-        state: &mut State,
-        mut heads: BTreeMap<u64, Wanted>,
-    ) -> Vec<Handover> {
         let mut handovers = Vec::new();
-        while let Some((number, wanted)) = heads.pop_first() {
-            let Some(server) = self.place_for(state, &wanted) else {
-                continue;
-            };
-            let lease = Lease::new(self, server);
-            // The waiter is still there, because the lock has been held since it was found at the head of its line.
-            if let Some(waiter) = state.waiting.leave(&wanted, number) {
-                self.metrics.queue_length.dec();
-                let hand = waiter.hand;
-                handovers.push(Handover { hand, lease });
-            }
-            if let Some(next) = state.waiting.head(&wanted) {
-                heads.insert(next, wanted);
-            }
+        if state.waiting.is_empty() {
+            return handovers;
+        }
+        if let Some(freed) = freed {
+            self.serve_on(state, freed, &mut handovers);
+            return handovers;
+        }
+        let members = state.members.iter().flatten().map(|server| server.slot());
+        // Servers that have gone meanwhile may be waited for.
+        let all: BTreeSet<Slot> = members.chain(state.waiting.bound.keys().copied()).collect();
+        for server in all {
+            self.serve_on(state, server, &mut handovers);
         }
         handovers
     }
 
-    /// Counts one more on a server, if there is a place for the head of a line.
-    fn place_for(&self, state: &mut State, wanted: &Wanted) -> Option<Arc<Server>> {
-        let server = match wanted {
-            Wanted::AnyBut(tried) => {
-                let key = state.waiting.key_of_head(wanted);
-                return state.pick(key, tried).ok();
+    /// Hands out the places of a server, first come, first served. Where one goes without, so do those behind that want
+    /// the same: it is no place for them.
+    fn serve_on(self: &Arc<Self>, state: &mut State, server: Slot, handovers: &mut Vec<Handover>) {
+        let (mut bound, mut any, mut retriers) = (true, true, true);
+        loop {
+            let waiting = &state.waiting;
+            let has_place = state.has_place(server);
+            let firsts = [
+                bound.then(|| waiting.next_bound(server)),
+                (any && has_place).then(|| waiting.next_any()),
+                (retriers && has_place).then(|| waiting.next_retrier(server)),
+            ];
+            let firsts = firsts.into_iter().flatten().flatten();
+            let Some(next) = firsts.min_by_key(|next| next.number) else {
+                return;
+            };
+            if !self.serve(state, &next, handovers) {
+                match next.wanted {
+                    Wanted::Bound(_) => bound = false,
+                    Wanted::Any => any = false,
+                    Wanted::AnyBut(_) => retriers = false,
+                }
             }
+        }
+    }
+
+    /// Takes one from the queue, if there is a place.
+    fn serve(
+        self: &Arc<Self>,
+        state: &mut State,
+        next: &Next,
+        handovers: &mut Vec<Handover>,
+    ) -> bool {
+        let Some(server) = self.place_for(state, next) else {
+            return false;
+        };
+        let lease = Lease::new(self, server);
+        // The waiter is still there, because the lock has been held since it was found.
+        if let Some(Waiter { hand, .. }) = state.waiting.leave(&next.wanted, next.number) {
+            self.metrics.queue_length.dec();
+            handovers.push(Handover { hand, lease });
+        }
+        true
+    }
+
+    /// Counts one more on a server, if there is a place.
+    fn place_for(&self, state: &mut State, next: &Next) -> Option<Arc<Server>> {
+        let server = match &next.wanted {
+            Wanted::Any => return state.pick(next.key, &[]).ok(),
+            Wanted::AnyBut(tried) => return state.pick(next.key, tried).ok(),
             Wanted::Bound(server) => server,
         };
         match state.charge(server) {
@@ -267,13 +324,25 @@ impl Pool {
     }
 }
 
+impl State {
+    /// Whether a server takes new work and isn't at its limit.
+    fn has_place(&self, slot: Slot) -> bool {
+        let server = member(&self.members, slot).filter(|server| server.slot() == slot);
+        server.is_some_and(|server| {
+            let limit = server.limit();
+            Tier::of(server.admission(), server.is_backup()).is_some()
+                && (limit == 0 || self.selector.active(slot) < limit)
+        })
+    }
+}
+
 fn wanted(server: Option<&Arc<Server>>, tried: &[Slot]) -> Wanted {
     if let Some(server) = server {
         return Wanted::Bound(Arc::clone(server));
     }
-    let mut tried = tried.to_vec();
-    tried.sort_unstable();
-    tried.dedup();
+    if tried.is_empty() {
+        return Wanted::Any;
+    }
     Wanted::AnyBut(tried.into())
 }
 

@@ -481,7 +481,7 @@ proptest! {
     fn nobody_overtakes_in_the_queue(steps in prop::collection::vec(
         prop_oneof![
             2 => (0..4_usize).prop_map(|i| Err(Want::Server(i))),
-            3 => prop::collection::vec(0..4_usize, 0..3).prop_map(|tried| Err(Want::AnyBut(tried))),
+            3 => prop::collection::vec(0..4_usize, 0..5).prop_map(|tried| Err(Want::AnyBut(tried))),
             4 => any::<prop::sample::Index>().prop_map(Ok),
         ],
         1..80,
