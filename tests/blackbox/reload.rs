@@ -1,7 +1,5 @@
 //! SPEC section 11, reload: everything at once or nothing, and nobody notices.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use nix::sys::signal::Signal;
 
 use crate::common::*;
@@ -10,6 +8,7 @@ mod flat;
 mod kept;
 mod limits;
 mod listeners;
+mod load;
 mod refused;
 mod watched;
 
@@ -135,49 +134,6 @@ fn no_session_is_rebound() {
         assert_eq!(response.origin(), server);
         assert_eq!(response.set_cookie("SERVERID"), None);
     }
-}
-
-#[test]
-fn no_request_fails_while_it_reloads_again_and_again() {
-    let origins = ["a", "b", "c"].map(Origin::start);
-    origins.iter().for_each(Origin::quiet);
-    let lb = Setup::of(&origins).start();
-    let to = lb.web();
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..4)
-            .map(|_| {
-                scope.spawn(|| {
-                    while !stop.load(Ordering::Relaxed) {
-                        let mut client = Client::connect(to);
-                        for _ in 0..50 {
-                            assert_eq!(client.get("/", &[]).unwrap().status, 200);
-                        }
-                    }
-                })
-            })
-            .collect();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for round in 0..12 {
-                let before = origins[1].served();
-                let setup = if round % 2 == 0 {
-                    Setup::of(&origins[1..])
-                } else {
-                    Setup::of(&origins)
-                };
-                reload(&lb, &setup.yaml());
-                eventually(SOON, || origins[1].served() > before + 10);
-            }
-        }));
-        stop.store(true, Ordering::Relaxed);
-        if let Err(panic) = outcome {
-            std::panic::resume_unwind(panic);
-        }
-        for worker in workers {
-            worker.join().unwrap();
-        }
-    });
-    lb.wait_idle();
 }
 
 #[test]

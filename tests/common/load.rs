@@ -1,5 +1,7 @@
 //! Clients that go on while something is done to the instance, and of which not one request may fail.
 
+mod site;
+
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use parking_lot::Mutex;
 use super::client::{Client, Response};
 use super::h2::H2;
 use super::wait::{SOON, eventually};
+
+pub use site::Site;
 
 /// Within so long after the last request, the next one on a kept connection has to succeed: no connection is closed that was
 /// busy within the last second. Later it may cross the server's close, and is asked once more (RFC 9112 section 9.3.1).

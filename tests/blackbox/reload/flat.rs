@@ -3,11 +3,19 @@
 use super::*;
 
 /// Kilobytes of memory that the process has.
-fn memory(lb: &Equipoise) -> u64 {
+pub fn memory(lb: &Equipoise) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", lb.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes = line.unwrap().split_whitespace().next().unwrap();
     kilobytes.parse().unwrap()
+}
+
+/// How many descriptors it has open, once that number stays.
+pub fn settled(lb: &Equipoise) -> usize {
+    eventually(SOON, || {
+        let descriptors = lb.descriptors().len();
+        holds(|| lb.descriptors().len() == descriptors).then_some(descriptors)
+    })
 }
 
 #[test]
@@ -28,19 +36,10 @@ fn many_reloads_cost_neither_descriptors_nor_memory() {
         }
     };
     some(20);
-    let settled = || {
-        eventually(SOON, || {
-            let descriptors = lb.descriptors().len();
-            holds(|| lb.descriptors().len() == descriptors).then_some(descriptors)
-        })
-    };
-    let (descriptors, before) = (settled(), memory(&lb));
+    let (descriptors, before) = (settled(&lb), memory(&lb));
     some(60);
-    assert!(
-        settled() <= descriptors + 1,
-        "{} of {descriptors}",
-        settled()
-    );
+    let now = settled(&lb);
+    assert!(now <= descriptors + 1, "{now} of {descriptors}");
     let after = memory(&lb);
     assert!(
         after < before + 16 * 1024,
