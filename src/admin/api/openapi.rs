@@ -21,7 +21,7 @@ const DURATION: &str = "^(0|[0-9]{1,6}(ms|s)|[0-9]{1,4}[mh]|[0-9]{1,3}d)$";
 /// A name of a server or pool.
 const NAME: &str = r"^[A-Za-z0-9._:\[\]-]{1,64}$";
 /// What a header field can hold.
-const FIELD: &str = "^[\\t -~]*$";
+const FIELD: &str = "^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$";
 
 pub async fn document() -> Json<&'static Value> {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();

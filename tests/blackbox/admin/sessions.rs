@@ -89,6 +89,8 @@ fn a_learned_session_is_found_by_its_cookie() {
         204
     );
     assert_eq!(find(&lb, &format!("of-{origin}"))["result"], "unknown");
+    assert_eq!(find(&lb, "m%C3%BCller")["result"], "unknown");
+    assert_problem(&lb.admin_get(&format!("{SESSIONS}?key=a%0Ab")), 400);
     // What a key is, is nobody else's to know.
     eventually(SOON, || lb.stderr().contains("a session forgotten"));
     assert!(!lb.stderr().contains(&format!("of-{origin}")));
