@@ -9,10 +9,10 @@ use nix::unistd::{AccessFlags, access};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::occupant;
-use super::process::{self, Identity};
+use super::process::{self, Identity, ProcessError};
 use super::sources;
 use crate::admin::Tokens;
-use crate::config::model::{AccessLogPath, AdminBind, Config, Persistence};
+use crate::config::model::{AccessLogPath, AdminBind, Config, Persistence, UPGRADE_SOCKET};
 use crate::config::{Loaded, Problem};
 use crate::persistence::Keyring;
 
@@ -31,16 +31,10 @@ pub struct Findings {
 pub fn examine(loaded: &Loaded) -> Findings {
     let mut found = Findings::default();
     let config = &loaded.config;
-    let identity = match process::identity(&config.server) {
-        Ok(identity) => identity,
-        Err(error) => {
-            let path = ["server", error.key()];
-            found
-                .problems
-                .push(loaded.problem(&path, error.to_string()));
-            None
-        }
-    };
+    let identity = process::identity(&config.server).unwrap_or_default();
+    let unknown = process::unknown(&config.server).into_iter();
+    let place = |error: ProcessError| loaded.problem(&["server", error.key()], error.to_string());
+    found.problems.extend(unknown.map(place));
     if let Some(identity) = &identity
         && let Err(reason) = identity.check()
     {
@@ -75,6 +69,14 @@ pub fn examine(loaded: &Loaded) -> Findings {
         found
             .problems
             .push(loaded.problem(&["admin", "bind"], reason));
+    }
+    // The one by default is done without where it can't be had.
+    if let Some(path) = &config.server.upgrade_socket
+        && path != Path::new(UPGRADE_SOCKET)
+        && let Err(reason) = may_bind_unix(path)
+    {
+        let at = ["server", "upgrade_socket"];
+        found.problems.push(loaded.problem(&at, reason));
     }
     storage(loaded, identity.as_ref(), &mut found);
     found

@@ -304,6 +304,21 @@ pub fn identity(server: &Server) -> Result<Option<Identity>, ProcessError> {
     }))
 }
 
+/// All that is wrong with the user and the group.
+pub fn unknown(server: &Server) -> Vec<ProcessError> {
+    let alone = Server {
+        group: None,
+        ..server.clone()
+    };
+    let of_group = identity(server).err();
+    let is_told = !matches!(of_group, Some(ProcessError::NoGroup(_)));
+    let of_user = identity(&alone).err().filter(|error| {
+        // A number without a user lacks a group only here.
+        !is_told && matches!(error, ProcessError::NoUser(_))
+    });
+    of_group.into_iter().chain(of_user).collect()
+}
+
 fn find_group(name: &str) -> Result<Gid, ProcessError> {
     let known = Group::from_name(name).ok().flatten().map(|group| group.gid);
     known

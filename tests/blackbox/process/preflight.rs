@@ -42,6 +42,18 @@ fn what_stops_run_is_found_by_check_with_its_place() {
             "no group \"no-such-group\"",
         ),
         (
+            "server: {user: no-such-user, group: no-such-group}",
+            "",
+            "server.user",
+            "no user \"no-such-user\"",
+        ),
+        (
+            "server: {user: no-such-user, group: no-such-group}",
+            "",
+            "server.group",
+            "no group \"no-such-group\"",
+        ),
+        (
             "server: {user: 64999}",
             "",
             "server.user",
@@ -70,6 +82,18 @@ fn what_stops_run_is_found_by_check_with_its_place() {
             "",
             "logging.access_log.path",
             "there is no directory",
+        ),
+        (
+            "server: {upgrade_socket: @DIR@/none/upgrade.sock}",
+            "",
+            "server.upgrade_socket",
+            "there is no directory",
+        ),
+        (
+            "server: {upgrade_socket: @DIR@/file}",
+            "",
+            "server.upgrade_socket",
+            "is no socket",
         ),
         (
             "admin: {bind: \"unix:@DIR@/none/admin.sock\"}",
