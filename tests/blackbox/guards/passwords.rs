@@ -282,6 +282,21 @@ fn a_changed_file_counts_from_the_reload_on() {
 }
 
 #[test]
+fn a_changed_file_is_noticed() {
+    let origin = Origin::start("a");
+    let dir = TempDir::new("watched");
+    htpasswd(&dir.path().join("htpasswd"), 4, "ann", "old");
+    let lb = Setup::of([&origin])
+        .listener(LISTENER)
+        .top("server: {watch_config: true, state_dir: \"@DIR@/state\"}")
+        .start_in(dir);
+    let status = |pair: &str| lb.get("/staff", &[("Authorization", &*basic(pair))]).status;
+    assert_eq!([status("ann:old"), status("bob:in")], [200, 401]);
+    htpasswd(&lb.dir().join("htpasswd"), 4, "bob", "in");
+    eventually(SOON, || status("bob:in") == 200);
+}
+
+#[test]
 fn an_answer_of_the_routes_own_is_guarded_too() {
     let origin = Origin::start("a");
     let dir = TempDir::new("passwords");
