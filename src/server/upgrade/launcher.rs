@@ -16,8 +16,9 @@ use super::spawn::Program;
 use crate::observe::log;
 use crate::supervise;
 
-/// How long the launcher may take to end.
-const END_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the launcher may take to end, also on a machine that has more to do than it can: the new process waits longer than
+/// that for the word that it has taken over.
+const END_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The launcher, as the old process sees it.
 pub struct Launcher {
