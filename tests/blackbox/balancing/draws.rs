@@ -48,7 +48,8 @@ fn a_slow_server_gets_fewer_requests() {
         .start();
     let names = sequence(&lb, 60);
     let shares = shares(&names);
-    assert!(shares["fast"] >= 57, "{shares:?}");
+    // What is known of it fades with time, so it is tried now and then.
+    assert!(shares["fast"] >= 50, "{shares:?}");
 }
 
 #[test]
