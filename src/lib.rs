@@ -36,6 +36,7 @@ pub mod ascii;
 pub mod balance;
 pub mod cli;
 pub mod client_address;
+mod coalescing;
 pub mod config;
 pub mod descriptors;
 pub mod diagnose;

@@ -1,7 +1,8 @@
 //! Connections of HTTP/2 to a server, each shared by as many requests as the server allows.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::connections::Connections;
+use crate::coalescing::WriteCoalescing;
 use crate::descriptors::idle::Rest;
 use crate::supervise;
 
@@ -136,8 +138,15 @@ impl Shared {
             .await?;
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
+        let in_flight = Arc::<AtomicUsize>::default();
+        let sharing = Arc::clone(&in_flight);
         supervise::once(async move {
-            if let Err(error) = connection.await {
+            let (mut connection, mut coalescing) = (connection, WriteCoalescing::default());
+            let driven = poll_fn(|cx| {
+                let is_shared = sharing.load(Ordering::Relaxed) > 1;
+                coalescing.poll(cx, is_shared, |cx| Pin::new(&mut connection).poll(cx))
+            });
+            if let Err(error) = driven.await {
                 tracing::debug!(%error, "a connection of HTTP/2 to a server ended");
             }
             over.store(true, Ordering::Release);
@@ -145,7 +154,7 @@ impl Shared {
         Ok(Arc::new(Self {
             send,
             moves,
-            in_flight: Arc::default(),
+            in_flight,
             is_over,
             idle,
             rest: Mutex::default(),

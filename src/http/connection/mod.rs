@@ -73,7 +73,8 @@ pub async fn serve(
         h1::converse(&visit, stream).await
     };
     if let Some(stream) = stream {
-        h2::converse(&visit, stream).await;
+        // Apart, so that connections of HTTP/1 aren't as large as these.
+        Box::pin(h2::converse(&visit, stream)).await;
     }
 }
 

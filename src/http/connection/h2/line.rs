@@ -36,8 +36,6 @@ const ACKNOWLEDGEMENTS: u32 = 4;
 const HEADERS_AT_ONCE: usize = 4 * 1024 * 1024;
 /// Requests whose header's cost is remembered until `h2` hands them over. More than wait there at once.
 const COSTS: usize = 20_000;
-/// A buffer larger than this isn't kept from one read to the next.
-const KEPT: usize = 4096;
 
 /// What is known of a connection besides what `h2` knows.
 pub struct Line {
@@ -302,9 +300,6 @@ impl Wire {
         if self.given == self.screened.len() {
             self.given = 0;
             self.screened.clear();
-            if self.screened.capacity() > KEPT {
-                self.screened = Vec::new();
-            }
         }
         given
     }
@@ -379,7 +374,12 @@ impl AsyncRead for Wire {
                 continue;
             }
             let before = buf.filled().len();
-            ready!(Pin::new(&mut *this.stream).poll_read(cx, buf))?;
+            let read = Pin::new(&mut *this.stream).poll_read(cx, buf);
+            if read.is_pending() {
+                // Who waits holds no buffer.
+                this.screened = Vec::new();
+            }
+            ready!(read)?;
             let fresh = buf.filled().get(before..).unwrap_or_default();
             if fresh.is_empty() {
                 return Poll::Ready(Ok(()));

@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -36,6 +36,7 @@ use super::super::wire::Client;
 use super::super::wire::client::Http2;
 use super::session::Facade;
 use super::{Refused, TOO_MANY, Visit, termination_of};
+use crate::coalescing::WriteCoalescing;
 use crate::config::model;
 use crate::http::message::RequestHeader;
 use crate::listen::ClientStream;
@@ -84,25 +85,25 @@ const STAND_IN: HeaderName = HeaderName::from_static(fields::STAND_IN);
 pub(super) async fn converse(visit: &Visit, stream: Box<ClientStream>) {
     let site = visit.listener.site.load_full();
     let drain = visit.edge.drain.watch();
-    let settings = settings(&site);
     let line = Line::new(streams_at_once(&site.http));
     let wire = Wire::new(stream, Arc::clone(&line), Arc::clone(&visit.listener));
     let connection = tokio::select! {
         biased;
-        connection = settings.handshake(wire) => connection,
+        connection = settings(&site).handshake(wire) => connection,
         () = tokio::time::sleep(site.http.header_timeout) => return,
         // A connection that has said nothing yet loses nothing.
         () = begun(drain.clone()) => return,
     };
     let Ok(connection) = connection else { return };
     let streams = TaskTracker::new();
-    Driver {
+    let mut driver = Driver {
         visit,
         connection,
         timer: Box::pin(sleep_until(
             (Instant::now() + site.http.header_timeout).into(),
         )),
         line,
+        coalescing: WriteCoalescing::default(),
         streams: streams.clone(),
         uploads: Uploads::default(),
         served: 0,
@@ -111,9 +112,9 @@ pub(super) async fn converse(visit: &Visit, stream: Box<ClientStream>) {
         closing: None,
         patient: false,
         called: false,
-    }
-    .drive(drain)
-    .await;
+    };
+    driver.drive(drain).await;
+    drop(driver);
     // With the connection gone they have nobody to serve, and see to their ends.
     streams.close();
     streams.wait().await;
@@ -183,6 +184,7 @@ struct Driver<'a> {
     visit: &'a Visit,
     connection: Connection<Wire, Bytes>,
     line: Arc<Line>,
+    coalescing: WriteCoalescing,
     streams: TaskTracker,
     uploads: Uploads,
     /// Fires at the next deadline or before.
@@ -200,7 +202,7 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    async fn drive(mut self, drain: watch::Receiver<bool>) {
+    async fn drive(&mut self, drain: watch::Receiver<bool>) {
         let mut draining = pin!(begun(drain.clone()));
         let mut leaving = pin!(
             self.visit
@@ -257,48 +259,55 @@ impl Driver<'_> {
 
     /// Waits for what happens next, driving the connection meanwhile.
     async fn next(&mut self) -> Event {
-        let listener = Arc::clone(&self.visit.listener);
         poll_fn(|cx| {
-            loop {
-                match self.connection.poll_accept(cx) {
-                    Poll::Ready(Some(Ok((request, respond)))) => {
-                        return Poll::Ready(Event::Request(request, respond));
-                    }
-                    Poll::Ready(Some(Err(error))) => {
-                        tracing::debug!(%error, peer = %self.visit.connection.ends.peer, "an HTTP/2 connection ended");
-                        return Poll::Ready(Event::Over);
-                    }
-                    Poll::Ready(None) => return Poll::Ready(Event::Over),
-                    // Nothing was read while small pieces were to be gathered.
-                    Poll::Pending if self.line.take_crowded() => self.uploads.gather(),
-                    Poll::Pending => break,
-                }
-            }
-            if self.is_last_call() {
-                self.line.last_call();
-                // To have it read that.
-                cx.waker().wake_by_ref();
-            }
-            if let Some(fault) = self.line.fault() {
-                return Poll::Ready(Event::Fault(fault));
-            }
-            let site = listener.site.load();
-            loop {
-                let now = Instant::now();
-                let (deadline, event) = self.deadline(&site.http, now);
-                if deadline <= now {
-                    return Poll::Ready(event);
-                }
-                // One that fires too early costs less than to set it again for every request.
-                if self.timer.is_elapsed() || self.timer.deadline() > deadline.into() {
-                    self.timer.as_mut().reset(deadline.into());
-                }
-                if self.timer.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-            }
+            let is_shared = self.line.active() > 1;
+            let mut coalescing = std::mem::take(&mut self.coalescing);
+            let next = coalescing.poll(cx, is_shared, |cx| self.poll_next(cx));
+            self.coalescing = coalescing;
+            next
         })
         .await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        loop {
+            match self.connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    return Poll::Ready(Event::Request(request, respond));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(%error, peer = %self.visit.connection.ends.peer, "an HTTP/2 connection ended");
+                    return Poll::Ready(Event::Over);
+                }
+                Poll::Ready(None) => return Poll::Ready(Event::Over),
+                // Nothing was read while small pieces were to be gathered.
+                Poll::Pending if self.line.take_crowded() => self.uploads.gather(),
+                Poll::Pending => break,
+            }
+        }
+        if self.is_last_call() {
+            self.line.last_call();
+            // To have it read that.
+            cx.waker().wake_by_ref();
+        }
+        if let Some(fault) = self.line.fault() {
+            return Poll::Ready(Event::Fault(fault));
+        }
+        let site = self.visit.listener.site.load();
+        loop {
+            let now = Instant::now();
+            let (deadline, event) = self.deadline(&site.http, now);
+            if deadline <= now {
+                return Poll::Ready(event);
+            }
+            // One that fires too early costs less than to set it again for every request.
+            if self.timer.is_elapsed() || self.timer.deadline() > deadline.into() {
+                self.timer.as_mut().reset(deadline.into());
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
     }
 
     /// Whether `h2` is to be told now, and wasn't before, that the client has heard.
@@ -450,7 +459,7 @@ impl Driver<'_> {
     }
 
     /// Ends the connection now, as soon as its client has been told why.
-    async fn end(mut self, reason: Reason) {
+    async fn end(&mut self, reason: Reason) {
         self.connection.abrupt_shutdown(reason);
         let closed = poll_fn(|cx| self.connection.poll_closed(cx));
         drop(tokio::time::timeout(LAST_WORDS, closed).await);
