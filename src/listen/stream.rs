@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
@@ -19,7 +19,7 @@ use super::transport::Transport;
 use crate::supervise;
 
 /// Bytes asked of the socket at once for a header.
-const HEAD_READ: usize = 8 * 1024;
+const HEAD_READ: usize = 4 * 1024;
 /// How long a closed connection is still drained, so that a late byte from the client doesn't reset
 /// the response under way to it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -65,6 +65,20 @@ impl ClientStream {
         &mut self.inbox
     }
 
+    /// Takes so many of the pending bytes. They keep no more memory than they need.
+    pub fn take_out(&mut self, count: usize) -> Bytes {
+        let count = count.min(self.inbox.len());
+        if count < self.inbox.capacity() / 2 {
+            let bytes = Bytes::copy_from_slice(self.inbox.get(..count).unwrap_or_default());
+            self.inbox.advance(count);
+            if self.inbox.is_empty() {
+                self.inbox = BytesMut::new();
+            }
+            return bytes;
+        }
+        self.inbox.split_to(count).freeze()
+    }
+
     /// Waits until the client sends something, without holding a buffer meanwhile. Returns at once if
     /// something is pending.
     ///
@@ -79,10 +93,11 @@ impl ClientStream {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.inbox = BytesMut::new();
+        // OpenSSL may have read more from the socket than was taken from it.
+        let mut looks_first = !self.is_plain();
         loop {
-            self.transport()?.readable().await?;
-            if !self.is_plain() {
-                return Ok(());
+            if !std::mem::take(&mut looks_first) {
+                self.transport()?.socket().readable().await?;
             }
             // A socket is taken for readable until a read says otherwise, a new one, too. One that brings less than there is
             // room for says so as well, and spares the next wait a look.
@@ -94,7 +109,7 @@ impl ClientStream {
                 Some(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Some(Ok(_)) => return Ok(()),
                 Some(Err(error)) => return Err(error),
-                None => self.inbox = BytesMut::new(),
+                None => {}
             }
         }
     }
@@ -116,12 +131,20 @@ impl ClientStream {
         let Some(transport) = &mut self.transport else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
-        if self.inbox.capacity() == self.inbox.len() {
+        if self.inbox.is_empty() {
             // No buffer is made for what hasn't come yet.
             ready!(transport.poll_readable(cx))?;
         }
-        self.inbox.reserve(room);
-        let count = ready!(pin!(transport.read_buf(&mut self.inbox)).poll(cx))?;
+        // What is left of a buffer is used, unless that is little.
+        if self.inbox.capacity() - self.inbox.len() < room / 2 {
+            self.inbox.reserve(room);
+        }
+        let read = pin!(transport.read_buf(&mut self.inbox)).poll(cx);
+        if read.is_pending() && self.inbox.is_empty() {
+            // Who waits holds no buffer.
+            self.inbox = BytesMut::new();
+        }
+        let count = ready!(read)?;
         self.saw_end |= count == 0;
         self.note_in(count);
         Poll::Ready(Ok(count))

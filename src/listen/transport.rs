@@ -37,20 +37,6 @@ impl Transport {
         self.socket().local_addr()
     }
 
-    /// Waits until there is something to read, or the end.
-    ///
-    /// # Errors
-    ///
-    /// Those of the socket.
-    pub async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Plain(socket) => socket.readable().await,
-            Self::Tls(stream) if stream.ssl().pending() > 0 => Ok(()),
-            // A record is read in pieces, so that a look is needed to know that nothing more has come.
-            Self::Tls(stream) => stream.get_ref().peek(&mut [0]).await.map(drop),
-        }
-    }
-
     /// Whether bytes of the client lie in the socket, which the system knows before the runtime does.
     pub fn has_arrived(&self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;

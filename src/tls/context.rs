@@ -135,6 +135,8 @@ fn basics(settings: &model::Tls) -> Result<SslContextBuilder, ErrorStack> {
             | SslMode::ACCEPT_MOVING_WRITE_BUFFER
             | SslMode::RELEASE_BUFFERS,
     );
+    // A record's header and what follows it are read at once.
+    context.set_read_ahead(true);
     Ok(context)
 }
 

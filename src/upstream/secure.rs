@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode, SslVersion};
+use openssl::ssl::{SslConnector, SslMethod, SslMode, SslVerifyMode, SslVersion};
 use openssl::x509::store::X509StoreBuilder;
 use parking_lot::Mutex;
 use pingora::protocols::tls::CaType;
@@ -87,6 +87,9 @@ impl Secure {
     ) -> Result<Self, ErrorStack> {
         let mut builder = SslConnector::builder(SslMethod::tls_client())?;
         builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+        // An idle connection holds no buffers. A record's header and what follows it are read at once.
+        builder.set_mode(SslMode::RELEASE_BUFFERS);
+        builder.set_read_ahead(true);
         match &authorities {
             Some(authorities) => {
                 let mut store = X509StoreBuilder::new()?;

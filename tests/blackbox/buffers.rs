@@ -3,6 +3,7 @@
 
 mod backpressure;
 mod gigabytes;
+mod held;
 
 use std::io;
 use std::sync::Arc;

@@ -198,8 +198,7 @@ impl Conversation<'_> {
         received: Instant,
         time: SystemTime,
     ) -> Option<(ServerSession, Arrival)> {
-        let inbox = stream.inbox();
-        let bytes = inbox.split_to(head.leading + head.length).freeze();
+        let bytes = stream.take_out(head.leading + head.length);
         let framing = head.framing;
         let request = request(&bytes, head)?;
         let http = &site.http;

@@ -140,7 +140,8 @@ impl<'a> Exchange<'a> {
                 }
                 Ok(Step::Head(head)) => {
                     if self.note_head(head)? {
-                        return self.switch().await.map_err(TryError::Failed);
+                        // Apart, since next to no exchange comes to this.
+                        return Box::pin(self.switch()).await.map_err(TryError::Failed);
                     }
                 }
                 Err(failure) => {

@@ -115,6 +115,12 @@ impl Output {
         Poll::Ready(Ok(()))
     }
 
+    /// What has been written needs no memory.
+    fn give_back(&mut self) {
+        self.written = 0;
+        buffers::give_back(std::mem::take(&mut self.gathered));
+    }
+
     fn note_written(&mut self, count: usize) {
         self.total += count as u64;
         let gathered = count.min(self.gathered.len() - self.written);
@@ -124,8 +130,7 @@ impl Output {
         let tail = count - gathered - piece;
         self.tail = self.tail.get(tail..).unwrap_or_default();
         if self.written == self.gathered.len() {
-            self.gathered.clear();
-            self.written = 0;
+            self.give_back();
         }
         if self.piece.is_empty() {
             // What it was a part of can be used again.
@@ -136,7 +141,7 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        buffers::give_back(std::mem::take(&mut self.gathered));
+        self.give_back();
     }
 }
 

@@ -28,7 +28,7 @@ const READ: usize = 16 * 1024;
 /// The same when they come as fast as they are read.
 const FAST_READ: usize = 64 * 1024;
 /// Bytes that are read ahead of a client's next request.
-const READ_AHEAD: usize = 16 * 1024;
+const READ_AHEAD: usize = 4 * 1024;
 /// Bytes of a body that are read over.
 const SMALL_BODY: u64 = 64 * 1024;
 /// How long the rest of a body is waited for whose request has been answered.
