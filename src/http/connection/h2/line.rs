@@ -55,6 +55,8 @@ pub struct Line {
     last_call: AtomicBool,
     /// So many small pieces of bodies have come that nothing more is read before they have been gathered.
     crowded: AtomicBool,
+    /// There is something to be written once `h2` has said all that it has to say.
+    unwritten: AtomicBool,
 }
 
 /// What reading and writing have brought to light.
@@ -86,6 +88,7 @@ impl Line {
             headers: AtomicUsize::new(0),
             last_call: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
+            unwritten: AtomicBool::new(false),
         })
     }
 
@@ -111,7 +114,12 @@ impl Line {
 
     /// Whether small pieces of bodies are to be gathered; whoever asks does it now.
     pub fn take_crowded(&self) -> bool {
-        self.crowded.load(Ordering::Relaxed) && self.crowded.swap(false, Ordering::Relaxed)
+        take(&self.crowded)
+    }
+
+    /// Whether something was gathered that is written when `h2` next reads. It is told once.
+    pub fn take_unwritten(&self) -> bool {
+        take(&self.unwritten)
     }
 
     /// Since when the client has taken nothing of what there is to send.
@@ -225,6 +233,10 @@ impl Line {
     }
 }
 
+fn take(flag: &AtomicBool) -> bool {
+    flag.load(Ordering::Relaxed) && flag.swap(false, Ordering::Relaxed)
+}
+
 /// A request under way; it and its header count until this is dropped.
 pub struct Presence {
     line: Arc<Line>,
@@ -319,7 +331,18 @@ impl Wire {
         Poll::Ready(Ok(room.filled().is_empty()))
     }
 
-    /// Writes out what was gathered.
+    /// Writes out what was gathered, all the way.
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_out(cx))?;
+        let flushed = Pin::new(&mut *self.stream).poll_flush(cx);
+        self.note_stalled(flushed.is_pending());
+        if flushed.is_ready() {
+            self.line.backlog.clear();
+        }
+        flushed
+    }
+
+    /// Writes out what was gathered, as far as TLS.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.out.has_remaining() {
             let written = match Pin::new(&mut *self.stream).poll_write(cx, &self.out) {
@@ -355,6 +378,11 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.out.has_remaining()
+            && let Poll::Ready(Err(error)) = this.poll_written(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
         loop {
             if this.line.fault().is_some() {
                 // Nobody listens any more; the driver knows, and ends it.
@@ -411,13 +439,12 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_out(cx))?;
-        let flushed = Pin::new(&mut *this.stream).poll_flush(cx);
-        this.note_stalled(flushed.is_pending());
-        if flushed.is_ready() {
-            this.line.backlog.clear();
+        if !this.out.has_remaining() {
+            return this.poll_written(cx);
         }
-        flushed
+        // `h2` flushes behind each piece of a body. The driver has it read once more when it has said all.
+        this.line.unwritten.store(true, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -280,6 +280,8 @@ impl Driver<'_> {
                     return Poll::Ready(Event::Over);
                 }
                 Poll::Ready(None) => return Poll::Ready(Event::Over),
+                // It goes out with the next read.
+                Poll::Pending if self.line.take_unwritten() => {}
                 // Nothing was read while small pieces were to be gathered.
                 Poll::Pending if self.line.take_crowded() => self.uploads.gather(),
                 Poll::Pending => break,
@@ -461,7 +463,14 @@ impl Driver<'_> {
     /// Ends the connection now, as soon as its client has been told why.
     async fn end(&mut self, reason: Reason) {
         self.connection.abrupt_shutdown(reason);
-        let closed = poll_fn(|cx| self.connection.poll_closed(cx));
+        let closed = poll_fn(|cx| {
+            loop {
+                let closed = self.connection.poll_closed(cx);
+                if closed.is_ready() || !self.line.take_unwritten() {
+                    return closed;
+                }
+            }
+        });
         drop(tokio::time::timeout(LAST_WORDS, closed).await);
     }
 

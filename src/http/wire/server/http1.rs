@@ -21,7 +21,7 @@ use crate::upstream::Stream;
 /// Bytes of a response that are read at once.
 const READ: usize = 16 * 1024;
 /// The same when they come as fast as they are read.
-const FAST_READ: usize = 24 * 1024;
+const FAST_READ: usize = 64 * 1024;
 /// The same while the client has yet to take much else.
 const LITTLE: usize = 4 * 1024;
 
