@@ -439,7 +439,8 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.out.has_remaining() {
+        // Who takes nothing now isn't asked once more.
+        if this.stalled || !this.out.has_remaining() {
             return this.poll_written(cx);
         }
         // `h2` flushes behind each piece of a body. The driver has it read once more when it has said all.
