@@ -329,7 +329,7 @@ async fn status_is_json_with_the_documented_names() {
     let expected = serde_json::json!({
         "version": "1.2.3", "pid": 42, "started": "1970-01-01T00:00:00.000Z",
         "uptime": 1.5, "state": "running", "changes_by": "nobody", "latency_percentiles": null, "descriptors": null,
-        "reload": null,
+        "reload": null, "predecessor": null,
         "listeners": [{
             "name": "web", "protocol": "http", "addresses": ["0.0.0.0:80"], "pool": "app",
             "connections_active": 1, "connections_total": 2, "max_connections": 0, "connections_delayed": 0,

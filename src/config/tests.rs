@@ -323,7 +323,6 @@ fn whatever_is_planned_is_refused_by_name() {
     // `@` stands for each of the words, in the text and in the path.
     for (text, path, words) in [
         (top("@: {}"), "@", "tracing"),
-        (top("server: {@: x}"), "server.@", "upgrade_socket"),
         (pool("algorithm: @"), "pools.app.algorithm", "adaptive"),
     ] {
         for word in words.split(' ') {
