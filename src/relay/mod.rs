@@ -70,13 +70,13 @@ pub trait Meter {
 }
 
 /// Moves bytes both ways until the end. Closes nothing: that the caller does, as the [`End`] demands.
-pub async fn relay(
+pub fn relay(
     client: &mut impl Wire,
     server: &mut impl Wire,
     meter: &mut impl Meter,
     limits: &model::Tcp,
-) -> End {
-    relay_after(Vec::new(), client, server, meter, limits).await
+) -> impl Future<Output = End> {
+    relay_after(Vec::new(), client, server, meter, limits)
 }
 
 /// As [`relay`], with what the client has said `first` already.
