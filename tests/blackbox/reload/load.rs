@@ -5,6 +5,9 @@ use super::reload;
 use crate::common::load::{Load, Site};
 use crate::common::*;
 
+/// As many as a test machine bears beside others.
+const RELOADS: usize = 20;
+
 /// Two configurations in turns: listeners, pools, servers, weights and limits differ.
 fn reload_often(lb: &Equipoise, site: &Site, load: &Load, count: usize) {
     let more: String = (0..5)
@@ -24,19 +27,20 @@ fn reload_often(lb: &Equipoise, site: &Site, load: &Load, count: usize) {
     }
 }
 
-fn try_reloads(count: usize) {
+#[test]
+fn no_connection_is_refused_and_no_request_fails() {
     let site = Site::new();
     let lb = Equipoise::start(&site.yaml("", ""));
     let load = site.load(&lb);
     reload_often(&lb, &site, &load, 10);
     let before = memory(&lb);
     let calm = load.slowest();
-    reload_often(&lb, &site, &load, count);
+    reload_often(&lb, &site, &load, RELOADS);
     let (busy, after) = (load.slowest(), memory(&lb));
     let open = lb.descriptors().len();
     let done = load.end();
     println!(
-        "{count} reloads, {done} requests and echoes; memory {before} kB, then {after} kB; {open} descriptors; slowest {calm:?}, then {busy:?}"
+        "{RELOADS} reloads, {done} requests and echoes; memory {before} kB, then {after} kB; {open} descriptors; slowest {calm:?}, then {busy:?}"
     );
     assert!(after < before + 24 * 1024, "{before} kB, then {after} kB");
     lb.wait_idle_servers();
@@ -45,16 +49,4 @@ fn try_reloads(count: usize) {
     let counted = |code| metrics.sum("equipoise_http_requests_total", &[("code", code)]);
     assert_eq!(counted("4xx") + counted("5xx"), 0.0);
     assert!(counted("2xx") > 100.0);
-}
-
-#[test]
-fn no_connection_is_refused_and_no_request_fails() {
-    try_reloads(20);
-}
-
-/// Prints how long the slowest took, which no test can hold a busy machine to.
-#[test]
-#[ignore = "takes minutes"]
-fn a_thousand_cost_nothing() {
-    try_reloads(1000);
 }
