@@ -122,7 +122,8 @@ pub fn set(shares: Shares) {
     }
 }
 
-/// Lets as many clients come, at the cost of the servers' share, which is larger than theirs. Who has a place keeps it.
+/// Lets more clients come; fewer than now changes nothing. Their places are taken from the servers' share, which is the larger
+/// one, as connections to servers end.
 ///
 /// # Errors
 ///

@@ -59,7 +59,7 @@ pub async fn serve(
         served, tracker, ..
     } = door;
     tracker.close();
-    // Who has just connected may not have asked yet.
+    // A client that has just connected may not have sent its request yet.
     tokio::time::sleep(LULL).await;
     // A connection that isn't done by then is cut off.
     drop(

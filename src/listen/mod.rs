@@ -201,7 +201,7 @@ pub async fn accept(
         }
     }
     if closing.is_handed_over() {
-        // Who is at hand has been taken from those who wait for the other one.
+        // The connection at hand was accepted here, so the other process can't accept it.
         if let Some((stream, peer)) = at_hand
             && let Some(room) = limits.room().await
         {

@@ -141,7 +141,7 @@ impl ClientStream {
         }
         let read = pin!(transport.read_buf(&mut self.inbox)).poll(cx);
         if read.is_pending() && self.inbox.is_empty() {
-            // Who waits holds no buffer.
+            // A connection holds no buffer while it waits.
             self.inbox = BytesMut::new();
         }
         let count = ready!(read)?;

@@ -1,4 +1,4 @@
-//! Whose turn it is, as another selector of the same servers can go on with it.
+//! The state of a selector's turns, in a form that another selector of the same servers can go on with.
 
 use super::{Selector, Slot};
 

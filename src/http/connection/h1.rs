@@ -30,7 +30,7 @@ use crate::observe::Termination;
 
 /// What a client begins with that knows that we speak HTTP/2 (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Who has made no request for so long isn't likely to make one just when its connection is closed.
+/// A client that has made no request for so long isn't likely to make one at the very moment when its connection is closed.
 const LULL: Duration = Duration::from_secs(1);
 
 /// Serves a connection's requests to their end. Returns the connection if its client speaks HTTP/2 instead.

@@ -82,5 +82,5 @@ impl Feed {
     }
 }
 
-/// Who follows a table, and what it calls it.
+/// A follower of a table, and the name that it has for the table.
 pub(super) type Followed = (Arc<Feed>, Tag);

@@ -64,7 +64,7 @@ impl Follower {
         Self { feed, tables }
     }
 
-    /// Whoever may end it.
+    /// A handle by which another thread ends it.
     pub fn ender(&self) -> FollowerEnd {
         FollowerEnd(Arc::clone(&self.feed))
     }

@@ -404,7 +404,7 @@ impl AsyncRead for Wire {
             let before = buf.filled().len();
             let read = Pin::new(&mut *this.stream).poll_read(cx, buf);
             if read.is_pending() {
-                // Who waits holds no buffer.
+                // A connection holds no buffer while it waits.
                 this.screened = Vec::new();
             }
             ready!(read)?;
@@ -439,7 +439,7 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // Who takes nothing now isn't asked once more.
+        // A client that takes nothing now is waited for, as without gathering.
         if this.stalled || !this.out.has_remaining() {
             return this.poll_written(cx);
         }
