@@ -2,7 +2,7 @@
 //!
 //! They speak to each other at the upgrade socket ([`frame`], [`message`]). In this order:
 //!
-//! | new ([`heir`]) | old ([`handover`]) |
+//! | new ([`heir`]) | old ([`socket`], [`transfer`]) |
 //! |---|---|
 //! | `Hello`: its version, and where it is to listen | looks who asks (SO_PEERCRED): the same user, or root |
 //! | | `Offer` and `Descriptors`: all sockets that are listened on, the pid file. Or `Refused` |
@@ -30,13 +30,17 @@ mod handover;
 mod heir;
 mod launcher;
 mod message;
+mod offers;
 mod predecessor;
+mod socket;
 mod spawn;
 mod state;
+mod transfer;
 
-pub use handover::{Handover, Stage, listen, words};
+pub use handover::{Handover, Stage};
 pub use heir::{Heir, Sessions, UpgradeError, tell_failure};
 pub use launcher::launch;
 pub use message::State;
 pub use predecessor::Predecessor;
+pub use socket::{listen, words};
 pub use spawn::Program;

@@ -9,9 +9,9 @@ use tokio::sync::watch;
 
 use super::super::instance::Instance;
 use super::frame::{Kind, Wire};
-use super::handover::absorb;
 use super::heir::with_name;
 use super::message::Progress;
+use super::transfer::absorb;
 use crate::observe::metrics::Totals;
 use crate::persistence::table::{Absorber, Follower};
 use crate::supervise;
