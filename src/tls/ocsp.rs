@@ -177,7 +177,7 @@ fn question(loaded: &Loaded, which: Which) -> Option<Question> {
             .ok()
             .filter(|url| matches!(url.scheme_str(), Some("http" | "https")))
     })?;
-    let issuer = identity.chain.first()?.clone();
+    let issuer = identity.issuer.clone()?;
     let id = || OcspCertId::from_cert(MessageDigest::sha1(), &identity.leaf, &issuer);
     let mut request = OcspRequest::new().ok()?;
     request.add_id(id().ok()?).ok()?;

@@ -152,6 +152,7 @@ impl Examined {
         }
 
         let mut above: Vec<X509> = chain.above.into_iter().map(|placed| placed.cert).collect();
+        let issuer = above.first().cloned();
         if above.last().is_some_and(|top| chain::is_self_signed(top)) {
             above.pop();
         }
@@ -163,6 +164,7 @@ impl Examined {
                 self.identity = Some(Identity {
                     leaf,
                     chain: above,
+                    issuer,
                     key: key.clone(),
                 });
             }

@@ -53,6 +53,8 @@ pub struct Identity {
     pub leaf: X509,
     /// Who signed it, and who signed that one, without the root.
     pub chain: Vec<X509>,
+    /// Who signed it, be it a root, if the file has that one's certificate.
+    pub issuer: Option<X509>,
     /// The leaf's key.
     pub key: PKey<Private>,
 }

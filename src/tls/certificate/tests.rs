@@ -181,7 +181,9 @@ fn names_dates_and_identity_are_those_of_the_leaf() {
     let site = pki.leaf(&["LB.example.com", "*.shop.example.com", "::1"]);
     let loaded = load(&source(&site.cert, Some(&site.key)), SystemTime::now()).unwrap();
     assert_eq!(loaded.findings, []);
-    let Identity { leaf, chain, key } = &loaded.identity;
+    let Identity {
+        leaf, chain, key, ..
+    } = &loaded.identity;
     assert_eq!(names(leaf), ["lb.example.com", "*.shop.example.com", "::1"]);
     assert_eq!(chain.len(), 1);
     assert!(key.public_eq(&leaf.public_key().unwrap()));

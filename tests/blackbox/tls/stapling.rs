@@ -24,9 +24,15 @@ impl Drop for Responder {
 
 impl Responder {
     fn start(pki: &Pki, signer: &str) -> Self {
+        Self::of(pki, "intermediate", signer)
+    }
+
+    fn of(pki: &Pki, authority: &str, signer: &str) -> Self {
         let mut process = Command::new("openssl")
             .args(["ocsp", "-port", "0", "-index", "index.txt", "-ndays", "1"])
-            .args(["-CA", "intermediate.pem", "-rsigner"])
+            .arg("-CA")
+            .arg(format!("{authority}.pem"))
+            .arg("-rsigner")
             .arg(format!("{signer}.pem"))
             .arg("-rkey")
             .arg(format!("{signer}.key"))
@@ -62,12 +68,12 @@ fn list(pki: &Pki, status: &str) {
     pki.write("index.txt.attr", "unique_subject = no\n");
 }
 
-/// A certificate of the intermediate's that names the responder.
+/// A certificate of an authority's that names the responder.
 fn issue(pki: &Pki, responder: SocketAddr) {
-    issue_naming(pki, &format!("http://{responder}/"));
+    issue_naming(pki, "intermediate", &format!("http://{responder}/"));
 }
 
-fn issue_naming(pki: &Pki, url: &str) {
+fn issue_naming(pki: &Pki, authority: &str, url: &str) {
     pki.write("site.key", pki.leaf(&[NAME]).key_pem());
     pki.write(
         "ext",
@@ -78,8 +84,8 @@ fn issue_naming(pki: &Pki, url: &str) {
     );
     let script = format!(
         "openssl req -new -key site.key -subj /CN={NAME} -out site.csr && \
-         openssl x509 -req -in site.csr -CA intermediate.pem -CAkey intermediate.key -set_serial 0x{SERIAL} -days 90 \
-         -extfile ext -out leaf.pem && cat leaf.pem intermediate.pem > site.pem"
+         openssl x509 -req -in site.csr -CA {authority}.pem -CAkey {authority}.key -set_serial 0x{SERIAL} -days 90 \
+         -extfile ext -out leaf.pem && cat leaf.pem {authority}.pem > site.pem"
     );
     let output = Command::new("sh")
         .args(["-c", &script])
@@ -141,6 +147,17 @@ fn a_good_answer_is_shown_in_handshakes() {
     is_nothing_shown(&with(&pki, &origin, ""));
 }
 
+/// The root is left out when served, but it is the issuer.
+#[test]
+fn a_root_that_signs_certificates_itself_is_known_as_their_issuer() {
+    let (pki, origin) = (Pki::new(), Origin::start("a"));
+    list(&pki, "V");
+    let responder = Responder::of(&pki, "root", "root");
+    issue_naming(&pki, "root", &format!("http://{}/", responder.address));
+    let lb = with(&pki, &origin, "ocsp: {stapling: auto}");
+    eventually(SOON, || is_shown(&lb));
+}
+
 #[test]
 fn what_is_revoked_is_not_shown_and_is_told() {
     let (pki, origin) = (Pki::new(), Origin::start("a"));
@@ -199,6 +216,7 @@ fn a_responder_behind_tls_is_asked_if_it_is_who_it_should_be() {
         .start();
     issue_naming(
         &pki,
+        "intermediate",
         &format!("https://localhost:{}/", in_front.web().port()),
     );
     let dir = pki.dir().display();
