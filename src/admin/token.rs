@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::config::refuse_pipe;
+
 /// Most that is read of a file.
 const LARGEST: u64 = 64 * 1024;
 
@@ -50,6 +52,7 @@ impl Tokens {
             source,
         };
         let mut text = Vec::new();
+        refuse_pipe(path).map_err(failed)?;
         let file = File::open(path).map_err(failed)?;
         file.take(LARGEST).read_to_end(&mut text).map_err(failed)?;
         Self::parse(path, &text)

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::files;
-use crate::config::{self, Config, Problem, Problems};
+use crate::config::{self, Config, Problem, Problems, escaped};
 use crate::server::preflight;
 
 /// What `check` is told.
@@ -129,7 +129,7 @@ fn print_text(
             writeln!(
                 io::stdout(),
                 "{}: ok, {}, {}, {}",
-                args.path().display(),
+                escaped(&args.path().to_string_lossy()),
                 counted(config.listeners.len(), "listener"),
                 counted(config.pools.len(), "pool"),
                 counted(servers, "server"),

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,6 +33,21 @@ impl Fault {
             message: message.into(),
         }]
     }
+}
+
+/// Fails for a pipe. Files that the configuration names are read again and again, and a pipe would keep the reader waiting,
+/// perhaps for ever.
+///
+/// # Errors
+///
+/// It is one.
+pub fn refuse_pipe(path: &Path) -> io::Result<()> {
+    let is_pipe = path.metadata().is_ok_and(|file| file.file_type().is_fifo());
+    if is_pipe {
+        let trouble = "it is a pipe; a file is wanted";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, trouble));
+    }
+    Ok(())
 }
 
 /// Reads a file, or standard input, that is not larger than 16 MiB and is text that YAML may be written in.

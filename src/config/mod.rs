@@ -54,6 +54,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use dump::{dump, dump_in_force};
+pub use input::refuse_pipe;
 pub use model::Config;
 pub use problem::{Problem, Problems, escaped, on_one_line};
 pub use schema::text as schema_text;

@@ -19,6 +19,7 @@ use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 use sha2::Sha256;
 
+use crate::config::refuse_pipe;
 use crate::headers::trim;
 
 /// HMAC-SHA256 (RFC 2104) with the key's state computed already; clone it to use it.
@@ -279,6 +280,7 @@ pub(super) fn keyed(key: &[u8]) -> HmacSha256 {
 
 /// The file's bytes and its permission bits.
 fn read(path: &Path) -> io::Result<(Vec<u8>, u32)> {
+    refuse_pipe(path)?;
     let file = File::open(path)?;
     let mode = file.metadata()?.mode() & 0o7777;
     let mut text = Vec::new();

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use openssl::x509::X509;
 
 use crate::config::model::CertificateSource;
+use crate::config::refuse_pipe;
 use crate::tls::certificate::{self, Finding, Loaded, Purpose};
 
 /// A file that can't be used.
@@ -28,12 +29,20 @@ impl Unusable {
     }
 }
 
+fn not_a_pipe(key: &'static str, path: &Path) -> Result<(), Unusable> {
+    refuse_pipe(path).map_err(|error| Unusable {
+        key,
+        message: format!("{}: {error}", path.display()),
+    })
+}
+
 /// The certificates of a file of authorities.
 ///
 /// # Errors
 ///
 /// It can't be read, or holds none.
 pub fn authorities(path: &Path) -> Result<Vec<X509>, Unusable> {
+    not_a_pipe("ca", path)?;
     certificate::read_ca_bundle(path).map_err(|finding| Unusable {
         key: "ca",
         message: finding.explained(),
@@ -46,6 +55,9 @@ pub fn authorities(path: &Path) -> Result<Vec<X509>, Unusable> {
 ///
 /// A file can't be read, holds something else, or they don't belong together.
 pub fn identity(source: &CertificateSource) -> Result<Loaded, Unusable> {
+    for path in source.files() {
+        not_a_pipe("certificate", &path)?;
+    }
     certificate::load_for(Purpose::Client, source, SystemTime::now()).map_err(|findings| {
         let fatal = findings
             .iter()

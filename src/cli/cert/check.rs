@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use crate::config::escaped;
 use crate::tls::certificate::{
     Examination, Examined, Fault, Finding, Purpose, Roots, Source, examine, names, not_after,
     read_ca_bundle, words,
@@ -82,8 +83,8 @@ fn print(args: &Args, examined: &Examined) -> io::Result<()> {
         (0, Some(leaf)) => writeln!(
             io::stdout(),
             "{}: ok, {}, until {}{}{}",
-            args.cert.display(),
-            words::list(&names(leaf)),
+            escaped(&args.cert.to_string_lossy()),
+            escaped(&words::list(&names(leaf))),
             words::moment(not_after(leaf)),
             if examined.identity.is_some() {
                 ", the key matches"

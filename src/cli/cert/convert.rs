@@ -151,6 +151,6 @@ fn is_stdout(path: &Path) -> bool {
 }
 
 fn complain(trouble: &str, status: u8) -> u8 {
-    drop(writeln!(io::stderr(), "{trouble}"));
+    drop(writeln!(io::stderr(), "{}", escaped(trouble)));
     status
 }

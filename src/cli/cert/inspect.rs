@@ -1,7 +1,7 @@
 //! `equipoise cert inspect`: what is in these files?
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::ValueEnum;
@@ -37,6 +37,11 @@ pub enum Format {
     Json,
 }
 
+fn complain(file: &Path, why: &str) {
+    let trouble = format!("{}: {why}", file.display());
+    drop(writeln!(io::stderr(), "{}", escaped(&trouble)));
+}
+
 /// Describes them, and gives the exit status.
 pub fn run(args: &Args) -> u8 {
     let password = match args
@@ -45,7 +50,7 @@ pub fn run(args: &Args) -> u8 {
         .map(|file| (file, Password::read(file)))
     {
         Some((file, Err(why))) => {
-            drop(writeln!(io::stderr(), "{}: {why}", file.display()));
+            complain(file, &why);
             return 2;
         }
         Some((_, Ok(password))) => Some(password),
@@ -58,7 +63,7 @@ pub fn run(args: &Args) -> u8 {
         match Contents::read(path, BUNDLE_LIMIT, password.as_ref()) {
             Ok(contents) => described.push(describe(&contents, now)),
             Err(why) => {
-                drop(writeln!(io::stderr(), "{}: {why}", path.display()));
+                complain(path, &why);
                 status = 2;
             }
         }

@@ -272,3 +272,30 @@ fn what_a_file_says_never_reaches_the_terminal_as_it_is() {
         }
     }
 }
+
+/// A glob takes what names there are.
+#[test]
+fn nor_does_what_a_file_is_called() {
+    let pki = Pki::new();
+    let site = pki.leaf(&["example.com"]);
+    let name = "\u{1b}[31m\u{202e}.pem";
+    pki.write(name, site.chain_pem());
+    for args in [
+        &["cert", "inspect", name][..],
+        &["cert", "inspect", "\u{1b}[31m"],
+        &["cert", "check", "--cert", name],
+        &["cert", "check", "--cert", name, "--key", "\u{1b}[31m"],
+        &["cert", "convert", name, "-o", "\u{1b}/out"],
+        &["check", name],
+    ] {
+        let output = std::process::Command::new(crate::common::equipoise::BINARY)
+            .args(args)
+            .current_dir(pki.dir())
+            .output()
+            .unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let odd = |c: &char| (c.is_control() && *c != '\n') || *c == '\u{202e}';
+        assert_eq!(said.chars().find(odd), None, "{args:?}: {said:?}");
+        assert!(!said.is_empty(), "{args:?}");
+    }
+}

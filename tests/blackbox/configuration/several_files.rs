@@ -257,3 +257,37 @@ fn a_pipe_or_a_device_is_not_waited_for() {
     let said = String::from_utf8(exit.stderr).unwrap();
     assert!(said.contains("pipe.yaml: is no file but a"), "{said}");
 }
+
+/// Nobody writes to it, so whoever opens it to read never comes back.
+#[test]
+fn a_pipe_instead_of_a_file_that_the_configuration_names_is_not_waited_for() {
+    let dir = TempDir::new().unwrap();
+    nix::unistd::mkfifo(&dir.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let pool = |more: &str| {
+        format!(
+            "listeners: {{web: {{bind: '127.0.0.1:0', pool: app}}}}\npools: {{app: {{servers: ['127.0.0.1:1'], {more}}}}}\n"
+        )
+    };
+    for text in [
+        pool("persistence: {type: cookie_insert, secret_file: pipe}"),
+        pool("tls: {ca: pipe}"),
+        pool("tls: {certificate: {cert: pipe, key: pipe}}"),
+        format!(
+            "{}admin: {{bind: '127.0.0.1:0', token_file: pipe}}\n",
+            pool("")
+        ),
+    ] {
+        fs::write(dir.path().join("lb.yml"), &text).unwrap();
+        let output = Command::new(BINARY)
+            .args(["check", "lb.yml"])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}: {said}");
+        assert!(
+            said.contains("is a pipe; a file is wanted"),
+            "{text}: {said}"
+        );
+    }
+}
