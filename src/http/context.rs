@@ -132,6 +132,8 @@ pub struct Upstream {
     pub place: Option<Place>,
     /// How often the server's address had changed.
     pub moves: u64,
+    /// The connection of HTTP/2 of the last try, or 0.
+    pub connection: u64,
     /// Where this try leads.
     pub address: Option<Arc<Address>>,
     /// It was kept from an earlier request.

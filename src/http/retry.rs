@@ -147,6 +147,10 @@ fn elsewhere(target: &PoolSite, context: &Context, failure: Failure, verdict: Ve
                 .pause(Instant::now(), limit, rand::random());
             pause.map_or(end, Verdict::SameServerAfter)
         }
+        // It may be that connection alone which takes no more.
+        (Others::None, Failure::NotProcessed) if upstream.stale_retries == 0 => {
+            Verdict::FreshConnection
+        }
         (Others::None, _) => end,
     }
 }

@@ -4,16 +4,15 @@ use std::collections::VecDeque;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
-use h2::{Reason, SendStream};
+use h2::SendStream;
 use http::Request;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
 
 use super::connections::Connections;
 use crate::coalescing::WriteCoalescing;
@@ -41,8 +40,8 @@ const HEADER_LIST: u32 = 256 * 1024;
 /// Streams that we have reset and whose late frames are still known: clients cancel by hundreds.
 const RESET_STREAMS: usize = 1000;
 
-/// How long a request may wait for its stream on a connection whose server has just lowered the number of streams.
-const OPENS_WITHIN: Duration = Duration::from_secs(1);
+/// How long a request may be [kept back](InFlight::is_kept_back), since another connection may take it.
+pub const OPENS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Bytes of one request's body that wait for the connection to take them.
 const SEND_BUFFER: usize = 128 * 1024;
@@ -50,9 +49,16 @@ const SEND_BUFFER: usize = 128 * 1024;
 /// Faults of streams that are remembered until somebody asks.
 const FAULTS: usize = 64;
 
-/// What was found wrong with the responses of a connection, in words, before the `h2` crate saw them.
+/// What was seen of a connection's frames that the `h2` crate doesn't tell.
 #[derive(Debug, Default)]
-pub struct Faults(Mutex<Found>);
+pub struct Witness {
+    /// What was found wrong with responses, in words, before `h2` saw them.
+    found: Mutex<Found>,
+    /// The last request whose header has gone to the server.
+    sent: AtomicU32,
+    /// The server takes nothing for now, so what `h2` has written may be on its way.
+    is_stuck: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct Found {
@@ -60,10 +66,10 @@ struct Found {
     all: Option<&'static str>,
 }
 
-impl Faults {
+impl Witness {
     /// One response is malformed.
-    pub fn note(&self, stream: u32, fault: &'static str) {
-        let streams = &mut self.0.lock().streams;
+    pub fn note_fault(&self, stream: u32, fault: &'static str) {
+        let streams = &mut self.found.lock().streams;
         if streams.len() == FAULTS {
             streams.pop_front();
         }
@@ -71,29 +77,50 @@ impl Faults {
     }
 
     /// Nothing that comes on the connection can be read any more.
-    pub fn note_all(&self, fault: &'static str) {
-        self.0.lock().all = Some(fault);
+    pub fn note_end(&self, fault: &'static str) {
+        self.found.lock().all = Some(fault);
     }
 
     /// What was found wrong with that stream's response, if anything was. It is told once.
-    pub fn of(&self, stream: u32) -> Option<&'static str> {
-        let found = &mut *self.0.lock();
+    pub fn fault(&self, stream: u32) -> Option<&'static str> {
+        let found = &mut *self.found.lock();
         let place = found.streams.iter().position(|(id, _)| *id == stream);
         let fault = place.and_then(|place| found.streams.remove(place));
         fault.map(|(_, fault)| fault).or(found.all)
+    }
+
+    /// A request's header has gone to the server. They go in the order of their streams.
+    pub fn note_sent(&self, stream: u32) {
+        self.sent.store(stream, Ordering::Release);
+    }
+
+    /// Whether the server takes nothing more for now.
+    pub fn note_stuck(&self, is_stuck: bool) {
+        if self.is_stuck.load(Ordering::Relaxed) != is_stuck {
+            self.is_stuck.store(is_stuck, Ordering::Release);
+        }
+    }
+
+    /// Whether nothing of that request has gone, nor is about to.
+    fn is_unsent(&self, stream: u32) -> bool {
+        self.sent.load(Ordering::Acquire) < stream && !self.is_stuck.load(Ordering::Acquire)
     }
 }
 
 /// A connection that requests share.
 pub struct Shared {
+    id: u64,
     send: SendRequest<Bytes>,
     moves: u64,
     in_flight: Arc<AtomicUsize>,
     is_over: Arc<AtomicBool>,
     idle: Duration,
     rest: Mutex<Option<(Instant, Option<Rest>)>>,
-    faults: Arc<Faults>,
+    witness: Arc<Witness>,
 }
+
+/// How many connections there have been.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// A request that is under way on a shared connection, for as long as this is there.
 pub struct InFlight {
@@ -110,14 +137,14 @@ impl Drop for InFlight {
 }
 
 impl Shared {
-    /// Begins to speak HTTP/2 on a connection, whose responses are looked at by whoever leaves word with `faults`.
+    /// Begins to speak HTTP/2 on a connection, whose frames are looked at by whoever leaves word with `witness`.
     ///
     /// # Errors
     ///
     /// The connection's.
     pub async fn begin<S>(
         stream: S,
-        faults: Arc<Faults>,
+        witness: Arc<Witness>,
         moves: u64,
         idle: Duration,
     ) -> Result<Arc<Self>, h2::Error>
@@ -152,13 +179,14 @@ impl Shared {
             over.store(true, Ordering::Release);
         });
         Ok(Arc::new(Self {
+            id: CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1,
             send,
             moves,
             in_flight,
             is_over,
             idle,
             rest: Mutex::default(),
-            faults,
+            witness,
         }))
     }
 
@@ -201,9 +229,6 @@ pub enum UnsentError {
     /// The connection has ended, or its server is going away.
     #[error("the connection takes no more requests")]
     Ending,
-    /// The server has lowered the number of its streams.
-    #[error("the connection takes no request for now")]
-    Full,
     /// The connection's.
     #[error("{0}")]
     Connection(#[source] h2::Error),
@@ -215,31 +240,38 @@ impl InFlight {
     /// # Errors
     ///
     /// Why it wasn't sent.
-    pub async fn send(&self, request: Request<()>, ended: bool) -> Result<Streams, UnsentError> {
+    pub fn send(&self, request: Request<()>, ended: bool) -> Result<Streams, UnsentError> {
         let mut send = self.shared.send.clone();
-        let (response, mut stream) = match send.send_request(request, ended) {
-            Ok(streams) => streams,
-            Err(error) if error.is_library() => return Err(UnsentError::Connection(error)),
-            Err(_) => {
-                self.retire();
-                return Err(UnsentError::Ending);
+        send.send_request(request, ended).map_err(|error| {
+            if error.is_library() {
+                return UnsentError::Connection(error);
             }
-        };
-        // Ready when the header has been let go. A server that has lowered the number of its streams may keep it back for
-        // as long as it likes.
-        match timeout(OPENS_WITHIN, poll_fn(|cx| send.poll_ready(cx))).await {
-            Err(_) => {
-                stream.send_reset(Reason::CANCEL);
-                Err(UnsentError::Full)
-            }
-            // What becomes of the connection from now on is known by the response.
-            Ok(_) => Ok((response, stream)),
-        }
+            self.retire();
+            UnsentError::Ending
+        })
+    }
+
+    /// Which connection this is, of all that there have been. None has the number 0.
+    pub fn connection(&self) -> u64 {
+        self.shared.id
+    }
+
+    /// Whether nothing of the request on that stream has gone, nor is about to.
+    pub fn is_unsent(&self, stream: u32) -> bool {
+        self.shared.witness.is_unsent(stream)
+    }
+
+    /// Whether that is so since its server has meanwhile lowered the number of streams. It may stay so for as long as the
+    /// server likes; a request that is given up then never was.
+    pub fn is_kept_back(&self, stream: u32) -> bool {
+        let shared = &self.shared;
+        self.is_unsent(stream)
+            && shared.in_flight.load(Ordering::Acquire) > shared.send.current_max_send_streams()
     }
 
     /// What was found wrong with that stream's response, if anything was.
     pub fn fault(&self, stream: u32) -> Option<&'static str> {
-        self.shared.faults.of(stream)
+        self.shared.witness.fault(stream)
     }
 
     /// No request is to be sent on this connection any more.
@@ -251,18 +283,37 @@ impl InFlight {
 /// A request's response to come, and the way for its body.
 pub type Streams = (ResponseFuture, SendStream<Bytes>);
 
-/// A place on one of a server's connections, if there is one. `moves`: how often the server's address has changed.
-pub fn enter(connections: &Connections, moves: u64) -> Option<InFlight> {
+/// A place on one of a server's connections, if there is one. `moves`: how often the server's address has changed; `but`: the
+/// connection that this request is to be tried again away from, if it isn't 0. Others come to that one last from now on.
+pub fn enter(connections: &Connections, moves: u64, but: u64) -> Option<InFlight> {
     let mut shared = connections.shared().lock();
     shared.retain(|shared| shared.moves == moves && !shared.is_over.load(Ordering::Acquire));
-    shared.iter().find_map(Shared::enter)
+    put_last(&mut shared, but);
+    let mut others = shared.iter().filter(|shared| shared.id != but);
+    others.find_map(Shared::enter)
 }
 
-/// Shares a new connection, whose first place is the caller's.
-pub fn share(connections: &Connections, shared: &Arc<Shared>, keeps: bool) -> Option<InFlight> {
+fn put_last(all: &mut Vec<Arc<Shared>>, which: u64) {
+    if which != 0
+        && let Some(place) = all.iter().position(|shared| shared.id == which)
+    {
+        let last = all.remove(place);
+        all.push(last);
+    }
+}
+
+/// Shares a new connection, whose first place is the caller's. `but`: as for [`enter`].
+pub fn share(
+    connections: &Connections,
+    shared: &Arc<Shared>,
+    keeps: bool,
+    but: u64,
+) -> Option<InFlight> {
     let place = shared.enter();
     if keeps {
-        connections.shared().lock().push(Arc::clone(shared));
+        let mut all = connections.shared().lock();
+        all.push(Arc::clone(shared));
+        put_last(&mut all, but);
     }
     place
 }

@@ -24,6 +24,7 @@ use super::waits::Waits;
 use crate::headers::Fields;
 use crate::http::message::{RequestHeader, ResponseHeader};
 use crate::listen::LazyTimer;
+use crate::upstream::OPENS_WITHIN;
 
 /// How a try failed.
 #[derive(Debug)]
@@ -365,7 +366,8 @@ impl<'a> Exchange<'a> {
             };
             ready!(timer.poll_set(cx, due));
             now = Instant::now();
-            if now >= deadline {
+            let is_over = failure != Failure::NotProcessed || self.server.is_kept_back();
+            if now >= deadline && is_over {
                 return Poll::Ready(Err(failure));
             }
         }
@@ -400,6 +402,14 @@ impl<'a> Exchange<'a> {
         let client_sends = waits.client_sends.since(now);
         consider(client_sends, body_timeout, Failure::ClientTimeout);
         let server_sends = waits.server_sends.since(now);
+        // By then the request should have gone, unless its server has lowered the number of streams meanwhile.
+        if is_awaited
+            && let Some(since) = server_sends
+            && self.server.is_unsent()
+            && (now < since + OPENS_WITHIN || self.server.is_kept_back())
+        {
+            consider(server_sends, OPENS_WITHIN, Failure::NotProcessed);
+        }
         if client_takes.is_some() {
             return next;
         }

@@ -49,15 +49,15 @@ pub async fn open(
         let idle = settings.timeouts.idle;
         let keeps = settings.keepalive.connections > 0;
         let in_flight = way.place(context, client, idle, keeps).await?;
+        context.upstream.connection = in_flight.connection();
         go_on(context, client).await?;
         let ended = departure.body == RequestBody::None;
         let scheme = target.link.scheme();
         let request = departure.request.into_http2(scheme);
         let request = request.ok_or(Failure::BadRequest)?;
-        return match in_flight.send(request, ended).await {
+        return match in_flight.send(request, ended) {
             Ok(streams) => Ok(Server::Http2(Http2::new(streams, ended, in_flight))),
             Err(UnsentError::Ending) => Err(Failure::GoingAway),
-            Err(UnsentError::Full) => Err(Failure::NotProcessed),
             Err(UnsentError::Connection(error)) => {
                 tracing::debug!(%error, "a request could not be sent by HTTP/2");
                 let error = ServerError::Http2(error);
@@ -100,15 +100,15 @@ impl Way<'_> {
         keeps: bool,
     ) -> Result<InFlight, Failure> {
         let connections = context.connections(self.link, self.server);
-        let moves = context.upstream.moves;
-        if let Some(place) = upstream::enter(&connections, moves) {
+        let (moves, last) = (context.upstream.moves, context.upstream.connection);
+        if let Some(place) = upstream::enter(&connections, moves, last) {
             note_reused(context, self.server);
             return Ok(place);
         }
         // One connection has room for many: who comes while it is made waits for it.
         let turn = timeout(self.timeouts.connect, connections.opening()).await;
         let _one_at_a_time = turn.map_err(|_| Failure::ConnectTimeout)?;
-        if let Some(place) = upstream::enter(&connections, moves) {
+        if let Some(place) = upstream::enter(&connections, moves, last) {
             note_reused(context, self.server);
             return Ok(place);
         }
@@ -124,7 +124,7 @@ impl Way<'_> {
             }
             Err(_) => return Err(Failure::ConnectTimeout),
         };
-        upstream::share(&connections, &shared, keeps).ok_or(Failure::NotProcessed)
+        upstream::share(&connections, &shared, keeps, last).ok_or(Failure::NotProcessed)
     }
 
     /// A new connection.

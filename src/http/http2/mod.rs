@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::upstream::{Faults, Shared, Stream};
+use crate::upstream::{Shared, Stream, Witness};
 
 pub mod fields;
 pub mod frames;
@@ -20,7 +20,7 @@ mod unfit;
 ///
 /// The connection's.
 pub async fn begin(stream: Stream, moves: u64, idle: Duration) -> Result<Arc<Shared>, h2::Error> {
-    let faults = Arc::<Faults>::default();
-    let screened = responses::Screened::new(stream, Arc::clone(&faults));
-    Shared::begin(screened, faults, moves, idle).await
+    let witness = Arc::<Witness>::default();
+    let screened = responses::Screened::new(stream, Arc::clone(&witness));
+    Shared::begin(screened, witness, moves, idle).await
 }

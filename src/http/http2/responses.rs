@@ -2,7 +2,7 @@
 //! stream alone (RFC 9113 section 8.1.1) and the connection's other requests go on.
 //!
 //! Header blocks are read here first ([`fields`]), as those of clients are. In place of one that is malformed `h2` gets a block
-//! that it resets the stream for; why, is left with the connection's [`Faults`]. What belongs to a response and what to its
+//! that it resets the stream for; why, is left with the connection's [`Witness`]. What belongs to a response and what to its
 //! trailers depends on what came before, so the frames that go to the server are followed, too: they say which streams are
 //! open.
 
@@ -19,7 +19,7 @@ use super::frames::{DATA, FRAME_HEAD, HEADERS, Head, PREFACE, RST_STREAM};
 use super::frames::{cut, write_block};
 use super::framing::{Block, FrameError, Framing, Side};
 use super::hpack::Decoder;
-use crate::upstream::Faults;
+use crate::upstream::Witness;
 
 /// What a response's header may be.
 const LIMITS: HeadLimits = HeadLimits {
@@ -43,8 +43,8 @@ pub struct Screened<S> {
 }
 
 impl<S> Screened<S> {
-    /// For a connection on which nothing was said yet. What is wrong with a response is left with `faults`.
-    pub fn new(stream: S, faults: Arc<Faults>) -> Self {
+    /// For a connection on which nothing was said yet. What is wrong with a response is left with `witness`.
+    pub fn new(stream: S, witness: Arc<Witness>) -> Self {
         Self {
             stream,
             framing: Framing::behind(0),
@@ -54,7 +54,7 @@ impl<S> Screened<S> {
                 open: Vec::new(),
                 last: 0,
                 written: Vec::new(),
-                faults,
+                witness,
             },
             sent: Sent {
                 passing: PREFACE,
@@ -126,7 +126,7 @@ struct Responses {
     last: u32,
     /// Scratch for header blocks.
     written: Vec<u8>,
-    faults: Arc<Faults>,
+    witness: Arc<Witness>,
 }
 
 /// A request whose response has yet to end.
@@ -158,6 +158,7 @@ impl Responses {
     fn note_sent(&mut self, head: Head) {
         if head.kind == HEADERS && head.stream > self.last {
             self.last = head.stream;
+            self.witness.note_sent(head.stream);
             self.open.push(Open {
                 stream: head.stream,
                 begun: false,
@@ -198,7 +199,7 @@ impl Side for Responses {
         if !self.is_body_first(head) {
             return Ok(());
         }
-        self.faults.note(head.stream, BODY_FIRST);
+        self.witness.note_fault(head.stream, BODY_FIRST);
         self.close(head.stream);
         write_block(head.stream, false, MALFORMED, out);
         // It counts in the connection's window.
@@ -235,7 +236,7 @@ impl Side for Responses {
         write_block(stream, ends, written, out);
         if let Some(unfit) = unfit {
             let (_, words) = unfit.refusal();
-            self.faults.note(stream, words);
+            self.witness.note_fault(stream, words);
         }
         if unfit.is_some() || ends {
             self.close(stream);
@@ -309,7 +310,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Screened<S> {
                 Err(error) => {
                     buf.set_filled(before);
                     let words = error.words();
-                    this.responses.faults.note_all(words);
+                    this.responses.witness.note_end(words);
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, words)));
                 }
             }
@@ -324,7 +325,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Screened<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
+        let polled = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.responses.witness.note_stuck(polled.is_pending());
+        let written = ready!(polled)?;
         this.sent.follow(cut(buf, written).0, &mut this.responses);
         Poll::Ready(Ok(written))
     }
@@ -335,7 +338,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Screened<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?;
+        let polled = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.responses.witness.note_stuck(polled.is_pending());
+        let written = ready!(polled)?;
         let mut left = written;
         for buf in bufs {
             let (part, _) = cut(buf, left);

@@ -121,7 +121,7 @@ impl Delivery {
         } else {
             server.metrics().connected(begun.elapsed());
         }
-        let Some(mut asked) = ask(way, message, self.body.is_some(), settings).await else {
+        let Some(mut asked) = ask(way, message, self.body.is_some()) else {
             return if reused {
                 Outcome::Stale
             } else {
@@ -169,7 +169,7 @@ impl Delivery {
         let is_shared = !link.is_personal();
         if !fresh && is_shared {
             let there = if link.http2() {
-                upstream::enter(&connections, moves).map(Way::Place)
+                upstream::enter(&connections, moves, 0).map(Way::Place)
             } else {
                 connections.take(moves).map(Way::Connection)
             };
@@ -208,7 +208,7 @@ impl Delivery {
             return Err(Outcome::Failed(Fault::ConnectFailure));
         };
         let keeps = settings.keepalive.connections > 0 && is_shared;
-        let place = upstream::share(&connections, &shared, keeps)
+        let place = upstream::share(&connections, &shared, keeps, 0)
             .ok_or(Outcome::Failed(Fault::ConnectFailure))?;
         Ok((Way::Place(place), false))
     }
@@ -227,7 +227,7 @@ enum Message {
 }
 
 /// Sends a request's header; `None`: it isn't taken.
-async fn ask(way: Way, message: Message, has_body: bool, settings: &model::Pool) -> Option<Server> {
+fn ask(way: Way, message: Message, has_body: bool) -> Option<Server> {
     match (way, message) {
         (Way::Connection(stream), Message::Http1(head)) => {
             let body = match (has_body, head.headers.contains_key(header::CONTENT_LENGTH)) {
@@ -239,8 +239,7 @@ async fn ask(way: Way, message: Message, has_body: bool, settings: &model::Pool)
             Some(Server::Http1(http1))
         }
         (Way::Place(place), Message::Http2(request)) => {
-            let sent = timeout(settings.timeouts.send, place.send(request, !has_body)).await;
-            let streams = sent.ok()?.ok()?;
+            let streams = place.send(request, !has_body).ok()?;
             Some(Server::Http2(Http2::new(streams, !has_body, place)))
         }
         _ => None,

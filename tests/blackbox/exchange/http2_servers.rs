@@ -2,7 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ::h2::Reason;
+
+use crate::common::h2_origin::{H2Origin, Reply, Taken};
 use crate::common::peers::{Nginx, Ready, run};
 use crate::common::*;
 use crate::http2::RawOrigin;
@@ -135,6 +140,72 @@ fn a_request_that_a_server_did_not_look_at_is_sent_again_and_no_other() {
     assert_eq!(seen.read_response(false).unwrap().status, 502);
     let line = lb.wait_logged(|line| line["path"] == "/seen");
     assert_eq!(line["attempts"], 1, "{line}");
+}
+
+/// Each round begins with a connection whose server takes no request from the first on, which may cross with the request.
+#[test]
+fn a_request_that_is_kept_back_on_its_way_goes_to_another_connection() {
+    let raw = RawOrigin::new();
+    let lb = before(&raw);
+    let (round, allowed) = (Arc::new(AtomicUsize::new(1)), AtomicUsize::new(0));
+    let current = Arc::clone(&round);
+    std::thread::spawn(move || {
+        loop {
+            let mut server = Server::accept(&raw);
+            let round = current.load(Ordering::Acquire);
+            let is_first = allowed.swap(round, Ordering::AcqRel) != round;
+            server.allow(if is_first { 0 } else { 100 });
+            std::thread::spawn(move || {
+                let stream = server.until(HEADERS, 0);
+                server.answer(stream);
+                // None of them is there in the next round.
+            });
+        }
+    });
+    for now in 1..=8 {
+        round.store(now, Ordering::Release);
+        let response = lb.client().request("POST", "/", &[], b"").unwrap();
+        assert_eq!(response.status, 200, "round {now}: {response}");
+    }
+}
+
+#[test]
+fn a_request_that_a_connection_refuses_goes_to_another_one() {
+    let refuses = |it: &Taken| Reply {
+        reset: (it.connection == 0).then_some(Reason::REFUSED_STREAM),
+        ..Reply::text("ok")
+    };
+    let origin = H2Origin::start(refuses);
+    let lb = Setup::new()
+        .server_at("h2", &origin.address().to_string(), "")
+        .pool("http2: true\nhealth_check: null")
+        .start();
+    let mut client = lb.client();
+    for request in 1..=3 {
+        let response = client.request("POST", "/", &[], b"body").unwrap();
+        assert_eq!(response.status, 200, "{response}");
+        assert_eq!(response.body, b"ok");
+        // Only the first one had to find it out.
+        assert_eq!(origin.taken().len(), 1 + request);
+    }
+    assert_eq!(origin.connections(), 2);
+}
+
+/// It has had its chance on a connection of its own.
+#[test]
+fn a_server_that_refuses_everything_gets_few_connections() {
+    let origin = H2Origin::start(|_| Reply {
+        reset: Some(Reason::REFUSED_STREAM),
+        ..Reply::default()
+    });
+    let lb = Setup::new()
+        .server_at("h2", &origin.address().to_string(), "")
+        .pool("http2: true\nhealth_check: null")
+        .start();
+    for _ in 0..5 {
+        assert_eq!(lb.get("/", &[]).status, 502);
+    }
+    assert!(origin.connections() <= 2, "{}", origin.connections());
 }
 
 /// A hundred at once, of which each connection takes fifty: the others are told so, again and again.

@@ -116,13 +116,13 @@ fn a_malformed_response_is_its_streams_and_later_ones_refer_to_what_it_said() {
     assert_eq!(stands_in(&read[0]), Some(1));
     assert_eq!(read[1].3, [(":status".to_owned(), "200".to_owned())]);
     assert_eq!(stands_in(&read[2]), Some(5));
-    let faults = &connection.responses.faults;
+    let witness = &connection.responses.witness;
     assert_eq!(
-        faults.of(1),
+        witness.fault(1),
         Some("a field name with a character that names don't have")
     );
-    assert_eq!(faults.of(1), None, "it is told once");
-    assert_eq!(faults.of(3), None);
+    assert_eq!(witness.fault(1), None, "it is told once");
+    assert_eq!(witness.fault(3), None);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_body_before_its_header_is_its_streams() {
     let frames = read(&out);
     assert_eq!(stands_in(&frames[0]), Some(1));
     assert!(out.ends_with(&wire));
-    assert_eq!(connection.responses.faults.of(1), Some(BODY_FIRST));
+    assert_eq!(connection.responses.witness.fault(1), Some(BODY_FIRST));
     assert!(connection.responses.open.is_empty());
 }
 
@@ -169,7 +169,7 @@ fn what_comes_for_nobody_costs_nothing() {
     .concat();
     assert_eq!(screened(&mut connection, &wire), Ok(wire));
     assert!(!connection.responses.anew);
-    assert_eq!(connection.responses.faults.of(1), None);
+    assert_eq!(connection.responses.witness.fault(1), None);
 }
 
 #[test]

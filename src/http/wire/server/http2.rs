@@ -60,6 +60,14 @@ impl Http2 {
         }
     }
 
+    pub(super) fn is_unsent(&self) -> bool {
+        self.in_flight.is_unsent(self.send.stream_id().as_u32())
+    }
+
+    pub(super) fn is_kept_back(&self) -> bool {
+        self.in_flight.is_kept_back(self.send.stream_id().as_u32())
+    }
+
     pub(super) fn taken(&self) -> u64 {
         self.taken
     }

@@ -60,6 +60,22 @@ impl Server {
         matches!(self, Self::Http2(_))
     }
 
+    /// Whether nothing of the request has gone to it, over HTTP/2, nor is on its way.
+    pub fn is_unsent(&self) -> bool {
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2(server) => server.is_unsent(),
+        }
+    }
+
+    /// Whether that is so since it takes no request for now.
+    pub fn is_kept_back(&self) -> bool {
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2(server) => server.is_kept_back(),
+        }
+    }
+
     /// Whether more of the request may be queued.
     pub fn has_room(&self) -> bool {
         match self {
