@@ -1,9 +1,9 @@
-//! The body of a request as it comes, and what of it waits for its server.
+//! The bodies of an HTTP/2 connection as they come, and what of them waits for whoever they go to.
 //!
 //! `h2` keeps each DATA frame by itself, at a cost of some hundred bytes however little the frame brings, and ends a connection,
-//! with everybody's requests on it, when many small ones wait. So the connection's driver [gathers](Uploads::gather) what
-//! waits whenever [many](MANY) small ones have come: as bytes, of which there are no more than the client's windows allow for,
-//! since those open only when a piece is [taken](Upload::poll_data).
+//! with everybody's requests on it, when many small ones wait. So the connection's driver [gathers](Bodies::gather) what
+//! waits whenever [many](MANY) small ones have come: as bytes, of which there are no more than the sender's windows allow for,
+//! since those open only when a piece is [released](Body::release).
 
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -21,9 +21,9 @@ pub const SMALL: usize = 256;
 /// Bytes of a piece of what was gathered.
 const PIECE: usize = 16 * 1024;
 
-/// The body of a request.
+/// The body of a request or a response.
 #[derive(Debug)]
-pub struct Upload(Arc<Mutex<Waiting>>);
+pub struct Body(Arc<Mutex<Waiting>>);
 
 #[derive(Debug)]
 struct Waiting {
@@ -36,7 +36,7 @@ struct Waiting {
     waker: Option<Waker>,
 }
 
-impl Upload {
+impl Body {
     /// Of a stream that nothing was read of.
     pub fn new(stream: RecvStream) -> Self {
         Self(Arc::new(Mutex::new(Waiting {
@@ -47,21 +47,32 @@ impl Upload {
         })))
     }
 
-    /// The next piece, and whether it is the last; `None` at the end, with the trailers still to come. The client may send as
-    /// much again from then on.
+    /// The next piece, and whether it is the last; `None` at the end, with the trailers still to come. The sender may send
+    /// as much again from then on.
     pub fn poll_data(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<(Bytes, bool), h2::Error>>> {
         let waiting = &mut *self.0.lock();
-        let next = waiting.poll_piece(cx);
-        waiting.note_waker(next.is_pending(), cx);
-        next.map_ok(|piece| {
-            // Only a stream that has gone meanwhile has no window to open.
-            drop(waiting.stream.flow_control().release_capacity(piece.len()));
-            let is_last = waiting.gathered.is_empty() && waiting.stream.is_end_stream();
-            (piece, is_last)
+        waiting.poll_next(cx).map_ok(|piece| {
+            waiting.release(piece.len());
+            (piece, waiting.is_at_end())
         })
+    }
+
+    /// The next piece, which is to be [released](Self::release) later; `None` at the end.
+    pub fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        self.0.lock().poll_next(cx)
+    }
+
+    /// The sender may send so many bytes again.
+    pub fn release(&mut self, bytes: usize) {
+        self.0.lock().release(bytes);
+    }
+
+    /// Whether no more data is to come, nor trailers.
+    pub fn is_at_end(&self) -> bool {
+        self.0.lock().is_at_end()
     }
 
     /// The trailers, once there is no more data.
@@ -77,6 +88,21 @@ impl Upload {
 }
 
 impl Waiting {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        let next = self.poll_piece(cx);
+        self.note_waker(next.is_pending(), cx);
+        next
+    }
+
+    fn release(&mut self, bytes: usize) {
+        // Only a stream that has gone meanwhile has no window to open.
+        drop(self.stream.flow_control().release_capacity(bytes));
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.gathered.is_empty() && self.stream.is_end_stream()
+    }
+
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
         if !self.gathered.is_empty() {
             let length = self.gathered.len().min(PIECE);
@@ -119,29 +145,29 @@ impl Waiting {
     }
 }
 
-/// The bodies of a connection's requests.
+/// The bodies of a connection that may have something waiting.
 #[derive(Debug, Default)]
-pub struct Uploads {
+pub struct Bodies {
     all: Vec<Weak<Mutex<Waiting>>>,
     /// With so many those are looked for that nobody wants any more.
     full: usize,
 }
 
-impl Uploads {
+impl Bodies {
     /// Gathers of this one, too, from now on.
-    pub fn add(&mut self, upload: &Upload) {
+    pub fn add(&mut self, body: &Body) {
         if self.all.len() >= self.full {
-            self.all.retain(|upload| upload.strong_count() > 0);
+            self.all.retain(|body| body.strong_count() > 0);
             self.full = 2 * self.all.len() + 8;
         }
-        self.all.push(Arc::downgrade(&upload.0));
+        self.all.push(Arc::downgrade(&body.0));
     }
 
     /// Takes what waits with `h2`. Whoever waits for it has been woken when it came.
     pub fn gather(&mut self) {
-        self.all.retain(|upload| {
-            let upload = upload.upgrade();
-            upload.inspect(|upload| upload.lock().gather()).is_some()
+        self.all.retain(|body| {
+            let body = body.upgrade();
+            body.inspect(|body| body.lock().gather()).is_some()
         });
     }
 }

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
-use h2::SendStream;
+use h2::{RecvStream, SendStream};
 use http::Request;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connections::Connections;
+use crate::bodies::{Bodies, Body};
 use crate::coalescing::WriteCoalescing;
 use crate::descriptors::idle::Rest;
 use crate::supervise;
@@ -29,9 +30,9 @@ const STREAM_WINDOW: u32 = 64 << 10;
 /// The same for a connection: enough that slow clients never hold up the others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 128;
 
-/// What small pieces of bodies that wait for their clients may cost on one connection: each counts as what it is short of 256
-/// bytes. Enough for pieces of 16 bytes that fill the windows of all streams, since beyond it `h2` ends the connection, and with
-/// it everybody's requests.
+/// What small pieces of bodies may cost on one connection until they are [gathered](Bodies::gather): each counts as what it is
+/// short of 256 bytes, and beyond it `h2` ends the connection, and with it everybody's requests. Many may come before a task
+/// takes the response that they are of.
 const SMALL_PIECES: usize = 128 << 20;
 
 /// Bytes of a server's header section.
@@ -58,6 +59,9 @@ pub struct Witness {
     sent: AtomicU32,
     /// The server takes nothing for now, so what `h2` has written may be on its way.
     is_stuck: AtomicBool,
+    /// So many small pieces of bodies have come that nothing more is read before they have been gathered.
+    is_crowded: AtomicBool,
+    bodies: Mutex<Bodies>,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +103,20 @@ impl Witness {
         if self.is_stuck.load(Ordering::Relaxed) != is_stuck {
             self.is_stuck.store(is_stuck, Ordering::Release);
         }
+    }
+
+    /// Small pieces of bodies are to be gathered before anything more is read.
+    pub fn note_crowded(&self) {
+        self.is_crowded.store(true, Ordering::Release);
+    }
+
+    /// Gathers them, if they are to be.
+    fn gather(&self) -> bool {
+        let is_crowded = self.is_crowded.swap(false, Ordering::AcqRel);
+        if is_crowded {
+            self.bodies.lock().gather();
+        }
+        is_crowded
     }
 
     /// Whether nothing of that request has gone, nor is about to.
@@ -167,11 +185,19 @@ impl Shared {
         let over = Arc::clone(&is_over);
         let in_flight = Arc::<AtomicUsize>::default();
         let sharing = Arc::clone(&in_flight);
+        let watched = Arc::clone(&witness);
         supervise::once(async move {
             let (mut connection, mut coalescing) = (connection, WriteCoalescing::default());
             let driven = poll_fn(|cx| {
                 let is_shared = sharing.load(Ordering::Relaxed) > 1;
-                coalescing.poll(cx, is_shared, |cx| Pin::new(&mut connection).poll(cx))
+                coalescing.poll(cx, is_shared, |cx| {
+                    let polled = Pin::new(&mut connection).poll(cx);
+                    if polled.is_pending() && watched.gather() {
+                        // Whoever has yet to take a response that has just begun comes first.
+                        cx.waker().wake_by_ref();
+                    }
+                    polled
+                })
             });
             if let Err(error) = driven.await {
                 tracing::debug!(%error, "a connection of HTTP/2 to a server ended");
@@ -249,6 +275,16 @@ impl InFlight {
             self.retire();
             UnsentError::Ending
         })
+    }
+
+    /// Takes the body of a response, so that it is gathered, too.
+    pub fn receive(&self, body: RecvStream) -> Body {
+        let has_more = !body.is_end_stream();
+        let body = Body::new(body);
+        if has_more {
+            self.shared.witness.bodies.lock().add(&body);
+        }
+        body
     }
 
     /// Which connection this is, of all that there have been. None has the number 0.

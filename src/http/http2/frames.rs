@@ -1,5 +1,7 @@
 //! Frames of HTTP/2 (RFC 9113 section 4.1), as far as their headers go, and header blocks cut into them.
 
+use crate::bodies::SMALL;
+
 /// Bytes of a client's preface before its first frame (section 3.4).
 pub const PREFACE: usize = 24;
 /// Bytes of a frame's header.
@@ -57,6 +59,11 @@ impl Head {
     /// Whether it is a piece of a body without a byte in it, padding included, and not the last one.
     pub fn is_empty_piece(self) -> bool {
         self.kind == DATA && self.length == 0 && !self.has(END_STREAM | PADDED)
+    }
+
+    /// Whether it is a piece of a body that is hardly worth its frame.
+    pub fn is_small_piece(self) -> bool {
+        self.kind == DATA && (self.length < SMALL || self.has(PADDED))
     }
 
     /// Whether its stream's sender says nothing more with it.

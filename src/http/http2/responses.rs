@@ -19,6 +19,7 @@ use super::frames::{DATA, FRAME_HEAD, HEADERS, Head, PREFACE, RST_STREAM};
 use super::frames::{cut, write_block};
 use super::framing::{Block, FrameError, Framing, Side};
 use super::hpack::Decoder;
+use crate::bodies::MANY;
 use crate::upstream::Witness;
 
 /// What a response's header may be.
@@ -53,6 +54,7 @@ impl<S> Screened<S> {
                 anew: false,
                 open: Vec::new(),
                 last: 0,
+                small: 0,
                 written: Vec::new(),
                 witness,
             },
@@ -124,6 +126,8 @@ struct Responses {
     open: Vec<Open>,
     /// The last request that was sent.
     last: u32,
+    /// Small pieces of bodies that have come since they were last gathered.
+    small: u32,
     /// Scratch for header blocks.
     written: Vec<u8>,
     witness: Arc<Witness>,
@@ -189,6 +193,9 @@ impl Side for Responses {
     fn begin(&mut self, head: Head) -> Result<(), BrokenError> {
         if head.ends_stream() && !self.is_body_first(head) {
             self.close(head.stream);
+        }
+        if head.is_small_piece() {
+            self.small = self.small.saturating_add(1);
         }
         Ok(())
     }
@@ -290,6 +297,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Screened<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.responses.small >= MANY {
+            // Nothing more is read before they have been gathered, which is done at once.
+            this.responses.small = 0;
+            this.responses.witness.note_crowded();
+            return Poll::Pending;
+        }
         loop {
             if this.give(buf) {
                 return Poll::Ready(Ok(()));

@@ -143,3 +143,50 @@ fn a_response_whose_window_opens_comes_however_much_others_hold() {
     let (_origin, lb) = http2();
     check(&lb);
 }
+
+/// Each waits for a client that takes nothing of it.
+#[test]
+fn tiny_pieces_of_responses_that_nobody_takes_cost_no_other_request() {
+    const PIECES: usize = 20_000;
+    let pieces = || (0..PIECES).map(|n| u8::try_from(n % 251).unwrap());
+    let body: Vec<_> = pieces().map(|piece| Bytes::from(vec![piece])).collect();
+    let origin = H2Origin::start(move |it| {
+        if it.uri.ends_with("/tiny") {
+            return Reply {
+                status: 200,
+                body: body.clone(),
+                ..Reply::default()
+            };
+        }
+        Reply::text("ok")
+    });
+    let lb = Setup::new()
+        .server_at("h2", &origin.address().to_string(), "")
+        .pool("http2: true\nhealth_check: null")
+        .start();
+    let mut client = stingy(&lb, 0);
+    let streams = [1, 3, 5, 7];
+    for stream in streams {
+        client
+            .headers(stream, &request("GET", "/tiny"), true)
+            .unwrap();
+        client.frame_of(stream, HEADERS);
+        for _ in 0..10 {
+            assert_eq!(lb.get("/", &[]).status, 200);
+        }
+    }
+    let open = u32::try_from(PIECES).unwrap().to_be_bytes();
+    for stream in streams {
+        client.send(WINDOW_UPDATE, 0, stream, &open).unwrap();
+        let mut got = Vec::new();
+        loop {
+            let frame = client.frame_of(stream, DATA);
+            got.extend(frame.payload);
+            if frame.flags & END_STREAM != 0 {
+                break;
+            }
+        }
+        assert!(got.iter().copied().eq(pieces()), "{} bytes", got.len());
+    }
+    assert_eq!(origin.connections(), 1);
+}

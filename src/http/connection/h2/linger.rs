@@ -10,11 +10,11 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::super::super::wire::client::LATE_BODY;
-use super::upload::Upload;
+use crate::bodies::Body;
 use crate::supervise;
 
 /// Takes in the rest of a body that nobody wants, in the background. When the moment is over, `h2` resets the stream.
-pub fn linger(mut body: Upload) {
+pub fn linger(mut body: Body) {
     if Handle::try_current().is_err() {
         return;
     }

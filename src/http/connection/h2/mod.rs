@@ -36,6 +36,7 @@ use super::super::wire::Client;
 use super::super::wire::client::Http2;
 use super::session::Facade;
 use super::{Refused, TOO_MANY, Visit, termination_of};
+use crate::bodies::{Bodies, Body};
 use crate::coalescing::WriteCoalescing;
 use crate::config::model;
 use crate::http::message::RequestHeader;
@@ -50,7 +51,6 @@ mod meter;
 mod request;
 mod screen;
 mod turnover;
-mod upload;
 
 pub use backlog::Held;
 use line::Wire;
@@ -58,8 +58,6 @@ pub use line::{Holding, Line, Presence};
 pub use linger::linger;
 use meter::Fault;
 use turnover::Turnover;
-pub use upload::Upload;
-use upload::Uploads;
 
 const PROTOCOL: &str = "HTTP/2.0";
 
@@ -105,7 +103,7 @@ pub(super) async fn converse(visit: &Visit, stream: Box<ClientStream>) {
         line,
         coalescing: WriteCoalescing::default(),
         streams: streams.clone(),
-        uploads: Uploads::default(),
+        uploads: Bodies::default(),
         served: 0,
         busy: Instant::now(),
         turnover: Turnover::new(Instant::now()),
@@ -186,7 +184,7 @@ struct Driver<'a> {
     line: Arc<Line>,
     coalescing: WriteCoalescing,
     streams: TaskTracker,
-    uploads: Uploads,
+    uploads: Bodies,
     /// Fires at the next deadline or before.
     timer: Pin<Box<Sleep>>,
     served: u32,
@@ -388,7 +386,7 @@ impl Driver<'_> {
         self.busy = received;
         self.served = self.served.saturating_add(1);
         let (mut parts, body) = request.into_parts();
-        let body = (!body.is_end_stream()).then(|| Upload::new(body));
+        let body = (!body.is_end_stream()).then(|| Body::new(body));
         if let Some(body) = &body {
             self.uploads.add(body);
         }

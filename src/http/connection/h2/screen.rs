@@ -14,12 +14,12 @@ use std::time::Instant;
 use super::super::super::head::HeadLimits;
 use super::super::super::http2::fields::{self, MALFORMED, Place, Unfit};
 use super::super::super::http2::frames::{
-    ACK, DATA, FRAME_HEAD, Head, PADDED, PING, PREFACE, SETTINGS, write_block,
+    ACK, DATA, FRAME_HEAD, Head, PING, PREFACE, SETTINGS, write_block,
 };
 use super::super::super::http2::framing::{Block, FrameError, Framing, Side};
 use super::super::super::http2::hpack::Decoder;
 use super::meter::{Deeds, Fault, Meter};
-use super::upload;
+use crate::bodies;
 
 /// Requests whose bodies have yet to end, as far as they are remembered.
 const BODIES: usize = 1024;
@@ -100,7 +100,7 @@ impl Screen {
     /// Whether many small pieces of bodies have come since this was last so.
     pub fn is_crowded(&mut self) -> bool {
         let small = &mut self.requests.small;
-        let many = *small >= upload::MANY;
+        let many = *small >= bodies::MANY;
         if many {
             *small = 0;
         }
@@ -183,7 +183,7 @@ impl Side for Judge<'_, '_, '_> {
             .weigh(head, self.around.now, self.around.deeds)?;
         if head.ends_stream() {
             requests.end_body(head.stream);
-        } else if head.kind == DATA && (head.length < upload::SMALL || head.has(PADDED)) {
+        } else if head.is_small_piece() {
             requests.small = requests.small.saturating_add(1);
         }
         Ok(())

@@ -11,16 +11,15 @@ use http::{HeaderName, StatusCode};
 use pingora::protocols::http::date;
 
 use super::{BodySize, ClientError, Part, ReceiveRate, Room};
+use crate::bodies::Body;
 use crate::headers::Fields;
-use crate::http::connection::h2::{
-    BODIES_IN_WINDOW, Held, Holding, Line, Presence, Upload, linger,
-};
+use crate::http::connection::h2::{BODIES_IN_WINDOW, Held, Holding, Line, Presence, linger};
 use crate::http::message::ResponseHeader;
 
 /// A request that came by HTTP/2, and the way back to its client.
 pub struct Http2 {
     /// `None` where there is none, and from the moment on that nobody wants any more of it.
-    body: Option<Upload>,
+    body: Option<Body>,
     body_over: bool,
     body_read: u64,
     /// How fast the body has to arrive; `None` = as it likes.
@@ -55,7 +54,7 @@ impl Http2 {
     /// For a request that was found to be in order. Its body has to arrive at `least_rate` bytes a second; 0 = as it likes.
     pub fn new(
         is_head: bool,
-        body: Option<Upload>,
+        body: Option<Body>,
         respond: SendResponse<Bytes>,
         least_rate: u64,
         line: &Arc<Line>,

@@ -6,10 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::client::ResponseFuture;
-use h2::{Reason, RecvStream, SendStream, StreamId};
+use h2::{Reason, SendStream, StreamId};
 use http::Response;
 
 use super::{Event, ServerError};
+use crate::bodies::Body;
 use crate::headers::Fields;
 use crate::http::message::ResponseHeader;
 use crate::upstream::InFlight;
@@ -20,7 +21,7 @@ pub struct Http2 {
     send: SendStream<Bytes>,
     piece: Bytes,
     end: End,
-    body: Option<RecvStream>,
+    body: Option<Body>,
     has_response: bool,
     is_over: bool,
     /// Bytes of the piece that was handed on last: until the next one is wanted they count in the server's window.
@@ -73,7 +74,7 @@ impl Http2 {
     }
 
     pub(super) fn is_at_end(&self) -> bool {
-        self.body.as_ref().is_some_and(RecvStream::is_end_stream)
+        self.body.as_ref().is_some_and(Body::is_at_end)
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -139,11 +140,12 @@ impl Http2 {
         let Some(body) = self.body.as_mut().filter(|_| !self.is_over) else {
             return Poll::Ready(Ok(Event::End(None)));
         };
-        // Only a stream that has gone meanwhile has no window to open.
         let handed_on = std::mem::take(&mut self.handed_on);
-        drop(body.flow_control().release_capacity(handed_on));
+        if handed_on > 0 {
+            body.release(handed_on);
+        }
         loop {
-            match ready!(body.poll_data(cx)) {
+            match ready!(body.poll_held(cx)) {
                 Some(Ok(piece)) => {
                     if !piece.is_empty() {
                         self.handed_on = piece.len();
@@ -177,6 +179,7 @@ impl Http2 {
         };
         let (parts, body) = response.into_parts();
         self.has_response = true;
+        let body = self.in_flight.receive(body);
         self.body = Some(body);
         Poll::Ready(Ok(Event::Head(head(Response::from_parts(parts, ())))))
     }
