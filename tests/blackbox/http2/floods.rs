@@ -314,3 +314,34 @@ fn large_fields_that_are_referred_to_cost_no_more_than_a_connection_may() {
     let more = exploded(&bomb(b"x", &[b'v'; 4000], 12_000));
     assert!(more < 16 << 20, "{more} bytes more");
 }
+
+#[test]
+fn a_client_that_is_sent_away_has_its_line_in_the_log() {
+    let origin = slow();
+    let lb = Setup::of([&origin]).start();
+    let unreadable = frame(HEADERS, h2::END_HEADERS | END_STREAM, 1, &[0xff; 5]);
+    let noise = frame(PING, 0, 0, b"what now").repeat(3000);
+    let mut endless = frame(HEADERS, END_STREAM, 1, &block(&request("GET", "/")));
+    endless.extend(frame(h2::CONTINUATION, 0, 1, b"").repeat(100));
+    for (bytes, status, termination) in [
+        (unreadable, 400, "bad_request"),
+        (noise, 400, "bad_request"),
+        (endless, 431, "limit"),
+    ] {
+        let lines = || {
+            let log = lb.access_log();
+            let same = |line: &&serde_json::Value| {
+                line["status"] == status
+                    && line["termination"] == termination
+                    && line["protocol"] == "HTTP/2.0"
+            };
+            log.iter().filter(same).count()
+        };
+        let before = lines();
+        let mut client = Frames::connect(lb.web());
+        client.polite = false;
+        // It may be closed before all of it is written.
+        drop(client.write(&bytes));
+        eventually(SOON, || lines() == before + 1);
+    }
+}

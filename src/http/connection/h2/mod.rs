@@ -233,7 +233,7 @@ impl Driver<'_> {
                 Event::Enough => self.close(true),
                 Event::LastCall => self.patient = false,
                 Event::Fault(fault) => {
-                    tracing::debug!(?fault, peer = %self.visit.connection.ends.peer, "an HTTP/2 client is sent away");
+                    self.record_unseen(&site, sent_away(fault), Instant::now());
                     return self
                         .end(match fault {
                             Fault::Resets | Fault::Noise | Fault::Malformed | Fault::Block => {
@@ -567,4 +567,25 @@ const SLOW_HEADER: Unseen = (
     "the request's header took too long to arrive",
     Termination::ClientTimeout,
 );
+/// Why a client is sent away.
+fn sent_away(fault: Fault) -> Unseen {
+    let reason = match fault {
+        Fault::Block => {
+            return (
+                431,
+                "a header block is endless, or far too large",
+                Termination::Limit,
+            );
+        }
+        Fault::Resets => "too many requests were cancelled",
+        Fault::Noise => "too many frames carry nothing",
+        Fault::Malformed => "too many requests are malformed",
+        Fault::Compression => "a header block can't be decompressed",
+        Fault::Protocol => "a frame is in another's place, or shorter than it says",
+        Fault::Closed => "a header block is on a stream that has ended",
+        Fault::NoSettings => "the first frame isn't SETTINGS",
+    };
+    (400, reason, Termination::BadRequest)
+}
+
 const DEFECT: Unseen = (500, "a defect", Termination::Internal);
