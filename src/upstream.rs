@@ -31,7 +31,7 @@ mod trouble;
 pub use caller::{Caller, ClientConnection};
 pub use connections::Connections;
 pub use dial::{DialError, Dialer, Raw};
-pub use files::Unusable;
+pub use files::{Unusable, UnusableFiles};
 pub use http2::{InFlight, OPENS_WITHIN, Shared, UnsentError, Witness, enter, share};
 pub use link::Link;
 pub use local_end::{connect_from, may_be_own, may_be_transparent};

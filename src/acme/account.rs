@@ -1,6 +1,7 @@
 //! The account at the authority: made once, kept, used by all certificates of one authority in one storage.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,7 +16,7 @@ use super::client::Client;
 use super::files::{self, Lock};
 use super::store::Store;
 use super::words;
-use crate::config::model;
+use crate::config::{model, refuse_pipe};
 
 /// How long to wait for another node that makes the account just now.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -195,18 +196,26 @@ async fn keep(
 /// The key that the authority gave out, by its file.
 async fn external_key(known: &model::ExternalAccount) -> Result<ExternalAccountKey, String> {
     let path = known.hmac_key_file.clone();
-    let text = tokio::task::spawn_blocking(move || files::read(&path)).await;
-    let told = |what: &str| {
+    let read = tokio::task::spawn_blocking(move || read_external_key(&path)).await;
+    let key = read.map_err(|error| error.to_string()).flatten();
+    let key = key.map_err(|what| {
         format!(
             "acme.external_account.hmac_key_file {}: {what}",
             known.hmac_key_file.display()
         )
-    };
-    let text = text.map_err(|error| told(&error.to_string()))?;
-    let text = text.map_err(|error| told(&error.to_string()))?;
-    let key = decode_key(&text);
-    let key = key.ok_or_else(|| told("the first line is no key in base64url"))?;
+    })?;
     Ok(ExternalAccountKey::new(known.key_id.clone(), &key))
+}
+
+/// The key of an account at the authority, in a file. Blocks.
+///
+/// # Errors
+///
+/// It can't be read, or holds none; in words.
+pub fn read_external_key(path: &Path) -> Result<Vec<u8>, String> {
+    let text = refuse_pipe(path).and_then(|()| files::read(path));
+    let text = text.map_err(|error| error.to_string())?;
+    decode_key(&text).ok_or_else(|| "the first line is no key in base64url".to_owned())
 }
 
 /// The first line, in base64url; in plain base64, as some give it out, too.

@@ -23,6 +23,7 @@ mod tls_alpn;
 mod words;
 mod worker;
 
+pub use account::read_external_key;
 pub use challenges::Challenges;
 pub use manager::Manager;
 pub use store::Store;

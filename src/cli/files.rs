@@ -4,11 +4,10 @@ use std::time::SystemTime;
 
 use crate::config::{Loaded, Problem, model};
 use crate::persistence::Keyring;
-use crate::server;
-use crate::server::preflight::Findings;
+use crate::server::preflight::{self, Findings};
 use crate::tls;
 use crate::tls::certificate::{Finding, Severity};
-use crate::upstream::Link;
+use crate::upstream::{Link, UnusableFiles};
 
 impl Findings {
     fn note(&mut self, finding: &Finding, problem: Problem) {
@@ -30,7 +29,10 @@ pub fn certificates(loaded: &Loaded, now: SystemTime) -> Findings {
                     found.note(finding, place("certificate", finding.explained()));
                 }
             }
-            Err(unusable) => found.problems.push(place(unusable.key, unusable.message)),
+            Err(UnusableFiles(all)) => found.problems.extend(
+                all.into_iter()
+                    .map(|unusable| place(unusable.key, unusable.message)),
+            ),
         }
     }
     let admin = loaded.config.admin.iter().filter_map(|admin| {
@@ -46,12 +48,19 @@ pub fn certificates(loaded: &Loaded, now: SystemTime) -> Findings {
             let path: Vec<&str> = at.iter().chain(path).copied().collect();
             loaded.problem(&path, message)
         };
+        if let Some(acme) = &settings.acme {
+            let unusable = preflight::unusable_for_acme(acme).into_iter();
+            found
+                .errors
+                .extend(unusable.map(|(path, message)| place(&path, message)));
+        }
         match tls::load(settings, &[], now) {
             Ok(read) => {
                 for (source, finding) in read.findings() {
                     let index = settings.certificates.iter().position(|one| one == source);
-                    let index = index.map_or_else(String::new, |index| index.to_string());
-                    let problem = place(&["certificates", &index], finding.explained());
+                    let path = index.map_or_else(Vec::new, |index| settings.place(index));
+                    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                    let problem = place(&path, finding.explained());
                     found.note(finding, problem);
                 }
                 for trouble in read.overdue() {
@@ -73,7 +82,7 @@ pub fn certificates(loaded: &Loaded, now: SystemTime) -> Findings {
 /// Reads the secret files, as a start would.
 pub fn secrets(loaded: &Loaded) -> Findings {
     let mut found = Findings::default();
-    found.problems.extend(server::preflight::tokens(loaded));
+    found.problems.extend(preflight::tokens(loaded));
     for pool in &loaded.config.pools {
         let key = pool
             .persistence

@@ -48,6 +48,7 @@ mod validate_route;
 mod validate_split;
 mod validate_tls;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -90,9 +91,12 @@ pub struct Examined {
 }
 
 impl Examined {
-    /// Adds what came to light in the files that it names; all problems together are in order again.
+    /// Adds what came to light in the files that it names, and on this machine, but for keys that have a problem already: what
+    /// stands for them meanwhile isn't what was written. All problems together are in order again.
     pub fn add(&mut self, more: impl IntoIterator<Item = Problem>) {
+        let told: HashSet<String> = self.problems.iter().map(|told| told.path.clone()).collect();
         more.into_iter()
+            .filter(|problem| !told.contains(&problem.path))
             .for_each(|problem| self.problems.push(problem));
         if let Some(loaded) = &self.sound {
             loaded.files.sort(&mut self.problems);

@@ -360,6 +360,23 @@ impl Checker<'_> {
                 })
                 .collect();
             sound.extend(missing);
+        } else {
+            // An empty list in the place of one that has a problem: what stands beside it is judged all the same.
+            let stands_empty = |key: &str| known?.get(key)?.get("x-stands-empty").map(|_| ());
+            let broken = required.iter().filter(|key| {
+                !sound.iter().any(|entry| entry.key == ***key) && stands_empty(key).is_some()
+            });
+            let broken: Vec<Entry> = broken
+                .map(|key| Entry {
+                    key: (*key).to_owned(),
+                    place: node.place,
+                    node: Node {
+                        place: node.place,
+                        value: Value::Sequence(Vec::new()),
+                    },
+                })
+                .collect();
+            sound.extend(broken);
         }
         // What nothing is required of has to be whole, unless it says that it stands without its broken parts, too.
         let stands_in_part = rules.get("x-stands-in-part").is_some();

@@ -270,6 +270,12 @@ impl<'a> At<'a> {
         self.node.is_some_and(|node| node.value != Value::Null)
     }
 
+    /// Whether what is written at `key` has a problem of its own, so that nothing more is to be said about it. `written` is this
+    /// spot in all of the tree, this one is in the sound part.
+    pub fn is_broken(&self, written: &At<'_>, key: &str) -> bool {
+        written.key(key).is_written() && !self.key(key).is_written()
+    }
+
     /// The key path, such as `pools.web.servers[0].address`.
     pub fn path(&self) -> String {
         let mut path = String::new();

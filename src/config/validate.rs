@@ -19,7 +19,7 @@ use super::validate_algorithm::hashes_connections;
 use super::validate_http::http;
 use super::validate_names::sni_routes;
 use super::validate_pool::pool;
-use super::validate_route::routes;
+use super::validate_route::{is_empty_list, routes};
 use super::validate_split::tell_apart;
 use super::validate_tls::{of_admin, tls};
 
@@ -44,20 +44,20 @@ pub fn validate(
 ) -> model::Config {
     let root = At::root(tree);
     let server = server(&raw.server, &root.key("server"), env, checks);
-    let admin = raw
-        .admin
-        .as_ref()
-        .map(|admin| self::admin(admin, &root.key("admin"), &server.state_dir, checks));
+    let written = At::root(written);
+    let admin = raw.admin.as_ref().map(|admin| {
+        let (at, written) = (root.key("admin"), written.key("admin"));
+        self::admin(admin, &at, &written, &server.state_dir, checks)
+    });
     let logging = logging(&raw.logging, &root.key("logging"), checks);
 
     let pools_at = root.key("pools");
-    let written = At::root(written);
     let written_pools = written.key("pools");
     let mut pools = Vec::with_capacity(raw.pools.0.len());
     for ((name, raw), entry) in raw.pools.0.iter().zip(entries(&pools_at)) {
         let at = pools_at.entry(entry);
         checks.name(name, entry, &at);
-        pools.extend(pool(name, raw, &at, &written_pools.key(name), checks));
+        pools.push(pool(name, raw, &at, &written_pools.key(name), checks));
     }
     let pool_names: HashMap<&str, Arc<str>> = entries(&written_pools)
         .iter()
@@ -236,12 +236,19 @@ fn server(
     }
 }
 
-fn admin(raw: &raw::Admin, at: &At<'_>, state_dir: &Path, checks: &mut Checks<'_>) -> model::Admin {
+/// `at` is in the sound part of the tree, `written` in all of it.
+fn admin(
+    raw: &raw::Admin,
+    at: &At<'_>,
+    written: &At<'_>,
+    state_dir: &Path,
+    checks: &mut Checks<'_>,
+) -> model::Admin {
     let (bind_at, tls_at) = (at.key("bind"), at.key("tls"));
     let bind = match &raw.bind {
         AdminAddress::Socket(address) => {
             let is_reached_from_elsewhere = !address.ip().to_canonical().is_loopback();
-            if is_reached_from_elsewhere && raw.token_file.is_none() {
+            if is_reached_from_elsewhere && !written.key("token_file").is_written() {
                 checks.note(
                     &bind_at,
                     format!(
@@ -249,7 +256,7 @@ fn admin(raw: &raw::Admin, at: &At<'_>, state_dir: &Path, checks: &mut Checks<'_
                          bind to 127.0.0.1 or unix:/path"
                     ),
                 );
-            } else if is_reached_from_elsewhere && raw.tls.is_none() {
+            } else if is_reached_from_elsewhere && !written.key("tls").is_written() {
                 checks.warn(
                     &bind_at,
                     "other machines send their tokens here without encryption; admin.tls protects them",
@@ -267,7 +274,8 @@ fn admin(raw: &raw::Admin, at: &At<'_>, state_dir: &Path, checks: &mut Checks<'_
     model::Admin {
         tls: match (&raw.tls, &bind) {
             (Some(tls), model::AdminBind::Tcp(_)) => {
-                Some(of_admin(tls, &tls_at, state_dir, checks))
+                let written = written.key("tls");
+                Some(of_admin(tls, &tls_at, &written, state_dir, checks))
             }
             _ => None,
         },
@@ -320,13 +328,14 @@ fn listener(
     state_dir: &Path,
     checks: &mut Checks<'_>,
 ) -> model::Listener {
-    if raw.bind.0.is_empty() {
+    if raw.bind.0.is_empty() && is_empty_list(&written.key("bind")) {
         checks.note(
             &at.key("bind"),
             "is empty; a listener needs at least one address",
         );
     }
     let is_http = matches!(raw.protocol, raw::Protocol::Http | raw::Protocol::Https);
+    let is_unknown = at.is_broken(written, "protocol");
     for (key, fits, protocols) in [
         ("http", is_http, "http and https"),
         (
@@ -338,8 +347,9 @@ fn listener(
         ("tcp", !is_http, "tcp and tls"),
     ] {
         let at = at.key(key);
-        if at.is_written() && !fits && !(key == "redirect_https" && raw.redirect_https.0.is_none())
-        {
+        let is_off = key == "redirect_https" && raw.redirect_https.0.is_none();
+        let has_meaning = fits || is_unknown || is_off;
+        if at.is_written() && !has_meaning {
             checks.note(&at, format!("has a meaning for protocol {protocols} alone"));
         }
     }
@@ -357,7 +367,7 @@ fn listener(
     {
         checks.note(at, "needs pool, the name of where everything goes");
     }
-    let routes = routes(raw, at, pools, checks);
+    let routes = routes(raw, at, written, pools, checks);
     let sni_routes = sni_routes(raw, &at.key("tcp").key("sni_routes"), pools, checks);
     model::Listener {
         name: Arc::from(name),

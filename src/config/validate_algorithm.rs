@@ -35,6 +35,7 @@ pub(super) fn picking(
         Raw::RandomTwo => model::Algorithm::RandomTwo,
         Raw::PeakEwma => model::Algorithm::PeakEwma,
     };
+    let is_unknown = at.is_broken(written, "algorithm");
     for (key, fits, algorithms) in [
         ("hash_on", raw.algorithm == Raw::Hash, "hash"),
         (
@@ -49,7 +50,7 @@ pub(super) fn picking(
         ),
     ] {
         let at = at.key(key);
-        if at.is_written() && !fits {
+        if at.is_written() && !fits && !is_unknown {
             checks.note(
                 &at,
                 format!("has a meaning for algorithm: {algorithms} alone"),

@@ -153,6 +153,7 @@ pub(super) fn routes(
     servers: &[model::PoolServer],
     persistence: Option<&model::Persistence>,
     at: &At<'_>,
+    written: &At<'_>,
     checks: &mut Checks<'_>,
 ) {
     let separator = match persistence {
@@ -163,6 +164,13 @@ pub(super) fn routes(
     for (index, server) in servers.iter().enumerate() {
         let server_at = at.item(index);
         let route_at = server_at.key("route");
+        let server_written = written.item(index);
+        if ["name", "route"]
+            .iter()
+            .any(|key| server_at.is_broken(&server_written, key))
+        {
+            continue;
+        }
         match known.get(&*server.route) {
             // Two servers of one name are a problem of their own.
             Some(first) if first.name != server.name => {

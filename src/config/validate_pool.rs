@@ -28,7 +28,7 @@ const SLOW_START: Span = Span::secs(30);
 /// The most of a body that may be kept for another try.
 const LARGEST_REPLAY: Size = Size::kib(64 * 1024);
 
-/// A pool, or nothing where it can't be built; what is wrong is noted.
+/// A pool, as far as it can be built; what is wrong is noted.
 ///
 /// `at` is in the sound part of the tree, `written` in all of it.
 pub(super) fn pool(
@@ -37,7 +37,7 @@ pub(super) fn pool(
     at: &At<'_>,
     written: &At<'_>,
     checks: &mut Checks<'_>,
-) -> Option<model::Pool> {
+) -> model::Pool {
     let slow_start = raw.slow_start.unwrap_or(match raw.algorithm {
         raw::Algorithm::WeightedLeastConnections => SLOW_START,
         _ => Span::secs(0),
@@ -50,18 +50,25 @@ pub(super) fn pool(
         let (at, written) = (at.key("persistence"), written.key("persistence"));
         persistence(raw, &at, &written, checks)
     });
-    routes(&servers, persistence.as_ref(), &servers_at, checks);
-    let tls = raw
-        .tls
-        .as_ref()
-        .map(|raw| upstream_tls(raw, &servers, discovery.as_ref(), &at.key("tls"), checks));
+    let written_servers = written.key("servers");
+    routes(
+        &servers,
+        persistence.as_ref(),
+        &servers_at,
+        &written_servers,
+        checks,
+    );
+    let tls = raw.tls.as_ref().map(|raw| {
+        let (at, written) = (at.key("tls"), written.key("tls"));
+        upstream_tls(raw, &servers, discovery.as_ref(), &at, &written, checks)
+    });
     let queue = queue(&raw.queue, &at.key("queue"), checks);
     let timeouts = timeouts(&raw.timeouts, &at.key("timeouts"), checks);
     let check_at = at.key("health_check");
-    let health_check = match &raw.health_check {
-        Some(raw) => Some(health_check(raw, &check_at, checks)?),
-        None => None,
-    };
+    let health_check = raw
+        .health_check
+        .as_ref()
+        .and_then(|raw| health_check(raw, &check_at, checks));
     let outlier_detection = raw.outlier_detection.as_ref().map(|raw| {
         let at = at.key("outlier_detection");
         outlier_detection(raw, &at, checks)
@@ -75,7 +82,7 @@ pub(super) fn pool(
             "must be at most 64MiB: it is memory for each request",
         );
     }
-    Some(model::Pool {
+    model::Pool {
         name: Arc::from(name),
         algorithm: picking.algorithm,
         hash_key: picking.hash_key,
@@ -108,7 +115,7 @@ pub(super) fn pool(
             raw::ProxyProtocol::V2 => model::ProxyProtocol::V2,
         }),
         source,
-    })
+    }
 }
 
 /// Where connections come from. No server may be where nothing could come from there.

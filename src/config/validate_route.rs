@@ -20,14 +20,16 @@ use super::validate::Checks;
 use super::validate_http::path_form;
 use super::validate_passwords::basic_auth;
 
-/// All routes of a listener. Names of pools are checked elsewhere.
+/// All routes of a listener. Names of pools are checked elsewhere. `at` is the listener in the sound part of the tree,
+/// `written` in all of it.
 pub(super) fn routes(
     raw: &raw::Listener,
     at: &At<'_>,
+    written: &At<'_>,
     pools: &HashMap<&str, Arc<str>>,
     checks: &mut Checks<'_>,
 ) -> Vec<model::Route> {
-    let routes_at = at.key("routes");
+    let (routes_at, written_at) = (at.key("routes"), written.key("routes"));
     let mut names: HashMap<&str, String> = HashMap::new();
     let mut routes = Vec::with_capacity(raw.routes.len());
     for (index, route) in raw.routes.iter().enumerate() {
@@ -64,7 +66,8 @@ pub(super) fn routes(
             route.slashes.unwrap_or(raw.http.slashes),
             route.encoded_slashes.unwrap_or(raw.http.encoded_slashes),
         );
-        let route = self::route(index, route, default, &at, pools, checks);
+        let written = written_at.item(index);
+        let route = self::route(index, route, default, &at, &written, pools, checks);
         routes.extend(route.map(|route| model::Route { form, ..route }));
     }
     routes
@@ -76,11 +79,21 @@ fn route(
     raw: &raw::Route,
     default: Option<&str>,
     at: &At<'_>,
+    written: &At<'_>,
     pools: &HashMap<&str, Arc<str>>,
     checks: &mut Checks<'_>,
 ) -> Option<model::Route> {
-    let matches = matches(&raw.r#match, &at.key("match"), checks);
-    let action = action(raw, default, at, pools, checks);
+    // What is written and not sound has its own problem; the rest, and what files it names, is looked at all the same.
+    let is_broken = |key: &str| at.is_broken(written, key);
+    let matches = matches(&raw.r#match, &at.key("match"), checks).filter(|_| !is_broken("match"));
+    let action = if ["pool", "split", "redirect", "respond"]
+        .into_iter()
+        .any(is_broken)
+    {
+        None
+    } else {
+        action(raw, default, at, pools, checks)
+    };
     let goes_on = matches!(
         action,
         Some(model::Action::Pool(_) | model::Action::Split(_)) | None
@@ -195,7 +208,7 @@ fn matches(raw: &raw::Match, at: &At<'_>, checks: &mut Checks<'_>) -> Option<mod
     })
 }
 
-fn is_empty_list(at: &At<'_>) -> bool {
+pub(super) fn is_empty_list(at: &At<'_>) -> bool {
     matches!(at.node.map(|node| &node.value), Some(Value::Sequence(items)) if items.is_empty())
 }
 

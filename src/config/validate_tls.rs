@@ -18,8 +18,14 @@ pub(super) fn tls(
 ) -> Option<model::Tls> {
     let https = raw.protocol == raw::Protocol::Https;
     let tls_at = at.key("tls");
-    match (&raw.tls, https || raw.protocol == raw::Protocol::Tls) {
-        (Some(tls), true) => Some(of_listener(tls, raw, &tls_at, state_dir, checks)),
+    let is_unknown = at.is_broken(written, "protocol");
+    let speaks_tls = https || raw.protocol == raw::Protocol::Tls || is_unknown;
+    match (&raw.tls, speaks_tls) {
+        (Some(tls), true) => {
+            let alpn = alpn(tls, raw, &tls_at, checks);
+            let written = written.key("tls");
+            Some(common(tls, alpn, &tls_at, &written, state_dir, checks))
+        }
         (Some(_), false) => {
             checks.note(
                 &tls_at,
@@ -27,7 +33,7 @@ pub(super) fn tls(
             );
             None
         }
-        (None, true) if written.key("tls").is_written() => None,
+        (None, true) if is_unknown || written.key("tls").is_written() => None,
         (None, true) => {
             checks.note(
                 &at.key("protocol"),
@@ -43,6 +49,7 @@ pub(super) fn tls(
 pub(super) fn of_admin(
     tls: &raw::Tls,
     at: &At<'_>,
+    written: &At<'_>,
     state_dir: &Path,
     checks: &mut Checks<'_>,
 ) -> model::Tls {
@@ -64,30 +71,31 @@ pub(super) fn of_admin(
     }
     model::Tls {
         acme: None,
-        ..common(tls, vec![model::Alpn::Http11], at, state_dir, checks)
+        ..common(
+            tls,
+            vec![model::Alpn::Http11],
+            at,
+            written,
+            state_dir,
+            checks,
+        )
     }
-}
-
-fn of_listener(
-    tls: &raw::Tls,
-    listener: &raw::Listener,
-    at: &At<'_>,
-    state_dir: &Path,
-    checks: &mut Checks<'_>,
-) -> model::Tls {
-    let alpn = alpn(tls, listener, at, checks);
-    common(tls, alpn, at, state_dir, checks)
 }
 
 fn common(
     tls: &raw::Tls,
     alpn: Vec<model::Alpn>,
     at: &At<'_>,
+    written: &At<'_>,
     state_dir: &Path,
     checks: &mut Checks<'_>,
 ) -> model::Tls {
     let certificates_at = at.key("certificates");
-    if tls.certificates.is_empty() && tls.certificate.is_none() && tls.acme.is_none() {
+    let is_broken = ["certificates", "certificate", "acme"]
+        .iter()
+        .any(|key| at.is_broken(written, key));
+    if tls.certificates.is_empty() && tls.certificate.is_none() && tls.acme.is_none() && !is_broken
+    {
         checks.note(
             &certificates_at,
             "is empty; write certificates: [{cert: site.pem, key: site.key}], or acme",
@@ -113,6 +121,7 @@ fn common(
     let text = |list: &Option<raw::OpensslList>| list.as_ref().map(|list| list.0.clone());
     model::Tls {
         certificates,
+        has_single: tls.certificate.is_some(),
         acme: tls
             .acme
             .as_ref()
@@ -124,7 +133,12 @@ fn common(
         groups: text(&tls.groups),
         alpn,
         strict_sni: tls.strict_sni,
-        client_auth: client_auth(&tls.client_auth, &at.key("client_auth"), checks),
+        client_auth: client_auth(
+            &tls.client_auth,
+            &at.key("client_auth"),
+            &written.key("client_auth"),
+            checks,
+        ),
         session_ticket_key_file,
         ocsp_stapling: tls.ocsp.stapling == raw::Stapling::Auto,
         handshake_timeout: checks.positive(&at.key("handshake_timeout"), tls.handshake_timeout, ""),
@@ -221,9 +235,13 @@ fn certificate(
 fn client_auth(
     raw: &raw::ClientAuth,
     at: &At<'_>,
+    written: &At<'_>,
     checks: &mut Checks<'_>,
 ) -> Option<model::ClientAuth> {
     if raw.mode == raw::ClientAuthMode::None {
+        if at.is_broken(written, "mode") {
+            return None;
+        }
         for key in ["ca", "crl"] {
             let at = at.key(key);
             if at.is_written() {
@@ -239,10 +257,12 @@ fn client_auth(
         return None;
     }
     let Some(ca) = &raw.ca else {
-        checks.note(
-            at,
-            "needs ca, the file of the authorities whose certificates are accepted",
-        );
+        if !written.key("ca").is_written() {
+            checks.note(
+                at,
+                "needs ca, the file of the authorities whose certificates are accepted",
+            );
+        }
         return None;
     };
     Some(model::ClientAuth {
@@ -303,15 +323,17 @@ pub(super) fn upstream_tls(
     servers: &[model::PoolServer],
     discovery: Option<&model::Discovery>,
     at: &At<'_>,
+    written: &At<'_>,
     checks: &mut Checks<'_>,
 ) -> model::UpstreamTls {
     if !raw.verify && raw.ca.is_some() {
         checks.note(&at.key("ca"), "has no effect with verify: false");
     }
+    let has_name = written.key("server_name").is_written();
     let socket = servers
         .iter()
         .find(|server| matches!(server.address, model::ServerAddress::Unix(_)));
-    if let (true, None, Some(server)) = (raw.verify, &raw.server_name, socket) {
+    if let (true, false, Some(server)) = (raw.verify, has_name, socket) {
         let message = format!(
             "needs server_name: a unix socket ({}) has no name that its certificate could be verified by",
             server.address
@@ -321,7 +343,7 @@ pub(super) fn upstream_tls(
     let discovered = discovery.and_then(|discovery| match &discovery.dns {
         model::DiscoveredName::Addresses(host, _) => Some(Arc::clone(host)),
         model::DiscoveredName::Services(name) => {
-            if raw.verify && raw.server_name.is_none() {
+            if raw.verify && !has_name {
                 let message = format!(
                     "needs server_name: {name} names services, and no server that its certificate could be verified by"
                 );
@@ -330,10 +352,11 @@ pub(super) fn upstream_tls(
             None
         }
     });
-    let written = raw.server_name.as_ref();
     model::UpstreamTls {
         verify: raw.verify,
-        server_name: written
+        server_name: raw
+            .server_name
+            .as_ref()
             .map(|name| Arc::from(name.0.as_str()))
             .or(discovered),
         ca: raw.ca.as_ref().map(|ca| checks.path(&at.key("ca"), &ca.0)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::files::is_forbidden;
 use crate::config::model::{Config, UpstreamTls};
-use crate::upstream::{Link, Unusable};
+use crate::upstream::{Link, Unusable, UnusableFiles};
 
 /// A file of a pool's TLS that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ impl Links {
     ///
     /// # Errors
     ///
-    /// All pools of which a file can't be used.
+    /// All files that can't be used.
     pub fn load(config: &Config, known: &Self) -> Result<Self, LinkTroubles> {
         let (mut links, mut troubles) = (Vec::with_capacity(config.pools.len()), Vec::new());
         for pool in &config.pools {
@@ -52,10 +52,12 @@ impl Links {
                     tracing::warn!(pool = &*pool.name, %error, "keeping what was read of its TLS before");
                     links.push(Arc::clone(before));
                 }
-                (Err(source), _) => troubles.push(LinkTrouble {
-                    pool: Arc::clone(&pool.name),
-                    source,
-                }),
+                (Err(UnusableFiles(all)), _) => {
+                    troubles.extend(all.into_iter().map(|source| LinkTrouble {
+                        pool: Arc::clone(&pool.name),
+                        source,
+                    }));
+                }
             }
         }
         if troubles.is_empty() {

@@ -11,10 +11,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::occupant;
 use super::process::{self, Identity, ProcessError};
 use super::sources;
+use crate::acme;
 use crate::admin::Tokens;
-use crate::config::model::{AccessLogPath, AdminBind, Config, Persistence, UPGRADE_SOCKET};
-use crate::config::{Loaded, Problem};
+use crate::config::model::{AccessLogPath, Acme, AdminBind, Config, Persistence, UPGRADE_SOCKET};
+use crate::config::{Loaded, Problem, refuse_pipe};
 use crate::persistence::Keyring;
+use crate::tls::certificate;
 
 /// What was found.
 #[derive(Default)]
@@ -220,6 +222,29 @@ fn may_bind(address: SocketAddr) -> Result<Option<String>, String> {
             "{address} is in use by a process that can't be made out from here; that is as it should be only if it is the running instance"
         ))),
     }
+}
+
+/// The files that ACME can't do without, as far as they are no good: the keys below `tls`, and why.
+pub fn unusable_for_acme(settings: &Acme) -> Vec<(Vec<&'static str>, String)> {
+    let mut found = Vec::new();
+    if let Some(account) = &settings.external_account
+        && let Err(reason) = acme::read_external_key(&account.hmac_key_file)
+    {
+        let message = format!("{}: {reason}", account.hmac_key_file.display());
+        found.push((vec!["acme", "external_account", "hmac_key_file"], message));
+    }
+    if let Some(ca) = &settings.ca
+        && let Err(message) = read_authorities(ca)
+    {
+        found.push((vec!["acme", "ca"], message));
+    }
+    found
+}
+
+fn read_authorities(path: &Path) -> Result<(), String> {
+    refuse_pipe(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let read = certificate::read_ca_bundle(path);
+    read.map(drop).map_err(|finding| finding.to_string())
 }
 
 /// Where certificates by ACME are kept has to be writable to who works with it.

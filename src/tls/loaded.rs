@@ -107,17 +107,15 @@ pub(super) fn assemble(
                 }
             }
             Err(findings) => {
-                let index = index.to_string();
-                let path: &[&str] = if is_awaited {
-                    &["acme"]
+                let path = if is_awaited {
+                    vec!["acme".to_owned()]
                 } else {
-                    &["certificates", &index]
+                    settings.place(index)
                 };
-                broken.extend(
-                    findings
-                        .iter()
-                        .map(|found| Trouble::at(path, found.to_string())),
-                );
+                broken.extend(findings.iter().map(|found| Trouble {
+                    path: path.clone(),
+                    message: found.to_string(),
+                }));
                 certificates.extend(older.map(|older| (source.clone(), older)));
             }
         }

@@ -19,6 +19,17 @@ pub struct Unusable {
     pub message: String,
 }
 
+/// All files of one pool that can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct UnusableFiles(pub Vec<Unusable>);
+
+impl From<Unusable> for UnusableFiles {
+    fn from(unusable: Unusable) -> Self {
+        Self(vec![unusable])
+    }
+}
+
 impl Unusable {
     /// OpenSSL doesn't take what a file holds.
     pub fn refused(key: &'static str, error: &openssl::error::ErrorStack) -> Self {

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 
 use super::caller::{Caller, ClientConnection};
 use super::connections::Connections;
-use super::files::Unusable;
+use super::files::UnusableFiles;
 use super::hash;
 use super::local_end::LocalEnd;
 use super::name::ServerName;
@@ -47,8 +47,8 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// The first file that can't be used.
-    pub fn load(pool: &model::Pool, known: Option<&Arc<Self>>) -> Result<Arc<Self>, Unusable> {
+    /// All files that can't be used.
+    pub fn load(pool: &model::Pool, known: Option<&Arc<Self>>) -> Result<Arc<Self>, UnusableFiles> {
         let secure = pool.tls.as_ref().map(Secure::load).transpose()?;
         let key = match (&secure, pool.http2) {
             (None, false) => 0,

@@ -16,7 +16,7 @@ use pingora::utils::tls::CertKey;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_openssl::SslStream;
 
-use super::files::{self, Unusable};
+use super::files::{self, Unusable, UnusableFiles};
 use super::name::ServerName;
 use super::trouble::{Trouble, Unverified, is_about_our_certificate};
 use crate::config::model::{Alpn, ServerAddress, UpstreamTls};
@@ -44,15 +44,20 @@ impl Secure {
     ///
     /// # Errors
     ///
-    /// The first file that can't be used.
-    pub fn load(tls: &UpstreamTls) -> Result<Self, Unusable> {
-        let authorities = match &tls.ca {
-            Some(path) => Some(Arc::from(files::authorities(path)?.into_boxed_slice())),
-            None => None,
+    /// All files that can't be used.
+    pub fn load(tls: &UpstreamTls) -> Result<Self, UnusableFiles> {
+        let authorities = tls.ca.as_deref().map(files::authorities).transpose();
+        let identity = tls.certificate.as_ref().map(files::identity).transpose();
+        let (authorities, identity) = match (authorities, identity) {
+            (Ok(authorities), Ok(identity)) => (authorities, identity),
+            (authorities, identity) => {
+                let unusable = authorities.err().into_iter().chain(identity.err());
+                return Err(UnusableFiles(unusable.collect()));
+            }
         };
-        let (identity, findings) = match &tls.certificate {
-            Some(source) => {
-                let Loaded { identity, findings } = files::identity(source)?;
+        let authorities = authorities.map(|all| Arc::from(all.into_boxed_slice()));
+        let (identity, findings) = match identity {
+            Some(Loaded { identity, findings }) => {
                 let mut chain = vec![identity.leaf];
                 chain.extend(identity.chain);
                 (Some(Arc::new(CertKey::new(chain, identity.key))), findings)

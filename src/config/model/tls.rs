@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Tls {
     /// In the order of the file: the first is the default. Not empty unless there is `acme`.
     pub certificates: Vec<CertificateSource>,
+    /// The first of them is written as `certificate`, apart from the list.
+    pub has_single: bool,
     /// Certificates that are obtained and renewed by themselves.
     pub acme: Option<Acme>,
     /// Not above `max_version`.
@@ -36,6 +38,14 @@ pub struct Tls {
 }
 
 impl Tls {
+    /// The keys below `tls` that the certificate at `index` is written at.
+    pub fn place(&self, index: usize) -> Vec<String> {
+        match index.checked_sub(usize::from(self.has_single)) {
+            Some(index) => vec!["certificates".to_owned(), index.to_string()],
+            None => vec!["certificate".to_owned()],
+        }
+    }
+
     /// The files that the configuration names, those of ACME's own apart.
     pub fn files(&self) -> Vec<PathBuf> {
         let mut files: Vec<PathBuf> = self

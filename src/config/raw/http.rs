@@ -10,6 +10,7 @@ use super::Named;
 
 /// HTTP towards the clients.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
     /// Requests on one connection of HTTP/1, then `Connection: close`; 0 = no limit. HTTP/2 has `http2.max_requests`.
@@ -77,6 +78,7 @@ impl Default for Http {
 
 /// HTTP/2 towards the clients.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct Http2 {
     /// Whether it is spoken.
@@ -105,6 +107,7 @@ impl Default for Http2 {
 
 /// Responses that servers send uncompressed are compressed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct Compression {
     /// Whether they are.

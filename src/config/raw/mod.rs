@@ -71,6 +71,7 @@ pub struct Config {
 
 /// Settings of the process.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// Worker threads; 0 = one per core.
@@ -114,6 +115,7 @@ impl Default for Server {
 
 /// The admin listener.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// ip:port, or unix:/path. An address that other machines reach needs token_file.
@@ -138,6 +140,7 @@ impl Default for Admin {
 
 /// The program's own log and the access log.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct Logging {
     /// error, warn, info, debug, trace, off, or a filter such as `info,equipoise::health=debug`.
@@ -160,6 +163,7 @@ impl Default for Logging {
 
 /// What `/metrics` shows.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct Metrics {
     /// Histograms of response and connect times by server rather than by pool. *Trap:* each server adds 38 series to
@@ -190,6 +194,7 @@ pub enum LogFormat {
 
 /// The access log.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct AccessLog {
     /// stdout, stderr, off, or a file, which is reopened on SIGUSR1.
@@ -215,6 +220,7 @@ impl Default for AccessLog {
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     /// ip:port, or a list of them. Quote IPv6: "[::]:80".
+    #[schemars(extend("x-stands-empty" = true))]
     pub bind: OneOrMany<Bind>,
     /// What is spoken.
     #[serde(default)]
@@ -278,6 +284,7 @@ pub enum Protocol {
 
 /// Connections that are passed on as they are.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct Tcp {
     /// How long a connection may be silent in both directions.
@@ -302,6 +309,7 @@ impl Default for Tcp {
 
 /// TCP keep-alive probes (RFC 1122 section 4.2.3.6).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct TcpKeepalive {
     /// Silence before the first probe; 1s to 9h, in whole seconds.
@@ -326,6 +334,7 @@ impl Default for TcpKeepalive {
 /// How the client's address is found and told to the servers.
 #[allow(clippy::struct_excessive_bools)] // One for each header field.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientAddress {
     /// Networks whose forwarding headers, and PROXY headers, are believed. Name only proxies of your own: any other could

@@ -14,6 +14,7 @@ use super::{EncodedSlashes, Named, OneOrMany, Slashes};
 
 /// What is done with some of the requests. The first route whose match fits is taken.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct Route {
     /// What the access log calls it; null = its place in the list, from 0.

@@ -11,6 +11,7 @@ use super::super::units::Span;
 
 /// TLS towards clients.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
     /// Certificates with their keys. A client gets the one that covers the name it asks for: exact names
@@ -211,6 +212,7 @@ pub enum Alpn {
 
 /// Certificates of clients.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientAuth {
     /// none: not asked for; optional: asked for, and verified if there is one; required: no handshake without.
@@ -246,6 +248,7 @@ pub enum ClientAuthMode {
 
 /// TLS towards servers.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-stands-in-part" = true))]
 #[serde(deny_unknown_fields, default)]
 pub struct UpstreamTls {
     /// Whether the servers' certificates are verified. Without that anybody in between can read along.

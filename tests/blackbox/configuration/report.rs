@@ -54,6 +54,69 @@ pools:
 }
 
 #[test]
+fn a_broken_value_hides_nothing_beside_it() {
+    let text = r#"
+admin: {bind: nonsense, token_file: no.tokens, tls: {certificate: {cert: no-admin.pem}}}
+listeners:
+  web:
+    bind: 127.0.0.1:65536
+    protocol: https
+    tls:
+      min_version: "9"
+      certificate: {cert: no-first.pem}
+      certificates: [{cert: no-second.pem}]
+      client_auth: {mode: required, ca: no-clients.pem, crl: 5}
+      acme:
+        domains: [a.example.com]
+        external_account: {key_id: x, hmac_key_file: no.hmac}
+        ca: no-authority.pem
+    http: {keepalive_timeout: 5, error_pages: {503: no-page.html}}
+    routes:
+      - {match: {path_regex: "("}, pool: app}
+      - {match: {path: /x}, basic_auth: {htpasswd_file: no.htpasswd}, pool: app}
+pools:
+  app:
+    servers: [{address: "127.0.0.1:65536"}]
+    tls: {verify: 5, ca: no-ca.pem, certificate: {cert: no-client.pem}}
+    persistence: {type: cookie_insert, secret_file: no.secret}
+"#;
+    let told = problems(text);
+    let wanted = [
+        "2:15: admin.bind: ",
+        "2:37: admin.token_file: ",
+        "2:54: admin.tls.certificate: no-admin.pem",
+        "5:11: listeners.web.bind: ",
+        "8:20: listeners.web.tls.min_version: ",
+        "9:7: listeners.web.tls.certificate: no-first.pem",
+        "10:22: listeners.web.tls.certificates[0]: no-second.pem",
+        "11:41: listeners.web.tls.client_auth.ca: no-clients.pem",
+        "11:62: listeners.web.tls.client_auth.crl: ",
+        "14:54: listeners.web.tls.acme.external_account.hmac_key_file: no.hmac",
+        "15:13: listeners.web.tls.acme.ca: no-authority.pem",
+        "16:31: listeners.web.http.keepalive_timeout: ",
+        "16:53: listeners.web.http.error_pages.503: no-page.html",
+        "18:30: listeners.web.routes[0].match.path_regex: ",
+        "19:57: listeners.web.routes[1].basic_auth.htpasswd_file: no.htpasswd",
+        "22:25: pools.app.servers[0].address: ",
+        "23:19: pools.app.tls.verify: ",
+        "23:26: pools.app.tls.ca: no-ca.pem",
+        "23:37: pools.app.tls.certificate: no-client.pem",
+        "24:53: pools.app.persistence.secret_file: ",
+    ];
+    let missing: Vec<_> = wanted
+        .iter()
+        .filter(|wanted| !told.iter().any(|told| told.contains(**wanted)))
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?} of {told:#?}");
+    let further: Vec<_> = told
+        .iter()
+        .filter(|told| told.starts_with("lb.yaml:"))
+        .filter(|told| !wanted.iter().any(|wanted| told.contains(*wanted)))
+        .collect();
+    assert!(further.is_empty(), "{further:#?}");
+}
+
+#[test]
 fn a_missing_file_is_a_problem() {
     let dir = TempDir::new().expect("a directory");
     let outcome = equipoise(dir.path(), &["check", "-c", "none.yaml"], &[]);
