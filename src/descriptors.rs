@@ -32,6 +32,8 @@ pub struct Shares {
     pub limit: usize,
     /// Connections of clients.
     pub clients: usize,
+    /// As many of them as the start was to have. Where there are fewer, that was told then.
+    pub wanted: usize,
     /// Connections to servers.
     pub servers: usize,
     /// Of these, how many may be idle.
@@ -74,6 +76,7 @@ impl Shares {
         Ok(Self {
             limit,
             clients,
+            wanted,
             servers,
             idle: (servers / 4).max(1),
             checks,
@@ -122,7 +125,7 @@ pub fn set(shares: Shares) {
     }
 }
 
-/// Lets more clients come; fewer than now changes nothing. Their places are taken from the servers' share, which is the larger
+/// Lets more clients come; fewer than now changes nothing, and neither does what the start was to have and couldn't. Their places are taken from the servers' share, which is the larger
 /// one, as connections to servers end.
 ///
 /// # Errors
@@ -131,7 +134,7 @@ pub fn set(shares: Shares) {
 pub fn admit_clients(wanted: usize) -> Result<(), usize> {
     let mut guard = SHARES.lock();
     let Some(now) = *guard else { return Ok(()) };
-    if wanted <= now.clients {
+    if wanted <= now.clients.max(now.wanted) {
         return Ok(());
     }
     let more = now.admitting(wanted)?;

@@ -94,16 +94,21 @@ pub fn share_descriptors(
     let open = open_descriptors() + sockets + stores;
     let wanted = config.server.max_connections;
     let shares = Shares::of(limit, open, wanted)?;
+    tell_too_few(wanted, shares);
+    Ok(shares)
+}
+
+/// Warns if so many connections can't be had with these descriptors.
+pub fn tell_too_few(wanted: usize, shares: Shares) {
     if shares.clients < wanted {
         tracing::warn!(
             max_connections = wanted,
-            descriptors = limit,
+            descriptors = shares.limit,
             holding_at_most = shares.clients,
             "server.max_connections needs more file descriptors than this process may have \
              (two for each connection, and some for checks and files); raise LimitNOFILE or ulimit -Hn"
         );
     }
-    Ok(shares)
 }
 
 /// How many this process has open, or as many as it is likely to have, where the system doesn't tell.

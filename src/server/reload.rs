@@ -299,9 +299,14 @@ impl Instance {
         self.relisten(config, &sites, &sockets, |model| {
             (terminators.remove(&model.name), secured.remove(&model.name))
         });
-        let room = descriptors::shares().map_or(usize::MAX, |shares| shares.clients);
-        self.capacity
-            .resize(Some(config.server.max_connections.min(room)));
+        let wanted = config.server.max_connections;
+        let shares = descriptors::shares();
+        let before = self.state.lock().written.server.max_connections;
+        if let Some(shares) = shares.filter(|_| wanted != before) {
+            process::tell_too_few(wanted, shares);
+        }
+        let room = shares.map_or(usize::MAX, |shares| shares.clients);
+        self.capacity.resize(Some(wanted.min(room)));
         if let Some(identity) = group {
             // It may: that was looked at first.
             if let Err(error) = identity.assume(false) {

@@ -81,3 +81,20 @@ fn more_are_let_in_as_far_as_descriptors_go_and_no_further() {
     let wanted = "server.max_connections: can't be changed from 100 to 1000 while running";
     assert!(problems.contains(wanted), "{problems}");
 }
+
+#[test]
+fn the_number_of_the_start_is_taken_back_where_descriptors_are_short() {
+    let a = Origin::start("a");
+    let lb = Equipoise::start_with_descriptors(&limited(&a, 1000, 0), 400);
+    let told = || lb.stderr().matches("needs more file descriptors").count();
+    assert_eq!(told(), 1);
+    for limit in [10, 1000] {
+        reload(&lb, &limited(&a, limit, 0));
+        assert_eq!(lb.status()["reload"]["result"], "success", "{limit}");
+    }
+    eventually(SOON, || told() == 2);
+    let mut clients: Vec<_> = (0..50).map(|_| lb.client()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/", &[]).unwrap().status, 200);
+    }
+}
