@@ -94,9 +94,11 @@ const poll = {
     try {
       const next = await (await read("/api/v1/status")).json();
       answered = new Date(); failures = 0;
+      // Before the first look: what was counted before this page was opened is part of the last minute.
+      const isDue = !history.last || performance.now() - this.asked > history.interval * 1000, isNew = isDue && await this.history();
       document.body.classList.remove("is-lost");
       show(next);
-      if (!history.last || performance.now() - this.asked > history.interval * 1000) await this.history();
+      if (isNew) drawPlots();
     } catch (error) { lose(error); }
     const many = pools.reduce((sum, pool) => sum + pool.servers.length, 0) > MANY;
     const every = document.hidden ? HIDDEN : many ? EVERY_OF_MANY : EVERY;
@@ -106,7 +108,7 @@ const poll = {
   asked: 0,
   async history() {
     this.asked = performance.now();
-    if (history.take(await (await read("/api/v1/history?after=" + history.last)).json())) drawPlots();
+    return history.take(await (await read("/api/v1/history?after=" + history.last)).json());
   },
   // What changes seldom.
   async slowly() {

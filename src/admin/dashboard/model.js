@@ -11,6 +11,17 @@ class Counters {
     if (!last || at - last.at >= RECENT) this.points.push(this.now);
     while (this.points.length > 2 && at - this.points[1].at >= MINUTE) this.points.shift();
   }
+  // Puts in front what the instance has counted before this page looked: `made` gives what each of its samples adds, the newest last.
+  recall(samples, interval, made) {
+    const { at, values } = this.now, found = [];
+    let then = values;
+    for (let i = samples - 1; i >= Math.max(0, samples - MINUTE / interval); i--) {
+      const more = made(i).map((perSecond) => Math.round(perSecond * interval));
+      then = then.map((value, index) => Math.max(0, value - (more[index] || 0)));
+      found.unshift({ at: at - (samples - i) * interval, values: then });
+    }
+    this.points.unshift(...found);
+  }
   // The newest point that is at least so old, or else the oldest.
   before(seconds) {
     for (let i = this.points.length - 1; i >= 0; i--) if (this.now.at - this.points[i].at >= seconds) return this.points[i];
@@ -32,6 +43,15 @@ function counted(key, at, values) {
   if (!known) counters.set(key, known = new Counters());
   known.add(at, values);
   known.seen = at;
+  return known;
+}
+
+// The same of what the instance keeps the history of: requests and errors come first in `values`.
+function countedBefore(key, at, values, series) {
+  const isNew = !counters.has(key), known = counted(key, at, values);
+  if (isNew && series) {
+    known.recall(series.requests.length, history.interval, (i) => [series.requests[i], series.responses_5xx[i] + series.broken[i]]);
+  }
   return known;
 }
 
@@ -57,7 +77,7 @@ function learn(next) {
   const at = next.uptime;
   pools = next.pools.map((pool, order) => {
     const known = counters.get("pool " + pool.name), before = known ? known.now.at : null;
-    const own = counted("pool " + pool.name, at, [pool.requests, pool.errors, pool.unserved]);
+    const own = countedBefore("pool " + pool.name, at, [pool.requests, pool.errors, pool.unserved], history.pools.get(pool.name));
     const onBackups = !pool.servers.some((server) => !server.backup && takesWork(server));
     const due = (server) => takesWork(server) && (!server.backup || onBackups) ? server.effective_weight : 0;
     const weights = pool.servers.reduce((sum, server) => sum + due(server), 0);
@@ -77,6 +97,8 @@ function learn(next) {
   for (const listener of next.listeners) {
     counted("listener " + listener.name, at, [listener.requests, listener.errors, listener.unserved, listener.connections_total]);
   }
+  const all = (key) => next.listeners.reduce((sum, listener) => sum + listener[key], 0);
+  countedBefore("all", at, [all("requests"), all("errors"), all("unserved")], history.last ? history.all : null);
   for (const [key, known] of counters) if (known.seen !== at) counters.delete(key);
 }
 

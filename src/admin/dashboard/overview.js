@@ -23,22 +23,19 @@ function mostFrequent() {
 
 function sumOf(things, value) { return things.reduce((sum, thing) => sum + value(thing), 0); }
 
-// As counted by this page, or, as long as it has looked only once, by the instance.
-function requestRate(listeners) {
-  if (listeners.some((one) => one.points.length > 1 || one.points[0] !== one.now)) return rate(sumOf(pools, (one) => one.rate));
-  const known = history.all.requests || [];
-  return known.length ? rate(known[known.length - 1]) : "–";
+// Unknown as long as there is one look at it alone.
+function requestRate(all) {
+  return all.points.length > 1 || all.points[0] !== all.now ? rate(sumOf(pools, (one) => one.rate)) : "–";
 }
 
 function showFigures() {
-  const listeners = status.listeners.map((listener) => counters.get("listener " + listener.name));
-  const failed = sumOf(listeners, (one) => one.lastMinute(1)), unserved = sumOf(listeners, (one) => one.lastMinute(2));
+  const counts = counters.get("all"), failed = counts.lastMinute(1), unserved = counts.lastMinute(2);
   const all = pools.flatMap((pool) => pool.servers), taking = all.filter((one) => takesWork(one.server)).length;
   const down = all.filter((one) => one.server.state === "down").length, trouble = pools.filter((pool) => pool.trouble >= TROUBLE);
   const active = sumOf(pools, (one) => one.pool.active), limits = pools.map((one) => one.pool.capacity), capacity = limits.includes(null) ? null : sumOf(limits, (n) => n);
   const waiting = sumOf(pools, (one) => one.pool.queue_length), connections = sumOf(status.listeners, (one) => one.connections_active);
   const p = status.latency_percentiles, clients = status.descriptors && status.descriptors.clients;
-  figure(0, requestRate(listeners) + " /s", "");
+  figure(0, requestRate(counts) + " /s", "");
   figure(1, count(failed), failed ? (unserved ? count(unserved) + " unserved" : reasons(mostFrequent())) : "", failed ? "bad" : "");
   figure(2, p ? latency(p.p99) : "–", p ? "p50 " + latency(p.p50) + ", p95 " + latency(p.p95) : "");
   figure(3, count(active), capacity ? "room for " + count(capacity) : "no limit", capacity && active >= capacity * .9 ? "warn" : "", capacity ? active / capacity : undefined);

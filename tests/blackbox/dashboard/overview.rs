@@ -35,6 +35,32 @@ fn pools_in_trouble_come_first_with_their_reasons() {
 }
 
 #[test]
+fn errors_from_before_the_page_was_opened_belong_to_the_last_minute() {
+    let broken = Origin::with("a", |request: &Request| {
+        Answer::status(if request.target == "/fails" { 500 } else { 200 })
+    });
+    let lb = start(&Setup::of([&broken]));
+    for _ in 0..20 {
+        assert_eq!(lb.get("/fails", &[]).status, 500);
+    }
+    let errors = || {
+        let history = lb.admin_get("/api/v1/history").json();
+        let samples = history["all"]["responses_5xx"].as_array().unwrap().clone();
+        samples
+            .iter()
+            .filter_map(serde_json::Value::as_f64)
+            .sum::<f64>()
+            > 0.0
+    };
+    eventually(3 * SOON, errors);
+    let mut page = open(&lb);
+    page.wait_text("#figures .bad", "20");
+    page.wait_text("#figures", "1 of 1");
+    page.wait("document.title.startsWith('20 errors')");
+    assert_eq!(page.complaints(), [""; 0]);
+}
+
+#[test]
 fn the_page_asks_nobody_else_and_is_small() {
     let a = Origin::start("a");
     let lb = start(&Setup::of([&a]));
