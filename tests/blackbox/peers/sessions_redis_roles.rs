@@ -194,3 +194,44 @@ fn a_cluster_keeps_the_sessions_of_a_pool_together() {
         lines(&lb, word) >= 1
     });
 }
+
+#[test]
+fn sessions_go_on_when_their_keys_move_to_another_node_of_the_cluster() {
+    let (origins, cluster) = (three(), Redis::cluster());
+    let hosts = cluster.each_ref().map(|node| node.address().to_string());
+    let url = format!("redis+cluster://{}", hosts.join(","));
+    let lb = setup(&origins, &url).start();
+    wait_up(&lb, true);
+    let before: Vec<String> = (0..3).map(|n| from(&lb, n)).collect();
+    let owner = eventually(SOON, || {
+        cluster.iter().position(|node| node.keys(0).len() == 3)
+    });
+    let (old, new) = (&cluster[owner], &cluster[(owner + 1) % 3]);
+    let keys = old.keys(0);
+    let slot = old.cli(0, &["CLUSTER", "KEYSLOT", &keys[0]]);
+    let (slot, port) = (slot.trim(), new.address().port().to_string());
+    let [old_id, new_id] = [old, new].map(|node| node.cli(0, &["CLUSTER", "MYID"]));
+    let (old_id, new_id) = (old_id.trim(), new_id.trim());
+    new.cli(0, &["CLUSTER", "SETSLOT", slot, "IMPORTING", old_id]);
+    old.cli(0, &["CLUSTER", "SETSLOT", slot, "MIGRATING", new_id]);
+    let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+    migrate.extend(keys.iter().map(String::as_str));
+    old.cli(0, &migrate);
+    for node in [new, old] {
+        node.cli(0, &["CLUSTER", "SETSLOT", slot, "NODE", new_id]);
+    }
+    // Who is new has the store asked.
+    let mut n = 3;
+    eventually(SOON, || {
+        n += 1;
+        from(&lb, n);
+        lines(&lb, "the keys are on another node of the cluster now") == 1
+            && lines(&lb, "is in use again") == 1
+    });
+    let other = setup(&origins, &url).start();
+    wait_up(&other, true);
+    for (n, server) in (0..).zip(before) {
+        assert_eq!(from(&lb, n), server);
+        assert_eq!(from(&other, n), server);
+    }
+}

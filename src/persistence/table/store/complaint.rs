@@ -31,6 +31,9 @@ pub(super) fn is_answer(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
+/// What somebody is told who takes a cluster for a single server.
+pub(super) const ELSEWHERE: &str = "it is a node of a cluster, and the keys are on another: write redis+cluster:// in place of redis://";
+
 /// The state of the store that an error shows in which it takes no commands of ours, whichever they are: the connection
 /// is no good while that lasts. `None`: that one command was wrong.
 pub(super) fn complaint(error: &RedisError) -> Option<&'static str> {
@@ -58,9 +61,7 @@ fn meaning(code: &str) -> Option<&'static str> {
         "NOPERM" => {
             "its user may not do what is needed: the commands EVALSHA, SCRIPT LOAD, GET, SET, PEXPIRE, DEL and TIME on the keys equipoise:*"
         }
-        "MOVED" | "ASK" | "TRYAGAIN" | "CROSSSLOT" => {
-            "it is a node of a cluster, and the keys are on another: write redis+cluster:// in place of redis://"
-        }
+        "MOVED" | "ASK" | "TRYAGAIN" | "CROSSSLOT" => ELSEWHERE,
         "CLUSTERDOWN" => "its cluster is down",
         _ => return None,
     })
