@@ -9,7 +9,7 @@ use crate::allocator;
 use crate::config;
 use crate::config::model::{AccessLogPath, Config};
 use crate::descriptors;
-use crate::listen::BindError;
+use crate::listen::{self, BindError};
 use crate::observe;
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
@@ -71,6 +71,15 @@ const FIRST_CHECKS: Duration = Duration::from_millis(500);
 /// How long tasks that are still running get when the process ends.
 const LAST_BREATH: Duration = Duration::from_millis(200);
 
+/// Why the admin listener can't have its address, in words.
+fn admin_words(address: &str, error: &std::io::Error) -> String {
+    if address.starts_with("unix:") {
+        error.to_string()
+    } else {
+        listen::words(error)
+    }
+}
+
 /// Why an instance could not start. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -78,7 +87,10 @@ pub enum StartError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The admin listener's address can't be had.
-    #[error("cannot listen on {address} for the admin listener: {source}")]
+    #[error(
+        "cannot listen on {address} for the admin listener: {}",
+        admin_words(address, source)
+    )]
     Admin {
         /// The address.
         address: String,
