@@ -82,7 +82,7 @@ fn tiny_pieces_wait_in_the_queue_as_what_they_bring() {
     client.send(PING, 0, 0, b"are they").unwrap();
     client.pong();
     let grown = memory(&lb).saturating_sub(before);
-    assert!(grown < 20 << 20, "{grown} bytes for twice {LENGTH}");
+    assert!(grown < 10 << 20, "{grown} bytes for twice {LENGTH}");
     for stream in [5, 7] {
         client.send(DATA, END_STREAM, stream, b"").unwrap();
     }
