@@ -318,11 +318,31 @@ pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    //! Tests, and what tests elsewhere need.
+
+    use std::future::poll_fn;
     use std::sync::Arc;
     use std::sync::atomic::AtomicU32;
+    use std::task::Poll;
+
+    use tokio::sync::mpsc;
+    use tokio::task::coop;
 
     use super::*;
+
+    /// Does as much as the runtime lets a task do before others have their turn.
+    pub async fn use_up_the_turn() {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        for number in 0..1000 {
+            sender.send(number).unwrap();
+        }
+        poll_fn(|cx| {
+            while coop::has_budget_remaining() && receiver.poll_recv(cx).is_ready() {}
+            Poll::Ready(())
+        })
+        .await;
+    }
 
     fn restarts_of(task: Task) -> u64 {
         let count = restarts().find_map(|(of, count)| (of == task).then_some(count));

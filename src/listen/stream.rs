@@ -109,7 +109,9 @@ impl ClientStream {
                 Some(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Some(Ok(_)) => return Ok(()),
                 Some(Err(error)) => return Err(error),
-                None => {}
+                // Nothing has come, or the task has done so much that the runtime lets it read no more before others have
+                // had their turn. Then the socket would be readable for ever.
+                None => tokio::task::coop::consume_budget().await,
             }
         }
     }
@@ -295,5 +297,51 @@ impl Drop for ClientStream {
 impl std::fmt::Debug for ClientStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientStream").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::supervise::tests::use_up_the_turn;
+
+    /// A client's connection, and the client.
+    async fn connected() -> (ClientStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        let stream = ClientStream {
+            transport: Some(Transport::Plain(accepted.unwrap().0)),
+            inbox: BytesMut::new(),
+            saw_end: false,
+            reset: false,
+            admitted: None,
+            timer: LazyTimer::default(),
+        };
+        (stream, client.unwrap())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_wait_ends_whatever_the_task_has_done_before() {
+        let (mut stream, client) = connected().await;
+        drop(client);
+        stream
+            .transport()
+            .unwrap()
+            .socket()
+            .readable()
+            .await
+            .unwrap();
+        let waits = tokio::spawn(async move {
+            use_up_the_turn().await;
+            stream.readable().await.map_err(|error| error.kind())
+        });
+        let ended = tokio::time::timeout(Duration::from_secs(20), waits).await;
+        assert_eq!(
+            ended.expect("it keeps the thread to itself").unwrap(),
+            Err(io::ErrorKind::UnexpectedEof)
+        );
     }
 }

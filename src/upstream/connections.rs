@@ -3,13 +3,15 @@
 //! HTTP/1's are kept last in, first out, so that those that aren't needed grow old; no more than `keepalive.connections` over
 //! all threads. None is handed out that has data or its end pending. HTTP/2's are shared, as far as the server allows.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::task::coop;
 
 use super::Stream;
 use super::http2::Shared;
@@ -141,7 +143,36 @@ fn is_quiet(stream: &mut Stream) -> bool {
     let mut byte = [0];
     let mut buf = ReadBuf::new(&mut byte);
     let mut context = Context::from_waker(Waker::noop());
-    Pin::new(stream)
-        .poll_read(&mut context, &mut buf)
-        .is_pending()
+    // Whoever asks may have done as much as the runtime lets a task do at once; then no read would find anything.
+    let read = coop::unconstrained(poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buf)));
+    pin!(read).poll(&mut context).is_pending()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pingora::protocols::l4::stream::Stream as Plain;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::supervise::tests::use_up_the_turn;
+
+    #[tokio::test]
+    async fn what_a_server_has_said_unasked_is_seen_whatever_the_task_has_done_before() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap());
+        let (stream, accepted) = tokio::join!(stream, listener.accept());
+        let (stream, mut server) = (stream.unwrap(), accepted.unwrap().0);
+        server.write_all(b"HTTP/1.1 408\r\n\r\n").await.unwrap();
+        stream.readable().await.unwrap();
+        let mut stream: Stream = Box::new(Plain::from(stream));
+        let is_quiet = tokio::spawn(async move {
+            use_up_the_turn().await;
+            is_quiet(&mut stream)
+        });
+        let is_quiet = tokio::time::timeout(Duration::from_secs(20), is_quiet);
+        assert!(!is_quiet.await.unwrap().unwrap());
+    }
 }
