@@ -2,7 +2,7 @@
 
 import json
 
-from sites import GROUP, TLS12_CIPHER, TLS13_SUITE, free_port
+from sites import GROUP, KEPT_CONNECTIONS, TLS12_CIPHER, TLS13_SUITE, free_port
 
 
 def command(site, program):
@@ -71,6 +71,7 @@ def pool(site):
         "servers": [{"name": f"s{n}", "address": server} for n, server in enumerate(site.servers)],
         # Neither nginx nor HAProxy checks here.
         "health_check": None,
+        "keepalive": {"connections": KEPT_CONNECTIONS},
     }
     if features.everything:
         tree["persistence"] = {"type": "cookie_insert", "timeout": "1h"}

@@ -2,7 +2,7 @@
 
 import os
 
-from sites import GROUP, TLS12_CIPHER, TLS13_SUITE, program
+from sites import GROUP, KEPT_CONNECTIONS, TLS12_CIPHER, TLS13_SUITE, program
 
 NAME = "nginx"
 PROGRAM = program("nginx")
@@ -71,7 +71,7 @@ def listen(site):
 
 def upstreams(site):
     """The pools. nginx without a licence has no sessions by cookie: a map leads to a pool of one server each."""
-    keep = f"keepalive {max(256, 2 * len(site.servers))}; keepalive_requests 1000000000;"
+    keep = f"keepalive {max(KEPT_CONNECTIONS, 2 * len(site.servers))}; keepalive_requests 1000000000;"
     pools = [upstream("app", site.servers, keep)]
     if site.features.everything:
         pools += [upstream(f"only_s{n}", [server], keep) for n, server in enumerate(site.servers)]

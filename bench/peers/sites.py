@@ -16,6 +16,9 @@ TLS12_CIPHER = "ECDHE-ECDSA-AES128-GCM-SHA256"
 # OpenSSL 3.0, which Debian's peers have, knows no X25519MLKEM768.
 GROUP = "X25519"
 
+# Idle connections to servers that are kept: more than there are ever requests at once. HAProxy keeps as many as it needs.
+KEPT_CONNECTIONS = 1024
+
 
 @dataclass(frozen=True)
 class Features:
