@@ -13,7 +13,6 @@ use super::context::Context;
 use super::failure::Failure;
 use super::record::split_target;
 use super::wire::Client;
-use crate::acme::Challenges;
 use crate::http::message::RequestHeader;
 
 const PREFIX: &[u8] = b"/.well-known/acme-challenge/";
@@ -24,7 +23,6 @@ const PREFIX: &[u8] = b"/.well-known/acme-challenge/";
 ///
 /// The client doesn't take its answer.
 pub async fn answer(
-    challenges: &Arc<Challenges>,
     request: &RequestHeader,
     client: &mut Client,
     context: &mut Context,
@@ -32,6 +30,7 @@ pub async fn answer(
     let Some(token) = token(&request.method, request.target()) else {
         return Ok(false);
     };
+    let challenges = &context.shared().challenges;
     if challenges.is_idle() {
         return Ok(false);
     }

@@ -76,9 +76,8 @@ pub fn last_piece(context: &mut Context) -> Result<Option<Bytes>, Failure> {
 ///
 /// The client doesn't take it.
 pub async fn flush(client: &mut Client, context: &Context) -> Result<(), Failure> {
-    let patience = context.site().map(|site| site.http.send_timeout);
     let flushed = poll_fn(|cx| client.poll_flush(cx));
-    match timeout(patience.unwrap_or(Duration::MAX), flushed).await {
+    match timeout(context.site().http.send_timeout, flushed).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Failure::ClientGone),
         Err(_) => Err(Failure::ClientTimeout),
@@ -101,9 +100,8 @@ pub async fn answer(
         .request_id
         .clone()
         .unwrap_or_else(|| RequestId::random(&mut rand::rng()));
-    let pages = context.site().map(|site| &*site.http.error_pages);
     let page = ErrorPage::new(
-        pages.unwrap_or_default(),
+        &context.site().http.error_pages,
         status,
         failure.detail(),
         id.as_str(),
@@ -235,8 +233,8 @@ pub fn response(status: u16) -> ResponseHeader {
 
 /// Whether this connection is to end: the process does, or connections are sent away.
 pub fn is_draining(context: &Context) -> bool {
-    let connection = context.origin.as_ref().map(|origin| &origin.connection);
-    connection.is_some_and(|connection| connection.drain.sends_away(connection.ends.peer))
+    let connection = &context.origin.connection;
+    connection.shared.drain.sends_away(connection.ends.peer)
 }
 
 /// Rounded up: who comes back then isn't too early.
@@ -247,8 +245,6 @@ fn whole_seconds(wait: Duration) -> u32 {
 
 /// Says who answers, if the listener is to.
 fn sign(response: &mut ResponseHeader, context: &Context) {
-    let server = context
-        .site()
-        .and_then(|site| site.http.server_header.as_ref());
+    let server = context.site().http.server_header.as_ref();
     identity::server(&mut response.headers, server);
 }

@@ -19,7 +19,7 @@ use super::settle::settle;
 use super::site::Site;
 use super::target::Target;
 use super::wire::Client;
-use super::{Shared, X_REQUEST_ID, acme, destination, host, options, record, redirect, variables};
+use super::{X_REQUEST_ID, acme, destination, host, options, record, redirect, variables};
 use crate::dispatch::Binding;
 use crate::headers::names;
 use crate::http::message::RequestHeader;
@@ -32,15 +32,12 @@ use crate::routing::{Asked, Verdict, rewritten};
 ///
 /// It can't be served, or the client doesn't take its answer.
 pub async fn receive(
-    shared: &Arc<Shared>,
     request: &mut RequestHeader,
     client: &mut Client,
     context: &mut Context,
 ) -> Result<bool, Failure> {
     settle(request);
-    let Some(origin) = &context.origin else {
-        return Err(Failure::Internal);
-    };
+    let origin = &context.origin;
     let site = Arc::clone(&origin.site);
     context.compressor = Compressor::new(request, site.http.compression.as_ref());
     let peer = origin.connection.ends.peer_ip();
@@ -48,19 +45,16 @@ pub async fn receive(
     context.client = Some(found);
     let is_https = origin.connection.is_https();
     context.https = site.resolver.https(found, &request.headers, is_https);
-    if acme::answer(&shared.challenges, request, client, context).await? {
+    if acme::answer(request, client, context).await? {
         return Ok(true);
     }
-    let Some(origin) = &context.origin else {
-        return Err(Failure::Internal);
-    };
     let given = request
         .headers
         .get(X_REQUEST_ID)
         .filter(|_| found.trusted_peer)
         .and_then(RequestId::from_trusted);
     context.request_id = Some(given.unwrap_or_else(|| RequestId::random(&mut rand::rng())));
-    let tls = origin.connection.tls.as_ref();
+    let tls = context.origin.connection.tls.as_ref();
     if let Some(tls) = tls.filter(|tls| tls.strict_sni)
         && !host::agrees(tls.sni.as_deref(), request.target(), &request.headers)
     {
@@ -240,10 +234,7 @@ async fn bind(site: &Site, request: &RequestHeader, context: &mut Context, clien
         path,
         query,
         client,
-        last_token: context
-            .origin
-            .as_ref()
-            .map(|origin| &origin.connection.last_token),
+        last_token: Some(&context.origin.connection.last_token),
     };
     let route = context.route.clone();
     let target = match route.as_ref().map(|route| &route.action) {

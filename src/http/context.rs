@@ -16,7 +16,7 @@ use super::request_id::RequestId;
 use super::routes::Route;
 use super::site::{Connection, Site};
 use super::target::Target;
-use super::wire;
+use super::{Shared, wire};
 use crate::balance::Slot;
 use crate::client_address::Client;
 use crate::descriptors::Place;
@@ -37,14 +37,6 @@ pub struct Origin {
     pub time: SystemTime,
 }
 
-/// A request as it comes from its connection.
-pub struct Arrival {
-    /// Where it comes from.
-    pub origin: Origin,
-    /// It, at a place that it keeps: it is large.
-    pub incoming: Box<Incoming>,
-}
-
 /// A request and the way back.
 pub struct Incoming {
     /// Its header.
@@ -53,13 +45,15 @@ pub struct Incoming {
     pub client: wire::Client,
 }
 
+/// A request's state as Pingora's hooks get it. None: another one has it.
+pub type HookContext = Option<Box<Context>>;
+
 /// A request's state.
-#[derive(Default)]
 pub struct Context {
-    /// Set before the first hook; the way back is taken by who serves it.
-    pub arrival: Option<Arrival>,
-    /// Where it comes from, from then on.
-    pub origin: Option<Origin>,
+    /// The request, until somebody serves it. At a place that it keeps: it is large.
+    pub incoming: Option<Box<Incoming>>,
+    /// Where it comes from.
+    pub origin: Origin,
     /// The client, once found.
     pub client: Option<Client>,
     /// Whether it came by https, to us or to a trusted proxy in front.
@@ -154,9 +148,39 @@ impl Upstream {
 }
 
 impl Context {
+    /// Of a request that has come.
+    pub fn new(incoming: Incoming, origin: Origin) -> Self {
+        Self {
+            incoming: Some(Box::new(incoming)),
+            origin,
+            client: None,
+            https: false,
+            request_id: None,
+            route: None,
+            taken: 0,
+            uri: None,
+            destination: None,
+            target: None,
+            binding: Binding::default(),
+            upstream: Upstream::default(),
+            body_bytes: 0,
+            expects: false,
+            compressor: None,
+            copy: None,
+            mirrored: false,
+            retry_after: None,
+            failure: None,
+        }
+    }
+
+    /// What all connections share.
+    pub fn shared(&self) -> &Shared {
+        &self.origin.connection.shared
+    }
+
     /// The listener's snapshot.
-    pub fn site(&self) -> Option<&Arc<Site>> {
-        self.origin.as_ref().map(|origin| &origin.site)
+    pub fn site(&self) -> &Arc<Site> {
+        &self.origin.site
     }
 
     /// Where the request goes.
@@ -166,20 +190,16 @@ impl Context {
 
     /// The idle connections to a server that the request may use.
     pub fn connections(&self, link: &Arc<Link>, server: &Server) -> Arc<Connections> {
-        if link.is_personal()
-            && let (Some(origin), Some(client)) = (&self.origin, self.client_address())
-        {
-            return origin.connection.personal.connections(link, server, client);
+        if link.is_personal() {
+            let personal = &self.origin.connection.personal;
+            return personal.connections(link, server, self.client_address());
         }
         link.connections(server)
     }
 
     /// Who a connection to a server is made for.
     pub fn caller(&self, link: &Link) -> Caller {
-        match (&self.origin, self.client_address()) {
-            (Some(origin), Some(client)) => origin.connection.caller(link, client),
-            _ => link.own_caller(None),
-        }
+        self.origin.connection.caller(link, self.client_address())
     }
 
     /// How long a server may take for what.
@@ -195,11 +215,10 @@ impl Context {
     }
 
     /// The client's address, or the peer's as long as the client isn't found.
-    pub fn client_address(&self) -> Option<IpAddr> {
-        self.client.map(|client| client.address).or_else(|| {
-            self.origin
-                .as_ref()
-                .map(|origin| origin.connection.ends.peer_ip())
-        })
+    pub fn client_address(&self) -> IpAddr {
+        match self.client {
+            Some(client) => client.address,
+            None => self.origin.connection.ends.peer_ip(),
+        }
     }
 }

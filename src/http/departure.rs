@@ -91,9 +91,10 @@ pub fn takes_trailers(request: &RequestHeader) -> bool {
 
 /// Writes the fields that the servers of this listener get.
 fn write(original: &RequestHeader, request: &mut RequestHeader, context: &Context, to_http2: bool) {
-    let (Some(origin), Some(client)) = (&context.origin, context.client) else {
+    let Some(client) = context.client else {
         return;
     };
+    let origin = &context.origin;
     let site = &origin.site;
     let tls = origin.connection.tls.as_ref();
     let fields = &mut request.headers;

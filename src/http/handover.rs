@@ -1,37 +1,94 @@
-//! How a request gets from its connection to the proxy's context.
+//! How a request gets from its connection to Pingora's proxy and back.
 //!
 //! Pingora makes the context of a request when it is asked to serve a session, and has no way to bring something along for
 //! sessions of one's own. But it makes it in the task that asks, so what is to be brought lies where that task's thread
-//! finds it.
+//! finds it. The way back is the same.
+//!
+//! Pingora's future is as large as all that it could do itself (11 KB), and would be as long as it lives. So it lives no
+//! longer than it takes to find out where a request goes, which most of the time is at once; the exchange is run by
+//! [`serve`].
 
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 
-use super::context::Arrival;
+use pingora::apps::HttpServerApp;
+use pingora_proxy::HttpProxy;
+use tokio::sync::watch;
+
+use super::context::{Context, HookContext, Incoming};
+use super::failure::Failure;
+use super::record::RequestRecord;
+use super::{Edge, arrival, facade, forward};
 
 thread_local! {
-    static ARRIVING: Cell<Option<Arrival>> = const { Cell::new(None) };
+    static ARRIVING: Cell<HookContext> = const { Cell::new(None) };
+    static RECEIVED: Cell<Option<Received>> = const { Cell::new(None) };
 }
 
-/// Has a request served by `serve`, whose context takes the arrival.
-pub async fn bring<T>(arrival: Arrival, serve: impl Future<Output = T>) -> T {
-    let mut arrival = Some(arrival);
-    let mut serve = pin!(serve);
+/// A request of which is known where it goes.
+struct Received {
+    record: RequestRecord,
+    /// Whether it has been answered, or why it can't be.
+    outcome: Result<bool, Failure>,
+}
+
+/// Serves a request to its end.
+pub async fn serve(
+    proxy: &Arc<HttpProxy<Edge>>,
+    drain: &watch::Receiver<bool>,
+    context: Box<Context>,
+) {
+    let receives = proxy.process_new_http(facade::session(), drain);
+    let Some(mut received) = bring(context, receives).await else {
+        return;
+    };
+    let record = &mut received.record;
+    let failed = match received.outcome {
+        Ok(true) => None,
+        Ok(false) => forward::forward(record).await.err(),
+        Err(failure) => Some(failure),
+    };
+    if let Some(failure) = failed {
+        forward::fail(record, failure).await;
+    }
+    record.complete();
+}
+
+/// Has a request received by `receives`, whose context takes it from here and puts it back.
+async fn bring<T>(context: Box<Context>, receives: impl Future<Output = T>) -> Option<Received> {
+    let mut context = Some(context);
+    let mut receives = pin!(receives);
+    let mut received = None;
     poll_fn(|cx| {
-        if arrival.is_none() {
-            return serve.as_mut().poll(cx);
+        if context.is_some() {
+            ARRIVING.set(context.take());
         }
-        ARRIVING.set(arrival.take());
-        let polled = serve.as_mut().poll(cx);
-        // Not taken yet: the next turn may be another thread's.
-        arrival = ARRIVING.take();
-        polled
+        let polled = receives.as_mut().poll(cx);
+        // What isn't taken yet: the next turn may be another thread's.
+        context = ARRIVING.take();
+        received = RECEIVED.take().or_else(|| received.take());
+        polled.map(drop)
     })
-    .await
+    .await;
+    received
 }
 
 /// Takes what was brought.
-pub fn take() -> Option<Arrival> {
+pub fn arriving() -> HookContext {
     ARRIVING.take()
+}
+
+/// Finds out where a request goes, and leaves it to whoever has brought it.
+pub async fn receive(mut record: RequestRecord) {
+    let RequestRecord {
+        context, incoming, ..
+    } = &mut record;
+    let Incoming { request, client } = &mut **incoming;
+    let outcome = match context {
+        Some(context) => arrival::receive(request, client, context).await,
+        None => Err(Failure::Internal),
+    };
+    RECEIVED.set(Some(Received { record, outcome }));
 }

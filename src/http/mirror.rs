@@ -100,13 +100,13 @@ impl Mirror {
     }
 
     /// What the shadow pool hashes of a client's request, if it does: a copy goes where the request would go itself.
-    pub fn key(&self, request: &RequestHeader, client: Option<IpAddr>) -> Option<u64> {
+    pub fn key(&self, request: &RequestHeader, client: IpAddr) -> Option<u64> {
         let (path, query) = split_target(request.target());
         self.target.key(&RequestView {
             headers: &request.headers,
             path,
             query,
-            client: client?,
+            client,
             last_token: None,
         })
     }

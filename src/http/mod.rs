@@ -1,9 +1,9 @@
 //! The proxy: what happens to a request.
 //!
-//! [`connection::serve`] brings one well-formed request at a time, and Pingora's `HttpProxy` calls [`Edge`] with it. It is
-//! served in [`ProxyHttp::request_filter`], from its arrival ([`arrival`]) to its last byte ([`forward`]): there both
-//! ends of its way are at hand, the client's and the server's ([`wire`]). For each try [`ProxyHttp::upstream_peer`] says
-//! which server is asked. Decisions are plain functions.
+//! [`connection::serve`] brings one well-formed request at a time, and Pingora's `HttpProxy` calls [`Edge`] with it. In
+//! [`ProxyHttp::request_filter`] it is found out where it goes ([`arrival`]). Then the connection has it back
+//! ([`handover`]), and takes it there and back ([`forward`]): both ends of its way are at hand, the client's and the
+//! server's ([`wire`]). For each try [`ProxyHttp::upstream_peer`] says which server is asked. Decisions are plain functions.
 //!
 //! The lease on a server lives in the request's context: taken for each try, given back when the request has been
 //! recorded, and by `Drop` wherever else a context may end.
@@ -35,6 +35,7 @@ mod date;
 mod departure;
 mod destination;
 mod error_page;
+mod facade;
 mod failure;
 mod forward;
 mod handover;
@@ -57,8 +58,7 @@ mod target;
 mod variables;
 mod wire;
 
-use context::{Arrival, Context, Incoming};
-use failure::Failure;
+use context::HookContext;
 use record::RequestRecord;
 use request_id::RequestId;
 pub use site::{HttpListener, Site};
@@ -76,68 +76,38 @@ pub struct Shared {
     pub challenges: Arc<Challenges>,
 }
 
-/// The proxy. One serves all listeners.
-pub struct Edge {
-    shared: Arc<Shared>,
-}
-
-impl Edge {
-    /// A proxy.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
-    }
-
-    /// Serves a request to its end, or finds out why it can't be.
-    async fn serve(&self, record: &mut RequestRecord<'_>) -> std::result::Result<(), Failure> {
-        let RequestRecord {
-            session,
-            context,
-            incoming,
-            ..
-        } = record;
-        let Incoming { request, client } = &mut **incoming;
-        if arrival::receive(&self.shared, request, client, context).await? {
-            return Ok(());
-        }
-        forward::forward(self, session, request, context, client).await
-    }
-}
+/// The proxy, as Pingora knows it. What it serves a request by lies in the request's context.
+pub struct Edge;
 
 #[async_trait]
 impl ProxyHttp for Edge {
-    type CTX = Context;
+    type CTX = HookContext;
 
-    fn new_ctx(&self) -> Context {
-        Context {
-            arrival: handover::take(),
-            ..Context::default()
-        }
+    fn new_ctx(&self) -> HookContext {
+        handover::arriving()
     }
 
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {
         // None: each costs every request.
     }
 
-    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-        let Some(arrival) = context.arrival.take() else {
+    async fn request_filter(&self, _: &mut Session, context: &mut HookContext) -> Result<bool> {
+        let Some(record) = RequestRecord::open(context) else {
             return Error::e_explain(ErrorType::InternalError, "a request from nowhere");
         };
-        let Arrival { origin, incoming } = arrival;
-        context.origin = Some(origin);
-        let mut record = RequestRecord::open(&self.shared, session, context, incoming);
-        if let Err(failure) = self.serve(&mut record).await {
-            forward::fail(&mut record, failure).await;
-        }
-        record.complete();
-        // It has been answered, as far as its client took it.
+        handover::receive(record).await;
+        // What is left to do is done by whoever brought it.
         Ok(true)
     }
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
-        context: &mut Context,
+        _: &mut Session,
+        context: &mut HookContext,
     ) -> Result<Box<HttpPeer>> {
+        let Some(context) = context else {
+            return Error::e_explain(ErrorType::InternalError, "a request from nowhere");
+        };
         choice::peer(context).await.map_err(|failure| {
             context.failure = Some(failure);
             Error::new(ErrorType::ConnectProxyFailure)

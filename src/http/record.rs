@@ -1,13 +1,10 @@
 //! The end of a request: one line in the access log, and the counts.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::Version;
-use pingora_proxy::Session;
 
-use super::Shared;
-use super::context::{Context, Incoming};
+use super::context::{Context, HookContext, Incoming};
 use super::failure::Failure;
 use super::wire::Client;
 use crate::headers::ValueRef;
@@ -25,32 +22,23 @@ const X_FORWARDED_FOR: KnownName = KnownName::new("x-forwarded-for");
 const CLIENT_GONE: u16 = 499;
 
 /// A request that is being served. It is recorded when this is dropped, however that comes about.
-pub struct RequestRecord<'a> {
-    shared: &'a Arc<Shared>,
-    /// The session, for Pingora.
-    pub session: &'a mut Session,
+pub struct RequestRecord {
     /// What is known of the request.
-    pub context: &'a mut Context,
+    pub context: HookContext,
     /// Its header and its client.
     pub incoming: Box<Incoming>,
     is_complete: bool,
 }
 
-impl<'a> RequestRecord<'a> {
-    /// Of a request that has come.
-    pub fn open(
-        shared: &'a Arc<Shared>,
-        session: &'a mut Session,
-        context: &'a mut Context,
-        incoming: Box<Incoming>,
-    ) -> Self {
-        Self {
-            shared,
-            session,
-            context,
+impl RequestRecord {
+    /// Of a request that has come, and that nobody has opened.
+    pub fn open(context: &mut HookContext) -> Option<Self> {
+        let incoming = context.as_mut()?.incoming.take()?;
+        Some(Self {
+            context: context.take(),
             incoming,
             is_complete: false,
-        }
+        })
     }
 
     /// It has been served, or what went wrong is known. Without this it was cut off by the end of the process, or by a
@@ -60,11 +48,11 @@ impl<'a> RequestRecord<'a> {
     }
 
     /// Why it ended.
-    fn termination(&self) -> Termination {
-        match self.context.failure {
+    fn termination(&self, context: &Context) -> Termination {
+        match context.failure {
             Some(failure) => failure.termination(),
             None if self.is_complete => Termination::Complete,
-            None if self.shared.drain.is_stopping() && !std::thread::panicking() => {
+            None if context.shared().drain.is_stopping() && !std::thread::panicking() => {
                 Termination::Shutdown
             }
             None => Termination::Internal,
@@ -72,30 +60,17 @@ impl<'a> RequestRecord<'a> {
     }
 }
 
-impl Drop for RequestRecord<'_> {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
-        let termination = self.termination();
-        write(
-            self.shared,
-            &self.incoming.request,
-            self.context,
-            &self.incoming.client,
-            termination,
-        );
-        self.context.upstream.lease = None;
+        let Some(context) = &self.context else { return };
+        let Incoming { request, client } = &*self.incoming;
+        write(request, context, client, self.termination(context));
     }
 }
 
-fn write(
-    shared: &Shared,
-    request: &RequestHeader,
-    context: &Context,
-    way_back: &Client,
-    termination: Termination,
-) {
-    let (Some(origin), Some(client)) = (&context.origin, context.client_address()) else {
-        return;
-    };
+fn write(request: &RequestHeader, context: &Context, way_back: &Client, termination: Termination) {
+    let (origin, client) = (&context.origin, context.client_address());
+    let access_log = &context.shared().access_log;
     let site = &origin.site;
     let upstream = &context.upstream;
     let server = upstream.lease.as_ref().map(Lease::server);
@@ -132,13 +107,13 @@ fn write(
         metrics.bytes_out.inc_by(way_back.body_sent());
     }
 
-    if !shared.access_log.wants(termination) {
+    if !access_log.wants(termination) {
         return;
     }
     let field = |name| request.headers.get(name).map(ValueRef::as_bytes);
     let (path, query) = split_target(request.target());
     let tls = origin.connection.tls.as_ref();
-    shared.access_log.write(&Record {
+    access_log.write(&Record {
         method: Some(request.method.as_str().as_bytes()),
         host: field(names::HOST),
         path: Some(path),

@@ -12,13 +12,14 @@ use arc_swap::ArcSwap;
 use prometheus::Histogram;
 use tokio_util::sync::CancellationToken;
 
+use super::Shared;
 use super::head::HeadLimits;
 use super::routes::Routes;
 use super::target::Target;
 use crate::client_address::Resolver;
 use crate::config::model;
 use crate::dispatch::PoolSite;
-use crate::listen::{ClientLimits, Drain, Ends};
+use crate::listen::{ClientLimits, Ends};
 use crate::observe::metrics::{Metrics, Outcomes, Traffic};
 use crate::persistence::LastToken;
 use crate::tls::Established;
@@ -114,8 +115,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// What TLS says of it; `None` without TLS.
     pub tls: Option<Established>,
-    /// Whether the process is to end.
-    pub drain: Arc<Drain>,
+    /// What all connections share.
+    pub shared: Arc<Shared>,
     /// Connections to servers that are this client's alone.
     pub personal: Personal,
     /// The session's token that one of its requests brought.

@@ -47,7 +47,7 @@ fn with_values<T>(
     context: &Context,
     then: impl FnOnce(&Values<'_>) -> T,
 ) -> Option<T> {
-    let (origin, route) = (context.origin.as_ref()?, context.route.as_ref()?);
+    let (origin, route) = (&context.origin, context.route.as_ref()?);
     let (path, query) = record::split_target(request.target());
     let path = match normalize(path, form(context)) {
         Ok(normal) => normal.forwarded,
@@ -63,7 +63,7 @@ fn with_values<T>(
         path: &path,
         query,
         method: &request.method,
-        client: context.client.map_or(peer, |client| client.address),
+        client: context.client_address(),
         peer,
         request_id: context
             .request_id

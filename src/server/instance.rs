@@ -190,10 +190,7 @@ impl Instance {
             drain: Arc::clone(&drain),
             challenges,
         });
-        let proxy = Arc::new(http_proxy(
-            &Arc::new(pingora_conf(config)),
-            Edge::new(Arc::clone(&shared)),
-        ));
+        let proxy = Arc::new(http_proxy(&Arc::new(pingora_conf(config)), Edge));
         let this = Self {
             started: (SystemTime::now(), Instant::now()),
             metrics,

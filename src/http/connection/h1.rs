@@ -10,19 +10,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{Method, Version};
-use pingora::apps::HttpServerApp;
-use pingora::protocols::http::ServerSession;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout_at};
 
-use super::super::context::{Arrival, Incoming, Origin};
+use super::super::context::{Context, Incoming, Origin};
 use super::super::handover;
 use super::super::head::{self, Head, RequestLine};
 use super::super::site::Site;
 use super::super::wire::Client;
 use super::super::wire::client::{Handback, Http1};
-use super::session::Facade;
 use super::{Refused, TOO_MANY, Visit, termination_of};
 use crate::http::message::RequestHeader;
 use crate::listen::{ClientStream, Leave};
@@ -68,12 +65,9 @@ pub async fn converse(visit: &Visit, mut stream: Box<ClientStream>) -> Option<Bo
             return None;
         }
         conversation.served = conversation.served.saturating_add(1);
-        let arrived = conversation.arrive(stream, head, site, received, time)?;
-        let (session, arrival) = arrived;
-        let watch = conversation.drain.clone();
-        let served = visit.proxy.process_new_http(session, &watch);
-        // What Pingora returns is a connection of its own making; ours comes back by itself.
-        drop(handover::bring(arrival, served).await);
+        let context = conversation.arrive(stream, head, site, received, time)?;
+        // Apart, so that an idle connection isn't as large as a request.
+        Box::pin(handover::serve(&visit.proxy, &conversation.drain, context)).await;
         stream = conversation.handback.take().await?;
     }
 }
@@ -189,7 +183,7 @@ impl Conversation<'_> {
         begins || stream.has_arrived()
     }
 
-    /// Takes a request from the connection: for Pingora a session, for the proxy the way back.
+    /// Takes a request from the connection, with the way back.
     fn arrive(
         &self,
         mut stream: Box<ClientStream>,
@@ -197,7 +191,7 @@ impl Conversation<'_> {
         site: Arc<Site>,
         received: Instant,
         time: SystemTime,
-    ) -> Option<(ServerSession, Arrival)> {
+    ) -> Option<Box<Context>> {
         let bytes = stream.take_out(head.leading + head.length);
         let framing = head.framing;
         let request = request(&bytes, head)?;
@@ -217,20 +211,17 @@ impl Conversation<'_> {
             last,
             Arc::clone(&self.handback),
         );
-        let arrival = Arrival {
-            incoming: Box::new(Incoming {
-                request,
-                client: Client::Http1(client),
-            }),
-            origin: Origin {
-                connection: Arc::clone(&self.visit.connection),
-                site,
-                received,
-                time,
-            },
+        let incoming = Incoming {
+            request,
+            client: Client::Http1(client),
         };
-        let session = ServerSession::new_custom(Box::new(Facade::new()));
-        Some((session, arrival))
+        let origin = Origin {
+            connection: Arc::clone(&self.visit.connection),
+            site,
+            received,
+            time,
+        };
+        Some(Box::new(Context::new(incoming, origin)))
     }
 
     /// Answers a request that nobody else is to see, and writes its line to the log.

@@ -2,7 +2,7 @@
 //!
 //! With TLS the protocol is agreed in the handshake. Without, HTTP/1 is read until the first bytes turn out to be
 //! HTTP/2's preface ("prior knowledge", RFC 9113 section 3.3). Either way what comes out of here is one well-formed
-//! request at a time with the way back to its client ([`Arrival`](super::context::Arrival)); what is malformed or over a limit
+//! request at a time with the way back to its client ([`Context`](super::context::Context)); what is malformed or over a limit
 //! is answered and recorded here.
 
 use std::sync::Arc;
@@ -26,7 +26,6 @@ use crate::upstream::Personal;
 
 mod h1;
 pub mod h2;
-mod session;
 
 /// Serves one accepted connection to its end.
 pub async fn serve(
@@ -55,7 +54,7 @@ pub async fn serve(
         ends,
         local,
         tls,
-        drain: Arc::clone(&edge.drain),
+        shared: Arc::clone(&edge),
         personal: Personal::default(),
         last_token: LastToken::default(),
     };

@@ -100,10 +100,10 @@ impl<'a> Exchange<'a> {
         context: &'a mut Context,
         upgrade: bool,
     ) -> Result<Self, TryError> {
-        let (Some(server_timeouts), Some(site)) = (context.timeouts(), context.site()) else {
+        let Some(server_timeouts) = context.timeouts() else {
             return Err(TryError::Failed(Failure::Internal));
         };
-        let http = &site.http;
+        let http = &context.site().http;
         let limits = Limits {
             server: server_timeouts,
             body_timeout: http.body_timeout,

@@ -4,15 +4,15 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::Error;
-use pingora_proxy::{ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora_proxy::ProxyHttp;
 use tokio::time::timeout;
 
 use super::answer;
-use super::context::{Context, Incoming};
+use super::context::{HookContext, Incoming};
 use super::departure;
+use super::facade::StandIn;
 use super::failure::Failure;
-use super::message::RequestHeader;
 use super::record::RequestRecord;
 use super::retry::{self, Sent};
 use super::wire::Client;
@@ -36,23 +36,28 @@ const LOOK: Duration = Duration::from_millis(500);
 /// # Errors
 ///
 /// Why it has no whole response.
-pub async fn forward(
-    edge: &Edge,
-    session: &mut Session,
-    original: &RequestHeader,
-    context: &mut Context,
-    client: &mut Client,
-) -> Result<(), Failure> {
-    let retries = context
-        .target()
-        .map(|target| target.pool.settings().retries);
-    let mut upload = Upload::new(client, retries.map_or(0, |retries| retries.replay_buffer));
+pub async fn forward(record: &mut RequestRecord) -> Result<(), Failure> {
+    let RequestRecord {
+        context: hooks,
+        incoming,
+        ..
+    } = record;
+    let Incoming {
+        request: original,
+        client,
+    } = &mut **incoming;
+    let target = hooks.as_ref().and_then(|context| context.target());
+    let replay_buffer = target.map_or(0, |target| target.pool.settings().retries.replay_buffer);
+    let mut upload = Upload::new(client, replay_buffer);
     loop {
         let peer = tokio::select! {
             biased;
-            peer = edge.upstream_peer(session, context) => peer.map_err(|error| failed(context, &error))?,
+            peer = choose(hooks) => peer?,
             // Nobody is to wait in the queue for a client that has gone.
             () = gone(client) => return Err(Failure::ClientGone),
+        };
+        let Some(context) = hooks.as_deref_mut() else {
+            return Err(Failure::Internal);
         };
         let departure = departure::prepare(original, upload.has_body(), context);
         let upgrade = departure.upgrade;
@@ -92,11 +97,14 @@ pub async fn forward(
 }
 
 /// Ends a request that has failed: with an error page, if its client can still get one.
-pub async fn fail(record: &mut RequestRecord<'_>, failure: Failure) {
+pub async fn fail(record: &mut RequestRecord, failure: Failure) {
     let RequestRecord {
         context, incoming, ..
     } = record;
     let Incoming { request, client } = &mut **incoming;
+    let Some(context) = context.as_deref_mut() else {
+        return client.break_off();
+    };
     context.failure = Some(failure);
     tracing::debug!(?failure, "request failed");
     let status = failure.status().filter(|_| client.status().is_none());
@@ -119,11 +127,17 @@ pub async fn fail(record: &mut RequestRecord<'_>, failure: Failure) {
     }
 }
 
-/// Why there is no server to ask.
-fn failed(context: &Context, error: &Error) -> Failure {
-    context.failure.unwrap_or_else(|| {
-        tracing::error!(%error, "no server could be chosen");
-        Failure::Internal
+/// Has Pingora's hook say which server is asked.
+async fn choose(context: &mut HookContext) -> Result<Box<HttpPeer>, Failure> {
+    let mut stand_in = StandIn::take();
+    let peer = Edge.upstream_peer(stand_in.session(), context).await;
+    stand_in.keep();
+    peer.map_err(|error| {
+        let failure = context.as_ref().and_then(|context| context.failure);
+        failure.unwrap_or_else(|| {
+            tracing::error!(%error, "no server could be chosen");
+            Failure::Internal
+        })
     })
 }
 

@@ -39,7 +39,7 @@ pub fn admit(
     if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(framing);
     }
-    if context.site().is_some_and(|site| site.via) {
+    if context.site().via {
         let version = response.version;
         identity::via(&mut response.headers, version);
     }
@@ -94,10 +94,8 @@ pub fn edit(request: &RequestHeader, response: &mut ResponseHeader, context: &mu
             context.https,
         );
     }
-    if let Some(site) = context.site() {
-        let server = site.http.server_header.as_ref();
-        identity::server(&mut response.headers, server);
-    }
+    let server = context.site().http.server_header.as_ref();
+    identity::server(&mut response.headers, server);
     departure::edit_response(request, response, context);
 }
 

@@ -18,15 +18,14 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request, request as parts};
-use pingora::apps::HttpServerApp;
-use pingora::protocols::http::{ServerSession, date};
+use pingora::protocols::http::date;
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::super::X_REQUEST_ID;
 use super::super::answer;
-use super::super::context::{Arrival, Incoming, Origin};
+use super::super::context::{self, Incoming, Origin};
 use super::super::error_page::allowed;
 use super::super::handover;
 use super::super::http2::fields::{self, Legible, Unfit};
@@ -34,7 +33,6 @@ use super::super::identity;
 use super::super::site::Site;
 use super::super::wire::Client;
 use super::super::wire::client::Http2;
-use super::session::Facade;
 use super::{Refused, TOO_MANY, Visit, termination_of};
 use crate::bodies::{Bodies, Body};
 use crate::coalescing::WriteCoalescing;
@@ -426,23 +424,20 @@ impl Driver<'_> {
             &self.line,
             presence,
         );
-        let arrival = Arrival {
-            incoming: Box::new(Incoming {
-                request: RequestHeader::of_http2(parts),
-                client: Client::Http2(client),
-            }),
-            origin: Origin {
-                connection: Arc::clone(&self.visit.connection),
-                received,
-                time,
-                site: Arc::clone(site),
-            },
+        let incoming = Incoming {
+            request: RequestHeader::of_http2(parts),
+            client: Client::Http2(client),
         };
-        let session = ServerSession::new_custom(Box::new(Facade::new()));
+        let origin = Origin {
+            connection: Arc::clone(&self.visit.connection),
+            received,
+            time,
+            site: Arc::clone(site),
+        };
+        let context = Box::new(context::Context::new(incoming, origin));
         let (proxy, drain) = (Arc::clone(&self.visit.proxy), drain.clone());
         supervise::once_tracked(&self.streams, async move {
-            let served = proxy.process_new_http(session, &drain);
-            drop(handover::bring(arrival, served).await);
+            handover::serve(&proxy, &drain, context).await;
         });
     }
 

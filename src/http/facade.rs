@@ -1,9 +1,14 @@
 //! A request as Pingora sees it: that there is one.
 //!
 //! Pingora has a door for protocols of one's own (`ServerSession::Custom`), and calls the proxy with what comes through it.
-//! The proxy serves a request by its own ends of the exchange ([`wire`](super::super::wire)), so that there is nothing for
+//! The proxy serves a request by its own ends of the exchange ([`wire`](super::wire)), so that there is nothing for
 //! Pingora to read or write.
+//!
+//! The hook that chooses a server takes a session of Pingora's. The one of the request ended with the call that found out
+//! where it goes ([`handover`](super::handover)), so the hook gets one that stands for any request ([`StandIn`]).
 
+use std::cell::RefCell;
+use std::io::Cursor;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,21 +17,62 @@ use futures_core::Stream;
 use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
-use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session;
+use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 
+/// Stand-ins that a thread keeps for the next requests. One is enough where nobody waits in a pool's queue.
+const MOST_KEPT: usize = 16;
+
+thread_local! {
+    static KEPT: RefCell<Vec<StandIn>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A request for Pingora to serve.
+pub fn session() -> ServerSession {
+    ServerSession::new_custom(Box::new(Facade::new()))
+}
+
+/// A session of Pingora's that stands for any request.
+pub struct StandIn(Box<pingora_proxy::Session>);
+
+impl StandIn {
+    /// One that nobody uses.
+    pub fn take() -> Self {
+        KEPT.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
+            // There is no other way to make one.
+            let mut made = pingora_proxy::Session::new_h1(Box::new(Cursor::new(Vec::new())));
+            *made.downstream_session = session();
+            Self(Box::new(made))
+        })
+    }
+
+    /// It, for Pingora.
+    pub fn session(&mut self) -> &mut pingora_proxy::Session {
+        &mut self.0
+    }
+
+    /// Keeps it for the next request.
+    pub fn keep(self) {
+        KEPT.with_borrow_mut(|kept| {
+            if kept.len() < MOST_KEPT {
+                kept.push(self);
+            }
+        });
+    }
+}
+
 /// A request that somebody else serves: what it asks for lies in its context.
-pub struct Facade {
+struct Facade {
     /// Of no request in particular.
     request: RequestHeader,
 }
 
 impl Facade {
     /// For a request that was found to be in order.
-    pub fn new() -> Self {
+    fn new() -> Self {
         let parts = http::Request::new(()).into_parts().0;
         Self {
             request: RequestHeader::from(parts),
