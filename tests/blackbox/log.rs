@@ -150,8 +150,8 @@ fn lost_lines_are_counted_and_told_when_the_log_can_be_written_again() {
     let lb =
         Equipoise::start_writing_to(&setup.yaml(), port.address(), Stdio::null(), writer.into());
     let dropped = || lb.metrics().sum("equipoise_log_dropped_total", &[]);
-    // Every problem is a line.
-    let wordy: String = (0..5000).map(|n| format!("unknown_{n}: 1\n")).collect();
+    // Every problem is a line, as long as the key that it speaks of.
+    let wordy: String = (0..500).map(|n| format!("unknown_{n:0900}: 1\n")).collect();
     lb.rewrite(&setup.clone().top(&wordy).yaml());
     eventually(SOON * 6, || {
         lb.signal(Signal::SIGHUP);
