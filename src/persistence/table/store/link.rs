@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Store;
 use super::command::StoreClock;
-use super::complaint::Wrong;
+use super::complaint::{ELSEWHERE, Wrong};
 use super::endpoint::{Driver, Judge, Link};
 use crate::persistence::Moment;
 
@@ -197,6 +197,11 @@ impl Store {
             if std::mem::take(&mut was_away) {
                 tracing::info!(pool = %self.pool, "the session store {} is in use again", self.endpoint);
             }
+        };
+        let reason = if reason == ELSEWHERE && self.endpoint.is_cluster() {
+            "the keys are on another node of the cluster now".to_owned()
+        } else {
+            reason
         };
         self.lost(number, &reason);
         End { reason, lasted }

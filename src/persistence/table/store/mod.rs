@@ -32,7 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use self::command::{Keys, Question, Rule, StoreClock};
-use self::complaint::{ELSEWHERE, complaint, is_answer};
+use self::complaint::{complaint, is_answer};
 use self::endpoint::Endpoint;
 use self::link::State;
 use self::queue::Job;
@@ -375,13 +375,7 @@ impl Store {
 
     fn concluded_from(&self, number: u64, error: &RedisError) -> Failure {
         if let Some(complaint) = complaint(error) {
-            let has_moved = complaint == ELSEWHERE && self.endpoint.is_cluster();
-            let reason = if has_moved {
-                "the keys are on another node of the cluster now"
-            } else {
-                complaint
-            };
-            self.lost(number, reason);
+            self.lost(number, complaint);
             return Failure::Broken;
         }
         if is_answer(error) {
