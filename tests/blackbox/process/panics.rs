@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use crate::common::origin::HEALTH;
 use crate::common::*;
@@ -48,14 +47,7 @@ impl Frail {
     #[track_caller]
     fn start(setup: &Setup) -> Self {
         let dir = TempDir::new("panics");
-        let source = dir.write("clock.c", LIBRARY);
-        let (library, order) = (dir.path().join("clock.so"), dir.path().join("order"));
-        let compiled = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .args([&library, &source])
-            .status()
-            .expect("run cc");
-        assert!(compiled.success());
+        let (library, order) = (preload(&dir, LIBRARY), dir.path().join("order"));
         let environment = [
             ("LD_PRELOAD", library.to_str().unwrap()),
             ("FAIL_ONCE", order.to_str().unwrap()),

@@ -9,6 +9,35 @@ use serde_json::Value;
 use super::{reload, reloads};
 use crate::common::*;
 
+/// Has whoever opens a file wait at a pipe, as long as there is one.
+const SLOW_FILE: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int open64(const char *path, int flags, ...) {
+    const char *slow = getenv("SLOW_FILE"), *gate = getenv("GATE");
+    va_list rest;
+    va_start(rest, flags);
+    int mode = va_arg(rest, int);
+    va_end(rest);
+    if (slow && gate && !strcmp(path, slow)) {
+        int pipe = syscall(SYS_openat, AT_FDCWD, gate, O_RDONLY | O_CLOEXEC);
+        char byte;
+        if (pipe >= 0) {
+            while (read(pipe, &byte, 1) > 0) {
+            }
+            close(pipe);
+        }
+    }
+    return syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+"#;
+
 /// The problems of the last reload, which was refused.
 #[track_caller]
 pub(super) fn problems(lb: &Equipoise) -> Vec<String> {
@@ -275,18 +304,23 @@ fn nobody_waits_for_files_that_are_slow_to_read() {
         "persistence: {{type: cookie_insert, secret_file: {}}}",
         secret.display()
     ));
-    let lb = setup.start();
+    let (library, gate) = (preload(&dir, SLOW_FILE), dir.path().join("gate"));
+    let environment = [
+        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("SLOW_FILE", secret.to_str().unwrap()),
+        ("GATE", gate.to_str().unwrap()),
+    ];
+    let lb = Equipoise::start_with(&setup.yaml(), &environment);
     let before = reloads(&lb);
-    fs::remove_file(&secret).unwrap();
-    nix::unistd::mkfifo(&secret, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRUSR).unwrap();
     lb.signal(Signal::SIGHUP);
     // Opening it to write waits for who reads: the reload is in the middle of it.
-    let mut pipe = fs::OpenOptions::new().write(true).open(&secret).unwrap();
+    let shut = fs::OpenOptions::new().write(true).open(&gate).unwrap();
     assert_eq!(lb.admin_get("/readyz").status, 200);
     assert_eq!(lb.status()["reload"], Value::Null);
     assert_eq!(lb.get("/", &[]).status, 200);
-    std::io::Write::write_all(&mut pipe, b"a secret of more than sixteen bytes\n").unwrap();
-    drop(pipe);
+    fs::remove_file(&gate).unwrap();
+    drop(shut);
     eventually(SOON, || reloads(&lb) > before);
     changes(&lb);
 }
