@@ -131,6 +131,15 @@ fn status_is_a_table_or_what_the_api_says() {
     assert_eq!(json["pools"][0]["servers"][1]["operator"], "drain");
     let exit = status(&["app/b"]);
     assert!(!exit.stdout.contains("app/a"), "{exit:?}");
+    // All commands take a token, also where none is needed.
+    for reads in [&["status"][..], &["top", "-n", "1"]] {
+        assert_said(&command(&lb, reads), "app/a ");
+    }
+    assert_failed(
+        &status(&["--token-file", "/nowhere"]),
+        2,
+        "cannot read /nowhere",
+    );
     assert_failed(&status(&["app/x"]), 1, "there is no \"app/x\"");
     let exit = Equipoise::command(&["top", "--admin", &url, "--interval", "20ms"]);
     assert_said(&exit, "0.0/s");

@@ -5,7 +5,7 @@ use http::Method;
 
 use super::client::{Client, ClientError};
 use super::report::Report;
-use super::whom::Whom;
+use super::whom::{Token, Whom};
 use super::{LIMIT, finish};
 
 /// What `status` is told.
@@ -19,6 +19,8 @@ pub struct Args {
     format: Format,
     #[command(flatten)]
     whom: Whom,
+    #[command(flatten)]
+    token: Token,
 }
 
 /// How it is printed.
@@ -36,7 +38,7 @@ pub fn run(args: &Args) -> u8 {
 }
 
 fn status(args: &Args) -> Result<String, ClientError> {
-    let client = Client::find(&args.whom, None)?;
+    let client = Client::find(&args.whom, args.token.named())?;
     let answer = client.obtain(Method::GET, "/api/v1/status", None, LIMIT)?;
     if args.format == Format::Json {
         return Ok(format!("{}\n", String::from_utf8_lossy(&answer)));

@@ -8,7 +8,7 @@ use http::Method;
 
 use super::client::{Client, ClientError};
 use super::report::Report;
-use super::whom::Whom;
+use super::whom::{Token, Whom};
 use super::{LIMIT, duration, finish};
 
 /// Clears a terminal and goes to its upper left (ECMA-48 sections 8.3.21 and 8.3.39).
@@ -28,11 +28,13 @@ pub struct Args {
     looks: Option<u64>,
     #[command(flatten)]
     whom: Whom,
+    #[command(flatten)]
+    token: Token,
 }
 
 /// Shows it until it is told to end.
 pub fn run(args: &Args) -> u8 {
-    let shown = Client::find(&args.whom, None).and_then(|client| show(args, &client));
+    let shown = Client::find(&args.whom, args.token.named()).and_then(|client| show(args, &client));
     finish("top", shown.map(|()| String::new()))
 }
 

@@ -32,7 +32,7 @@ pub struct Whom {
 /// What to show besides, to be let change something.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Token {
-    /// The file with the token; its first one counts. Default: admin.token_file of the configuration.
+    /// The file with the token; its first one counts. Default: admin.token_file of the configuration, where a token is needed.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -97,6 +97,11 @@ impl Whom {
 }
 
 impl Token {
+    /// It, if it was named: for commands that only read, which need none.
+    pub fn named(&self) -> Option<&Self> {
+        self.token_file.is_some().then_some(self)
+    }
+
     /// The token that is shown.
     ///
     /// # Errors
