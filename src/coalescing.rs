@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 /// write that it saves is several.
 const ROUNDS: u8 = 2;
 
-/// Has a task that writes for others run after the tasks that are ready.
+/// Puts off a task that writes for others until the tasks that are ready have run.
 #[derive(Debug, Default)]
 pub struct WriteCoalescing {
     /// What is left of the rounds that began when the task was last seen to wait.

@@ -125,8 +125,8 @@ pub fn set(shares: Shares) {
     }
 }
 
-/// Lets more clients come; fewer than now changes nothing, and neither does what the start was to have and couldn't. Their places are taken from the servers' share, which is the larger
-/// one, as connections to servers end.
+/// Lets more clients come. Their places are taken from the servers' share, which is the larger one, as connections to servers
+/// end. Nothing changes for a number that is no larger than the one of now, or than the one that was wanted at the start.
 ///
 /// # Errors
 ///

@@ -56,7 +56,7 @@ pub async fn serve(
     record.complete();
 }
 
-/// Has a request received by `receives`, whose context takes it from here and puts it back.
+/// Brings a request to `receives`, Pingora's call, and returns what its hooks have left of it here.
 async fn bring<T>(context: Box<Context>, receives: impl Future<Output = T>) -> Option<Received> {
     let mut context = Some(context);
     let mut receives = pin!(receives);

@@ -143,7 +143,7 @@ fn is_quiet(stream: &mut Stream) -> bool {
     let mut byte = [0];
     let mut buf = ReadBuf::new(&mut byte);
     let mut context = Context::from_waker(Waker::noop());
-    // Whoever asks may have done as much as the runtime lets a task do at once; then no read would find anything.
+    // The runtime lets a task read nothing more once it has done a certain amount; this read isn't counted.
     let read = coop::unconstrained(poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buf)));
     pin!(read).poll(&mut context).is_pending()
 }

@@ -193,7 +193,8 @@ impl Shared {
                 coalescing.poll(cx, is_shared, |cx| {
                     let polled = Pin::new(&mut connection).poll(cx);
                     if polled.is_pending() && watched.gather() {
-                        // Whoever has yet to take a response that has just begun comes first.
+                        // Reads on after the tasks that are ready: a response that has just begun isn't gathered
+                        // before its task has taken it.
                         cx.waker().wake_by_ref();
                     }
                     polled

@@ -127,7 +127,7 @@ pub async fn fail(record: &mut RequestRecord, failure: Failure) {
     }
 }
 
-/// Has Pingora's hook say which server is asked.
+/// Asks Pingora's hook for the server of the next try.
 async fn choose(context: &mut HookContext) -> Result<Box<HttpPeer>, Failure> {
     let mut stand_in = StandIn::take();
     let peer = Edge.upstream_peer(stand_in.session(), context).await;

@@ -53,7 +53,7 @@ pub struct Identity {
     pub leaf: X509,
     /// Who signed it, and who signed that one, without the root.
     pub chain: Vec<X509>,
-    /// Who signed it, be it a root, if the file has that one's certificate.
+    /// The certificate of whoever signed the leaf, a root's too, if the file has it.
     pub issuer: Option<X509>,
     /// The leaf's key.
     pub key: PKey<Private>,
