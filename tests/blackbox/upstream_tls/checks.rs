@@ -6,7 +6,7 @@ use crate::common::h2_origin::Reply;
 use crate::common::secure_origin::speaks;
 use crate::common::*;
 
-const QUICK: &str = "interval: 100ms, fast_interval: 50ms, timeout: 2s, rise: 1, fall: 1";
+const QUICK: &str = "interval: 100ms, fast_interval: 50ms, timeout: 10s, rise: 1, fall: 1";
 
 fn checked(address: &str, tls: &str, check: &str) -> Setup {
     Setup::new()
