@@ -62,9 +62,9 @@ async fn bring<T>(context: Box<Context>, receives: impl Future<Output = T>) -> O
     let mut receives = pin!(receives);
     let mut received = None;
     poll_fn(|cx| {
-        if context.is_some() {
-            ARRIVING.set(context.take());
-        }
+        // What a request left here that ended in a panic was never another one's.
+        ARRIVING.set(context.take());
+        RECEIVED.set(None);
         let polled = receives.as_mut().poll(cx);
         // What isn't taken yet: the next turn may be another thread's.
         context = ARRIVING.take();
