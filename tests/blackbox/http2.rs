@@ -5,6 +5,7 @@ mod browser;
 mod drain;
 mod floods;
 mod frames;
+mod half_close;
 mod limits;
 mod malformed;
 mod memory;

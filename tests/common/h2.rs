@@ -1,13 +1,14 @@
 //! Two HTTP/2 clients: [`H2`] behaves, and [`Frames`] puts on the wire whatever a test wants there.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{Method, Request};
+use socket2::SockRef;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
@@ -15,7 +16,7 @@ use super::client::Response;
 use super::tls::Tls;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
@@ -418,6 +419,17 @@ impl Frames {
                 }
             }
         }
+    }
+
+    /// Sends our end (FIN), and can still read.
+    pub fn finish(&mut self) {
+        self.polite = false;
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Goes away like a crash: RST.
+    pub fn reset(self) {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
     pub fn set_timeout(&self, timeout: Duration) {

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pingora::upstreams::peer::HttpPeer;
 use pingora_proxy::ProxyHttp;
@@ -16,6 +15,7 @@ use super::failure::Failure;
 use super::record::RequestRecord;
 use super::retry::{self, Sent};
 use super::wire::Client;
+use super::wire::client::LOOK;
 use super::{Edge, wire};
 
 mod exchange;
@@ -27,9 +27,6 @@ mod waits;
 
 use exchange::{Exchange, TryError};
 use upload::Upload;
-
-/// How often a client that has ended its side is asked whether it is still there.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Serves a request whose pool is known.
 ///

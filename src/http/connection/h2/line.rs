@@ -22,6 +22,7 @@ use super::backlog::Backlog;
 use super::meter::{Deeds, Fault};
 use super::screen::{Around, Screen};
 use crate::listen::ClientStream;
+use crate::relay::Wire as _;
 
 /// Frames are gathered up to this many bytes before they are written: `h2` writes a frame's header and its payload
 /// apart, and with TLS each would be a record of its own.
@@ -57,6 +58,10 @@ pub struct Line {
     crowded: AtomicBool,
     /// There is something to be written once `h2` has said all that it has to say.
     unwritten: AtomicBool,
+    /// The client has ended its side, and may still be listening (RFC 9112 section 9.6 has it so for HTTP/1).
+    half_closed: AtomicBool,
+    /// `h2` may hear that the client has.
+    over: AtomicBool,
 }
 
 /// What reading and writing have brought to light.
@@ -89,6 +94,8 @@ impl Line {
             last_call: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
             unwritten: AtomicBool::new(false),
+            half_closed: AtomicBool::new(false),
+            over: AtomicBool::new(false),
         })
     }
 
@@ -120,6 +127,16 @@ impl Line {
     /// Whether something was gathered that is written when `h2` next reads. It is told once.
     pub fn take_unwritten(&self) -> bool {
         take(&self.unwritten)
+    }
+
+    /// Whether the client has ended its side. `h2` doesn't know, since it would end everything.
+    pub fn is_half_closed(&self) -> bool {
+        self.half_closed.load(Ordering::Relaxed)
+    }
+
+    /// Has `h2` hear at its next read that the client has ended its side. True when it wasn't so before.
+    pub fn end(&self) -> bool {
+        !self.over.swap(true, Ordering::Relaxed)
     }
 
     /// Since when the client has taken nothing of what there is to send.
@@ -331,6 +348,31 @@ impl Wire {
         Poll::Ready(Ok(room.filled().is_empty()))
     }
 
+    /// The client has ended its side. False if it is gone with that.
+    fn half_close(&mut self) -> bool {
+        if self.listener.site.load().http.abort_on_half_close {
+            return false;
+        }
+        let Some(frames) = self.line.watched.lock().screen.give_up() else {
+            return false;
+        };
+        self.screened.extend(frames);
+        self.line.half_closed.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// What there is to read from a client that has ended its side.
+    fn poll_half_closed(&self) -> Poll<io::Result<()>> {
+        if self.line.over.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        if self.stream.has_failed() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        // The driver looks now and then.
+        Poll::Pending
+    }
+
     /// Writes out what was gathered, all the way.
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_out(cx))?;
@@ -391,6 +433,9 @@ impl AsyncRead for Wire {
             if this.give(buf) {
                 return Poll::Ready(Ok(()));
             }
+            if this.line.is_half_closed() {
+                return this.poll_half_closed();
+            }
             if this.line.crowded.load(Ordering::Relaxed) {
                 // The driver gathers first, and asks again at once.
                 return Poll::Pending;
@@ -410,6 +455,9 @@ impl AsyncRead for Wire {
             ready!(read)?;
             let fresh = buf.filled().get(before..).unwrap_or_default();
             if fresh.is_empty() {
+                if this.half_close() {
+                    continue;
+                }
                 return Poll::Ready(Ok(()));
             }
             let passed = this.line.screen(&this.listener, fresh, &mut this.screened);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
-use h2::{Reason, RecvStream};
+use h2::{Ping, Reason, RecvStream};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request, request as parts};
 use pingora::protocols::http::date;
@@ -32,7 +32,7 @@ use super::super::http2::fields::{self, Legible, Unfit};
 use super::super::identity;
 use super::super::site::Site;
 use super::super::wire::Client;
-use super::super::wire::client::Http2;
+use super::super::wire::client::{Http2, LOOK};
 use super::{Refused, TOO_MANY, Visit, termination_of};
 use crate::bodies::{Bodies, Body};
 use crate::coalescing::WriteCoalescing;
@@ -280,6 +280,8 @@ impl Driver<'_> {
                 Poll::Pending if self.line.take_unwritten() => {}
                 // Nothing was read while small pieces were to be gathered.
                 Poll::Pending if self.line.take_crowded() => self.uploads.gather(),
+                Poll::Pending if self.is_asked() => {}
+                Poll::Pending if self.is_all_said() => {}
                 Poll::Pending => break,
             }
         }
@@ -298,6 +300,11 @@ impl Driver<'_> {
             if deadline <= now {
                 return Poll::Ready(event);
             }
+            let deadline = if self.line.is_half_closed() {
+                deadline.min(now + LOOK)
+            } else {
+                deadline
+            };
             // One that fires too early costs less than to set it again for every request.
             if self.timer.is_elapsed() || self.timer.deadline() > deadline.into() {
                 self.timer.as_mut().reset(deadline.into());
@@ -306,6 +313,22 @@ impl Driver<'_> {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Asks a client that has ended its side, once, whether it is there: if it has gone altogether, its machine answers
+    /// with a reset. True when it was done now.
+    fn is_asked(&mut self) -> bool {
+        if !self.line.is_half_closed() || !self.connection.has_streams() {
+            return false;
+        }
+        let pings = self.connection.ping_pong();
+        pings.is_some_and(|mut pings| pings.send_ping(Ping::opaque()).is_ok())
+    }
+
+    /// Lets `h2` end the connection, once, when a client that has ended its side has got all its answers. True when it was
+    /// done now.
+    fn is_all_said(&mut self) -> bool {
+        self.line.is_half_closed() && !self.connection.has_streams() && self.line.end()
     }
 
     /// Whether `h2` is to be told now, and wasn't before, that the client has heard.

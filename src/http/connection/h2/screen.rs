@@ -11,10 +11,12 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use h2::Reason;
+
 use super::super::super::head::HeadLimits;
 use super::super::super::http2::fields::{self, MALFORMED, Place, Unfit};
 use super::super::super::http2::frames::{
-    ACK, DATA, FRAME_HEAD, Head, PING, PREFACE, SETTINGS, write_block,
+    ACK, DATA, FRAME_HEAD, Head, PING, PREFACE, RST_STREAM, SETTINGS, write_block,
 };
 use super::super::super::http2::framing::{Block, FrameError, Framing, Side};
 use super::super::super::http2::hpack::Decoder;
@@ -122,6 +124,28 @@ impl Screen {
         head.write(&mut frame);
         frame.extend(LAST_CALL);
         Some(frame)
+    }
+
+    /// The frames of a client that has ended its side: what it can't send the rest of any more, it gives up. `None`: its
+    /// last frame or header block isn't whole.
+    pub fn give_up(&mut self) -> Option<Vec<u8>> {
+        let requests = &mut self.requests;
+        if !self.framing.is_between() || requests.block_since.is_some() {
+            return None;
+        }
+        let code = u32::from(Reason::CANCEL).to_be_bytes();
+        let mut frames = Vec::with_capacity(requests.bodies.len() * (FRAME_HEAD + code.len()));
+        for stream in requests.bodies.drain(..) {
+            let head = Head {
+                length: code.len(),
+                kind: RST_STREAM,
+                flags: 0,
+                stream,
+            };
+            head.write(&mut frames);
+            frames.extend(code);
+        }
+        Some(frames)
     }
 
     /// How many of these bytes pass as they are; the rest is to be [taken](Self::take).

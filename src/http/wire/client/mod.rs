@@ -1,6 +1,7 @@
 //! The client's end of one request, whichever HTTP it speaks.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -16,6 +17,9 @@ mod receive_rate;
 pub use http1::{Handback, Http1, LATE_BODY};
 pub use http2::Http2;
 pub use receive_rate::ReceiveRate;
+
+/// How often is looked whether a client that has ended its side is still there.
+pub const LOOK: Duration = Duration::from_millis(500);
 
 /// What went wrong on the client's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
