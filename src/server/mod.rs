@@ -74,7 +74,7 @@ const LAST_BREATH: Duration = Duration::from_millis(200);
 /// Why the admin listener can't have its address, in words.
 fn admin_words(address: &str, error: &std::io::Error) -> String {
     if address.starts_with("unix:") {
-        error.to_string()
+        upgrade::words(error)
     } else {
         listen::words(error)
     }

@@ -1,5 +1,9 @@
 //! What the log tells of pools as a whole, and of the start.
 
+use std::io::Read as _;
+use std::net::TcpStream;
+
+use crate::common::load::Load;
 use crate::common::*;
 
 const FAST: &str = "health_check: {type: http, path: /health, interval: 100ms, fast_interval: 50ms, timeout: 1s, rise: 1, fall: 1}";
@@ -90,4 +94,39 @@ fn a_reload_says_what_it_changed() {
     lb.signal(nix::sys::signal::Signal::SIGHUP);
     let told = ["configuration reloaded", "pools.app.servers[b] added"];
     eventually(SOON, || count(&lb, &told) == 1);
+}
+
+/// What is told once a second of a pool that thousands meet takes nothing from what there is to say of another.
+#[test]
+fn warnings_of_one_pool_hide_none_of_another() {
+    let dead = ReservedPort::new();
+    let yaml = format!(
+        "listeners:\n  \
+           noisy: {{bind: \"127.0.0.1:0\", protocol: tcp, pool: noisy}}\n  \
+           quiet: {{bind: \"127.0.0.1:0\", protocol: tcp, pool: quiet}}\n\
+         pools:\n  \
+           noisy: {{health_check: null, servers: [{{name: n, address: \"{dead}\"}}]}}\n  \
+           quiet: {{health_check: null, servers: [{{name: q, address: \"{dead}\"}}]}}\n",
+        dead = dead.address()
+    );
+    let lb = Equipoise::start(&yaml);
+    let (noisy, quiet) = (lb.address("noisy"), lb.address("quiet"));
+    let refused = |listener| {
+        // Whether it is reset at once or ends a little later is all the same here.
+        if let Ok(mut client) = TcpStream::connect_timeout(&listener, SOON) {
+            client.set_read_timeout(Some(SOON)).unwrap();
+            let _ = client.read(&mut [0]);
+        }
+    };
+    let mut load = Load::default();
+    load.add("noisy", move || refused(noisy));
+    let told = |pool: &str| count(&lb, &["WARN", &format!("pool=\"{pool}\"")]);
+    for times in 1..4 {
+        // Two seconds, of which one is whole, have passed since the last warning of the quiet one.
+        let before = told("noisy");
+        eventually(SOON, || told("noisy") >= before + 2);
+        refused(quiet);
+        eventually(SOON, || told("quiet") == times);
+    }
+    load.end();
 }

@@ -47,7 +47,7 @@ pub fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
 /// Why upgrades can't be asked for there, in words.
 pub fn words(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "another instance listens there".to_owned(),
+        io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -1,6 +1,7 @@
 //! SPEC section 1: what would stop `run` is found by `check`, with its place, and nothing is touched by looking.
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use crate::common::equipoise::complete;
@@ -216,4 +217,30 @@ fn an_access_log_that_cannot_be_opened_is_named() {
     let exit = Equipoise::run_to_exit(&yaml);
     assert_eq!(exit.code(), Some(2), "{}", exit.stderr);
     assert!(exit.stderr.contains("/none"), "{}", exit.stderr);
+}
+
+#[test]
+fn an_admin_address_that_somebody_has_is_told_in_words() {
+    let origin = Origin::start("a");
+    let dir = TempDir::new("taken");
+    let path = dir.path().join("admin.sock");
+    let _there = UnixListener::bind(&path).unwrap();
+    for (bind, words) in [
+        (
+            origin.address().to_string(),
+            "the address is in use by another process",
+        ),
+        (
+            format!("unix:{}", path.display()),
+            "another process listens there",
+        ),
+    ] {
+        let yaml = Setup::of([&origin])
+            .top(&format!("admin: {{bind: \"{bind}\"}}"))
+            .yaml();
+        let exit = Equipoise::run_to_exit(&yaml);
+        assert_eq!(exit.code(), Some(1), "{}", exit.stderr);
+        let told = format!("equipoise: cannot listen on {bind} for the admin listener: {words}");
+        assert!(exit.stderr.contains(&told), "{}", exit.stderr);
+    }
 }
