@@ -30,6 +30,9 @@ pub enum Malformed {
     /// Neither LOCAL nor PROXY.
     #[error("the PROXY header has a command that isn't known")]
     Command,
+    /// Addresses of no family that version 2 has.
+    #[error("the PROXY header has addresses of a family that isn't known")]
+    Family,
     /// Less room than its addresses need.
     #[error("the PROXY header is too short for its addresses")]
     Addresses,
@@ -181,8 +184,8 @@ fn binary_addresses(family: u8, content: &[u8]) -> Result<(Addresses, &[u8]), Ma
         0x22 => split::<36>(content).map(|(_, rest)| (Addresses::Unknown, rest)),
         0x32 => split::<{ 2 * UNIX_PATH }>(content).map(|(_, rest)| (Addresses::Unknown, rest)),
         0x00 => Ok((Addresses::Unknown, content)),
-        // Nobody knows where its addresses end.
-        _ => Ok((Addresses::Unknown, &[])),
+        // Values that version 2 doesn't have are to be refused (its specification, section 2.2).
+        _ => Err(Malformed::Family),
     }
 }
 

@@ -155,6 +155,8 @@ fn a_trusted_proxy_without_a_header_is_closed_and_counted() {
         b"PROXY TCP4 203.0.113.7 198.51.100.1 4321\r\n".to_vec(),
         v2(0x31, 0x11, &[9; 12], &[]),
         v2(0x21, 0x11, &[9; 11], &[]),
+        v2(0x21, 0x41, &[9; 12], &[]),
+        v2(0x21, 0x13, &[9; 12], &[]),
         too_long,
     ];
     for (count, header) in wrong.iter().enumerate() {
@@ -164,7 +166,7 @@ fn a_trusted_proxy_without_a_header_is_closed_and_counted() {
     }
     // In the middle of a header.
     drop(saying(lb.web(), &LINE[..20]));
-    eventually(SOON, || rejected(&lb) == 6.0);
+    eventually(SOON, || rejected(&lb) == 8.0);
     let line = lb.wait_logged(|line| line["termination"] == "proxy_protocol");
     assert_eq!(line["client"], "127.0.0.1");
     eventually(SOON, || {
@@ -174,7 +176,7 @@ fn a_trusted_proxy_without_a_header_is_closed_and_counted() {
     drop(Client::connect(lb.web()));
     let mut client = saying(lb.web(), LINE);
     assert_eq!(client.get("/", &[]).unwrap().status, 200);
-    assert_eq!((rejected(&lb), origin.served()), (6.0, 1));
+    assert_eq!((rejected(&lb), origin.served()), (8.0, 1));
     lb.wait_idle_servers();
 }
 
