@@ -154,6 +154,12 @@ pub async fn servers(pool: &model::Pool) -> (Vec<model::PoolServer>, Option<Repo
                     ),
                     "a running instance goes on with its last good answer, and one that starts has these alone: look why servers are missing in DNS, or lower discovery.min",
                 )
+            } else if let Some(missing) = found.missing {
+                Finding::doubtful(
+                    Step::Resolve,
+                    format!("{seen}: {}", missing.reason),
+                    "a running instance keeps the servers of that kind that it knows: look at the name server",
+                )
             } else {
                 Finding::ok(Step::Resolve, seen)
             };

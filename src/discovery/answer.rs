@@ -17,6 +17,23 @@ pub struct Found {
     pub servers: Vec<PoolServer>,
     /// How long it may be relied on.
     pub ttl: Duration,
+    /// What of it is not known.
+    pub missing: Option<Missing>,
+}
+
+/// Addresses of one kind that could not be asked for, while those of the other kind came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Whether it is those of IPv6.
+    pub is_ipv6: bool,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl Missing {
+    fn concerns(&self, server: &PoolServer) -> bool {
+        matches!(server.address, ServerAddress::Socket(address) if address.is_ipv6() == self.is_ipv6)
+    }
 }
 
 /// An address of a service: whom it is for, and how much of the work it gets (RFC 2782).
@@ -60,25 +77,53 @@ pub(super) fn servers(offers: &[Offer]) -> Vec<PoolServer> {
 /// What is to be done about an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// These are the servers from now on. There may be a complaint about it all the same.
-    Take(Vec<PoolServer>, Option<String>),
+    /// These are the servers from now on.
+    Take(Vec<PoolServer>),
+    /// So are these, for want of a better answer, and what is wrong with it.
+    MakeDo(Vec<PoolServer>, String),
     /// Those of before stay, and why.
     Keep(String),
 }
 
-/// Judges an answer, or why there is none. `held` is how many servers there are by an earlier one.
-pub fn judge(answer: Result<Vec<PoolServer>, String>, held: usize, min: usize) -> Verdict {
-    match answer {
-        Err(reason) => Verdict::Keep(reason),
-        Ok(servers) if servers.len() >= min => Verdict::Take(servers, None),
-        Ok(servers) => {
-            let reason = format!("fewer servers ({}) than min ({min})", servers.len());
-            if held == 0 {
-                Verdict::Take(servers, Some(reason))
-            } else {
-                Verdict::Keep(reason)
-            }
-        }
+/// Judges an answer, or why there is none, when there are the servers `held` by an earlier one.
+///
+/// Of a kind of address that could not be asked for those of before stay. Fewer servers than `min` change nothing as long as there
+/// are that many; where even those of before are fewer, the newest answer is as good as any.
+pub fn judge(answer: Result<Found, String>, held: &[PoolServer], min: usize) -> Verdict {
+    let Found {
+        mut servers,
+        missing,
+        ..
+    } = match answer {
+        Ok(found) => found,
+        Err(reason) => return Verdict::Keep(reason),
+    };
+    if let Some(missing) = &missing {
+        // Of a service some names may have such addresses all the same.
+        let is_new = |server: &PoolServer| servers.iter().any(|new| new.address == server.address);
+        let of_before = held.iter().filter(|server| missing.concerns(server));
+        let kept: Vec<_> = of_before
+            .filter(|server| !is_new(server))
+            .cloned()
+            .collect();
+        servers.extend(kept);
+        // In the order that an answer has, so that equal ones are equal.
+        servers.sort_by_key(|server| match server.address {
+            ServerAddress::Socket(address) => Some(address),
+            ServerAddress::Name(..) | ServerAddress::Unix(_) => None,
+        });
+    }
+    if servers.len() < min {
+        let reason = format!("fewer servers ({}) than min ({min})", servers.len());
+        return if held.len() < min {
+            Verdict::MakeDo(servers, reason)
+        } else {
+            Verdict::Keep(reason)
+        };
+    }
+    match missing {
+        Some(missing) => Verdict::MakeDo(servers, missing.reason),
+        None => Verdict::Take(servers),
     }
 }
 
@@ -129,20 +174,54 @@ mod tests {
         assert_eq!(shown(&servers(&offers)), wanted);
     }
 
+    fn found(offers: &[Offer], missing: Option<Missing>) -> Found {
+        Found {
+            servers: servers(offers),
+            ttl: Duration::ZERO,
+            missing,
+        }
+    }
+
     #[test]
     fn fewer_than_the_least_are_taken_only_for_want_of_others() {
-        let two = servers(&[offer("10.0.0.1:80", 0, 1), offer("10.0.0.2:80", 0, 1)]);
-        let one = vec![two[0].clone()];
-        assert_eq!(judge(Ok(two.clone()), 2, 2), Verdict::Take(two, None));
+        let (a, b) = (offer("10.0.0.1:80", 0, 1), offer("10.0.0.2:80", 0, 1));
+        let (one, other, two) = (servers(&[a]), servers(&[b]), servers(&[a, b]));
+        let answer = |offers: &[Offer]| Ok(found(offers, None));
+        assert_eq!(judge(answer(&[a, b]), &two, 2), Verdict::Take(two.clone()));
         let reason = "fewer servers (1) than min (2)".to_owned();
-        assert_eq!(judge(Ok(one.clone()), 2, 2), Verdict::Keep(reason.clone()));
+        assert_eq!(judge(answer(&[a]), &two, 2), Verdict::Keep(reason.clone()));
+        for held in [&[][..], &one] {
+            assert_eq!(
+                judge(answer(&[b]), held, 2),
+                Verdict::MakeDo(other.clone(), reason.clone())
+            );
+        }
         assert_eq!(
-            judge(Ok(one.clone()), 0, 2),
-            Verdict::Take(one, Some(reason))
-        );
-        assert_eq!(
-            judge(Err("no".to_owned()), 0, 1),
+            judge(Err("no".to_owned()), &[], 1),
             Verdict::Keep("no".to_owned())
         );
+    }
+
+    #[test]
+    fn addresses_that_could_not_be_asked_for_stay() {
+        let (a, b) = (offer("10.0.0.1:80", 0, 1), offer("10.0.0.2:80", 0, 1));
+        let (c, d) = (offer("[::1]:80", 0, 1), offer("[::2]:80", 0, 1));
+        let missing = |is_ipv6| Missing {
+            is_ipv6,
+            reason: "no answer".to_owned(),
+        };
+        let said = "no answer".to_owned();
+        for (offers, is_ipv6, held, wanted) in [
+            (&[a][..], true, &[][..], &[a][..]),
+            (&[b], true, &[a, c], &[b, c]),
+            (&[d], false, &[a, b, c], &[a, b, d]),
+            (&[a, c], true, &[a, c, d], &[a, c, d]),
+        ] {
+            let answer = Ok(found(offers, Some(missing(is_ipv6))));
+            assert_eq!(
+                judge(answer, &servers(held), 1),
+                Verdict::MakeDo(servers(wanted), said.clone())
+            );
+        }
     }
 }

@@ -6,5 +6,5 @@
 mod answer;
 mod resolver;
 
-pub use answer::{Found, Verdict, judge};
+pub use answer::{Found, Missing, Verdict, judge};
 pub use resolver::look_up;

@@ -86,8 +86,8 @@ impl Discoveries {
         drop(timeout(at_most, all).await);
     }
 
-    fn held(&self, pool: &str) -> usize {
-        self.found.lock().get(pool).map_or(0, Vec::len)
+    fn held(&self, pool: &str) -> Vec<PoolServer> {
+        self.found.lock().get(pool).cloned().unwrap_or_default()
     }
 }
 
@@ -172,15 +172,29 @@ async fn keep_asking(
             Err(_) => settings.interval.min(RETRY),
         };
         let held = instance.discoveries.held(&pool);
-        let servers = answer.map(|found| found.servers);
-        let complaint = match judge(servers, held, settings.min) {
-            Verdict::Take(servers, complaint) => {
+        let complaint = match judge(answer, &held, settings.min) {
+            Verdict::Take(servers) => {
                 take(&instance, &pool, servers).await;
-                complaint
+                None
             }
-            Verdict::Keep(reason) => Some(reason),
+            Verdict::MakeDo(servers, reason) => {
+                take(&instance, &pool, servers).await;
+                Some((
+                    "discovery: the answer is taken for want of a better one",
+                    reason,
+                ))
+            }
+            Verdict::Keep(reason) if held.is_empty() => {
+                Some(("discovery: there are no servers yet", reason))
+            }
+            Verdict::Keep(reason) => Some(("discovery: the last good servers are kept", reason)),
         };
-        tell(&pool, complaint.as_deref(), &mut told, held);
+        tell(
+            &pool,
+            complaint,
+            &mut told,
+            instance.discoveries.held(&pool).len(),
+        );
         asked.send_replace(true);
         let next = began + good_for.mul_f64(rand::rng().random_range(0.9..=1.0));
         let failed = connect_failure(&instance, &pool);
@@ -211,24 +225,18 @@ async fn take(instance: &Arc<Instance>, pool: &Arc<str>, servers: Vec<PoolServer
     }
 }
 
+/// What has become of an answer that wasn't good, and why it wasn't.
+type Complaint = (&'static str, String);
+
 /// Tells what is wrong, once, and when it is over.
-fn tell(pool: &str, complaint: Option<&str>, told: &mut Option<String>, held: usize) {
-    match (complaint, &told) {
-        (Some(reason), before) if before.as_deref() != Some(reason) => {
-            tracing::warn!(
-                pool,
-                reason,
-                servers = held,
-                "discovery: the last good servers are kept"
-            );
-            *told = Some(reason.to_owned());
-        }
-        (None, Some(_)) => {
-            tracing::info!(pool, "discovery: answered again");
-            *told = None;
-        }
-        _ => {}
+fn tell(pool: &str, complaint: Option<Complaint>, told: &mut Option<Complaint>, servers: usize) {
+    match &complaint {
+        Some(_) if complaint == *told => return,
+        Some((outcome, reason)) => tracing::warn!(pool, reason, servers, "{outcome}"),
+        None if told.is_some() => tracing::info!(pool, "discovery: answered again"),
+        None => {}
     }
+    *told = complaint;
 }
 
 /// Returns when one of the pool's servers could not be connected to.

@@ -136,6 +136,57 @@ fn an_answer_of_too_few_changes_nothing_and_says_so() {
     eventually(SOON, || lb.stderr().contains("answered again"));
 }
 
+/// One that moves is followed: those of before are no better.
+#[test]
+fn too_few_from_the_start_are_who_there_is() {
+    let port = serve_at(&[ONE, TWO]);
+    let at = |address: &str| format!("{address}:{port}");
+    let dns = Dnsmasq::start(&hosts(&[ONE]), "");
+    let lb = Equipoise::start(&yaml(&format!("min: 2, {}", at_port(port, &dns)), ""));
+    wait_names(&lb, &[at(ONE)]);
+    let said = "discovery: the answer is taken for want of a better one";
+    eventually(SOON, || lb.stderr().contains(said));
+    dns.set_hosts(&hosts(&[TWO]));
+    wait_names(&lb, &[at(TWO)]);
+    assert_eq!(served_by(&lb, 2), [TWO.to_owned()].into());
+    dns.set_hosts(&hosts(&[ONE, TWO]));
+    wait_names(&lb, &[at(ONE), at(TWO)]);
+    dns.set_hosts(&hosts(&[ONE]));
+    let said = "discovery: the last good servers are kept";
+    eventually(SOON, || lb.stderr().contains(said));
+    assert_eq!(served_by(&lb, 4).len(), 2);
+}
+
+/// A name server that has addresses of one kind itself, and asks another one for the rest, who refuses.
+#[test]
+fn addresses_of_a_kind_that_cannot_be_asked_for_stay_as_they_are() {
+    let port = serve_at(&[ONE, TWO, "::1"]);
+    let (v4, v6) = (
+        |address: &str| format!("{address}:{port}"),
+        format!("[::1]:{port}"),
+    );
+    let rest = Dnsmasq::start("", "");
+    let (at, port_of_rest) = (rest.address().ip(), rest.address().port());
+    let named = |address: &str| format!("{address} app.other\n");
+    let dns = Dnsmasq::start(&named(ONE), &format!("server=/other/{at}#{port_of_rest}"));
+    let asked = format!(
+        "dns: \"app.other:{port}\", resolvers: \"{}\"",
+        dns.address()
+    );
+    let lb = Equipoise::start(&yaml(&asked, ""));
+    wait_names(&lb, &[v4(ONE)]);
+    assert_eq!(served_by(&lb, 2), [ONE.to_owned()].into());
+    eventually(SOON, || {
+        lb.stderr().contains("AAAA records can't be asked for")
+    });
+    rest.set_hosts(&named("::1"));
+    wait_names(&lb, &[v4(ONE), v6.clone()]);
+    eventually(SOON, || lb.stderr().contains("answered again"));
+    rest.set_hosts("");
+    dns.set_hosts(&named(TWO));
+    wait_names(&lb, &[v4(TWO), v6]);
+}
+
 #[test]
 fn a_name_server_that_is_down_stops_nothing() {
     let port = serve_at(&[ONE]);
@@ -146,6 +197,8 @@ fn a_name_server_that_is_down_stops_nothing() {
     eventually(SOON * 2, || {
         lb.stderr().contains("app.test does not resolve")
     });
+    let said = "discovery: there are no servers yet";
+    assert!(lb.stderr().contains(said), "{}", lb.stderr());
     dns.restart();
     eventually(SOON * 2, || lb.get("/", &[]).status == 200);
     dns.kill();
@@ -368,6 +421,9 @@ fn the_machines_table_comes_before_its_name_servers() {
         lb.signal(Signal::SIGHUP);
         eventually(SOON, || lb.stderr().contains("configuration reloaded"));
         assert_eq!(served_by(&lb, 2), [TWO.to_owned()].into());
+        // What it has of one kind is all there is.
+        lb.set_hosts("::1 app.corp.test\n");
+        wait_names(&lb, &[format!("[::1]:{port}")]);
         lb.set_hosts("");
         wait_names(&lb, &[format!("{ONE}:{port}")]);
     });
