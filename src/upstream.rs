@@ -42,7 +42,7 @@ pub use personal::{Personal, random_id};
 pub use pingora::protocols::Stream;
 pub use reach::{Unreachable, reach};
 pub use secure::Secure;
-pub use trouble::{Trouble, is_about_our_certificate};
+pub use trouble::{CERTIFICATE_WANTED, Trouble, is_about_our_certificate};
 
 /// What connects to servers. It keeps no connections: [`Connections`] do.
 static CONNECTOR: LazyLock<TransportConnector> = LazyLock::new(|| TransportConnector::new(None));

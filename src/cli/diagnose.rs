@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::config::model::PoolServer;
 use crate::config::{self, Config, Loaded};
-use crate::diagnose::{self, Report, Verdict};
+use crate::diagnose::{self, Finding, Report, Step, Verdict};
 use crate::server::sources;
 use crate::upstream::Link;
 
@@ -64,11 +64,6 @@ pub fn run(args: &Args) -> u8 {
             return 1;
         }
     };
-    if args.format == Format::Text {
-        for missing in sources::missing(&loaded) {
-            say(&missing.as_warning().to_string());
-        }
-    }
     let walked = runtime.block_on(walk(&loaded, wanted, args.format));
     // A resolver that says nothing is not waited for.
     runtime.shutdown_background();
@@ -151,7 +146,15 @@ async fn walk(
             if server.is_some_and(|server| server != &*one.name) {
                 continue;
             }
-            note(diagnose::diagnose(&loaded.config, pool, one, &link).await);
+            let mut report = diagnose::diagnose(&loaded.config, pool, one, &link).await;
+            // Checks come from this machine, so that nothing of this shows in what was tried.
+            let lacks = sources::lacks(pool, std::slice::from_ref(one));
+            report.add_of_route(
+                lacks
+                    .into_iter()
+                    .map(|lack| Finding::wrong(Step::Route, lack.what, lack.remedy)),
+            );
+            note(report);
         }
     }
     let mut stdout = io::stdout().lock();

@@ -7,7 +7,7 @@ use super::{Finding, Step, Target};
 use crate::config::model::{
     self, CheckKind, HealthCheck, HostPattern, HttpCheck, ProxyProtocol, ServerAddress,
 };
-use crate::upstream::Caller;
+use crate::upstream::{CERTIFICATE_WANTED, Caller};
 
 /// Other hosts that are tried at most.
 const HOSTS: usize = 4;
@@ -17,6 +17,10 @@ const SLOW: Duration = Duration::from_secs(2);
 
 /// What to try about a check that fails for that reason.
 pub async fn advice(target: &Target<'_>, check: &HealthCheck, reason: &str) -> String {
+    let (wanted, show_one) = CERTIFICATE_WANTED;
+    if reason.ends_with(wanted) {
+        return show_one.to_owned();
+    }
     if let Some(advice) = other_protocol(target, check).await {
         return advice;
     }
@@ -25,12 +29,12 @@ pub async fn advice(target: &Target<'_>, check: &HealthCheck, reason: &str) -> S
     };
     // At another port nobody here asks by hand.
     if check.port.is_some() {
-        return by_status(http, reason);
+        return by_status(target, http, reason);
     }
     if let Some(advice) = other_question(target, check, http).await {
         return advice;
     }
-    by_status(http, reason)
+    by_status(target, http, reason)
 }
 
 /// Whether the server speaks otherwise than the pool does.
@@ -150,8 +154,14 @@ async fn other_question(
     None
 }
 
+/// Whether the pool speaks TLS to its servers and has nothing to show for itself.
+fn has_no_certificate(target: &Target<'_>) -> bool {
+    let tls = target.pool.tls.as_ref();
+    tls.is_some_and(|tls| tls.certificate.is_none())
+}
+
 /// What a status usually means.
-fn by_status(http: &HttpCheck, reason: &str) -> String {
+fn by_status(target: &Target<'_>, http: &HttpCheck, reason: &str) -> String {
     let status = reason
         .strip_prefix("status ")
         .and_then(|rest| rest.get(..3))
@@ -159,6 +169,8 @@ fn by_status(http: &HttpCheck, reason: &str) -> String {
     match status {
         Some(404) => format!("there is no {} on the server, or not for this host: correct health_check.path or health_check.host", http.path),
         Some(401 | 403) => "the server wants to know who asks: check a path that is open, or allow this machine's address".to_owned(),
+        // nginx lets the handshake pass, and says it by a status.
+        Some(400) if has_no_certificate(target) => "the server does not like the request: it may want a certificate (tls.certificate), or another host (health_check.host)".to_owned(),
         Some(400 | 421) => "the server does not like the request, most often its host: write health_check.host".to_owned(),
         Some(301 | 302 | 303 | 307 | 308) => "the server sends checks elsewhere (to https or a login, say): check a path that answers itself, or expect that status".to_owned(),
         Some(405) => format!("the server does not allow {}: write another health_check.method", http.method),
@@ -197,11 +209,17 @@ pub async fn traffic(target: &Target<'_>, passed: bool, findings: &mut Vec<Findi
         None => {
             let advice = match other_protocol(target, &as_tcp(target)).await {
                 Some(advice) => advice,
+                None if took >= patience => "clients wait in vain: find out why the server is slow, and have the check ask for what clients ask for".to_owned(),
                 None => "clients' requests would fail as this one: have the check ask for what clients ask for".to_owned(),
+            };
+            let seen = if took >= patience {
+                format!("{what}: no answer in {}", super::short(patience))
+            } else {
+                format!("{what}: no answer that is HTTP")
             };
             Finding::wrong(
                 Step::Traffic,
-                format!("{what}: no answer that is HTTP, though the check passes"),
+                format!("{seen}, though the check passes"),
                 advice,
             )
         }

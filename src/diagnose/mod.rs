@@ -19,6 +19,7 @@ mod compare;
 mod listening;
 mod neighbour;
 mod path;
+mod refusal;
 
 /// Discovered servers that are told by their names.
 const NAMES_TOLD: usize = 8;
@@ -82,7 +83,8 @@ impl Finding {
         }
     }
 
-    fn wrong(step: Step, seen: impl Into<String>, advice: impl Into<String>) -> Self {
+    /// This is why the server doesn't work, and what to try.
+    pub fn wrong(step: Step, seen: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
             step,
             verdict: Verdict::Wrong,
@@ -116,6 +118,16 @@ impl Report {
     /// Whether it is about what DNS names, and not about one server.
     pub fn is_of_discovery(&self) -> bool {
         self.server == DISCOVERY && self.findings.iter().all(|one| one.step == Step::Resolve)
+    }
+
+    /// Adds what was found out of the way to it, before what is told of connections.
+    pub fn add_of_route(&mut self, found: impl IntoIterator<Item = Finding>) {
+        let place = self
+            .findings
+            .iter()
+            .take_while(|one| one.step == Step::Resolve)
+            .count();
+        self.findings.splice(place..place, found);
     }
 
     /// Whether something is wrong with it.

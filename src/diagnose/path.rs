@@ -1,7 +1,8 @@
 //! From a name to something that listens.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::unix::fs::FileTypeExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::time::timeout;
 
 use super::listening::{self, Listening};
 use super::neighbour::{self, Neighbour};
-use super::{Finding, PATIENCE, Step};
+use super::{Finding, PATIENCE, Step, refusal};
 use crate::config::model::{ServerAddress, Source};
 use crate::pool::{Endpoint, Pool, Server};
 use crate::upstream;
@@ -126,10 +127,10 @@ async fn try_inet(
         Err(_) => return Err(dropped(to, patience).await),
     };
     Err(match error.kind() {
-        io::ErrorKind::ConnectionRefused => refused(to),
+        io::ErrorKind::ConnectionRefused => refused(to).await,
         io::ErrorKind::TimedOut => dropped(to, patience).await,
         io::ErrorKind::HostUnreachable => unreachable(to),
-        io::ErrorKind::PermissionDenied => rejected(to),
+        io::ErrorKind::PermissionDenied => rejected(to, None),
         io::ErrorKind::ConnectionReset => Finding::wrong(
             Step::Connect,
             format!("{to} resets the connection at once"),
@@ -146,7 +147,7 @@ async fn try_inet(
 /// There is no way to it: with a machine in the same network it can be told whether that is there.
 fn unreachable(to: SocketAddr) -> Finding {
     match neighbour::state(to.ip()) {
-        Neighbour::There => rejected(to),
+        Neighbour::There => rejected(to, None),
         Neighbour::Absent => Finding::wrong(
             Step::Connect,
             format!(
@@ -169,19 +170,24 @@ fn unreachable(to: SocketAddr) -> Finding {
     }
 }
 
-/// A firewall says so (ICMP, administratively prohibited).
-fn rejected(to: SocketAddr) -> Finding {
+/// A firewall says so, by an ICMP message.
+fn rejected(to: SocketAddr, by: Option<IpAddr>) -> Finding {
+    let by = by.map_or_else(String::new, |by| format!(" (ICMP from {by})"));
     Finding::wrong(
         Step::Connect,
-        format!("a firewall rejects connections to {to}"),
+        format!("a firewall rejects connections to {to}{by}"),
         "allow this machine's address to that port in the server's firewall, in those on the way, and in this machine's own",
     )
 }
 
-/// Nobody listens there: here, it can be told who listens elsewhere.
-fn refused(to: SocketAddr) -> Finding {
+/// Nobody listens there, or a firewall says so: here, it can be told who listens elsewhere.
+async fn refused(to: SocketAddr) -> Finding {
     let port = to.port();
     if !listening::is_own(to.ip()) {
+        let asked = tokio::task::spawn_blocking(move || refusal::by_icmp(to, MOMENT)).await;
+        if let Ok(Some(by)) = asked {
+            return rejected(to, Some(by));
+        }
         return Finding::wrong(
             Step::Connect,
             format!("{to} refuses: nothing listens there"),
@@ -217,6 +223,10 @@ fn refused(to: SocketAddr) -> Finding {
 
 /// Nothing came back: whether the machine answers otherwise tells a firewall from a machine that is down.
 async fn dropped(to: SocketAddr, patience: Duration) -> Finding {
+    // Until it gives up, the kernel asks for the address for longer than a short patience lasts.
+    if neighbour::state(to.ip()) == Neighbour::Absent {
+        return unreachable(to);
+    }
     let waited = super::short(patience);
     let unused = SocketAddr::new(to.ip(), UNUSED);
     let is_up = match timeout(MOMENT, TcpStream::connect(unused)).await {
@@ -246,6 +256,10 @@ async fn dropped(to: SocketAddr, patience: Duration) -> Finding {
     )
 }
 
+fn is_socket(path: &std::path::Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
+}
+
 async fn try_unix(path: &std::path::Path, patience: Duration) -> Result<String, Finding> {
     let shown = path.display();
     let connected = timeout(patience, tokio::net::UnixStream::connect(path)).await;
@@ -255,6 +269,10 @@ async fn try_unix(path: &std::path::Path, patience: Duration) -> Result<String, 
             io::ErrorKind::NotFound => (
                 format!("there is no socket {shown}"),
                 "start the server, or look where it makes its socket",
+            ),
+            io::ErrorKind::ConnectionRefused if !is_socket(path) => (
+                format!("{shown} is no socket"),
+                "write the path of the server's socket",
             ),
             io::ErrorKind::ConnectionRefused => (
                 format!("nothing listens at {shown}, though the file is there"),

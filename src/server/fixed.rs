@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use nix::unistd::Uid;
 
+use super::sources;
 use crate::config::model::{Config, Server, Source};
 use crate::config::{Loaded, Problems};
-use crate::{descriptors, upstream};
+use crate::descriptors;
 
 /// Everything that `next` wants and that a process which runs by `now` can't have without a restart, each with its key and
 /// both values.
@@ -59,8 +60,8 @@ impl Demands<'_> {
             return;
         };
         let name = pool.name.to_string();
-        if let Err(reason) = upstream::may_be_transparent() {
-            self.refuse(&["pools", &name, "source"], reason);
+        if let Some(lack) = sources::lacks_right() {
+            self.refuse(&["pools", &name, "source"], lack.to_string());
         }
     }
 

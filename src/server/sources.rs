@@ -1,10 +1,10 @@
 //! What connecting from other addresses than the system's choice needs of this machine (`pools.*.source`).
 
-use std::fs;
 use std::net::SocketAddr;
+use std::{fmt, fs};
 
 use super::reload;
-use crate::config::model::{Config, PoolServer, ServerAddress, Source};
+use crate::config::model::{Config, Pool, PoolServer, ServerAddress, Source};
 use crate::config::{Loaded, Problem};
 use crate::upstream;
 
@@ -26,16 +26,47 @@ pub fn missing(loaded: &Loaded) -> Vec<Problem> {
                 }
             }
             Some(Source::Client) => {
-                if let Err(reason) = upstream::may_be_transparent() {
-                    found.push(loaded.problem(&at, reason));
-                }
-                for reason in no_way_back(&pool.servers) {
-                    found.push(loaded.problem(&at, reason));
-                }
+                let lacks = lacks(pool, &pool.servers).into_iter();
+                found.extend(lacks.map(|lack| loaded.problem(&at, lack.to_string())));
             }
         }
     }
     found
+}
+
+/// What `source: client` needs and isn't there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lack {
+    /// What is missing, in words.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what, self.remedy)
+    }
+}
+
+/// What this process, or its machine, lacks to connect to these servers of a pool from clients' addresses. Sockets of this machine
+/// need nothing.
+pub fn lacks(pool: &Pool, servers: &[PoolServer]) -> Vec<Lack> {
+    let is_local = |server: &PoolServer| matches!(server.address, ServerAddress::Unix(_));
+    let is_moot = !servers.is_empty() && servers.iter().all(is_local);
+    if pool.source != Some(Source::Client) || is_moot {
+        return Vec::new();
+    }
+    let all = lacks_right().into_iter().chain(no_way_back(servers));
+    all.collect()
+}
+
+/// That this process may not connect from clients' addresses, if it is so.
+pub(super) fn lacks_right() -> Option<Lack> {
+    upstream::may_be_transparent().err().map(|what| Lack {
+        what,
+        remedy: "start as root, or give it to the service (systemd: AmbientCapabilities and CapabilityBoundingSet)".to_owned(),
+    })
 }
 
 /// Whether servers are to see clients' own addresses.
@@ -53,7 +84,7 @@ pub(super) fn tell(source: Option<&reload::Source>) {
 
 /// What servers say to clients has to be delivered to this process: for which kind of addresses no route does that, in
 /// words. Of servers that are given by name or discovered it isn't known here which kind they have: either will do.
-fn no_way_back(servers: &[PoolServer]) -> Vec<String> {
+fn no_way_back(servers: &[PoolServer]) -> Vec<Lack> {
     let Ok(v4) = fs::read_to_string(ROUTES_V4) else {
         return Vec::new();
     };
@@ -77,12 +108,16 @@ fn no_way_back(servers: &[PoolServer]) -> Vec<String> {
     missing
 }
 
-fn delivered_nowhere(kind: &str, ip: &str) -> String {
-    format!(
-        "what servers answer to clients' {kind}addresses is delivered nowhere: no route takes such addresses for this machine's own; \
-         add, for the interface that the servers are behind: {ip} rule add iif IFACE lookup 100; \
-         {ip} route add local default dev lo table 100"
-    )
+fn delivered_nowhere(kind: &str, ip: &str) -> Lack {
+    Lack {
+        what: format!(
+            "what servers answer to clients' {kind}addresses is delivered nowhere: no route takes such addresses for this machine's own"
+        ),
+        remedy: format!(
+            "add, for the interface that the servers are behind: {ip} rule add iif IFACE lookup 100; \
+             {ip} route add local default dev lo table 100"
+        ),
+    }
 }
 
 /// Whether some table has a local route for more than one address, but for the loopback network.

@@ -111,12 +111,7 @@ pub fn may_be_transparent() -> Result<(), String> {
     let any = SocketAddr::from(([0, 0, 0, 0], 0));
     Socket::new(Domain::IPV4, Type::STREAM, None)
         .and_then(|socket| make_transparent(&socket, any))
-        .map_err(|error| {
-            format!(
-                "{NOT_TRANSPARENT} ({error}); start as root, or give it to the service (systemd: AmbientCapabilities and \
-                 CapabilityBoundingSet)"
-            )
-        })
+        .map_err(|error| format!("{NOT_TRANSPARENT} ({error})"))
 }
 
 /// Whether an address is this machine's, to connect from.

@@ -7,6 +7,12 @@ use openssl::x509::{X509Ref, X509StoreContextRef, X509VerifyResult};
 use super::name::ServerName;
 use crate::tls::certificate::names;
 
+/// What is wrong, and what to try, where the server wants a certificate and the pool has none.
+pub const CERTIFICATE_WANTED: (&str, &str) = (
+    "the server asked for a certificate",
+    "set tls.certificate of the pool to a certificate and key that the server trusts",
+);
+
 /// Names of a certificate that are told; a few say it as well as hundreds.
 const NAMES_TOLD: usize = 5;
 
@@ -146,10 +152,8 @@ impl Trouble {
                     "have the server trust the authority of tls.certificate, or use one that it trusts",
                 )
             } else {
-                Self::new(
-                    "the server asked for a certificate",
-                    "set tls.certificate of the pool to a certificate and key that the server trusts",
-                )
+                let (what, advice) = CERTIFICATE_WANTED;
+                Self::new(what, advice)
             };
         }
         if has("handshake failure") {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ::socket2::SockRef;
 
-use crate::common::peers::Nginx;
+use crate::common::peers::{Nginx, Ready};
 use crate::common::*;
 
 /// Runs the command on a configuration. Returns the exit status and what was printed.
@@ -118,6 +118,9 @@ fn nothing_listens() {
     says(&unix, &["there is no socket"]);
     drop(UnixListener::bind(&path).unwrap());
     says(&unix, &["nothing listens at", "the socket was left behind"]);
+    let file = dir.write("words", "no socket");
+    let unix = Setup::new().server_at("a", &format!("unix:{}", file.display()), "");
+    says(&unix, &["words is no socket"]);
 }
 
 #[test]
@@ -204,6 +207,32 @@ fn certificates_that_can_not_be_verified() {
     }
 }
 
+/// nginx takes the handshake, and refuses by a status.
+#[test]
+fn certificates_that_servers_ask_for() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(&["a.example.com"]);
+    let config = format!(
+        "server {{ listen @PORT@ ssl; ssl_certificate {}; ssl_certificate_key {}; ssl_verify_client on; \
+         ssl_client_certificate {}; location / {{ return 200; }} }}",
+        leaf.cert.display(),
+        leaf.key.display(),
+        pki.root().display()
+    );
+    let nginx = Nginx::start_when(Ready::Accepts, &config);
+    let tls = format!(
+        "tls: {{server_name: a.example.com, ca: \"{}\"}}\n{HTTP}",
+        pki.root().display()
+    );
+    says(
+        &at(nginx.address()).pool(&tls),
+        &[
+            "status 400, wanted",
+            "it may want a certificate (tls.certificate)",
+        ],
+    );
+}
+
 /// What a server answers to a check, and what is said of it.
 #[test]
 fn statuses_are_explained() {
@@ -274,6 +303,15 @@ fn the_check_passes_and_traffic_would_not() {
     says(
         &at(silent).pool(&check),
         &["no answer that is HTTP, though the check passes"],
+    );
+    // Or somebody who takes requests, and says nothing to them.
+    let origin = Origin::with("a", |_| Answer::Never);
+    says(
+        &Setup::of([&origin]).pool(&format!("timeouts: {{receive: 500ms}}\n{HTTP}")),
+        &[
+            "no answer in 500 ms, though the check passes",
+            "clients wait in vain",
+        ],
     );
 }
 

@@ -3,7 +3,7 @@
 use ::socket2::{Domain, Socket, Type};
 
 use super::*;
-use crate::common::lab::{Lab, Machine, as_root};
+use crate::common::lab::{BY_INTERFACE, Lab, Machine, as_root};
 
 /// Of other machines it is told by what comes back, or doesn't.
 #[test]
@@ -81,10 +81,29 @@ fn what_connecting_from_the_client_needs_is_told() {
         || {
             let lab = Lab::new();
             let setup = Setup::new()
+                .listener("protocol: tcp")
                 .pool("source: client")
                 .server_at("a", "10.2.0.2:80", "");
+            let listener = lab.server.run(|| TcpListener::bind("10.2.0.2:80").unwrap());
+            // All that this machine does by itself works, so that nothing else shows it.
+            lab.balancer.run(|| {
+                says(
+                    &setup,
+                    &[
+                        "WRONG     route    what servers answer to clients' addresses is delivered nowhere",
+                        "try: add, for the interface",
+                        "something listens at 10.2.0.2:80",
+                    ],
+                );
+            });
+            let (code, printed) = lab.balancer.run(|| diagnose(&setup, &["--format", "json"]));
+            assert_eq!(code, Some(1), "{printed}");
+            let reports: serde_json::Value = serde_json::from_str(&printed).unwrap();
+            assert_eq!(reports[0]["findings"][0]["step"], "route");
+            lab.bring_answers_back(BY_INTERFACE);
             let (_, printed) = lab.balancer.run(|| diagnose(&setup, &[]));
-            assert!(printed.contains("is delivered nowhere"), "{printed}");
+            assert!(!printed.contains("  route  "), "{printed}");
+            drop(listener);
         },
     );
 }
@@ -134,6 +153,15 @@ fn firewalls_are_told_by_what_they_do() {
                         "reject with tcp reset",
                         "30s",
                         format!("{at} refuses: nothing listens there"),
+                    ),
+                    // As firewalls do where nobody says how.
+                    (
+                        "reject",
+                        "30s",
+                        format!(
+                            "a firewall rejects connections to {at} (ICMP from {})",
+                            address.trim_matches(['[', ']'])
+                        ),
                     ),
                     (
                         prohibited,
@@ -185,6 +213,11 @@ fn an_address_that_nobody_has_is_told() {
                     "no machine answers at 10.2.0.77: nobody in that network has the address (no answer to ARP)",
                     "look whether the machine is up",
                 ],
+            );
+            // Whoever has less patience than the kernel hears it, too.
+            says(
+                &to("10.2.0.78:80", "500ms"),
+                &["no machine answers at 10.2.0.78: nobody in that network has the address"],
             );
             says(
                 &to("[fd00:2::77]:80", "30s"),
