@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::model::{HealthCheck, ServerAddress};
 use crate::descriptors;
-use crate::pool::{CheckResult, LastCheck, Pool, Server};
+use crate::pool::{CheckResult, Checked, LastCheck, Pool, Server};
 use crate::shortage;
 use crate::supervise::{self, Task};
 use crate::upstream::Link;
@@ -230,8 +230,12 @@ async fn keep_checking(
             "health check ended"
         );
         // A check that could not be made says nothing about the server, so its state stays.
-        if let Some(checked) = result.verdict().and_then(|passed| decision.observe(passed)) {
+        let decided = result.verdict().and_then(|passed| decision.observe(passed));
+        if let Some(checked) = decided {
             pool.set_checked(&server, checked, &reason);
+        } else if result == CheckResult::Failure && is_down_for_another(&server, &reason) {
+            // What keeps it down is what there is to mend, whatever it went down for. Its state is the same, so nothing is logged.
+            pool.set_checked(&server, Checked::Down, &reason);
         }
         pool.note_check(
             &server,
@@ -249,6 +253,12 @@ async fn keep_checking(
             jittered(check.interval, std::mem::take(&mut spread))
         };
     }
+}
+
+/// Whether the server is down, and that for another reason.
+fn is_down_for_another(server: &Server, reason: &str) -> bool {
+    let gate = server.gate();
+    gate.checked() == Checked::Down && gate.check_reason() != reason
 }
 
 /// The interval, give or take a tenth. The first one is anywhere in the interval, so that checks which

@@ -47,6 +47,25 @@ fn a_wrong_status_is_told_in_words() {
     assert_eq!(lb.get("/", &[]).origin(), "good");
 }
 
+/// Who looks at the status wants to know what to mend now.
+#[test]
+fn a_server_that_stays_down_says_what_keeps_it_down() {
+    let origin = Origin::stopped("a");
+    let lb = Setup::of([&origin]).pool(FAST).start();
+    lb.wait_state("app", "a", "down");
+    let reason = || lb.server("app", "a")["reason"].to_string();
+    let since = || lb.server("app", "a")["since"].to_string();
+    assert!(reason().contains("refused"), "{}", reason());
+    let before = since();
+    origin.set_health(503);
+    origin.restart();
+    eventually(SOON, || reason().contains("status 503, wanted 200-399"));
+    assert_eq!(since(), before, "it is down as long as it was");
+    let told = lb.stderr().matches("server state changed").count();
+    assert_eq!(told, 1, "a change of the state is what is logged");
+    lb.wait_idle_servers();
+}
+
 #[test]
 fn no_answer_is_told_in_words() {
     let origin = Origin::with("a", |_| Answer::Never);
