@@ -24,6 +24,7 @@ use super::control::Control;
 use super::problem::ApiError;
 use super::{LARGEST_BODY, State};
 use crate::observe::Topic;
+use crate::supervise;
 
 /// Where all of it is.
 pub fn routes() -> Router<State> {
@@ -66,6 +67,16 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     let control = Arc::clone(control);
     tokio::task::spawn_blocking(move || work(&*control))
+        .await
+        .unwrap_or_else(|_| Err(ApiError::internal()))
+}
+
+/// Makes a change as a whole, with its line of the audit, also if whoever asked for it has hung up meanwhile: what is awaited
+/// in a handler alone ends with the connection.
+async fn whole<T: Send + 'static>(
+    change: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    supervise::once(change)
         .await
         .unwrap_or_else(|_| Err(ApiError::internal()))
 }

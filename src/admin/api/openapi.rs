@@ -357,7 +357,11 @@ impl Writer {
         self.add("delete", path, operation);
         let ended = self.json::<Disconnected>("How many.");
         let operation = Operation::new("disconnectServer", "Ends the connections to a server.");
-        let operation = operation.writes().of_server().answers(200, ended);
+        let operation = operation
+            .writes()
+            .of_server()
+            .if_match()
+            .answers(200, ended);
         self.add(
             "post",
             "/api/v1/pools/{pool}/servers/{server}/disconnect",

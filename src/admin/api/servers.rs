@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Json, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{InBody, InPath, InQuery, audit, blocking, body};
+use super::{InBody, InPath, InQuery, audit, blocking, body, whole};
 use crate::admin::State;
 use crate::admin::access::Operator;
-use crate::admin::control::{Change, ServerChange, ServerPath};
+use crate::admin::control::{Change, NewServer, ServerChange, ServerPath};
 use crate::admin::etag::Precondition;
 use crate::admin::problem::ApiError;
 use crate::admin::status::ServerStatus;
@@ -62,14 +62,7 @@ pub async fn change(
 ) -> Result<Response, ApiError> {
     let path = ServerPath { pool, server };
     let (change, wait) = body::change(&body)?;
-    let of = path.clone();
-    blocking(&state.control, move |control| {
-        control.change_server(&of, &change, &precondition)
-    })
-    .await?;
-    if change != ServerChange::default() {
-        audit(&state, &who, &path.to_string(), &words(&change));
-    }
+    edit(&state, &who, &path, change, precondition, words(&change)).await?;
     if let Some(wait) = wait {
         idle(&state, &path, wait).await;
     }
@@ -87,13 +80,15 @@ pub async fn add(
         pool,
         server: new.name.clone(),
     };
-    let what = format!("added at {}, weight {}", new.address, new.weight);
-    let of = path.clone();
-    blocking(&state.control, move |control| {
-        control.add_server(&of.pool, &new)
+    let (to, of) = (state.clone(), path.clone());
+    whole(async move {
+        let what = words_of_new(&new);
+        let pool = of.pool.clone();
+        blocking(&to.control, move |control| control.add_server(&pool, &new)).await?;
+        audit(&to, &who, &of.to_string(), &what);
+        Ok(())
     })
     .await?;
-    audit(&state, &who, &path.to_string(), &what);
     let mut response = answer(&state, &path)?;
     *response.status_mut() = StatusCode::CREATED;
     let location = format!("/api/v1/pools/{}/servers/{}", path.pool, path.server);
@@ -118,39 +113,66 @@ pub async fn remove(
             state: Some(model::Operator::Drain),
             ..ServerChange::default()
         };
-        let (of, condition) = (path.clone(), std::mem::take(&mut precondition));
-        blocking(&state.control, move |control| {
-            control.change_server(&of, &drain, &condition)
-        })
-        .await?;
-        audit(
-            &state,
-            &who,
-            &path.to_string(),
-            "state drain, to be removed",
-        );
+        let condition = std::mem::take(&mut precondition);
+        let what = "state drain, to be removed".to_owned();
+        edit(&state, &who, &path, drain, condition, what).await?;
         idle(&state, &path, wait).await;
     }
-    let of = path.clone();
-    blocking(&state.control, move |control| {
-        control.remove_server(&of, &precondition)
+    whole(async move {
+        let of = path.clone();
+        blocking(&state.control, move |control| {
+            control.remove_server(&of, &precondition)
+        })
+        .await?;
+        audit(&state, &who, &path.to_string(), "removed");
+        Ok(StatusCode::NO_CONTENT)
     })
-    .await?;
-    audit(&state, &who, &path.to_string(), "removed");
-    Ok(StatusCode::NO_CONTENT)
+    .await
 }
 
 pub async fn disconnect(
     Extract(state): Extract<State>,
     who: Operator,
     InPath((pool, server)): InPath<(String, String)>,
+    precondition: Precondition,
 ) -> Result<Json<Disconnected>, ApiError> {
     let path = ServerPath { pool, server };
-    let of = path.clone();
-    let connections = blocking(&state.control, move |control| control.disconnect(&of)).await?;
-    let what = format!("disconnected, {connections} connections");
-    audit(&state, &who, &path.to_string(), &what);
-    Ok(Json(Disconnected { connections }))
+    whole(async move {
+        let of = path.clone();
+        let connections = blocking(&state.control, move |control| {
+            precondition.check(&control.server(&of)?.1)?;
+            control.disconnect(&of)
+        })
+        .await?;
+        let what = format!("disconnected, {connections} connections");
+        audit(&state, &who, &path.to_string(), &what);
+        Ok(Json(Disconnected { connections }))
+    })
+    .await
+}
+
+/// Changes a server, with `what` for the audit; a change of nothing isn't told.
+async fn edit(
+    state: &State,
+    who: &Operator,
+    path: &ServerPath,
+    change: ServerChange,
+    precondition: Precondition,
+    what: String,
+) -> Result<(), ApiError> {
+    let (state, who, path) = (state.clone(), who.clone(), path.clone());
+    whole(async move {
+        let of = path.clone();
+        blocking(&state.control, move |control| {
+            control.change_server(&of, &change, &precondition)
+        })
+        .await?;
+        if change != ServerChange::default() {
+            audit(&state, &who, &path.to_string(), &what);
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// A server as it is, with its tag.
@@ -183,16 +205,34 @@ pub fn duration(key: &str, text: &str) -> Result<Duration, ApiError> {
 /// A change, for the audit.
 fn words(change: &ServerChange) -> String {
     let mut words = Vec::new();
-    if let Some(state) = change.state {
-        words.push(match state {
-            model::Operator::Ready => "state ready".to_owned(),
-            model::Operator::Drain => "state drain".to_owned(),
-            model::Operator::Maintenance => "state maintenance".to_owned(),
-        });
-    }
+    words.extend(change.state.map(state_words).map(str::to_owned));
     words.extend(number("weight", change.weight));
     words.extend(number("max_connections", change.max_connections));
     words.join(", ")
+}
+
+/// A new server, for the audit: what isn't said is as by default.
+fn words_of_new(server: &NewServer) -> String {
+    let mut words = format!("added at {}, weight {}", server.address, server.weight);
+    if server.max_connections != 0 {
+        words.push_str(&format!(", max_connections {}", server.max_connections));
+    }
+    if server.backup {
+        words.push_str(", backup");
+    }
+    if server.state != model::Operator::Ready {
+        words.push_str(", ");
+        words.push_str(state_words(server.state));
+    }
+    words
+}
+
+fn state_words(state: model::Operator) -> &'static str {
+    match state {
+        model::Operator::Ready => "state ready",
+        model::Operator::Drain => "state drain",
+        model::Operator::Maintenance => "state maintenance",
+    }
 }
 
 fn number(key: &str, change: Change<impl std::fmt::Display>) -> Option<String> {

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use serde::Deserialize;
 
-use super::{InPath, InQuery, audit};
+use super::{InPath, InQuery, audit, whole};
 use crate::admin::State;
 use crate::admin::access::Operator;
 use crate::admin::problem::ApiError;
@@ -37,8 +37,11 @@ pub async fn forget(
     // Gives the pool's own error first.
     state.control.sessions(&pool)?;
     let key = key.ok_or_else(|| ApiError::bad_request("key: say which session, with ?key="))?;
-    state.control.forget_session(&pool, &key).await?;
-    // The key is as good as a password.
-    audit(&state, &who, &pool, "a session forgotten");
-    Ok(StatusCode::NO_CONTENT)
+    whole(async move {
+        state.control.forget_session(&pool, &key).await?;
+        // The key is as good as a password.
+        audit(&state, &who, &pool, "a session forgotten");
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use super::{TOKEN, ask, assert_problem, start};
+use crate::common::preload::SLOW_FILE;
 use crate::common::*;
 
 const SERVER: &str = "/api/v1/pools/app/servers/a";
@@ -110,6 +111,72 @@ fn each_change_is_one_line_with_who_made_it() {
         assert!(lines[0].contains(part), "{part}: {lines:?}");
     }
     assert!(!lb.stderr().contains(TOKEN));
+}
+
+#[test]
+fn a_server_that_is_added_is_told_with_all_that_it_is() {
+    let a = Origin::start("a");
+    let lb = start(&Setup::of([&a]));
+    let new = "{\"name\":\"b\",\"address\":\"127.0.0.1:9\",\"max_connections\":3,\"backup\":true,\"state\":\"maint\"}";
+    assert_eq!(
+        ask(&lb, "POST", "/api/v1/pools/app/servers", new).status,
+        201
+    );
+    let told = "added at 127.0.0.1:9, weight 1, max_connections 3, backup, state maintenance";
+    eventually(SOON, || lb.stderr().contains(told));
+}
+
+/// The instance gives up what a client waits for that has hung up. What it has begun to change is changed nevertheless.
+#[test]
+fn a_change_is_told_also_when_who_asked_for_it_has_hung_up() {
+    let a = Origin::start("a");
+    let dir = TempDir::new("hang-up");
+    let token = dir.write("token", TOKEN);
+    let kept = dir.path().join("state/overrides.json.next");
+    let (library, gate) = (preload(&dir, SLOW_FILE), dir.path().join("gate"));
+    let setup = Setup::of([&a]).top(&format!(
+        "admin: {{bind: \"127.0.0.1:0\", token_file: {}}}\nserver: {{state_dir: {}}}",
+        token.display(),
+        dir.path().join("state").display()
+    ));
+    let environment = [
+        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("SLOW_FILE", kept.to_str().unwrap()),
+        ("GATE", gate.to_str().unwrap()),
+    ];
+    let lb = Equipoise::start_with(&setup.yaml(), &environment);
+    let authorization = format!("Bearer {TOKEN}");
+    let fields = [("Authorization", &*authorization)];
+    let new = "{\"name\":\"b\",\"address\":\"127.0.0.1:9\"}";
+    for (method, target, body, told) in [
+        ("PATCH", SERVER, "{\"weight\":7}", "weight 7"),
+        (
+            "POST",
+            "/api/v1/pools/app/servers",
+            new,
+            "added at 127.0.0.1:9, weight 1",
+        ),
+        ("DELETE", SERVER, "", "removed"),
+    ] {
+        assert!(!lb.stderr().contains(told), "{told}");
+        nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        let mut client = Client::connect(lb.admin());
+        client
+            .send_request(method, target, &fields, body.as_bytes())
+            .unwrap();
+        // Opening it to write waits for who reads: the change is in the middle of being kept.
+        let shut = std::fs::OpenOptions::new().write(true).open(&gate).unwrap();
+        let descriptors = lb.descriptors().len();
+        drop(client);
+        eventually(SOON, || lb.descriptors().len() < descriptors);
+        std::fs::remove_file(&gate).unwrap();
+        drop(shut);
+        eventually(SOON, || {
+            let log = lb.stderr();
+            let mut lines = log.lines().filter(|line| line.contains("actor="));
+            lines.any(|line| line.contains(told))
+        });
+    }
 }
 
 #[test]
@@ -263,7 +330,7 @@ fn tls_is_spoken_where_it_is_configured() {
         "admin: {{bind: \"127.0.0.1:0\", token_file: \"@DIR@/token\", tls: {{certificate: {{cert: {cert}, key: {key}}}}}}}"
     );
     let setup = Setup::of([&a]).top(&admin);
-    let lb = Equipoise::start_secured(dir, &setup.yaml());
+    let lb = Equipoise::start_early_in(dir, &setup.yaml());
     let tls = Tls::new(&pki, "lb.example.com").alpn(&["h2", "http/1.1"]);
     let mut client = tls.connect(lb.admin());
     let fields = [

@@ -288,6 +288,8 @@ fn nobody_changes_what_has_changed_since() {
         412,
     );
     assert_problem(&ask_with(&lb, "DELETE", &of("a"), &stale, ""), 412);
+    let disconnect = format!("{}/disconnect", of("a"));
+    assert_problem(&ask_with(&lb, "POST", &disconnect, &stale, ""), 412);
     assert_eq!(lb.server("app", "a")["weight"], 2);
     let now = changed.header("etag").unwrap().to_owned();
     // Requests change nothing that is tagged.

@@ -7,36 +7,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::{reload, reloads};
+use crate::common::preload::SLOW_FILE;
 use crate::common::*;
-
-/// Has whoever opens a file wait at a pipe, as long as there is one.
-const SLOW_FILE: &str = r#"
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-int open64(const char *path, int flags, ...) {
-    const char *slow = getenv("SLOW_FILE"), *gate = getenv("GATE");
-    va_list rest;
-    va_start(rest, flags);
-    int mode = va_arg(rest, int);
-    va_end(rest);
-    if (slow && gate && !strcmp(path, slow)) {
-        int pipe = syscall(SYS_openat, AT_FDCWD, gate, O_RDONLY | O_CLOEXEC);
-        char byte;
-        if (pipe >= 0) {
-            while (read(pipe, &byte, 1) > 0) {
-            }
-            close(pipe);
-        }
-    }
-    return syscall(SYS_openat, AT_FDCWD, path, flags, mode);
-}
-"#;
 
 /// The problems of the last reload, which was refused.
 #[track_caller]
