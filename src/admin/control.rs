@@ -227,10 +227,18 @@ pub trait Control: View {
     fn refused(&self) -> Vec<Refused>;
 
     /// Makes the instance unready and tells its connections to go, spread over that time.
-    fn drain(&self, spread: Duration);
+    ///
+    /// # Errors
+    ///
+    /// The process is about to end, or to hand over.
+    fn drain(&self, spread: Duration) -> Result<(), ApiError>;
 
     /// Takes that back.
-    fn resume(&self);
+    ///
+    /// # Errors
+    ///
+    /// As [`drain`](Self::drain).
+    fn resume(&self) -> Result<(), ApiError>;
 
     /// Reloads the configuration.
     fn reload(&self) -> Later<'_, Result<ReloadStatus, ApiError>>;

@@ -183,8 +183,12 @@ impl Control for Fake {
     fn refused(&self) -> Vec<Refused> {
         Vec::new()
     }
-    fn drain(&self, _: Duration) {}
-    fn resume(&self) {}
+    fn drain(&self, _: Duration) -> Result<(), ApiError> {
+        Ok(())
+    }
+    fn resume(&self) -> Result<(), ApiError> {
+        Ok(())
+    }
     fn reload(&self) -> Later<'_, Result<ReloadStatus, ApiError>> {
         Box::pin(async { not_here() })
     }

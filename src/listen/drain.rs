@@ -135,7 +135,7 @@ impl Drain {
 
     /// Sends connections away from `now` on, spread over that time. What comes is served all the same.
     pub fn send_away(&self, now: Instant, spread: Duration) {
-        if self.is_stopping() {
+        if self.is_ending() {
             return;
         }
         self.send(now, spread, false);
@@ -162,12 +162,18 @@ impl Drain {
         }));
     }
 
-    /// Takes that back. Who has gone has gone.
+    /// Takes that back, unless the process is about to end. Who has gone has gone.
     pub fn keep(&self) {
-        self.leaving.store(false, Ordering::Release);
-        if !self.is_stopping() {
+        if !self.is_ending() {
+            self.leaving.store(false, Ordering::Release);
             self.leave.send_replace(None);
         }
+    }
+
+    /// Whether the process is to end, or about to: it may serve newcomers until those of before have gone.
+    pub fn is_ending(&self) -> bool {
+        let leave = *self.leave.borrow();
+        self.is_stopping() || leave.is_some_and(|leave| leave.for_good)
     }
 
     /// Whether connections are sent away by the operator.

@@ -90,14 +90,18 @@ impl Control for Instance {
         self.access_log.refused().all()
     }
 
-    fn drain(&self, spread: Duration) {
-        self.drain.send_away(Instant::now(), spread);
+    fn drain(&self, spread: Duration) -> Result<(), ApiError> {
+        self.set_drained(true, || {
+            self.drain.send_away(Instant::now(), spread);
+        })?;
         self.tell_instance("draining");
+        Ok(())
     }
 
-    fn resume(&self) {
-        self.drain.keep();
+    fn resume(&self) -> Result<(), ApiError> {
+        self.set_drained(false, || self.drain.keep())?;
         self.tell_instance("running");
+        Ok(())
     }
 
     fn reload(&self) -> Later<'_, Result<ReloadStatus, ApiError>> {

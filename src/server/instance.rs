@@ -110,6 +110,8 @@ pub struct Instance {
     pub(super) files: Mutex<Kept>,
     pub(super) overrides: Mutex<Overrides>,
     pub(super) shelf: Shelf,
+    /// Held while it is changed whether the instance is drained.
+    pub(super) drained: Mutex<()>,
     pub(super) admin: Door,
     pub(super) reloads: Reloads,
     pub(super) last_reload: Mutex<Option<ReloadStatus>>,
@@ -209,6 +211,7 @@ impl Instance {
                 accepting: false,
             }),
             files: Mutex::new(Kept { keys, links }),
+            drained: Mutex::default(),
             overrides: Mutex::new(overrides),
             shelf,
             admin,

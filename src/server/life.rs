@@ -39,6 +39,8 @@ pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, notif
             Asked::StopNow => {
                 tracing::info!("stopping at once");
                 instance.drain.begin();
+                instance.reloads.hold(STOPPING);
+                end_drained(instance).await;
                 return;
             }
             Asked::Drain => break,
@@ -46,6 +48,7 @@ pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, notif
     }
     notifier.stopping();
     instance.reloads.hold(STOPPING);
+    end_drained(instance).await;
     let began = Instant::now();
     if notifier.has_store() {
         serve_newcomers(instance, &mut signals).await;
@@ -61,6 +64,12 @@ pub async fn until_the_end(instance: &Arc<Instance>, mut signals: Signals, notif
     instance.handover.close();
     drain(instance, &mut signals, timeout, spread).await;
     instance.drain.begin();
+}
+
+/// At once: a stop may be cut short.
+async fn end_drained(instance: &Arc<Instance>) {
+    let instance = Arc::clone(instance);
+    drop(tokio::task::spawn_blocking(move || instance.end_drained()).await);
 }
 
 /// The service manager keeps the sockets, so that whoever connects from now on waits for the next process, if there is one. They

@@ -20,6 +20,7 @@ mod bound;
 mod control;
 mod discovery;
 mod door;
+mod drained;
 mod fd_store;
 mod files;
 mod fixed;
@@ -297,6 +298,7 @@ async fn serve(
     });
     if inheritance.is_none() {
         instance.keep_sessions(true);
+        instance.stay_drained();
         if let Some((bind, listener)) = admin.take() {
             instance.serve_admin(&bind, listener);
         }

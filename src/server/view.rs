@@ -35,7 +35,7 @@ impl View for Instance {
             pid: std::process::id(),
             started: timestamp(started),
             uptime: since.elapsed().as_secs_f64(),
-            state: if self.drain.is_stopping() {
+            state: if self.drain.is_ending() {
                 InstanceState::Stopping
             } else if self.drain.is_leaving() {
                 InstanceState::Draining
@@ -86,7 +86,7 @@ impl View for Instance {
     }
 
     fn ready(&self) -> Result<(), String> {
-        if self.drain.is_stopping() {
+        if self.drain.is_ending() {
             Err("stopping".to_owned())
         } else if self.drain.is_leaving() {
             Err("drained by the operator".to_owned())

@@ -154,6 +154,12 @@ fn a_restart_refuses_nobody() {
     eventually(SOON, || systemd.property("ActiveState") == "deactivating");
     load.advance();
     assert_eq!(systemd.property("MainPID"), pid);
+    let ready = get(systemd.admin(), "/readyz", &[]);
+    assert_eq!(
+        (ready.status, &*ready.text()),
+        (503, "not ready: stopping\n")
+    );
+    assert_eq!(systemd.status()["state"], "stopping");
     origin.release_all();
     assert_eq!(long.read_response(false).unwrap().status, 200);
     systemd.wait_successor(&pid);

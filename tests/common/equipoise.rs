@@ -86,14 +86,12 @@ impl Equipoise {
     /// As [`Self::start`], but waits for the admin listener only: the first checks still run.
     #[track_caller]
     pub fn start_early(yaml: &str) -> Self {
-        let mut this = Self::spawn(TempDir::new("early"), yaml, None);
-        this.admin = this.wait_for_admin();
-        this
+        Self::start_early_in(TempDir::new("early"), yaml)
     }
 
-    /// As [`Self::start_in`], where the admin listener speaks TLS: waits until it listens.
+    /// As [`Self::start_in`], but waits for the admin listener only: it may speak TLS, or the instance not be ready.
     #[track_caller]
-    pub fn start_secured(dir: TempDir, yaml: &str) -> Self {
+    pub fn start_early_in(dir: TempDir, yaml: &str) -> Self {
         let mut this = Self::spawn(dir, yaml, None);
         this.admin = this.wait_for_admin();
         this

@@ -167,6 +167,11 @@ impl Systemd {
         fs::read_to_string(path).unwrap_or_default()
     }
 
+    /// Where the admin listener is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// The status of the instance that serves.
     #[track_caller]
     pub fn status(&self) -> serde_json::Value {

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use serde::Deserialize;
 
-use super::{InQuery, audit, blocking};
+use super::{InQuery, audit, blocking, whole};
 use crate::admin::State;
 use crate::admin::access::Operator;
 use crate::admin::advice::Advice;
@@ -86,20 +86,25 @@ pub async fn drain(
 ) -> Result<Json<Status>, ApiError> {
     let spread = spread.map(|spread| super::servers::duration("spread", &spread));
     let spread = spread.transpose()?.unwrap_or(Duration::ZERO);
-    state.control.drain(spread);
-    audit(
-        &state,
-        &who,
-        "the instance",
-        &format!("drained over {spread:?}"),
-    );
-    Ok(Json(state.control.status()))
+    whole(async move {
+        blocking(&state.control, move |control| control.drain(spread)).await?;
+        let what = format!("drained over {spread:?}");
+        audit(&state, &who, "the instance", &what);
+        Ok(Json(state.control.status()))
+    })
+    .await
 }
 
-pub async fn resume(Extract(state): Extract<State>, who: Operator) -> Json<Status> {
-    state.control.resume();
-    audit(&state, &who, "the instance", "taken back into service");
-    Json(state.control.status())
+pub async fn resume(
+    Extract(state): Extract<State>,
+    who: Operator,
+) -> Result<Json<Status>, ApiError> {
+    whole(async move {
+        blocking(&state.control, super::Control::resume).await?;
+        audit(&state, &who, "the instance", "taken back into service");
+        Ok(Json(state.control.status()))
+    })
+    .await
 }
 
 pub async fn reload(

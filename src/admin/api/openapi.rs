@@ -416,13 +416,14 @@ impl Writer {
         let operation = Operation::new("drain", "Makes the instance unready and tells its connections to go. It serves what comes all the same.")
             .writes()
             .duration("spread", "Over how long they are told.")
-            .answers(200, status.clone());
+            .answers(200, status.clone())
+            .refuses(409);
         self.add("post", "/api/v1/drain", operation);
         let operation = Operation::new("resume", "Takes a drain back.");
         self.add(
             "delete",
             "/api/v1/drain",
-            operation.writes().answers(200, status),
+            operation.writes().answers(200, status).refuses(409),
         );
         let reload = self.json::<ReloadStatus>("It is in force.");
         let operation = Operation::new("reload", "Reads the configuration again. Either all of it is in force then, or nothing is changed.")

@@ -84,6 +84,8 @@ impl Instance {
         if state.is_drained {
             self.drain.send_away(now, Duration::ZERO);
         }
+        // The state directory may be another one.
+        self.keep_drained(state.is_drained);
         self.metrics.inherit(&state.totals, &Totals::default());
     }
 

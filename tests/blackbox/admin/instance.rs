@@ -1,5 +1,6 @@
 //! The instance as a whole: reload, drain, configuration, refusals, certificates, events.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::{ask, assert_problem, start, with_token};
@@ -54,6 +55,34 @@ fn a_drained_instance_is_not_ready_and_serves_on() {
     assert_eq!(back.json()["state"], "running", "{back}");
     assert_eq!(lb.admin_get("/readyz").status, 200);
     assert!(!fresh().has_token("connection", "close"));
+}
+
+#[test]
+fn a_drain_outlasts_a_crash_and_no_stop() {
+    let a = Origin::start("a");
+    let setup = Setup::of([&a]);
+    let again = |mut lb: Equipoise, end: Signal| {
+        lb.signal(end);
+        lb.wait_exit(SOON);
+        Equipoise::start_early_in(lb.take_dir(), &with_token(&setup).yaml())
+    };
+    let mut lb = start(&setup);
+    assert_eq!(ask(&lb, "POST", "/api/v1/drain", "").status, 200);
+    for _ in 0..2 {
+        lb = again(lb, Signal::SIGKILL);
+        assert_eq!(lb.status()["state"], "draining");
+        assert_eq!(lb.admin_get("/readyz").status, 503);
+        assert_eq!(get(lb.web(), "/", &[]).status, 200, "it serves on");
+    }
+    for stop in [Signal::SIGTERM, Signal::SIGINT] {
+        lb = again(lb, stop);
+        assert_eq!(lb.status()["state"], "running");
+        eventually(SOON, || lb.admin_get("/readyz").status == 200);
+        assert_eq!(ask(&lb, "POST", "/api/v1/drain", "").status, 200);
+    }
+    assert_eq!(ask(&lb, "DELETE", "/api/v1/drain", "").status, 200);
+    lb = again(lb, Signal::SIGKILL);
+    eventually(SOON, || lb.admin_get("/readyz").status == 200);
 }
 
 #[test]

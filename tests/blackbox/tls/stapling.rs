@@ -248,6 +248,6 @@ fn the_admin_listener_staples_too() {
              ocsp: {{stapling: auto}}}}}}"
         ))
         .yaml();
-    let lb = Equipoise::start_secured(TempDir::new("admin"), &yaml);
+    let lb = Equipoise::start_early_in(TempDir::new("admin"), &yaml);
     eventually(SOON, || is_shown_at(lb.admin()));
 }
