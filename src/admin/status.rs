@@ -33,6 +33,8 @@ pub struct Status {
     pub descriptors: Option<DescriptorStatus>,
     /// The last reload; `null` before any.
     pub reload: Option<ReloadStatus>,
+    /// Changed files of listeners' TLS that can't be used: what they held before is served.
+    pub certificates_refused: Vec<RefusedCertificate>,
     /// The process that this one has taken over from, as long as it finishes what it has; `null` if there is none.
     pub predecessor: Option<PredecessorStatus>,
     /// In the order of the configuration.
@@ -134,6 +136,15 @@ pub enum ReloadResult {
     Success,
     /// It was refused: the one from before is in use.
     Failure,
+}
+
+/// A changed file of a listener's TLS that can't be used.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct RefusedCertificate {
+    /// The listener; `admin` is the admin listener.
+    pub listener: String,
+    /// Why, as the log says it.
+    pub reason: String,
 }
 
 /// One listener.

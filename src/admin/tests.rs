@@ -72,6 +72,7 @@ impl View for Fake {
             latency_percentiles: None,
             descriptors: None,
             reload: None,
+            certificates_refused: Vec::new(),
             predecessor: None,
             listeners: vec![ListenerStatus {
                 name: "web".to_owned(),
@@ -333,7 +334,7 @@ async fn status_is_json_with_the_documented_names() {
     let expected = serde_json::json!({
         "version": "1.2.3", "pid": 42, "started": "1970-01-01T00:00:00.000Z",
         "uptime": 1.5, "state": "running", "changes_by": "nobody", "latency_percentiles": null, "descriptors": null,
-        "reload": null, "predecessor": null,
+        "reload": null, "certificates_refused": [], "predecessor": null,
         "listeners": [{
             "name": "web", "protocol": "http", "addresses": ["0.0.0.0:80"], "pool": "app",
             "connections_active": 1, "connections_total": 2, "max_connections": 0, "connections_delayed": 0,

@@ -1,16 +1,37 @@
-//! The certificates that are served, for whoever asks.
+//! The certificates that are served, and those that are not, for whoever asks.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::instance::Instance;
 use crate::admin::control::CertificateStatus;
-use crate::admin::status::timestamp;
+use crate::admin::status::{RefusedCertificate, timestamp};
 use crate::tls::Terminator;
 
 impl Instance {
     /// What listeners and the admin listener serve.
     pub(super) fn served_certificates(&self) -> Vec<CertificateStatus> {
+        let now = SystemTime::now();
+        let terminators = self.named_terminators().into_iter();
+        terminators
+            .flat_map(|(listener, terminator)| served(&listener, &terminator, now))
+            .collect()
+    }
+
+    /// What their files hold by now and can't be used.
+    pub(super) fn refused_certificates(&self) -> Vec<RefusedCertificate> {
+        let terminators = self.named_terminators().into_iter();
+        let refused = terminators.flat_map(|(listener, terminator)| {
+            let reasons = terminator.refused().into_iter();
+            reasons.map(move |reason| RefusedCertificate {
+                listener: listener.clone(),
+                reason,
+            })
+        });
+        refused.collect()
+    }
+
+    fn named_terminators(&self) -> Vec<(String, Arc<Terminator>)> {
         let listening = self.listeners.load();
         let listeners = listening.iter().filter_map(|listening| {
             let terminator = listening.terminator.as_ref()?;
@@ -18,11 +39,7 @@ impl Instance {
         });
         let admin = self.admin.tls.load_full();
         let admin = admin.map(|terminator| ("admin".to_owned(), terminator));
-        let now = SystemTime::now();
-        listeners
-            .chain(admin)
-            .flat_map(|(listener, terminator)| served(&listener, &terminator, now))
-            .collect()
+        listeners.chain(admin).collect()
     }
 }
 

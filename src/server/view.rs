@@ -46,6 +46,7 @@ impl View for Instance {
             latency_percentiles: self.history.latency_of_all().map(Into::into),
             descriptors: self.descriptor_status(&listeners),
             reload: self.last_reload.lock().clone(),
+            certificates_refused: self.refused_certificates(),
             predecessor: self
                 .predecessor
                 .lock()

@@ -59,6 +59,8 @@ pub struct Terminator {
     challenges: Option<Arc<dyn AlpnChallenges>>,
     counts: TlsMetrics,
     metrics: Arc<Metrics>,
+    /// Beside `loaded`, which is held while files are read.
+    refused: Mutex<Vec<String>>,
 }
 
 /// A handshake that came to nothing, as the access log tells it.
@@ -159,6 +161,7 @@ impl Terminator {
             counts: metrics.tls(listener),
             metrics: Arc::clone(metrics),
             loaded: Mutex::new(loaded),
+            refused: Mutex::default(),
         };
         terminator.tell();
         Ok(terminator)
@@ -180,6 +183,11 @@ impl Terminator {
             }
         });
         served.collect()
+    }
+
+    /// What can't be used of the files as they are now, in words, so that what they held before is served.
+    pub fn refused(&self) -> Vec<String> {
+        self.refused.lock().clone()
     }
 
     /// Whether what is served was configured like this.
@@ -206,6 +214,7 @@ impl Terminator {
         self.serving.store(Arc::new(serving));
         *guard = loaded;
         drop(guard);
+        self.refused.lock().clear();
         self.tell();
         Ok(())
     }
@@ -230,26 +239,26 @@ impl Terminator {
         }
         let (settings, awaited) = (guard.settings.clone(), guard.awaited.clone());
         if let Some(trouble) = pipe(&settings, &awaited) {
-            self.refuse(&trouble);
+            self.refuse(&[trouble]);
             return;
         }
-        let loaded = assemble(&settings, &awaited, Some(&mut guard), now);
+        let mut loaded = assemble(&settings, &awaited, Some(&mut guard), now);
         let serving = Serving::of(
             &loaded,
             Arc::clone(&self.ticket_keys),
             &self.staples,
             self.challenges.clone(),
         );
-        for trouble in serving.as_ref().err().into_iter().chain(&loaded.broken) {
-            self.refuse(trouble);
+        match serving {
+            Ok(serving) => {
+                self.serving.store(Arc::new(serving));
+                self.ticket_keys
+                    .replace(loaded.ticket_keys.clone(), Instant::now());
+            }
+            Err(trouble) => loaded.broken.push(trouble),
         }
-        let is_whole = serving.is_ok() && loaded.broken.is_empty();
-        if let Ok(serving) = serving {
-            self.serving.store(Arc::new(serving));
-            self.ticket_keys
-                .replace(loaded.ticket_keys.clone(), Instant::now());
-        }
-        if is_whole {
+        self.refuse(&loaded.broken);
+        if loaded.broken.is_empty() {
             self.counts.reloads_succeeded.inc();
             tracing::info!(
                 listener = &*self.listener,
@@ -288,14 +297,18 @@ impl Terminator {
         }
     }
 
-    fn refuse(&self, trouble: &Trouble) {
-        self.counts.reloads_failed.inc();
-        let data = json!({"listener": &*self.listener, "result": "refused", "reason": trouble.to_string()});
-        self.metrics.events().publish(Topic::Certificate, data);
-        tracing::error!(
-            listener = &*self.listener,
-            "{trouble}; what was in use before stays in use"
-        );
+    /// Tells what can't be used, and goes on telling it to who asks.
+    fn refuse(&self, troubles: &[Trouble]) {
+        *self.refused.lock() = troubles.iter().map(ToString::to_string).collect();
+        for trouble in troubles {
+            self.counts.reloads_failed.inc();
+            let data = json!({"listener": &*self.listener, "result": "refused", "reason": trouble.to_string()});
+            self.metrics.events().publish(Topic::Certificate, data);
+            tracing::error!(
+                listener = &*self.listener,
+                "{trouble}; what was in use before stays in use"
+            );
+        }
     }
 
     /// Tells logs and metrics what is served.

@@ -12,6 +12,19 @@ pub fn advise(facts: &Facts<'_>, all: &mut Vec<Advice>) {
         all.extend(expiry(certificate));
         all.extend(faults(certificate));
     }
+    for refused in &facts.status.certificates_refused {
+        all.push(of_listener(
+            "certificate_refused",
+            Severity::Problem,
+            &refused.listener,
+            format!(
+                "A file of its TLS has changed and can't be used, so what it held before is served: {}.",
+                refused.reason
+            ),
+            "Put the file right: it is taken up without a reload. A restart as it is now would fail.",
+            "tls.md#renewal",
+        ));
+    }
     let speaks_https = |listener: &Listener| listener.protocol == Protocol::Https;
     let has_https = facts.config.listeners.iter().any(speaks_https);
     for listener in &facts.config.listeners {

@@ -117,6 +117,7 @@ impl Sound {
             latency_percentiles: None,
             descriptors: None,
             reload: None,
+            certificates_refused: Vec::new(),
             predecessor: None,
             listeners: vec![listener],
             pools: vec![pool],

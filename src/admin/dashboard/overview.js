@@ -50,6 +50,7 @@ function showFigures() {
 function notices() {
   const found = [], last = status.reload;
   if (last && last.result !== "success") found.push(["grave", "The reload of " + moment(last.at) + " was refused; what ran before runs on: " + last.problems.join("; ")]);
+  for (const one of status.certificates_refused || []) found.push(["grave", "A file of listener " + one.listener + "'s TLS can't be used, and what it held before is served: " + one.reason]);
   if (status.state === "draining") found.push(["", "This instance is drained: it is not ready, and tells its connections to go."]);
   if (status.state === "stopping") found.push(["", "This instance is stopping."]);
   for (const listener of status.listeners.filter((one) => one.full)) found.push(["grave", "Listener " + listener.name + " is full: new connections wait."]);

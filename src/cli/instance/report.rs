@@ -15,6 +15,9 @@ pub struct Report {
     pub state: String,
     /// The last reload.
     pub reload: Option<Reload>,
+    /// Changed files of TLS that it can't use.
+    #[serde(default)]
+    pub certificates_refused: Vec<RefusedCertificate>,
     /// Its listeners.
     pub listeners: Vec<Listener>,
     /// Its pools.
@@ -30,6 +33,15 @@ pub struct Reload {
     pub at: String,
     /// What was wrong.
     pub problems: Vec<String>,
+}
+
+/// A changed file of TLS that can't be used.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RefusedCertificate {
+    /// The listener.
+    pub listener: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A listener.
@@ -112,6 +124,13 @@ impl Report {
                 text,
                 "the last reload, at {}, was refused: {first}",
                 reload.at
+            );
+        }
+        for refused in &self.certificates_refused {
+            let _ = writeln!(
+                text,
+                "listener {} serves what it did, since a file of its TLS can't be used: {}",
+                refused.listener, refused.reason
             );
         }
         let mut listeners = Table::new(&[

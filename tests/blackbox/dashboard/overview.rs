@@ -129,6 +129,26 @@ fn a_refused_reload_stays_on_top() {
 }
 
 #[test]
+fn a_file_of_tls_that_cannot_be_used_stays_on_top_until_it_is_put_right() {
+    let (a, pki) = (Origin::start("a"), Pki::new());
+    let site = pki.leaf(&["www.example.com"]);
+    let good = std::fs::read(&site.cert).unwrap();
+    let lb = Setup::of([&a])
+        .listener(&format!(
+            "protocol: https\ntls: {{certificate: {{cert: \"{}\", key: \"{}\"}}}}",
+            site.cert.display(),
+            site.key.display()
+        ))
+        .start();
+    let mut page = open(&lb);
+    std::fs::write(&site.cert, "nonsense").unwrap();
+    page.wait_text("#notices", "A file of listener web's TLS can't be used");
+    std::fs::write(&site.cert, &good).unwrap();
+    page.wait("!document.getElementById('notices').textContent");
+    assert_eq!(page.complaints(), [""; 0]);
+}
+
+#[test]
 fn an_instance_that_is_gone_is_told() {
     let a = Origin::start("a");
     let mut lb = start(&Setup::of([&a]));

@@ -121,7 +121,17 @@ fn a_broken_file_is_refused_and_the_old_one_stays_live() {
         eventually(SOON, || reloads(&lb, "failure") > refusals);
         refusals = reloads(&lb, "failure");
         assert_eq!(served(&lb, &pki), at_first, "{what}");
+        let refused = &lb.status()["certificates_refused"];
+        assert_eq!(refused[0]["listener"], "web", "{what}: {refused}");
+        let reason = refused[0]["reason"].as_str().unwrap();
+        let directory = site.cert.parent().unwrap().display().to_string();
+        assert!(reason.contains(&directory), "{what}: {reason}");
     }
+    let advice = lb.admin_get("/api/v1/advice").text();
+    assert!(advice.contains("certificate_refused"), "{advice}");
+    let url = format!("http://{}", lb.admin());
+    let shown = Equipoise::command(&["status", "--admin", &url]).stdout;
+    assert!(shown.contains("listener web serves what it did"), "{shown}");
     assert_eq!(reloads(&lb, "success"), 0.0);
     let log = lb.stderr();
     assert!(log.contains("what was in use before stays in use"), "{log}");
@@ -133,6 +143,9 @@ fn a_broken_file_is_refused_and_the_old_one_stays_live() {
     fs::copy(&good.cert, &site.cert).unwrap();
     fs::copy(&good.key, &site.key).unwrap();
     eventually(SOON, || served(&lb, &pki) == der(&good));
+    eventually(SOON, || {
+        lb.status()["certificates_refused"] == serde_json::json!([])
+    });
 }
 
 #[test]
