@@ -67,13 +67,13 @@ fn demo(args: &Args) -> Result<(), DemoError> {
     let origins = origin::start().map_err(DemoError::Origin)?;
     let state = StateDir::create()?;
     let yaml = configuration(listen, admin, &origins, &state.0);
-    let config = config::parse_str("demo.yaml", &yaml, &|_| None).map_err(DemoError::Config)?;
+    let loaded = config::load_str("demo.yaml", &yaml, &|_| None).map_err(DemoError::Config)?;
     if args.load > 0 {
         load::start(listen, args.load).map_err(DemoError::Origin)?;
     }
     // As in `run`: a closed stdout is no reason not to serve.
     let _ = greet(listen, admin, &origins);
-    server::run(&config, None, None)?;
+    server::run(loaded, None, None)?;
     Ok(())
 }
 

@@ -86,7 +86,7 @@ pub fn run(args: &Args) -> u8 {
 
 fn proxy(args: &Args) -> Result<(), ProxyError> {
     let yaml = configuration(args, own_state_dir()).map_err(|one| ProxyError::Usage(vec![one]))?;
-    let config = config::parse_str("(--print)", &yaml, &config::environment)
+    let loaded = config::load_str("(--print)", &yaml, &config::environment)
         .map_err(|problems| ProxyError::Usage(by_flag(&problems)))?;
     if args.print {
         // A reader that has seen enough and closes the pipe is no error.
@@ -96,7 +96,7 @@ fn proxy(args: &Args) -> Result<(), ProxyError> {
     server::hold_signals_back();
     // Nobody may be reading what is said.
     log::begin().map_err(server::StartError::from)?;
-    server::run(&config, None, None)?;
+    server::run(loaded, None, None)?;
     Ok(())
 }
 

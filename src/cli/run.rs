@@ -49,10 +49,9 @@ pub fn run(args: &Args) -> u8 {
         }
     };
     let path = args.config.clone();
-    let config = loaded.config.clone();
+    let configured = loaded.config.server.upgrade_socket.clone();
     let source = server::Source {
         file: args.config.clone(),
-        loaded,
         reread: Box::new(move || reread(&path)),
         program: (args.config != Path::new("-"))
             .then(|| server::Program::of_this_process().ok())
@@ -60,7 +59,7 @@ pub fn run(args: &Args) -> u8 {
     };
     let upgrade = args.upgrade.as_ref().map(|socket| match socket {
         Some(socket) => Some(socket.clone()),
-        None => config.server.upgrade_socket.clone(),
+        None => configured.clone(),
     });
     let upgrade = match upgrade {
         Some(None) => {
@@ -71,7 +70,7 @@ pub fn run(args: &Args) -> u8 {
         }
         upgrade => upgrade.flatten(),
     };
-    match server::run(&config, Some(source), upgrade.as_deref()) {
+    match server::run(loaded, Some(source), upgrade.as_deref()) {
         Ok(()) => 0,
         Err(error) => {
             log::say(&format!("equipoise: {error}"));

@@ -236,11 +236,24 @@ pub fn parse_str(
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Problems> {
+    load_str(name, text, env).map(|loaded| loaded.config)
+}
+
+/// As [`parse_str`], with the text that it stands for.
+///
+/// # Errors
+///
+/// Likewise.
+pub fn load_str(
+    name: &str,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, Problems> {
     let examined = assemble(env, |merger| {
         let file = merger.files.add(name);
         merger.text(file, text)
     });
-    examined.finish().map(|loaded| loaded.config)
+    examined.finish()
 }
 
 fn assemble(

@@ -126,8 +126,7 @@ impl Control for Instance {
 
     fn configuration(&self) -> Result<String, ApiError> {
         let loaded = self.reloads.current();
-        let loaded = loaded
-            .ok_or_else(|| ApiError::not_found("no file is the configuration of this instance"))?;
+        let loaded = loaded.ok_or_else(ApiError::internal)?;
         let in_force = Arc::clone(&self.state.lock().config);
         config::dump_in_force(&loaded, &in_force).map_err(|error| {
             tracing::error!("the effective configuration can't be written: {error}");

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::acme::Challenges;
 use crate::allocator;
-use crate::config;
 use crate::config::model::{AccessLogPath, Config};
+use crate::config::{self, Loaded};
 use crate::descriptors;
 use crate::listen::{self, BindError};
 use crate::observe;
@@ -150,10 +150,12 @@ pub enum StartError {
 ///
 /// [`StartError`] when it can't start; nothing is accepted then, and an instance that runs goes on.
 pub fn run(
-    config: &Config,
+    loaded: Loaded,
     source: Option<Source>,
     upgrade: Option<&Path>,
 ) -> Result<(), StartError> {
+    let loaded = Arc::new(loaded);
+    let config = &loaded.config;
     observe::init_logging(&config.logging)?;
     config.tell_warnings();
     let file = source.as_ref().map(|source| source.file.display());
@@ -166,7 +168,7 @@ pub fn run(
         "equipoise starts"
     );
     let mut heir = upgrade.map(|path| Heir::ask(path, config)).transpose()?;
-    let outcome = start(config, source, &mut heir);
+    let outcome = start(&loaded, source, &mut heir);
     if let (Err(error), Some(heir)) = (&outcome, &heir) {
         heir.fail(&error.to_string());
     }
@@ -175,10 +177,11 @@ pub fn run(
 
 /// Runs an instance; `heir` is taken when it serves.
 fn start(
-    config: &Config,
+    loaded: &Arc<Loaded>,
     source: Option<Source>,
     heir: &mut Option<Heir>,
 ) -> Result<(), StartError> {
+    let config = &loaded.config;
     let limit = process::raise_descriptor_limit();
     let identity = process::identity(&config.server)?;
 
@@ -204,7 +207,7 @@ fn start(
         missed::tell(config, source.as_ref(), &identity.name);
     }
     acme::advise(config);
-    sources::tell(source.as_ref());
+    sources::tell(loaded);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.server.threads)
@@ -246,6 +249,7 @@ fn start(
             let log = Arc::clone(&access_log);
             Arc::new(Instance::new(config, prepared, metrics, log, shares))
         };
+        instance.reloads.hold_to(Arc::clone(loaded));
         let notifier = Notifier::new(config::environment("NOTIFY_SOCKET"));
         let room = config::environment("FDSTORE");
         let stored = std::mem::take(&mut bound.stored);

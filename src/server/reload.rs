@@ -46,8 +46,6 @@ const SHOWN: usize = 20;
 pub struct Source {
     /// The file, for the log.
     pub file: PathBuf,
-    /// As it was read at the start.
-    pub loaded: Loaded,
     /// Reads it again.
     pub reread: Reread,
     /// How another process is begun like this one; `None` = it can't be.
@@ -120,16 +118,17 @@ impl Reloads {
         *self.seen.lock() = seen;
     }
 
+    /// This is in force as long as nothing is reloaded.
+    pub fn hold_to(&self, loaded: Arc<Loaded>) {
+        self.current.store(Some(loaded));
+    }
+
     /// Begins to reload `instance` from `source` when asked to. Must be called within a runtime.
     pub fn serve(instance: &Arc<Instance>, source: Source, notifier: &Arc<Notifier>) {
         let (sender, asked) = mpsc::unbounded_channel();
-        instance
-            .reloads
-            .note_seen(Seen::default().after(&source.loaded));
-        instance
-            .reloads
-            .current
-            .store(Some(Arc::new(source.loaded)));
+        if let Some(loaded) = instance.reloads.current() {
+            instance.reloads.note_seen(Seen::default().after(&loaded));
+        }
         let kept = Arc::new(Kept {
             reread: source.reread,
             notifier: Arc::clone(notifier),

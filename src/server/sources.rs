@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::{fmt, fs};
 
-use super::reload;
 use crate::config::model::{Config, Pool, PoolServer, ServerAddress, Source};
 use crate::config::{Loaded, Problem};
 use crate::upstream;
@@ -76,8 +75,8 @@ pub(super) fn are_clients(config: &Config) -> bool {
 }
 
 /// Tells at the start what is missing.
-pub(super) fn tell(source: Option<&reload::Source>) {
-    for missing in source.iter().flat_map(|source| missing(&source.loaded)) {
+pub(super) fn tell(loaded: &Loaded) {
+    for missing in missing(loaded) {
         tracing::warn!("{missing}");
     }
 }

@@ -396,6 +396,13 @@ mod demo {
             "{said}"
         );
 
+        let config = get(admin, "/api/v1/config", &[]).json();
+        assert_eq!(
+            config["listeners"]["web"]["bind"],
+            serde_json::json!([listen.to_string()]),
+            "{config}"
+        );
+
         let mut seen = std::collections::BTreeMap::<String, usize>::new();
         for _ in 0..14 {
             let response = get(listen, "/", &[]);

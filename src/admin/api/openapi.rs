@@ -274,8 +274,7 @@ impl Writer {
                 &json!({"type": "string"}),
             )
             .answers(200, config)
-            .answers(304, json!({"description": "It is as it was."}))
-            .refuses(404);
+            .answers(304, json!({"description": "It is as it was."}));
         self.add("get", "/api/v1/config", operation);
         let stream = json!({"description": "Server-sent events: server, pool, reload, certificate, operator, instance. The data is a JSON object with the time in `at`.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}}});
