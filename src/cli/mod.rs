@@ -68,6 +68,8 @@ enum Command {
     /// Let a server take work again.
     Ready(instance::servers::Args),
     /// Take nothing at a server.
+    // HAProxy's word.
+    #[command(visible_alias = "maint")]
     Maintain(instance::servers::WaitArgs),
     /// Give a server another weight.
     Weight(instance::servers::WeightArgs),

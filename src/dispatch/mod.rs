@@ -196,7 +196,7 @@ async fn place_on(
 fn why_unavailable(target: &PoolSite, server: &Arc<Server>) -> String {
     let servers = target.pool.servers();
     if servers.iter().any(|member| Arc::ptr_eq(member, server)) {
-        server.gate().reason().to_owned()
+        server.reason()
     } else {
         // Its checks have ended with it; what they said last was about its life.
         "it was removed".to_owned()

@@ -175,7 +175,7 @@ impl Pool {
     /// Logs and exports a server's new state, once.
     pub(super) fn announce(&self, server: &Server) {
         let gate = server.gate();
-        let (state, reason) = (server.state(), gate.reason());
+        let (state, reason) = (server.state(), server.reason());
         server
             .metrics()
             .set_state(state, gate.is_healthy(), gate.since());

@@ -260,6 +260,17 @@ impl Server {
         }
     }
 
+    /// Why the state is what it is, in words.
+    pub fn reason(&self) -> String {
+        let gate = self.gate.lock();
+        match gate.state() {
+            ServerState::Up | ServerState::Unknown if self.weight() == 0 => {
+                "its weight is 0".to_owned()
+            }
+            _ => gate.reason().to_owned(),
+        }
+    }
+
     /// Which work the server may be given: what its gate lets through, less new sessions when its
     /// weight is 0.
     pub fn admission(&self) -> Admission {

@@ -135,9 +135,10 @@ impl Pool {
 }
 
 fn words(server: &Server) -> String {
-    let gate = server.gate();
-    match gate.reason() {
-        "" => server.state().to_string(),
-        reason => reason.to_owned(),
+    let reason = server.reason();
+    if reason.is_empty() {
+        server.state().to_string()
+    } else {
+        reason
     }
 }

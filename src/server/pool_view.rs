@@ -101,7 +101,7 @@ fn server_status(pool: &Pool, server: &Server, overrides: &Overrides) -> ServerS
         address: server.configured_address().to_string(),
         server_address: server.address().map(|address| address.to_string()),
         state: server.state(),
-        reason: gate.reason().to_owned(),
+        reason: server.reason(),
         since: gate.since(),
         weight: server.weight(),
         effective_weight: if takes_new {

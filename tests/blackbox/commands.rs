@@ -46,6 +46,8 @@ fn servers_are_drained_maintained_and_made_ready() {
     for (name, state) in [
         ("drain", "drain"),
         ("maintain", "maintenance"),
+        ("drain", "drain"),
+        ("maint", "maintenance"),
         ("ready", "up"),
     ] {
         let said = format!("app/a: {state}, weight 1, 0 active\n");
@@ -68,6 +70,18 @@ fn servers_are_drained_maintained_and_made_ready() {
     ] {
         assert_eq!(command(&lb, args).code(), Some(2), "{args:?}");
     }
+}
+
+#[test]
+fn a_server_that_is_down_says_what_is_wanted_of_it() {
+    let a = Origin::start("a");
+    let setup = Setup::of([&a]).server_at("b", "127.0.0.1:1", "");
+    let lb = start(&setup.pool("health_check: {type: tcp, interval: 100ms, fall: 1}"));
+    lb.wait_state("app", "b", "down");
+    let drained = command(&lb, &["drain", "app/b"]);
+    assert_said(&drained, "app/b: down (drain), weight 1, 0 active\n");
+    assert_said(&command(&lb, &["status", "app/b"]), "down (drain)");
+    assert_said(&command(&lb, &["ready", "app/b"]), "app/b: down, weight 1");
 }
 
 #[test]
@@ -131,6 +145,8 @@ fn status_is_a_table_or_what_the_api_says() {
     assert_eq!(json["pools"][0]["servers"][1]["operator"], "drain");
     let exit = status(&["app/b"]);
     assert!(!exit.stdout.contains("app/a"), "{exit:?}");
+    // The pool is still all of it: one of two takes new work.
+    assert!(exit.stdout.contains("1/2"), "{exit:?}");
     // All commands take a token, also where none is needed.
     for reads in [&["status"][..], &["top", "-n", "1"]] {
         assert_said(&command(&lb, reads), "app/a ");
@@ -226,7 +242,7 @@ fn tls_is_verified() {
         "admin: {{bind: \"127.0.0.1:0\", token_file: \"@DIR@/token\", tls: {{certificate: {{cert: {cert}, key: {key}}}}}}}"
     );
     let setup = Setup::of([&a]);
-    let lb = Equipoise::start_secured(dir, &setup.clone().top(&admin).yaml());
+    let lb = Equipoise::start_early_in(dir, &setup.clone().top(&admin).yaml());
     let url = format!("https://localhost:{}", lb.admin().port());
     let exit = Equipoise::command(&["healthcheck", "--admin", &url]);
     assert_failed(&exit, 1, "--ca FILE");

@@ -80,6 +80,9 @@ pub struct Pool {
     pub errors: u64,
     /// Its servers.
     pub servers: Vec<Server>,
+    /// How many of them were left out by [`Report::only`].
+    #[serde(skip)]
+    pub left_out: usize,
 }
 
 /// A server.
@@ -93,6 +96,9 @@ pub struct Server {
     pub state: String,
     /// Why.
     pub reason: String,
+    /// What an operator wants of it: `ready`, `drain`, `maintenance`.
+    #[serde(default)]
+    pub operator: String,
     /// Its weight.
     pub weight: u32,
     /// What it works on.
@@ -165,7 +171,11 @@ impl Report {
             pools.row(vec![
                 one.name.clone(),
                 one.algorithm.clone(),
-                format!("{}/{}", one.available_servers, one.servers.len()),
+                format!(
+                    "{}/{}",
+                    one.available_servers,
+                    one.servers.len() + one.left_out
+                ),
                 one.queue_length.to_string(),
                 one.requests.to_string(),
                 one.errors.to_string(),
@@ -184,7 +194,7 @@ impl Report {
                 let rate = rates(&pool.name, &one.name);
                 servers.row(vec![
                     format!("{}/{}", pool.name, one.name),
-                    one.state.clone(),
+                    one.state_words(),
                     one.weight.to_string(),
                     format!("{}{limit}", one.active),
                     one.requests.to_string(),
@@ -214,14 +224,27 @@ impl Report {
         };
         self.pools.retain(|one| one.name == pool);
         for pool in &mut self.pools {
+            let all = pool.servers.len();
             pool.servers
                 .retain(|one| server.is_none_or(|server| one.name == server));
+            pool.left_out = all - pool.servers.len();
         }
         let is_there = self
             .pools
             .iter()
             .any(|pool| server.is_none() || !pool.servers.is_empty());
         is_there.then_some(self)
+    }
+}
+
+impl Server {
+    /// Its state, with what an operator wants where that doesn't show: a server that is down is drained when it is back.
+    pub fn state_words(&self) -> String {
+        if self.operator == "drain" && self.state != "drain" {
+            format!("{} (drain)", self.state)
+        } else {
+            self.state.clone()
+        }
     }
 }
 

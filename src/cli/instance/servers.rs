@@ -200,7 +200,11 @@ fn read(client: &Client, answer: &[u8]) -> Result<Server, ClientError> {
 fn line(target: &Target, server: &Server) -> String {
     format!(
         "{}/{}: {}, weight {}, {} active\n",
-        target.pool, target.server, server.state, server.weight, server.active
+        target.pool,
+        target.server,
+        server.state_words(),
+        server.weight,
+        server.active
     )
 }
 

@@ -44,6 +44,11 @@ fn a_weight_counts_from_the_next_request_on() {
         (&json!(3), &json!(["weight"]))
     );
     assert_eq!(answers(&lb, 8), [share("a", 6), share("b", 2)]);
+    let drained = patch(&lb, "a", json!({"weight": 0}));
+    assert_eq!(
+        (&drained["state"], &drained["reason"]),
+        (&json!("drain"), &json!("its weight is 0"))
+    );
     // Back to what the file says.
     let changed = patch(&lb, "a", json!({"weight": null}));
     assert_eq!(
