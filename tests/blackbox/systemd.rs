@@ -1,4 +1,4 @@
-//! The unit that is delivered, under a real systemd: start, reload, upgrade, restart, crash, stop.
+//! The unit that is delivered, under a real systemd: start, reload, upgrade, restart, crash, stop, sockets of its own.
 
 use std::net::SocketAddr;
 
@@ -16,6 +16,15 @@ struct Service {
 }
 
 fn start(origins: &[&Origin], pool: &str) -> Option<Service> {
+    start_by(origins, pool, |yaml, _, admin| Systemd::start(yaml, admin))
+}
+
+/// `begin` has the configuration, the listener's address and the admin listener's.
+fn start_by(
+    origins: &[&Origin],
+    pool: &str,
+    begin: impl FnOnce(&str, SocketAddr, SocketAddr) -> Result<Systemd, String>,
+) -> Option<Service> {
     let ports = [ReservedPort::new(), ReservedPort::new()];
     let [web, admin] = ports.each_ref().map(ReservedPort::address);
     let servers: Vec<_> = origins
@@ -32,7 +41,7 @@ fn start(origins: &[&Origin], pool: &str) -> Option<Service> {
         "admin: {{bind: \"{admin}\"}}\nlisteners: {{web: {{bind: \"{web}\", pool: app}}}}\npools: {{app: {{servers: [{}]{pool}}}}}\n",
         servers.join(", ")
     );
-    match Systemd::start(&yaml, admin) {
+    match begin(&yaml, web, admin) {
         Ok(systemd) => Some(Service {
             systemd,
             web,
@@ -208,4 +217,43 @@ fn a_crash_refuses_nobody_and_loses_no_session() {
     }
     systemd.wait_successor(&pid);
     assert_eq!(systemd.property("NRestarts"), "1");
+}
+
+#[test]
+fn sockets_of_systemd_s_own_are_taken_and_outlast_the_service() {
+    let origin = holding();
+    let begin = |yaml: &str, web, admin| Systemd::listen(yaml, admin, &[web, admin]);
+    let Some(service) = start_by(&[&origin], "", begin) else {
+        return;
+    };
+    let systemd = &service.systemd;
+    assert_eq!(systemd.property("ActiveState"), "inactive");
+    // Whoever connects starts it, and waits until it serves.
+    assert_eq!(get(service.web, "/", &[]).status, 200);
+    let mut pid = systemd.wait_successor("0");
+    assert!(
+        systemd
+            .log()
+            .contains("sockets come from the service manager"),
+        "{}",
+        systemd.log()
+    );
+    let load = ask(service.web);
+    load.advance();
+    systemd.must(&["reload", "equipoise"]);
+    load.advance();
+    systemd.must(&["kill", "--kill-whom=main", "--signal=SIGUSR2", "equipoise"]);
+    pid = systemd.wait_successor(&pid);
+    load.advance();
+    systemd.must(&["restart", "equipoise"]);
+    pid = systemd.wait_successor(&pid);
+    load.advance();
+    load.end();
+    // Its end isn't that of the sockets.
+    systemd.must(&["stop", "equipoise"]);
+    assert_eq!(systemd.property("Result"), "success");
+    assert_eq!(get(service.web, "/", &[]).status, 200);
+    systemd.wait_successor(&pid);
+    systemd.must(&["stop", "equipoise.socket", "equipoise.service"]);
+    assert!(Client::try_connect(service.web).is_err());
 }

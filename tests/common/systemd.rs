@@ -48,6 +48,7 @@ const TARGETS: [&str; 12] = [
 ];
 
 const SERVICE: &str = "equipoise.service";
+const SOCKET: &str = "equipoise.socket";
 
 /// A systemd that runs, and ends with this.
 pub struct Systemd {
@@ -66,6 +67,31 @@ impl Systemd {
     ///
     /// Why there can't be a systemd here.
     pub fn start(yaml: &str, admin: SocketAddr) -> Result<Self, String> {
+        let this = Self::with_units(yaml, admin, &[])?;
+        let begun = this.control(&["start", SERVICE]);
+        assert!(begun.status.success(), "{begun:?}\n{}", this.log());
+        Ok(this)
+    }
+
+    /// The same, but the service isn't started: systemd listens at these addresses, and starts it when somebody connects.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn listen(yaml: &str, admin: SocketAddr, sockets: &[SocketAddr]) -> Result<Self, String> {
+        let streams = sockets
+            .iter()
+            .map(|address| format!("ListenStream={address}\n"));
+        let unit = format!(
+            "[Unit]\nDefaultDependencies=no\n[Socket]\n{}",
+            streams.collect::<String>()
+        );
+        let this = Self::with_units(yaml, admin, &[(SOCKET, &unit)])?;
+        this.must(&["start", SOCKET]);
+        Ok(this)
+    }
+
+    fn with_units(yaml: &str, admin: SocketAddr, units: &[(&str, &str)]) -> Result<Self, String> {
         let program = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"]
             .into_iter()
             .find(|path| Path::new(path).exists())
@@ -78,6 +104,9 @@ impl Systemd {
         // Others look for their files in it.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         furnish(dir.path(), yaml);
+        for (name, text) in units {
+            fs::write(dir.path().join("units").join(name), text).unwrap();
+        }
         let name = dir.path().file_name().unwrap();
         let cgroup = cgroups.join(name);
         fs::create_dir(&cgroup).map_err(|error| format!("no cgroup can be made: {error}"))?;
@@ -106,8 +135,6 @@ impl Systemd {
             admin,
         };
         this.boot()?;
-        let begun = this.control(&["start", SERVICE]);
-        assert!(begun.status.success(), "{begun:?}\n{}", this.log());
         Ok(this)
     }
 
@@ -219,6 +246,7 @@ impl Drop for Systemd {
         eventually(SOON, || {
             for inner in [
                 "system.slice/equipoise.service",
+                "system.slice/equipoise.socket",
                 "system.slice",
                 "init.scope",
                 "",
