@@ -3,6 +3,7 @@
 use crate::common::peers::Page;
 use crate::common::*;
 
+mod accessibility;
 mod changes;
 mod list;
 mod overview;

@@ -79,6 +79,13 @@ impl Page {
         self.ask("Emulation.setDeviceMetricsOverride", metrics);
     }
 
+    /// Has the system be dark, or light.
+    pub fn set_dark(&mut self, is_dark: bool) {
+        let scheme = if is_dark { "dark" } else { "light" };
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.ask("Emulation.setEmulatedMedia", json!({"features": features}));
+    }
+
     /// What a script says, in the page; promises are waited for.
     #[track_caller]
     pub fn eval(&mut self, script: &str) -> Value {
