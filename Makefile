@@ -14,7 +14,7 @@ TEST_THREADS ?= 6
 HAVE_NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 .DEFAULT_GOAL := build
-.PHONY: help build release install install-debug uninstall demo test test-release lint fmt unit blackbox bench bench-peers bench-peers-list fuzz docs setup setup-build clean
+.PHONY: help build release install install-debug uninstall demo test test-release record-costs lint fmt unit blackbox bench bench-peers bench-peers-list fuzz docs setup setup-build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -114,6 +114,10 @@ ifeq ($(HAVE_NEXTEST),yes)
 else
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --no-fail-fast $(or $(SELECT),--lib --bins --tests)
 endif
+
+record-costs: setup ## Record what a request costs now, in instructions and allocations, which `make test` compares with
+	EQUIPOISE_RECORD_COSTS=1 $(CARGO) test --locked --test blackbox costs::
+	git --no-pager diff --stat -- tests/blackbox/costs/recorded.json
 
 run-doctests:
 	$(CARGO) test --locked --doc

@@ -39,6 +39,7 @@ mod commands;
 mod compression;
 mod configuration;
 mod connection_rate;
+mod costs;
 mod counts;
 mod dashboard;
 mod deploy;

@@ -215,7 +215,7 @@ impl Equipoise {
 
     #[track_caller]
     fn wait_until_ready(&mut self) {
-        eventually(SOON, || {
+        eventually(6 * SOON, || {
             self.fail_if_exited();
             match Client::try_connect(self.admin)
                 .and_then(|mut c| c.get("/readyz", &[("Connection", "close")]))
