@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use pingora::connectors::TransportConnector;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
-use pingora::protocols::tls::ALPN;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::time::timeout;
 
@@ -21,7 +20,6 @@ mod http2;
 mod link;
 mod local_end;
 mod name;
-mod own_shortage;
 mod personal;
 mod reach;
 mod report;
@@ -36,7 +34,6 @@ pub use http2::{InFlight, OPENS_WITHIN, Shared, UnsentError, Witness, enter, sha
 pub use link::Link;
 pub use local_end::{connect_from, may_be_own, may_be_transparent};
 pub use name::ServerName;
-pub use own_shortage::own_shortage;
 pub use personal::{Personal, random_id};
 /// A connection to a server, with TLS if its link has it.
 pub use pingora::protocols::Stream;
@@ -73,11 +70,6 @@ pub async fn connect(
             .unwrap_or_else(|| DialError::Connector(error.to_string()))),
         Err(_) => Err(DialError::TimedOut),
     }
-}
-
-/// Has a check speak HTTP/2, by prior knowledge as far as Pingora knows: ours is the handshake, if there is one.
-pub fn check_http2(peer: &mut HttpPeer) {
-    peer.options.alpn = ALPN::H2;
 }
 
 fn hash(value: &impl Hash) -> u64 {

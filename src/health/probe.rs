@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pingora::connectors::http::Connector;
 use tokio::time::Instant;
 
 use super::words;
@@ -40,11 +39,8 @@ enum Kind {
     Tcp,
     /// Used for pools without TLS: any certificate will do.
     Tls(Option<Box<Secure>>),
-    Http {
-        check: Box<HttpCheck>,
-        connector: Box<Connector>,
-    },
-    Grpc(Box<Connector>),
+    Http(Box<HttpCheck>),
+    Grpc,
 }
 
 impl Probe {
@@ -53,11 +49,8 @@ impl Probe {
         let kind = match &check.kind {
             CheckKind::Tcp => Kind::Tcp,
             CheckKind::Tls => Kind::Tls(Secure::unverified().ok().map(Box::new)),
-            CheckKind::Http(http) => Kind::Http {
-                check: http.clone(),
-                connector: Box::new(Connector::new(None)),
-            },
-            CheckKind::Grpc => Kind::Grpc(Box::new(Connector::new(None))),
+            CheckKind::Http(http) => Kind::Http(http.clone()),
+            CheckKind::Grpc => Kind::Grpc,
         };
         Self {
             kind,
@@ -72,20 +65,19 @@ impl Probe {
     ///
     /// What was seen instead. Only a body has a limit of time in here: what has come of it until `deadline` is judged.
     pub async fn run(&self, server: &Arc<Server>, deadline: Instant) -> Result<String, Failed> {
-        let exchange =
-            |connector| Exchange::new(connector, server, self.port, &self.link, deadline);
+        let exchange = || Exchange::new(server, self.port, &self.link, deadline);
         match &self.kind {
             Kind::Tcp => match upstream::reach(server, self.port, &self.caller()).await {
                 Ok(_) => Ok("connected".to_owned()),
                 Err(unreachable) => Err(words::of_unreachable(&unreachable)),
             },
             Kind::Tls(unverified) => self.tls(unverified.as_deref(), server).await,
-            Kind::Http { check, connector } => {
-                let seen = http::check(&exchange(connector), check).await;
+            Kind::Http(check) => {
+                let seen = http::check(&exchange(), check).await;
                 self.refine(seen, server).await
             }
-            Kind::Grpc(connector) => {
-                let seen = grpc::check(&exchange(connector)).await;
+            Kind::Grpc => {
+                let seen = grpc::check(&exchange()).await;
                 self.refine(seen, server).await
             }
         }

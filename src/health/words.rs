@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use pingora::{Error, ErrorType};
-
 use super::probe::Failed;
 use crate::config::model::ServerAddress;
+use crate::http::wire::ServerError;
 use crate::shortage::Shortage;
 use crate::upstream;
 use crate::upstream::{DialError, Trouble, Unreachable};
 
-/// The error type of a server that sends interim responses and no final one.
-pub const TOO_MANY_INTERIM: ErrorType = ErrorType::Custom("TooManyInterim");
+/// What is wrong with a server that sends interim responses and no final one.
+pub const TOO_MANY_INTERIM: &str = "too many interim responses";
 
 /// Nothing came back within the check's timeout.
 pub fn no_answer(timeout: Duration) -> String {
@@ -51,42 +50,34 @@ pub fn of_dial(error: &DialError, address: &str) -> Failed {
     }
 }
 
-/// What an error of Pingora's connectors means, seen from the operator's side.
-pub fn of_error(error: &Error, address: &str) -> Failed {
-    if let Some(shortage) = upstream::own_shortage(error, None) {
+/// What an error of an answer means, seen from the operator's side.
+pub fn of_answer(error: &ServerError, address: &str, http2: bool) -> Failed {
+    let broken = match error {
+        ServerError::Broken(error) => Some(error),
+        ServerError::Http2(error) | ServerError::NotProcessed(error) => error.get_io(),
+        ServerError::Closed | ServerError::Invalid(_) => None,
+    };
+    if let Some(shortage) = broken.and_then(|error| Shortage::of(error, None)) {
         return Failed::NotMade(shortage);
     }
-    Failed::Broken(match error.etype() {
-        ErrorType::ReadError | ErrorType::WriteError
-            if upstream::is_about_our_certificate(&error.root_cause().to_string()) =>
-        {
-            // With TLS 1.3 this comes after the handshake.
-            let said = error.root_cause().to_string();
-            of_tls(&Trouble::of_reason(&said, false).what, address)
+    // With TLS 1.3 this comes after the handshake.
+    let said = broken.map(ToString::to_string);
+    if let Some(said) = said.filter(|said| upstream::is_about_our_certificate(said)) {
+        return Failed::Broken(of_tls(&Trouble::of_reason(&said, false).what, address));
+    }
+    Failed::Broken(match error {
+        ServerError::Closed | ServerError::Broken(_) => closed(address),
+        ServerError::Http2(_) | ServerError::NotProcessed(_) if broken.is_some() => closed(address),
+        ServerError::Invalid(TOO_MANY_INTERIM) => {
+            format!("{address} sends interim responses without end")
         }
-        ErrorType::H2Error | ErrorType::InvalidH2 => {
-            format!("{address} answered something that isn't HTTP/2")
-        }
-        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => {
-            format!("{address} closed the connection without an answer")
-        }
-        &TOO_MANY_INTERIM => format!("{address} sends interim responses without end"),
-        ErrorType::InvalidHTTPHeader | ErrorType::H1Error => {
-            format!("{address} answered something that isn't HTTP")
-        }
-        _ => format!("connect to {address} failed: {}", root_cause(error)),
+        _ if http2 => format!("{address} answered something that isn't HTTP/2"),
+        _ => format!("{address} answered something that isn't HTTP"),
     })
 }
 
-fn root_cause(error: &Error) -> String {
-    error
-        .root_cause()
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+fn closed(address: &str) -> String {
+    format!("{address} closed the connection without an answer")
 }
 
 /// A duration the way the configuration writes it.

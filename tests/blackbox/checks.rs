@@ -203,8 +203,8 @@ fn the_request_is_one_that_every_server_takes() {
             ""
         };
         let wanted = format!(
-            "{method} / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-             User-Agent: equipoise-health-check\r\n{length}X-My-Probe: 1\r\nDNT: 1\r\n\r\n"
+            "{method} / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: equipoise-health-check\r\n\
+             {length}X-My-Probe: 1\r\nDNT: 1\r\nConnection: close\r\n\r\n"
         );
         assert_eq!(asked, wanted);
     }

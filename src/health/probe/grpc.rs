@@ -2,13 +2,13 @@
 //! (<https://github.com/grpc/grpc/blob/master/doc/health-checking.md>).
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header};
-use pingora::protocols::http::client::HttpSession;
-use pingora::protocols::http::v2::client::Http2Session;
-use pingora::{Error, ErrorType, Result};
+use http::{HeaderValue, Method};
 
 use super::Failed;
-use super::exchange::Exchange;
+use super::exchange::{self, Exchange};
+use crate::headers::Fields;
+use crate::headers::names::{CONTENT_TYPE, TE};
+use crate::http::wire::server::Event;
 
 /// A `HealthCheckRequest` for the service of no name, in gRPC's frame: not compressed, no bytes.
 const REQUEST: &[u8] = &[0, 0, 0, 0, 0];
@@ -35,54 +35,47 @@ struct Answer {
 ///
 /// What was seen instead.
 pub async fn check(exchange: &Exchange<'_>) -> Result<String, Failed> {
-    let HttpSession::H2(mut session) = exchange.session(true).await? else {
-        return Err(Failed::Unwanted(format!(
-            "{} does not speak HTTP/2",
-            exchange.address()
-        )));
-    };
-    let answer = ask(exchange, &mut session)
-        .await
-        .map_err(|error| exchange.broken(&error))?;
+    let mut request = exchange.request(Method::POST, "/grpc.health.v1.Health/Check", None);
+    for (name, value) in [(CONTENT_TYPE, "application/grpc"), (TE, "trailers")] {
+        request
+            .headers
+            .insert(name, HeaderValue::from_static(value));
+    }
+    let asked = exchange.ask(request, Bytes::from_static(REQUEST), true);
+    let answer = whole(asked.await?).await?;
     judge(&answer).map_err(Failed::Unwanted)
 }
 
-async fn ask(exchange: &Exchange<'_>, session: &mut Http2Session) -> Result<Answer> {
-    let mut request = exchange.request(Method::POST, "/grpc.health.v1.Health/Check", None, true)?;
-    request.insert_header(header::CONTENT_TYPE, "application/grpc")?;
-    request.insert_header(header::TE, "trailers")?;
-    session.write_request_header(Box::new(request), false)?;
-    session
-        .write_request_body(Bytes::from_static(REQUEST), true)
-        .await?;
-    session.read_response_header().await?;
-    let response = session
-        .response_header()
-        .ok_or_else(|| Error::new(ErrorType::InvalidHTTPHeader))?;
-    let content_type = response.headers.get(header::CONTENT_TYPE);
-    let mut answer = Answer {
-        status: response.status.as_u16(),
+/// Reads an answer to its end, or as much of it as is looked at.
+async fn whole(mut answer: exchange::Answer<'_>) -> Result<Answer, Failed> {
+    let head = answer.head().await?;
+    let content_type = head.headers.get(CONTENT_TYPE);
+    let mut seen = Answer {
+        status: head.status.as_u16(),
         is_grpc: content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")),
         code: None,
         message: String::new(),
         body: Vec::new(),
     };
-    answer.note(&response.headers.clone());
-    while let Some(chunk) = session.read_response_body().await? {
-        answer.body.extend_from_slice(&chunk);
-        if answer.body.len() > LIMIT {
-            return Ok(answer);
+    seen.note(&head.headers);
+    loop {
+        match answer.next().await {
+            Ok(Event::Data(piece)) if seen.body.len() + piece.len() <= LIMIT => {
+                seen.body.extend_from_slice(&piece);
+            }
+            Ok(Event::End(Some(trailers))) => {
+                seen.note(&trailers);
+                return Ok(seen);
+            }
+            Ok(_) => return Ok(seen),
+            Err(error) => return Err(answer.broken(&error)),
         }
     }
-    if let Some(trailers) = session.read_trailers().await? {
-        answer.note(&trailers);
-    }
-    Ok(answer)
 }
 
 impl Answer {
-    fn note(&mut self, fields: &HeaderMap) {
-        let text = |name| fields.get(name).and_then(|value| value.to_str().ok());
+    fn note(&mut self, fields: &Fields) {
+        let text = |name: &str| fields.get(name).and_then(|value| value.to_str().ok());
         if let Some(code) = text("grpc-status").and_then(|code| code.parse().ok()) {
             self.code = Some(code);
             text("grpc-message")

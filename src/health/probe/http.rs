@@ -1,24 +1,18 @@
 //! The check of type http.
 
-use http::{Method, StatusCode, header};
-use pingora::protocols::http::client::HttpSession;
-use pingora::{Error, ErrorType, Result};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, header};
 use regex::bytes::Regex;
 
 use super::Failed;
-use super::exchange::Exchange;
+use super::exchange::{Answer, Exchange};
 use crate::config::model::HttpCheck;
-use crate::headers::spelling::spelt;
-use crate::health::words::TOO_MANY_INTERIM;
+use crate::headers::names::CONTENT_LENGTH;
+use crate::http::message::RequestHeader;
+use crate::http::wire::server::Event;
 
 /// A body is searched up to here; a health page is small.
 const BODY_LIMIT: usize = 1 << 20;
-
-/// How many interim responses are skipped, the same number as for requests.
-const INTERIM: usize = 64;
-
-/// How many bytes the fields of all of them may have together.
-const INTERIM_SIZE: usize = 64 << 10;
 
 /// Sends the request and compares the answer. Returns what was seen, in words.
 ///
@@ -26,12 +20,10 @@ const INTERIM_SIZE: usize = 64 << 10;
 ///
 /// What was seen instead.
 pub async fn check(exchange: &Exchange<'_>, check: &HttpCheck) -> Result<String, Failed> {
+    let request = request(exchange, check);
     let http2 = exchange.link.http2();
-    let mut session = exchange.session(http2).await?;
-    let status = ask(exchange, check, &mut session, http2)
-        .await
-        .map_err(|error| exchange.broken(&error))?
-        .as_u16();
+    let mut answer = exchange.ask(request, Bytes::new(), http2).await?;
+    let status = answer.head().await?.status.as_u16();
     let ranges = &check.expect_status;
     if !ranges.iter().any(|range| range.contains(&status)) {
         let wanted = list(ranges);
@@ -43,7 +35,7 @@ pub async fn check(exchange: &Exchange<'_>, check: &HttpCheck) -> Result<String,
         return Ok(format!("status {status} as wanted"));
     };
     let mut body = Body::new(wanted);
-    let end = body.read(&mut session, exchange).await;
+    let end = body.read(&mut answer, exchange).await;
     if body.is_match(true) {
         return Ok(format!("status {status} and body as wanted"));
     }
@@ -58,52 +50,23 @@ pub async fn check(exchange: &Exchange<'_>, check: &HttpCheck) -> Result<String,
     )))
 }
 
-/// Sends the request and reads up to the final response's body. Returns its status.
-async fn ask(
-    exchange: &Exchange<'_>,
-    check: &HttpCheck,
-    session: &mut HttpSession,
-    http2: bool,
-) -> Result<StatusCode> {
-    let mut request = exchange.request(
-        check.method.clone(),
-        &check.path,
-        check.host.as_deref(),
-        http2,
-    )?;
-    let sends_length = |(name, _): &(http::HeaderName, http::HeaderValue)| {
+fn request(exchange: &Exchange<'_>, check: &HttpCheck) -> RequestHeader {
+    let host = check.host.as_deref();
+    let host = host.and_then(|host| HeaderValue::from_str(host).ok());
+    let mut request = exchange.request(check.method.clone(), &check.path, host.as_ref());
+    let sends_length = |(name, _): &(HeaderName, HeaderValue)| {
         *name == header::CONTENT_LENGTH || *name == header::TRANSFER_ENCODING
     };
     let expects_body = matches!(check.method, Method::POST | Method::PUT);
     if expects_body && !check.headers.iter().any(sends_length) {
         // Some servers insist on being told that there is no body (RFC 9110 section 8.6).
-        request.insert_header("Content-Length", "0")?;
+        let none = HeaderValue::from_static("0");
+        request.headers.insert(CONTENT_LENGTH, none);
     }
     for (name, value) in &check.headers {
-        request.insert_header(spelt(name), value)?;
+        request.headers.insert(name.clone(), value.clone());
     }
-    session.write_request_header(Box::new(request)).await?;
-    session.finish_request_body().await?;
-    let mut interim_size = 0;
-    for _ in 0..=INTERIM {
-        session.read_response_header().await?;
-        let response = session
-            .response_header()
-            .ok_or_else(|| Error::new(ErrorType::InvalidHTTPHeader))?;
-        let status = response.status;
-        // 101 is final here: a check may look for a switch of protocols.
-        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(status);
-        }
-        let size = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-            name.as_str().len() + value.len()
-        };
-        interim_size += response.headers.iter().map(size).sum::<usize>();
-        if interim_size > INTERIM_SIZE {
-            break;
-        }
-    }
-    Error::e_explain(TOO_MANY_INTERIM, "")
+    request
 }
 
 /// How a body ended.
@@ -143,12 +106,11 @@ impl<'a> Body<'a> {
     }
 
     /// Reads until it matches, or there is no more.
-    async fn read(&mut self, session: &mut HttpSession, exchange: &Exchange<'_>) -> End {
+    async fn read(&mut self, answer: &mut Answer<'_>, exchange: &Exchange<'_>) -> End {
         loop {
-            let chunk = tokio::time::timeout_at(exchange.deadline, session.read_response_body());
-            match chunk.await {
-                Ok(Ok(Some(chunk))) => self.take(&chunk),
-                Ok(Ok(None)) => return End::Whole,
+            match tokio::time::timeout_at(exchange.deadline, answer.next()).await {
+                Ok(Ok(Event::Data(piece))) => self.take(&piece),
+                Ok(Ok(Event::End(_) | Event::Head(_))) => return End::Whole,
                 Ok(Err(_)) => return End::Broken,
                 Err(_) => return End::TimedOut,
             }
