@@ -8,8 +8,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::ValueRef;
 use super::names::{self, KnownName, Name};
+use super::{ValueRef, list_members};
 
 /// The fields of a message.
 ///
@@ -188,6 +188,12 @@ impl Fields {
             name,
             hash: hash.unwrap_or_default(),
         }
+    }
+
+    /// The members of a field whose value is a list, over all of its lines (RFC 9110 section 5.6.1).
+    pub fn members(&self, name: KnownName) -> impl Iterator<Item = &[u8]> {
+        let lines = self.get_all(name).iter();
+        lines.flat_map(|line| list_members(line.as_bytes()))
     }
 
     /// Makes `value` the only value of `name`, in the place of the first if there was any.

@@ -1,11 +1,11 @@
 //! A request as Pingora sees it: that there is one.
 //!
 //! Pingora has a door for protocols of one's own (`ServerSession::Custom`), and calls the proxy with what comes through it.
-//! The proxy serves a request by its own ends of the exchange ([`wire`](super::wire)), so that there is nothing for
+//! The proxy serves a request by its own ends of the exchange ([`wire`](crate::http::wire)), so that there is nothing for
 //! Pingora to read or write.
 //!
 //! The hook that chooses a server takes a session of Pingora's. The one of the request ended with the call that found out
-//! where it goes ([`handover`](super::handover)), so the hook gets one that stands for any request ([`StandIn`]).
+//! where it goes ([`handover`](crate::http::handover)), so the hook gets one that stands for any request ([`StandIn`]).
 
 use std::cell::RefCell;
 use std::io::Cursor;

@@ -17,10 +17,13 @@ use pingora::apps::HttpServerApp;
 use pingora_proxy::HttpProxy;
 use tokio::sync::watch;
 
-use super::context::{Context, HookContext, Incoming};
-use super::failure::Failure;
-use super::record::RequestRecord;
-use super::{Edge, arrival, facade, forward};
+use crate::http::Edge;
+use crate::http::context::{Context, HookContext, Incoming};
+use crate::http::facade;
+use crate::http::failure::Failure;
+use crate::http::forward;
+use crate::http::record::RequestRecord;
+use crate::http::request::arrival;
 
 thread_local! {
     static ARRIVING: Cell<HookContext> = const { Cell::new(None) };

@@ -1,7 +1,7 @@
 //! The proxy: what happens to a request.
 //!
 //! [`connection::serve`] brings one well-formed request at a time, and Pingora's `HttpProxy` calls [`Edge`] with it. In
-//! [`ProxyHttp::request_filter`] it is found out where it goes ([`arrival`]). Then the connection has it back
+//! [`ProxyHttp::request_filter`] it is found out where it goes ([`request::arrival`]). Then the connection has it back
 //! ([`handover`]), and takes it there and back ([`forward`]): both ends of its way are at hand, the client's and the
 //! server's ([`wire`]). For each try [`ProxyHttp::upstream_peer`] says which server is asked. Decisions are plain functions.
 //!
@@ -21,46 +21,22 @@ use crate::headers::names::KnownName;
 use crate::listen::Drain;
 use crate::observe::access_log::AccessLog;
 
-mod acme;
 mod answer;
-mod arrival;
-mod authority;
-mod backoff;
-mod choice;
-mod client_certificate;
-mod compression;
+mod body;
 pub mod connection;
 mod context;
-mod date;
-mod departure;
-mod destination;
-mod error_page;
 mod facade;
 mod failure;
 mod forward;
 mod handover;
-pub mod head;
-mod host;
-pub(crate) mod http2;
-mod identity;
-pub(crate) mod message;
-mod mirror;
-mod options;
 mod record;
-mod redirect;
-mod request_id;
-pub(crate) mod response_guard;
-mod retry;
-mod routes;
-mod settle;
+mod request;
 mod site;
-mod target;
-mod variables;
-pub(crate) mod wire;
+pub mod wire;
 
 use context::HookContext;
 use record::RequestRecord;
-use request_id::RequestId;
+use request::id::RequestId;
 pub use site::{HttpListener, Site};
 
 /// The name of the header that carries the request id.
@@ -108,7 +84,7 @@ impl ProxyHttp for Edge {
         let Some(context) = context else {
             return Error::e_explain(ErrorType::InternalError, "a request from nowhere");
         };
-        choice::peer(context).await.map_err(|failure| {
+        forward::choice::peer(context).await.map_err(|failure| {
             context.failure = Some(failure);
             Error::new(ErrorType::ConnectProxyFailure)
         })

@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering;
 
 use http::Version;
 
-use super::context::{Context, HookContext, Incoming};
-use super::failure::Failure;
-use super::wire::Client;
 use crate::headers::ValueRef;
 use crate::headers::names;
 use crate::headers::names::KnownName;
-use crate::http::message::RequestHeader;
+use crate::http::context::{Context, HookContext, Incoming};
+use crate::http::failure::Failure;
+use crate::http::wire::Client;
+use crate::http::wire::message::RequestHeader;
 use crate::observe::access_log::Record;
 use crate::observe::{ErrorReason, Termination};
 use crate::pool::Lease;
@@ -130,7 +130,10 @@ fn write(request: &RequestHeader, context: &Context, way_back: &Client, terminat
         server_address: upstream.address(),
         attempts: upstream.attempts,
         persistence: context.binding.result,
-        request_id: context.request_id.as_ref().map(super::RequestId::as_str),
+        request_id: context
+            .request_id
+            .as_ref()
+            .map(crate::http::RequestId::as_str),
         trace_id: trace_id(field(TRACEPARENT)),
         referer: field(names::REFERER),
         user_agent: field(names::USER_AGENT),

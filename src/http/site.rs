@@ -12,13 +12,13 @@ use arc_swap::ArcSwap;
 use prometheus::Histogram;
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
-use super::head::HeadLimits;
-use super::routes::Routes;
-use super::target::Target;
 use crate::client_address::Resolver;
 use crate::config::model;
 use crate::dispatch::PoolSite;
+use crate::http::Shared;
+use crate::http::request::routes::Routes;
+use crate::http::request::target::Target;
+use crate::http::wire::head::HeadLimits;
 use crate::listen::{ClientLimits, Ends};
 use crate::observe::metrics::{Metrics, Outcomes, Traffic};
 use crate::persistence::LastToken;

@@ -1,7 +1,7 @@
 //! Header sections of requests: however they are cut into pieces they get the same verdict, and what passes is read in
 //! one way only.
 
-use equipoise::http::head::{HeadLimits, inspect};
+use equipoise::http::wire::head::{HeadLimits, inspect};
 
 const LIMITS: HeadLimits = HeadLimits {
     header: 4096,

@@ -14,9 +14,9 @@ use crate::headers::Fields;
 use crate::headers::names::{CONNECTION, HOST, USER_AGENT};
 use crate::health::words;
 use crate::health::words::TOO_MANY_INTERIM;
-use crate::http::http2;
-use crate::http::message::{RequestHeader, ResponseHeader};
-use crate::http::response_guard;
+use crate::http::wire::http2;
+use crate::http::wire::message::{RequestHeader, ResponseHeader};
+use crate::http::wire::response_framing;
 use crate::http::wire::server::{Event, Http1, Http2, RequestBody};
 use crate::http::wire::{Framing, Server, ServerError};
 use crate::pool;
@@ -167,7 +167,7 @@ impl Answer<'_> {
             // 101 is final here: a check may look for a switch of protocols.
             if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                 // One that clients would not get is told by their requests.
-                let framing = response_guard::framing(&self.method, &head, None);
+                let framing = response_framing::of(&self.method, &head, None);
                 self.server
                     .begin_body(framing.unwrap_or(Framing::UntilClose));
                 return Ok(head);

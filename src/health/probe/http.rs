@@ -8,7 +8,7 @@ use super::Failed;
 use super::exchange::{Answer, Exchange};
 use crate::config::model::HttpCheck;
 use crate::headers::names::CONTENT_LENGTH;
-use crate::http::message::RequestHeader;
+use crate::http::wire::message::RequestHeader;
 use crate::http::wire::server::Event;
 
 /// A body is searched up to here; a health page is small.

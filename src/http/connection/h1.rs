@@ -14,14 +14,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout_at};
 
-use super::super::context::{Context, Incoming, Origin};
-use super::super::handover;
-use super::super::head::{self, Head, RequestLine};
-use super::super::site::Site;
-use super::super::wire::Client;
-use super::super::wire::client::{Handback, Http1};
 use super::{Refused, TOO_MANY, Visit, termination_of};
-use crate::http::message::RequestHeader;
+use crate::http::context::{Context, Incoming, Origin};
+use crate::http::handover;
+use crate::http::site::Site;
+use crate::http::wire::Client;
+use crate::http::wire::client::{Handback, Http1};
+use crate::http::wire::head::{self, Head, RequestLine};
+use crate::http::wire::message::RequestHeader;
 use crate::listen::{ClientStream, Leave};
 use crate::observe::Termination;
 

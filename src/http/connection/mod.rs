@@ -2,7 +2,7 @@
 //!
 //! With TLS the protocol is agreed in the handshake. Without, HTTP/1 is read until the first bytes turn out to be
 //! HTTP/2's preface ("prior knowledge", RFC 9113 section 3.3). Either way what comes out of here is one well-formed
-//! request at a time with the way back to its client ([`Context`](super::context::Context)); what is malformed or over a limit
+//! request at a time with the way back to its client ([`Context`](crate::http::context::Context)); what is malformed or over a limit
 //! is answered and recorded here.
 
 use std::sync::Arc;
@@ -11,12 +11,13 @@ use std::time::{Instant, SystemTime};
 
 use pingora_proxy::HttpProxy;
 
-use super::error_page::ErrorPage;
-use super::request_id::RequestId;
-use super::site::{Connection, HttpListener, Site};
-use super::{Edge, Shared};
 use crate::config::model::Alpn;
 use crate::headers::Fields;
+use crate::http::Edge;
+use crate::http::Shared;
+use crate::http::answer::error_page::ErrorPage;
+use crate::http::request::id::RequestId;
+use crate::http::site::{Connection, HttpListener, Site};
 use crate::listen::{Admitted, ClientLimits, ClientStream, Ends, Transport};
 use crate::observe::access_log::Record;
 use crate::observe::{ErrorReason, Termination};
@@ -116,7 +117,7 @@ impl Visit {
             id.as_str(),
             refused.headers,
         );
-        let (path, query) = super::record::split_target(refused.target.unwrap_or_default());
+        let (path, query) = crate::http::record::split_target(refused.target.unwrap_or_default());
         let ends = &self.connection.ends;
         let (client, peer) = (ends.peer_ip(), ends.socket_peer().ip().to_canonical());
         let record = Record {

@@ -9,19 +9,21 @@ use std::task::{self, Poll, ready};
 use http::{StatusCode, Version};
 use tokio::time::Instant;
 
-use super::super::compression::Compressor;
-use super::super::context::{Context, Timeouts};
-use super::super::failure::{Failure, Verdict};
-use super::super::wire::client::{LOOK, Part, Room};
-use super::super::wire::server::Event;
-use super::super::wire::{Client, Server};
-use super::super::{answer, departure, response_guard};
 use super::response;
 use super::tunnel;
 use super::upload::Upload;
 use super::waits::Waits;
 use crate::headers::Fields;
-use crate::http::message::{RequestHeader, ResponseHeader};
+use crate::http::answer;
+use crate::http::answer::guard;
+use crate::http::body::compression::Compressor;
+use crate::http::context::{Context, Timeouts};
+use crate::http::failure::{Failure, Verdict};
+use crate::http::request::departure;
+use crate::http::wire::client::{LOOK, Part, Room};
+use crate::http::wire::message::{RequestHeader, ResponseHeader};
+use crate::http::wire::server::Event;
+use crate::http::wire::{Client, Server};
 use crate::listen::LazyTimer;
 use crate::upstream::OPENS_WITHIN;
 
@@ -236,7 +238,7 @@ impl<'a> Exchange<'a> {
                     departure::copy(self.context, self.given, None, true);
                     let trailers = trailers.filter(|_| self.passes_request_trailers());
                     self.server.queue_end(trailers.map(|mut trailers| {
-                        response_guard::clean_trailers(&mut trailers);
+                        guard::clean_trailers(&mut trailers);
                         trailers
                     }));
                 }
@@ -312,7 +314,7 @@ impl<'a> Exchange<'a> {
                     let passes = !coded && departure::takes_trailers(self.request);
                     let trailers = trailers.filter(|_| passes);
                     let trailers = trailers.map(|mut trailers| {
-                        response_guard::clean_trailers(&mut trailers);
+                        guard::clean_trailers(&mut trailers);
                         trailers
                     });
                     self.response = Response::Ended(Some(Box::new(Ending { rest, trailers })));

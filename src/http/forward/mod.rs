@@ -7,25 +7,29 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora_proxy::ProxyHttp;
 use tokio::time::timeout;
 
-use super::answer;
-use super::context::{HookContext, Incoming};
-use super::departure;
-use super::facade::StandIn;
-use super::failure::Failure;
-use super::record::RequestRecord;
-use super::retry::{self, Sent};
-use super::wire::Client;
-use super::wire::client::LOOK;
-use super::{Edge, wire};
+use crate::http::Edge;
+use crate::http::answer;
+use crate::http::context::{HookContext, Incoming};
+use crate::http::facade::StandIn;
+use crate::http::failure::Failure;
+use crate::http::record::RequestRecord;
+use crate::http::request::departure;
+use crate::http::wire;
+use crate::http::wire::Client;
+use crate::http::wire::client::LOOK;
 
+pub mod backoff;
+pub mod choice;
 mod exchange;
 mod open;
 mod response;
+pub mod retry;
 mod tunnel;
 mod upload;
 mod waits;
 
 use exchange::{Exchange, TryError};
+use retry::Sent;
 use upload::Upload;
 
 /// Serves a request whose pool is known.

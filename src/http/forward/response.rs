@@ -2,18 +2,18 @@
 
 use http::{StatusCode, Version};
 
-use super::super::wire::client::BodySize;
-use super::super::wire::{Framing, ServerError};
 use super::exchange::TryError;
 use crate::balance::Sample;
+use crate::http::answer::date;
+use crate::http::answer::guard;
+use crate::http::answer::identity;
 use crate::http::context::Context;
-use crate::http::date;
-use crate::http::departure;
 use crate::http::failure::{self, Failure, Verdict};
-use crate::http::identity;
-use crate::http::message::{RequestHeader, ResponseHeader};
-use crate::http::response_guard;
-use crate::http::retry::{self, Sent};
+use crate::http::forward::retry::{self, Sent};
+use crate::http::request::departure;
+use crate::http::wire::client::BodySize;
+use crate::http::wire::message::{RequestHeader, ResponseHeader};
+use crate::http::wire::{Framing, ServerError};
 use crate::pool::Outcome;
 use crate::shortage;
 use crate::shortage::Shortage;
@@ -33,8 +33,8 @@ pub fn admit(
     // To a client of HTTP/2 they pass whether they are announced or not.
     let passes_trailers = departure::takes_trailers(request)
         && (request.version < Version::HTTP_2 || response.version == Version::HTTP_2);
-    let framing = response_guard::admit(request, response, context, passes_trailers)
-        .map_err(TryError::Failed)?;
+    let framing =
+        guard::admit(request, response, context, passes_trailers).map_err(TryError::Failed)?;
     let status = response.status;
     if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(framing);
@@ -126,7 +126,7 @@ pub fn of_error(error: &ServerError, context: &Context) -> Failure {
         }
         ServerError::NotProcessed(_) => Failure::NotProcessed,
         ServerError::Invalid(fault) => {
-            response_guard::tell(context, fault);
+            guard::tell(context, fault);
             Failure::ServerInvalid
         }
         ServerError::Broken(error) => {
@@ -149,7 +149,7 @@ pub fn of_error(error: &ServerError, context: &Context) -> Failure {
             Failure::ServerInvalid
         }
         ServerError::Http2(error) if error.is_library() => {
-            response_guard::tell(context, &error.to_string());
+            guard::tell(context, &error.to_string());
             Failure::ServerInvalid
         }
         ServerError::Closed | ServerError::Http2(_) => Failure::ServerReset,

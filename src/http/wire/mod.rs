@@ -4,15 +4,20 @@
 //! piece, what goes is queued, one piece at a time, so that no more than one buffer a direction is ever held. Neither
 //! has a clock: whoever drives them knows what is waited for, and how long.
 
+pub(crate) mod authority;
 mod buffers;
-pub mod client;
+pub(crate) mod client;
 mod fields;
-pub mod framing;
+pub(crate) mod framing;
+pub mod head;
+pub(crate) mod http2;
+pub(crate) mod message;
 mod output;
 mod response;
-pub mod server;
+pub(crate) mod response_framing;
+pub(crate) mod server;
 mod trailers;
 
-pub use client::{Client, ClientError};
-pub use framing::Framing;
-pub use server::{Server, ServerError};
+pub(crate) use client::{Client, ClientError};
+pub(crate) use framing::Framing;
+pub(crate) use server::{Server, ServerError};

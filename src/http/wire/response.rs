@@ -11,7 +11,7 @@ use memchr::memchr;
 use crate::headers::line::FieldLine;
 use crate::headers::names::Name;
 use crate::headers::{Fields, has_control, trim};
-use crate::http::message::ResponseHeader;
+use crate::http::wire::message::ResponseHeader;
 
 /// Bytes of one head.
 const MAX_SIZE: usize = 256 * 1024;

@@ -15,12 +15,12 @@ use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::super::http2::fields;
-use super::super::super::http2::frames::PREFACE;
-use super::super::super::site::HttpListener;
 use super::backlog::Backlog;
 use super::meter::{Deeds, Fault};
 use super::screen::{Around, Screen};
+use crate::http::site::HttpListener;
+use crate::http::wire::http2::fields;
+use crate::http::wire::http2::frames::PREFACE;
 use crate::listen::ClientStream;
 use crate::relay::Wire as _;
 

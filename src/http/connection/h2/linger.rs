@@ -9,8 +9,8 @@ use std::future::poll_fn;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::super::super::wire::client::LATE_BODY;
 use crate::bodies::Body;
+use crate::http::wire::client::LATE_BODY;
 use crate::supervise;
 
 /// Takes in the rest of a body that nobody wants, in the background. When the moment is over, `h2` resets the stream.

@@ -8,9 +8,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use super::super::super::http2::frames::{
-    CONTINUATION, DATA, END_STREAM, HEADERS, Head, RST_STREAM,
-};
+use crate::http::wire::http2::frames::{CONTINUATION, DATA, END_STREAM, HEADERS, Head, RST_STREAM};
 
 /// What a reset costs, and what it costs besides if its request was with us or a server by then.
 const RESET: u32 = 1;

@@ -1,6 +1,6 @@
 //! From a request as HTTP/2 has it to the one message that everything behind here knows.
 //!
-//! Its fields are in order, each for itself ([`super::fields`]). What they say together and an HTTP/1 server could take
+//! Its fields are in order, each for itself ([`crate::http::wire::http2::fields`]). What they say together and an HTTP/1 server could take
 //! for something else is refused here, by the same rules and limits as in [`head`]. Then `:authority` becomes the one Host field, `:path` the target, and
 //! the crumbs of Cookie one field again (section 8.2.3): from here on the request is an HTTP/1 one but for its version.
 
@@ -9,9 +9,9 @@ use http::{HeaderMap, HeaderValue, Method, Uri, request};
 
 use crate::headers::authority::is_same;
 
-use super::super::super::authority;
-use super::super::super::head;
-use super::super::super::head::HeadLimits;
+use crate::http::wire::authority;
+use crate::http::wire::head;
+use crate::http::wire::head::HeadLimits;
 
 /// Why a request is refused: the status to answer and the reason in words.
 pub type Refusal = (u16, &'static str);

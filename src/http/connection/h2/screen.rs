@@ -13,15 +13,15 @@ use std::time::Instant;
 
 use h2::Reason;
 
-use super::super::super::head::HeadLimits;
-use super::super::super::http2::fields::{self, MALFORMED, Place, Unfit};
-use super::super::super::http2::frames::{
-    ACK, DATA, FRAME_HEAD, Head, PING, PREFACE, RST_STREAM, SETTINGS, write_block,
-};
-use super::super::super::http2::framing::{Block, FrameError, Framing, Side};
-use super::super::super::http2::hpack::Decoder;
 use super::meter::{Deeds, Fault, Meter};
 use crate::bodies;
+use crate::http::wire::head::HeadLimits;
+use crate::http::wire::http2::fields::{self, MALFORMED, Place, Unfit};
+use crate::http::wire::http2::frames::{
+    ACK, DATA, FRAME_HEAD, Head, PING, PREFACE, RST_STREAM, SETTINGS, write_block,
+};
+use crate::http::wire::http2::framing::{Block, FrameError, Framing, Side};
+use crate::http::wire::http2::hpack::Decoder;
 
 /// Requests whose bodies have yet to end, as far as they are remembered.
 const BODIES: usize = 1024;

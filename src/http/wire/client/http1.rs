@@ -19,7 +19,7 @@ use super::super::trailers;
 use super::{BodySize, ClientError, Part, ReceiveRate};
 use crate::config::model;
 use crate::headers::{Fields, list_members};
-use crate::http::message::{RequestHeader, ResponseHeader};
+use crate::http::wire::message::{RequestHeader, ResponseHeader};
 use crate::listen::{ClientStream, LazyTimer};
 use crate::relay::Wire;
 

@@ -14,7 +14,7 @@ use super::{BodySize, ClientError, Part, ReceiveRate, Room};
 use crate::bodies::Body;
 use crate::headers::Fields;
 use crate::http::connection::h2::{BODIES_IN_WINDOW, Held, Holding, Line, Presence, linger};
-use crate::http::message::ResponseHeader;
+use crate::http::wire::message::ResponseHeader;
 
 /// A request that came by HTTP/2, and the way back to its client.
 pub struct Http2 {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::headers::Fields;
-use crate::http::message::ResponseHeader;
+use crate::http::wire::message::ResponseHeader;
 use crate::listen::LazyTimer;
 
 mod http1;

@@ -15,7 +15,7 @@ use super::super::response::{self, Progress};
 use super::super::trailers;
 use super::{Event, ServerError};
 use crate::headers::{Fields, list_members};
-use crate::http::message::{RequestHeader, ResponseHeader};
+use crate::http::wire::message::{RequestHeader, ResponseHeader};
 use crate::upstream::Stream;
 
 /// Bytes of a response that are read at once.

@@ -12,7 +12,7 @@ use http::Response;
 use super::{Event, ServerError};
 use crate::bodies::Body;
 use crate::headers::Fields;
-use crate::http::message::ResponseHeader;
+use crate::http::wire::message::ResponseHeader;
 use crate::upstream::InFlight;
 
 /// A request on its way to a server, and its response.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::framing::Framing;
 use crate::headers::Fields;
-use crate::http::message::ResponseHeader;
+use crate::http::wire::message::ResponseHeader;
 
 mod http1;
 mod http2;

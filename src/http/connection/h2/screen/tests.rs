@@ -1,11 +1,11 @@
 use proptest::prelude::*;
 
-use super::super::super::super::http2::fields::STAND_IN;
-use super::super::super::super::http2::frames::{
+use super::*;
+use crate::http::wire::http2::fields::STAND_IN;
+use crate::http::wire::http2::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PRIORITY,
 };
-use super::super::super::super::http2::hpack::write_literal;
-use super::*;
+use crate::http::wire::http2::hpack::write_literal;
 
 const LIMITS: HeadLimits = HeadLimits {
     header: 2000,

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use http::{Method, StatusCode};
 
-use super::context::Context;
-use super::failure::{self, Attempt, Failure, Verdict};
 use crate::balance::{Sample, Slot};
 use crate::dispatch;
 use crate::dispatch::PoolSite;
+use crate::http::context::Context;
+use crate::http::failure::{self, Attempt, Failure, Verdict};
 use crate::observe::RetryReason;
 use crate::pool::{Others, Outcome};
 

@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use super::super::head;
+use crate::http::wire::head;
 
 /// The field of a stand-in that says what it stands for. No client gets it past this module.
 pub const STAND_IN: &str = "equipoise-stand-in";

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use http::HeaderValue;
 
-use super::context::Context;
-use super::{host, record};
 use crate::config::model::{HeaderEdits, Template};
 use crate::headers::Fields;
-use crate::http::message::RequestHeader;
+use crate::http::context::Context;
+use crate::http::record;
+use crate::http::request::host;
+use crate::http::wire::message::RequestHeader;
 use crate::routing::{PathForm, Values, apply, normalize};
 
 /// The place that `template` gives for a request; `None` if it would be too long, or the path has no normal form: raw, it
@@ -68,7 +69,7 @@ fn with_values<T>(
         request_id: context
             .request_id
             .as_ref()
-            .map_or("", super::RequestId::as_str),
+            .map_or("", crate::http::RequestId::as_str),
         listener: &origin.site.listener,
         route: &route.name,
         tls_version: tls.map(|tls| tls.version),

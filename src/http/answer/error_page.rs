@@ -137,7 +137,7 @@ fn prefers_json(request: &Fields) -> bool {
 }
 
 /// A configured page with `${request_id}` and `${status}` in their places. Neither holds a character that means anything in
-/// HTML or JSON: an id is ours, or one that [`RequestId::from_trusted`](super::request_id::RequestId::from_trusted) let pass.
+/// HTML or JSON: an id is ours, or one that [`RequestId::from_trusted`](crate::http::request::id::RequestId::from_trusted) let pass.
 fn filled_in(page: &Bytes, status: u16, request_id: &str) -> Bytes {
     const OPENING: &[u8] = b"${";
     let Some(first) = find(page, OPENING) else {

@@ -2,10 +2,10 @@
 
 use http::HeaderValue;
 
-use super::authority::absolute_authority;
 use crate::config::model::ServerAddress;
 use crate::headers::Fields;
 use crate::headers::names;
+use crate::http::wire::authority::absolute_authority;
 
 /// Host and port as the client wrote them: of the target, if it names one (RFC 9112 section 3.2.2), else of the Host
 /// field.

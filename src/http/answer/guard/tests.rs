@@ -1,6 +1,8 @@
+use http::{Method, Version};
 use proptest::prelude::*;
 
 use super::*;
+use crate::http::wire::response_framing::{MAX_FIELDS, MAX_SIZE};
 
 fn map(fields: &[(&str, &str)]) -> Fields {
     let mut map = Fields::new();
@@ -20,7 +22,7 @@ fn check(
     wanted: Option<&Fields>,
 ) -> Result<(), &'static str> {
     let response = ResponseHeader::new(status, version, headers.clone());
-    framing(&Method::GET, &response, wanted).map(drop)
+    response_framing::of(&Method::GET, &response, wanted).map(drop)
 }
 
 fn checked(status: u16, fields: &[(&str, &str)]) -> Result<(), &'static str> {

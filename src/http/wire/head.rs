@@ -10,14 +10,16 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::authority::{absolute_authority, encoded, is_authority, is_https, is_target};
-use super::wire::framing::{BodyReader, Framing};
 use crate::config::model;
 use crate::headers::authority::is_same;
 use crate::headers::line::FieldLine;
 use crate::headers::names;
 use crate::headers::names::Name;
 use crate::headers::{Fields, has_control, is_known_as, is_tchar, trim};
+use crate::http::wire::authority::{
+    absolute_authority, encoded, is_authority, is_https, is_target,
+};
+use crate::http::wire::framing::{BodyReader, Framing};
 
 /// More fields than this are refused.
 pub(super) const MAX_FIELDS: usize = 200;
@@ -204,13 +206,13 @@ enum Version {
 }
 
 /// The answer to an `Expect` that is none of ours, with status 417.
-pub(super) const UNKNOWN_EXPECTATION: &str = "an expectation other than 100-continue";
+pub(in crate::http) const UNKNOWN_EXPECTATION: &str = "an expectation other than 100-continue";
 /// The answer to a field that CGI takes for one of framing.
 pub(super) const LIKE_FRAMING: &str =
     "a field whose name can be taken for Content-Length or Transfer-Encoding";
 
 /// Why a target is refused by its characters.
-pub(super) const NO_TARGET: &str = "the target has a control character, a #, or bytes that are no UTF-8; they must be percent-encoded";
+pub(in crate::http) const NO_TARGET: &str = "the target has a control character, a #, or bytes that are no UTF-8; they must be percent-encoded";
 
 const NO_METHOD: &str = "what came first is no method";
 const MALFORMED_LINE: &str = "malformed line: a bare CR or LF, or a control character";
@@ -409,7 +411,7 @@ fn request_line(line: &[u8], at: usize) -> Result<(RequestLine, Version), Refusa
 
 /// A method: upper-case, digits, `-` and `_`, as nginx has it. Methods are case-sensitive (RFC 9110 section 9.1), but not
 /// all servers know: to one `head` is HEAD and the response has no body, to us it isn't.
-pub(super) fn is_method(method: &[u8]) -> bool {
+pub(in crate::http) fn is_method(method: &[u8]) -> bool {
     !method.is_empty()
         && method.len() <= MAX_METHOD
         && method
@@ -418,12 +420,12 @@ pub(super) fn is_method(method: &[u8]) -> bool {
 }
 
 /// The one expectation there is (RFC 9110 section 10.1.1).
-pub(super) fn is_expectation(value: &[u8]) -> bool {
+pub(in crate::http) fn is_expectation(value: &[u8]) -> bool {
     value.eq_ignore_ascii_case(b"100-continue")
 }
 
 /// A length that everybody reads alike: digits, no zero before others, and no more than fits into 63 bits.
-pub(super) fn content_length(digits: &[u8]) -> Option<u64> {
+pub(in crate::http) fn content_length(digits: &[u8]) -> Option<u64> {
     let plain = match digits {
         [b'0'] => true,
         [b'1'..=b'9', rest @ ..] => digits.len() <= 19 && rest.iter().all(u8::is_ascii_digit),

@@ -15,10 +15,10 @@ use http::Method;
 use tokio::sync::mpsc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::record::split_target;
 use crate::dispatch::PoolSite;
 use crate::headers::names;
-use crate::http::message::RequestHeader;
+use crate::http::record::split_target;
+use crate::http::wire::message::RequestHeader;
 use crate::persistence::RequestView;
 use crate::supervise;
 use crate::upstream::{Caller, Link};

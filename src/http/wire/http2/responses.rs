@@ -13,13 +13,13 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::head::HeadLimits;
 use super::fields::{self, MALFORMED, Place, Unfit};
 use super::frames::{DATA, FRAME_HEAD, HEADERS, Head, PREFACE, RST_STREAM};
 use super::frames::{cut, write_block};
 use super::framing::{Block, FrameError, Framing, Side};
 use super::hpack::Decoder;
 use crate::bodies::MANY;
+use crate::http::wire::head::HeadLimits;
 use crate::upstream::Witness;
 
 /// What a response's header may be.

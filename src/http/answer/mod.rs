@@ -7,17 +7,24 @@ use bytes::Bytes;
 use http::{HeaderValue, Version};
 use tokio::time::timeout;
 
-use super::context::Context;
-use super::error_page::{ErrorPage, allowed};
-use super::failure::Failure;
-use super::identity;
-use super::request_id::RequestId;
-use super::variables;
-use super::wire::client::BodySize;
-use super::wire::{Client, ClientError};
 use crate::headers::Fields;
 use crate::headers::names;
-use crate::http::message::{RequestHeader, ResponseHeader};
+use crate::http::context::Context;
+use crate::http::failure::Failure;
+use crate::http::request::id::RequestId;
+use crate::http::request::variables;
+use crate::http::wire::client::BodySize;
+use crate::http::wire::message::{RequestHeader, ResponseHeader};
+use crate::http::wire::{Client, ClientError};
+
+pub mod acme;
+pub mod date;
+pub mod error_page;
+pub mod guard;
+pub mod identity;
+pub mod redirect;
+
+use error_page::{ErrorPage, allowed};
 
 /// Queues the header of a final response, and sees to its compression. `last`: the connection is to end with it.
 ///
@@ -114,7 +121,7 @@ pub async fn answer(
         HeaderValue::from_static(page.content_type),
     );
     fields.insert(names::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    fields.insert(super::X_REQUEST_ID, id.value().clone());
+    fields.insert(crate::http::X_REQUEST_ID, id.value().clone());
     let seconds = context.retry_after.map(whole_seconds).or(page.retry_after);
     if let Some(seconds) = seconds {
         fields.insert(names::RETRY_AFTER, HeaderValue::from(seconds));
@@ -155,7 +162,7 @@ pub async fn respond(
         fields.insert(names::CONTENT_TYPE, content_type.clone());
     }
     if let Some(id) = &context.request_id {
-        fields.insert(super::X_REQUEST_ID, id.value().clone());
+        fields.insert(crate::http::X_REQUEST_ID, id.value().clone());
     }
     send(request, client, context, response, body, false).await
 }
@@ -176,7 +183,7 @@ pub async fn send_on(
     let fields = &mut response.headers;
     fields.insert(names::LOCATION, location);
     if let Some(id) = &context.request_id {
-        fields.insert(super::X_REQUEST_ID, id.value().clone());
+        fields.insert(crate::http::X_REQUEST_ID, id.value().clone());
     }
     send(request, client, context, response, Bytes::new(), false).await
 }

@@ -1,16 +1,16 @@
 //! A request as the servers may see it, before anything is decided about it.
 //!
-//! What is ambiguous has been refused by then ([`super::head`]). What is left are fields and forms that mean something to
+//! What is ambiguous has been refused by then ([`crate::http::wire::head`]). What is left are fields and forms that mean something to
 //! us alone, or mean one thing to us and another to some servers.
 
 use http::{HeaderValue, Method, Version};
 
-use super::authority;
-use super::options;
 use crate::headers::names;
 use crate::headers::names::KnownName;
 use crate::headers::{Fields, ValueRef, is_ambiguous, is_known_as};
-use crate::http::message::RequestHeader;
+use crate::http::request::options;
+use crate::http::wire::authority;
+use crate::http::wire::message::RequestHeader;
 
 const PROXY: KnownName = KnownName::new("proxy");
 

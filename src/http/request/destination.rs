@@ -2,13 +2,14 @@
 
 use http::HeaderValue;
 
-use super::context::Context;
-use super::failure::Failure;
-use super::{host, record};
 use crate::headers::ValueRef;
 use crate::headers::names;
 use crate::headers::names::KnownName;
-use crate::http::message::RequestHeader;
+use crate::http::context::Context;
+use crate::http::failure::Failure;
+use crate::http::record;
+use crate::http::request::host;
+use crate::http::wire::message::RequestHeader;
 use crate::routing::{Destination, normalize};
 
 /// The field (RFC 4918 section 10.3).

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Version};
 
-use super::wire::client::BodySize;
 use crate::config::model::{Coding, Compression};
 use crate::headers::ValueRef;
 use crate::headers::names;
-use crate::http::message::{RequestHeader, ResponseHeader};
+use crate::http::wire::client::BodySize;
+use crate::http::wire::message::{RequestHeader, ResponseHeader};
 
 mod encoder;
 mod negotiate;

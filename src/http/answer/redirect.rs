@@ -4,9 +4,9 @@ use std::io::Write as _;
 
 use http::HeaderValue;
 
-use super::authority::absolute_authority;
-use super::host::{authority, without_port};
 use crate::headers::Fields;
+use crate::http::request::host::{authority, without_port};
+use crate::http::wire::authority::absolute_authority;
 
 /// Where a request is sent on to; `None` if it says no host that could be asked.
 pub fn location(target: &[u8], headers: &Fields, port: u16) -> Option<HeaderValue> {

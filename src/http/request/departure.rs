@@ -3,15 +3,20 @@
 use bytes::Bytes;
 use http::{HeaderValue, Version};
 
-use super::context::Context;
-use super::destination::DESTINATION;
-use super::wire::server::RequestBody;
-use super::{X_REQUEST_ID, client_certificate, host, identity, record, variables};
 use crate::client_address::Forwarding;
 use crate::config::model::HeaderEdits;
 use crate::headers::names::{self, KnownName};
 use crate::headers::{Fields, is_ambiguous, is_known_as, list_members};
-use crate::http::message::{RequestHeader, ResponseHeader};
+use crate::http::X_REQUEST_ID;
+use crate::http::answer::identity;
+use crate::http::context::Context;
+use crate::http::record;
+use crate::http::request::client_certificate;
+use crate::http::request::destination::DESTINATION;
+use crate::http::request::host;
+use crate::http::request::variables;
+use crate::http::wire::message::{RequestHeader, ResponseHeader};
+use crate::http::wire::server::RequestBody;
 use crate::pool::Lease;
 use crate::routing::{Reverse, normalize};
 

@@ -18,9 +18,9 @@ use crate::config::model;
 use crate::config::model::Fault;
 use crate::descriptors;
 use crate::dispatch::PoolSite;
-use crate::http::http2;
-use crate::http::message::RequestHeader;
-use crate::http::response_guard;
+use crate::http::wire::http2;
+use crate::http::wire::message::RequestHeader;
+use crate::http::wire::response_framing;
 use crate::http::wire::server::{Event, Http1, Http2, RequestBody};
 use crate::http::wire::{Server, ServerError};
 use crate::observe::PickedBy;
@@ -315,7 +315,7 @@ async fn exchange(
             }
             Step::Event(Event::Head(head)) => {
                 let response = head;
-                let framing = response_guard::framing(&request.method, &response, None)
+                let framing = response_framing::of(&request.method, &response, None)
                     .map_err(ServerError::Invalid)?;
                 if !response.status.is_informational() {
                     answered = Some((response.status, begun.elapsed()));

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 
-use super::answer;
-use super::context::Context;
-use super::failure::Failure;
-use super::record::split_target;
-use super::wire::Client;
-use crate::http::message::RequestHeader;
+use crate::http::answer;
+use crate::http::context::Context;
+use crate::http::failure::Failure;
+use crate::http::record::split_target;
+use crate::http::wire::Client;
+use crate::http::wire::message::RequestHeader;
 
 const PREFIX: &[u8] = b"/.well-known/acme-challenge/";
 

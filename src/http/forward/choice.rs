@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use pingora::upstreams::peer::HttpPeer;
 
-use super::context::Context;
-use super::failure::Failure;
-use super::retry::note_try;
 use crate::dispatch;
+use crate::http::context::Context;
+use crate::http::failure::Failure;
+use crate::http::forward::retry::note_try;
 use crate::observe::PickedBy;
 use crate::upstream;
 use crate::upstream::Dialer;

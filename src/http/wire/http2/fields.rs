@@ -10,12 +10,12 @@ use std::borrow::Cow;
 
 use http::uri::{Authority, PathAndQuery};
 
-use super::super::authority;
-use super::super::head;
-use super::super::head::{HeadLimits, MAX_FIELDS};
 use super::hpack::{Broken, Decoder, write_literal};
 pub use super::unfit::{Legible, STAND_IN, Unfit, stands_for};
 use crate::headers::{is_tchar, is_token};
+use crate::http::wire::authority;
+use crate::http::wire::head;
+use crate::http::wire::head::{HeadLimits, MAX_FIELDS};
 
 /// What a field costs in a header section of HTTP/1 besides name and value.
 const AROUND_FIELD: usize = ": \r\n".len();

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::mirror::Mirror;
-use super::target::Target;
 use crate::config::model;
 use crate::config::model::{HeaderEdits, Rewrite, RouteTimeouts, Template};
+use crate::http::body::mirror::Mirror;
+use crate::http::request::target::Target;
 use crate::networks::Networks;
 use crate::routing::{
     Asked, NormalPath, Passwords, PathForm, RateLimiter, Schedule, Table, normalize,
