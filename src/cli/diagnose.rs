@@ -149,11 +149,14 @@ async fn walk(
             let mut report = diagnose::diagnose(&loaded.config, pool, one, &link).await;
             // Checks come from this machine, so that nothing of this shows in what was tried.
             let lacks = sources::lacks(pool, std::slice::from_ref(one));
-            report.add_of_route(
-                lacks
-                    .into_iter()
-                    .map(|lack| Finding::wrong(Step::Route, lack.what, lack.remedy)),
-            );
+            report.add_of_route(lacks.into_iter().map(|lack| {
+                let verdict = if lack.is_certain {
+                    Finding::wrong
+                } else {
+                    Finding::doubtful
+                };
+                verdict(Step::Route, lack.what, lack.remedy)
+            }));
             note(report);
         }
     }

@@ -93,7 +93,8 @@ impl Finding {
         }
     }
 
-    fn doubtful(step: Step, seen: impl Into<String>, advice: impl Into<String>) -> Self {
+    /// It works, and not as well as it could; or it can't be told from here.
+    pub fn doubtful(step: Step, seen: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
             verdict: Verdict::Doubtful,
             ..Self::wrong(step, seen, advice)

@@ -184,7 +184,7 @@ fn rejected(to: SocketAddr, by: Option<IpAddr>) -> Finding {
 async fn refused(to: SocketAddr) -> Finding {
     let port = to.port();
     if !listening::is_own(to.ip()) {
-        let asked = tokio::task::spawn_blocking(move || refusal::by_icmp(to, MOMENT)).await;
+        let asked = tokio::task::spawn_blocking(move || refusal::by_icmp(to)).await;
         if let Ok(Some(by)) = asked {
             return rejected(to, Some(by));
         }

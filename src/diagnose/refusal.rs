@@ -18,16 +18,19 @@ const BY_ICMP: [u8; 2] = [2, 3];
 /// Room for a control message with an error and an address.
 const ROOM: usize = 256;
 
-/// Connects once more. Returns who has refused that by an ICMP message; `None`: nobody has, or it can't be told. Blocks, for at
-/// most `patience`.
-pub fn by_icmp(to: SocketAddr, patience: Duration) -> Option<IpAddr> {
+/// How long an answer is waited for. A kernel sends so many such messages a second only (`icmp_ratelimit`, icmp(7)), so that it may
+/// be the second try, a second later, which is answered.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Connects once more. Returns who has refused that by an ICMP message; `None`: nobody has, or it can't be told. Blocks meanwhile.
+pub fn by_icmp(to: SocketAddr) -> Option<IpAddr> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).ok()?;
     match to {
         SocketAddr::V4(_) => setsockopt(&socket, Ipv4RecvErr, &true),
         SocketAddr::V6(_) => setsockopt(&socket, Ipv6RecvErr, &true),
     }
     .ok()?;
-    socket.connect_timeout(&to.into(), patience).err()?;
+    socket.connect_timeout(&to.into(), PATIENCE).err()?;
     // The message comes with what it is about, which is of no interest here.
     let mut about = [0; 64];
     let mut slices = [IoSliceMut::new(&mut about)];

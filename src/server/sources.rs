@@ -40,6 +40,9 @@ pub struct Lack {
     pub what: String,
     /// What to do about it.
     pub remedy: String,
+    /// Whether it is missing for every process of this machine that is started alike: a user who isn't root may lack what a
+    /// service of that user is given.
+    pub is_certain: bool,
 }
 
 impl fmt::Display for Lack {
@@ -65,6 +68,7 @@ pub(super) fn lacks_right() -> Option<Lack> {
     upstream::may_be_transparent().err().map(|what| Lack {
         what,
         remedy: "start as root, or give it to the service (systemd: AmbientCapabilities and CapabilityBoundingSet)".to_owned(),
+        is_certain: nix::unistd::geteuid().is_root(),
     })
 }
 
@@ -116,6 +120,7 @@ fn delivered_nowhere(kind: &str, ip: &str) -> Lack {
             "add, for the interface that the servers are behind: {ip} rule add iif IFACE lookup 100; \
              {ip} route add local default dev lo table 100"
         ),
+        is_certain: true,
     }
 }
 

@@ -1,8 +1,13 @@
 //! Faults between machines: each is a network namespace.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
 use ::socket2::{Domain, Socket, Type};
 
 use super::*;
+use crate::common::equipoise::BINARY;
 use crate::common::lab::{BY_INTERFACE, Lab, Machine, as_root};
 
 /// Of other machines it is told by what comes back, or doesn't.
@@ -108,6 +113,31 @@ fn what_connecting_from_the_client_needs_is_told() {
     );
 }
 
+/// Whoever isn't root may lack what the service has.
+#[test]
+fn what_may_be_the_users_lack_alone_is_doubtful() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let setup = at(listener.local_addr().unwrap())
+        .listener("protocol: tcp")
+        .pool("source: client");
+    let dir = TempDir::new("diagnose");
+    let yaml = equipoise::complete(&setup.yaml(), dir.path());
+    let file = dir.write("lb.yaml", &yaml);
+    let mut words = vec![BINARY, "diagnose", "-c", file.to_str().unwrap()];
+    if nix::unistd::geteuid().is_root() {
+        for path in [dir.path(), &file] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        words.splice(..0, ["setpriv", "--reuid=65534", "--clear-groups"]);
+    }
+    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        printed.contains("doubtful  route    `source: client` needs CAP_NET_ADMIN"),
+        "{output:?}"
+    );
+}
+
 /// Has a machine filter what comes to it, by nftables.
 fn filter(machine: &Machine, rules: &str) {
     let table = format!(
@@ -117,7 +147,9 @@ fn filter(machine: &Machine, rules: &str) {
 }
 
 fn to(address: &str, patience: &str) -> Setup {
+    // What clients would ask is of no interest here, and takes its time.
     Setup::new()
+        .listener("protocol: tcp")
         .pool(&format!("timeouts: {{connect: {patience}, receive: 1s}}"))
         .server_at("a", address, "")
 }
