@@ -66,6 +66,16 @@ fn axe_finds_no_fault_in_any_view() {
             page.wait_text("#aside", "app");
             assert_faultless(&mut page, "details");
             page.press("Escape");
+            // What the pointer is on can be read, too: a button that is pressed, and one that is to be thought about.
+            page.click("#trouble", "");
+            page.point_at("#trouble");
+            assert_faultless(&mut page, "a pressed button under the pointer");
+            page.click("#trouble", "");
+            page.click("#drain", "Drain");
+            page.wait("document.querySelector('dialog').open");
+            page.point_at("dialog button.go");
+            assert_faultless(&mut page, "the button of a question under the pointer");
+            page.eval("document.querySelector('dialog').close()");
         }
     }
     assert_eq!(page.complaints(), [""; 0]);

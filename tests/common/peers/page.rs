@@ -149,6 +149,22 @@ impl Page {
         self.wait(&script);
     }
 
+    /// Has the pointer be on the first element with this selector.
+    #[track_caller]
+    pub fn point_at(&mut self, selector: &str) {
+        let place = self.eval(&format!(
+            "(() => {{ const node = document.querySelector({}); node.scrollIntoView({{block: 'center'}}); \
+             const box = node.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()",
+            json!(selector)
+        ));
+        let moved = json!({"type": "mouseMoved", "x": place[0], "y": place[1]});
+        self.ask("Input.dispatchMouseEvent", moved);
+        self.wait(&format!(
+            "document.querySelector({}).matches(':hover')",
+            json!(selector)
+        ));
+    }
+
     /// Presses a key, by its name in the UI Events specification.
     pub fn press(&mut self, key: &str) {
         for kind in ["rawKeyDown", "keyUp"] {
