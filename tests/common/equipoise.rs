@@ -79,7 +79,7 @@ impl Equipoise {
     #[track_caller]
     fn ready(mut self) -> Self {
         self.admin = self.wait_for_admin();
-        self.wait_until_ready();
+        self.wait_until_ready(6 * SOON);
         self
     }
 
@@ -133,7 +133,7 @@ impl Equipoise {
         let command = Command::new(BINARY);
         let mut this = Self::spawn_as(command, TempDir::new("log"), yaml, stdout, stderr);
         this.admin = admin;
-        this.wait_until_ready();
+        this.wait_until_ready(6 * SOON);
         this
     }
 
@@ -151,19 +151,30 @@ impl Equipoise {
             .envs(environment.iter().copied());
         let mut this = Self::spawn_as(command, TempDir::new("tell"), yaml, Stdio::null(), stderr);
         this.admin = admin;
-        this.wait_until_ready();
+        this.wait_until_ready(6 * SOON);
         this
     }
 
     /// As [`Self::start_writing_to`] by a shell that runs `script`, in which `"$@"` is the command line.
     #[track_caller]
     pub fn start_in_shell(yaml: &str, admin: SocketAddr, script: &str) -> Self {
+        Self::start_in_slow_shell(yaml, admin, script, 6 * SOON)
+    }
+
+    /// The same where it may take so long until it is ready.
+    #[track_caller]
+    pub fn start_in_slow_shell(
+        yaml: &str,
+        admin: SocketAddr,
+        script: &str,
+        within: Duration,
+    ) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh", BINARY]);
         let dir = TempDir::new("shell");
         let mut this = Self::spawn_as(command, dir, yaml, Stdio::null(), Stdio::null());
         this.admin = admin;
-        this.wait_until_ready();
+        this.wait_until_ready(within);
         this
     }
 
@@ -214,8 +225,8 @@ impl Equipoise {
     }
 
     #[track_caller]
-    fn wait_until_ready(&mut self) {
-        eventually(6 * SOON, || {
+    fn wait_until_ready(&mut self, within: Duration) {
+        eventually(within, || {
             self.fail_if_exited();
             match Client::try_connect(self.admin)
                 .and_then(|mut c| c.get("/readyz", &[("Connection", "close")]))

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{Cost, FEW, REQUESTS, RUNS, WARM_UP};
 use crate::common::*;
@@ -21,6 +22,9 @@ pub struct Counts {
 
 /// Called for a request to `/readyz`. The counts of its thread are written out before, and begin anew.
 const LOOKED_FOR: &str = "equipoise::admin::readyz";
+
+/// Within so long it is ready: usually in ten seconds, but on a machine that does much else.
+const START: Duration = Duration::from_secs(300);
 
 /// A running program of one worker thread that is counted.
 pub struct Callgrind {
@@ -39,7 +43,7 @@ impl Callgrind {
              exec valgrind --quiet --vgdb=no --tool=callgrind --separate-threads=yes --dump-before={LOOKED_FOR} \
              --callgrind-out-file=\"$dir/counts\" \"$dir/counted\" \"$@\""
         );
-        let program = Equipoise::start_in_shell(&yaml, port.address(), &script);
+        let program = Equipoise::start_in_slow_shell(&yaml, port.address(), &script, START);
         Self {
             program,
             seen: RefCell::default(),
