@@ -7,7 +7,10 @@ use super::tree::At;
 const KEYS: &[(&str, &[&str])] = &[("", &["tracing"])];
 
 /// Values, by the path of their key.
-const VALUES: &[(&str, &[&str])] = &[("pools.*.algorithm", &["adaptive"])];
+const VALUES: &[(&str, &[&str])] = &[
+    ("pools.*.algorithm", &["adaptive"]),
+    ("pools.*.servers.[].max_connections", &["auto"]),
+];
 
 /// Whether `key` of the mapping at `at` is planned.
 pub fn is_planned_key(at: &At<'_>, key: &str) -> bool {

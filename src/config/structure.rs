@@ -188,7 +188,7 @@ impl Checker<'_> {
             return None;
         }
         if later::is_planned_value(at, &text) {
-            found.push(self.problem(at, format!("{} is not supported yet", shown(&text))));
+            found.push(self.not_yet(at, &text));
             return None;
         }
         let message = if words.len() == 1 {
@@ -269,6 +269,12 @@ impl Checker<'_> {
     }
 
     fn wrong_type(&self, at: &At<'_>, node: &Node, wanted: &[&str], found: &mut Problems) {
+        if let Value::String(text) = &node.value
+            && later::is_planned_value(at, text)
+        {
+            found.push(self.not_yet(at, text));
+            return;
+        }
         if let Value::String(text) = &node.value
             && let Some(message) = around(text)
         {
@@ -485,6 +491,10 @@ impl Checker<'_> {
         };
         found.push(self.problem(at, format!("must be {range}, found {number}")));
         None
+    }
+
+    fn not_yet(&self, at: &At<'_>, text: &str) -> Problem {
+        self.problem(at, format!("{} is not supported yet", shown(text)))
     }
 
     fn problem(&self, at: &At<'_>, message: impl Into<String>) -> Problem {

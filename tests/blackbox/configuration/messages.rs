@@ -41,6 +41,11 @@ fn what_is_planned_is_not_supported_yet() {
     let text = pool("algorithm: adaptive");
     let wanted = "lb.yaml:10:16: pools.app.algorithm: adaptive is not supported yet";
     assert_eq!(problems(&text), [wanted]);
+    let text = MINIMAL.replace("- address:", "- max_connections: auto\n        address:");
+    let told = problems(&text);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let wanted = "pools.app.servers[0].max_connections: auto is not supported yet";
+    assert!(told[0].ends_with(wanted), "{}", told[0]);
 }
 
 #[test]
