@@ -101,14 +101,14 @@ impl Equipoise {
     #[track_caller]
     pub fn run_to_exit(yaml: &str) -> Exit {
         let mut this = Self::spawn(TempDir::new("fail"), yaml, None);
-        this.wait_exit(SOON)
+        this.wait_exit(6 * SOON)
     }
 
     /// As [`Self::run_to_exit`], with that limit of open files.
     #[track_caller]
     pub fn run_to_exit_with_descriptors(yaml: &str, limit: u32) -> Exit {
         let mut this = Self::spawn(TempDir::new("few"), yaml, Some(limit));
-        this.wait_exit(SOON)
+        this.wait_exit(6 * SOON)
     }
 
     /// Runs any command line to its end.
