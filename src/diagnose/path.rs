@@ -180,7 +180,8 @@ fn rejected(to: SocketAddr, by: Option<IpAddr>) -> Finding {
     )
 }
 
-/// Nobody listens there, or a firewall says so: here, it can be told who listens elsewhere.
+/// Explains a refused connection: nobody listens there, or a firewall says so in the server's place. Of this machine's own
+/// addresses it is told who listens elsewhere.
 async fn refused(to: SocketAddr) -> Finding {
     let port = to.port();
     if !listening::is_own(to.ip()) {

@@ -1,4 +1,4 @@
-//! Who refuses a connection: the machine itself, by a reset, or a firewall, by an ICMP message (`IP_RECVERR`, ip(7)).
+//! Finds out who refuses a connection: the machine itself, by a reset, or a firewall, by an ICMP message (`IP_RECVERR`, ip(7)).
 //!
 //! A kernel answers with a reset where nothing listens. Firewalls that reject send an ICMP message by default, and a client sees
 //! the same error.

@@ -109,7 +109,7 @@ fn resolver(name_servers: Option<&[SocketAddr]>) -> Result<TokioResolver, NetErr
     builder.build()
 }
 
-/// Who is asked for names.
+/// Looks names up: in the machine's table of hosts, and else by asking name servers.
 struct Names {
     resolver: TokioResolver,
     /// What the machine has written down; nothing where name servers of the configuration's own are asked.

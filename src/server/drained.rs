@@ -38,7 +38,7 @@ impl Instance {
         self.keep_drained(false);
     }
 
-    /// Has the next process know it, should this one crash.
+    /// Leaves word for the next process, should this one crash, of whether the instance is drained.
     pub(super) fn keep_drained(&self, is_drained: bool) {
         let Some(directory) = self.shelf.directory() else {
             return;

@@ -134,7 +134,7 @@ impl Line {
         self.half_closed.load(Ordering::Relaxed)
     }
 
-    /// Has `h2` hear at its next read that the client has ended its side. True when it wasn't so before.
+    /// Tells `h2`, at its next read, that the client has ended its side. False if that was asked for before.
     pub fn end(&self) -> bool {
         !self.over.swap(true, Ordering::Relaxed)
     }

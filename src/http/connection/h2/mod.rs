@@ -280,8 +280,8 @@ impl Driver<'_> {
                 Poll::Pending if self.line.take_unwritten() => {}
                 // Nothing was read while small pieces were to be gathered.
                 Poll::Pending if self.line.take_crowded() => self.uploads.gather(),
-                Poll::Pending if self.is_asked() => {}
-                Poll::Pending if self.is_all_said() => {}
+                Poll::Pending if self.ask_if_there() => {}
+                Poll::Pending if self.end_if_answered() => {}
                 Poll::Pending => break,
             }
         }
@@ -317,7 +317,7 @@ impl Driver<'_> {
 
     /// Asks a client that has ended its side, once, whether it is there: if it has gone altogether, its machine answers
     /// with a reset. True when it was done now.
-    fn is_asked(&mut self) -> bool {
+    fn ask_if_there(&mut self) -> bool {
         if !self.line.is_half_closed() || !self.connection.has_streams() {
             return false;
         }
@@ -325,9 +325,8 @@ impl Driver<'_> {
         pings.is_some_and(|mut pings| pings.send_ping(Ping::opaque()).is_ok())
     }
 
-    /// Lets `h2` end the connection, once, when a client that has ended its side has got all its answers. True when it was
-    /// done now.
-    fn is_all_said(&mut self) -> bool {
+    /// Ends the connection of a client that has ended its side and has got all its answers. True when that was done now.
+    fn end_if_answered(&mut self) -> bool {
         self.line.is_half_closed() && !self.connection.has_streams() && self.line.end()
     }
 
