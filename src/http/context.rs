@@ -9,7 +9,6 @@ use http::HeaderValue;
 
 use crate::balance::Slot;
 use crate::client_address::Client;
-use crate::descriptors::Place;
 use crate::dispatch::Binding;
 use crate::dispatch::PoolSite;
 use crate::http::Shared;
@@ -24,7 +23,7 @@ use crate::http::site::{Connection, Site};
 use crate::http::wire;
 use crate::http::wire::message::RequestHeader;
 use crate::pool::{Address, Lease, Server};
-use crate::upstream::{Caller, Connections, Dialer, Link};
+use crate::upstream::{Caller, Connections, Link};
 
 /// Where a request comes from and when: known before its first hook.
 pub struct Origin {
@@ -121,10 +120,6 @@ pub struct Upstream {
     pub pause: Option<Duration>,
     /// Interim responses to this try.
     pub interim: u32,
-    /// How this try's server is connected to, if no connection is there.
-    pub dialer: Option<Arc<Dialer>>,
-    /// The descriptor that is set aside for that.
-    pub place: Option<Place>,
     /// How often the server's address had changed.
     pub moves: u64,
     /// The connection of HTTP/2 of the last try, or 0.

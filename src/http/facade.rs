@@ -8,7 +8,9 @@
 //! where it goes ([`handover`](crate::http::handover)), so the hook gets one that stands for any request ([`StandIn`]).
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::Cursor;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +24,8 @@ use pingora::protocols::http::custom::server::Session;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
+
+use crate::http::Hook;
 
 /// Stand-ins that a thread keeps for the next requests. One is enough where nobody waits in a pool's queue.
 const MOST_KEPT: usize = 16;
@@ -154,8 +158,12 @@ impl Session for Facade {
         true
     }
 
-    async fn finish(&mut self) -> Result<()> {
-        Ok(())
+    fn finish<'life0, 'async_trait>(&'life0 mut self) -> Hook<'async_trait, Result<()>>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(poll_fn(|_| Poll::Ready(Ok(()))))
     }
 
     fn is_body_empty(&mut self) -> bool {

@@ -5,17 +5,19 @@
 //! finds it. The way back is the same.
 //!
 //! Pingora's future is as large as all that it could do itself (11 KB), and would be as long as it lives. So it lives no
-//! longer than it takes to find out where a request goes, which most of the time is at once; the exchange is run by
-//! [`serve`].
+//! longer than it takes to find out where a request goes, which most of the time is at once ([`receive`]); the exchange is
+//! run by [`serve`].
 
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context as Task, Waker};
 
 use pingora::apps::HttpServerApp;
 use pingora_proxy::HttpProxy;
 use tokio::sync::watch;
+use tokio_util::sync::ReusableBoxFuture;
 
 use crate::http::Edge;
 use crate::http::context::{Context, HookContext, Incoming};
@@ -28,6 +30,8 @@ use crate::http::request::arrival;
 thread_local! {
     static ARRIVING: Cell<HookContext> = const { Cell::new(None) };
     static RECEIVED: Cell<Option<Received>> = const { Cell::new(None) };
+    /// The memory of the thread's last [`find`].
+    static FINDING: Cell<Option<ReusableBoxFuture<'static, ()>>> = const { Cell::new(None) };
 }
 
 /// A request of which is known where it goes.
@@ -83,8 +87,28 @@ pub fn arriving() -> HookContext {
     ARRIVING.take()
 }
 
-/// Finds out where a request goes, and leaves it to whoever has brought it.
-pub async fn receive(mut record: RequestRecord) {
+/// Finds out where a request goes, and leaves it to whoever has brought it. If that isn't done at once, what is returned
+/// does the rest.
+pub fn receive(record: RequestRecord) -> Option<ReusableBoxFuture<'static, ()>> {
+    let mut finding = match FINDING.take() {
+        Some(mut finding) => {
+            finding.set(find(record));
+            finding
+        }
+        None => ReusableBoxFuture::new(find(record)),
+    };
+    // Nobody is to be woken yet: whoever gets the rest polls it once more before waiting for it.
+    if finding
+        .poll(&mut Task::from_waker(Waker::noop()))
+        .is_pending()
+    {
+        return Some(finding);
+    }
+    FINDING.set(Some(finding));
+    None
+}
+
+async fn find(mut record: RequestRecord) {
     let RequestRecord {
         context, incoming, ..
     } = &mut record;

@@ -8,7 +8,10 @@
 //! The lease on a server lives in the request's context: taken for each try, given back when the request has been
 //! recorded, and by `Drop` wherever else a context may end.
 
+use std::future::{poll_fn, ready};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use async_trait::async_trait;
 use pingora::modules::http::HttpModules;
@@ -52,6 +55,10 @@ pub struct Shared {
     pub challenges: Arc<Challenges>,
 }
 
+/// What Pingora's hooks return. A future without fields takes no memory when it is boxed, so a hook that is done at once
+/// says so with one.
+type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// The proxy, as Pingora knows it. What it serves a request by lies in the request's context.
 pub struct Edge;
 
@@ -67,13 +74,57 @@ impl ProxyHttp for Edge {
         // None: each costs every request.
     }
 
-    async fn request_filter(&self, _: &mut Session, context: &mut HookContext) -> Result<bool> {
+    fn early_request_filter<'life0, 'life1, 'life2, 'async_trait>(
+        &'life0 self,
+        _: &'life1 mut Session,
+        _: &'life2 mut HookContext,
+    ) -> Hook<'async_trait, Result<()>>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        'life2: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(poll_fn(|_| Poll::Ready(Ok(()))))
+    }
+
+    fn request_filter<'life0, 'life1, 'life2, 'async_trait>(
+        &'life0 self,
+        _: &'life1 mut Session,
+        context: &'life2 mut HookContext,
+    ) -> Hook<'async_trait, Result<bool>>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        'life2: 'async_trait,
+        Self: 'async_trait,
+    {
         let Some(record) = RequestRecord::open(context) else {
-            return Error::e_explain(ErrorType::InternalError, "a request from nowhere");
+            let error = Error::explain(ErrorType::InternalError, "a request from nowhere");
+            return Box::pin(ready(Err(error)));
         };
-        handover::receive(record).await;
-        // What is left to do is done by whoever brought it.
-        Ok(true)
+        // What is left to do is done by whoever brought it: true.
+        match handover::receive(record) {
+            None => Box::pin(poll_fn(|_| Poll::Ready(Ok(true)))),
+            Some(mut rest) => Box::pin(poll_fn(move |cx| rest.poll(cx).map(|()| Ok(true)))),
+        }
+    }
+
+    fn logging<'life0, 'life1, 'life2, 'life3, 'async_trait>(
+        &'life0 self,
+        _: &'life1 mut Session,
+        _: Option<&'life2 Error>,
+        _: &'life3 mut HookContext,
+    ) -> Hook<'async_trait, ()>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        'life2: 'async_trait,
+        'life3: 'async_trait,
+        Self: 'async_trait,
+    {
+        // A record writes its line itself.
+        Box::pin(poll_fn(|_| Poll::Ready(())))
     }
 
     async fn upstream_peer(

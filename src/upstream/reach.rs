@@ -145,11 +145,6 @@ impl Unreachable {
         let last = self.failures.last();
         last.is_some_and(|(_, error)| error.kind() == io::ErrorKind::TimedOut)
     }
-
-    /// What became of the addresses that were tried, in the order in which that was known.
-    pub fn errors(&self) -> impl Iterator<Item = &io::Error> {
-        self.failures.iter().map(|(_, error)| error)
-    }
 }
 
 impl std::fmt::Display for Unreachable {

@@ -90,9 +90,9 @@ impl<'a> Exchange<'a> {
         http2: bool,
     ) -> Result<Answer<'_>, Failed> {
         let method = request.method.clone();
-        let peer = upstream::peer(self.server, &self.dialer)
+        let mut peer = upstream::peer(self.server)
             .ok_or_else(|| Failed::Unwanted(words::no_address(self.server.configured_address())))?;
-        let stream = upstream::connect(&peer, &self.dialer, FOR_EVER).await;
+        let stream = upstream::connect(&mut peer, &self.dialer, FOR_EVER).await;
         let stream = stream.map_err(|error| words::of_dial(&error, self.address()))?;
         if !http2 {
             // A check may ask for a switch of protocols.

@@ -1,4 +1,4 @@
-//! The server of a try: the session's own or the pool's pick, and how it is connected to.
+//! The server of a try: the session's own or the pool's pick.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +11,6 @@ use crate::http::failure::Failure;
 use crate::http::forward::retry::note_try;
 use crate::observe::PickedBy;
 use crate::upstream;
-use crate::upstream::Dialer;
 
 /// Takes a place on a server for the next try. May be dropped at any time: a request that waits in the queue leaves
 /// nothing there.
@@ -56,16 +55,12 @@ pub async fn peer(context: &mut Context) -> Result<Box<HttpPeer>, Failure> {
     // A retry sends what was kept of the body once more.
     context.body_bytes = 0;
     context.failure = None;
-    let server = way.lease.as_ref().map(|lease| Arc::clone(lease.server()));
-    let caller = context.caller(&target.link);
-    let way = &mut context.upstream;
-    let found = server.and_then(|server| {
+    let found = way.lease.as_ref().and_then(|lease| {
+        let server = lease.server();
         let addresses = server.addresses()?;
-        let dialer = Arc::new(Dialer::new(&server, None, &target.link, caller));
-        let peer = upstream::peer(&server, &dialer)?;
+        let peer = upstream::peer(server)?;
         (way.moves, way.address) = (addresses.moves(), Some(Arc::clone(addresses.used())));
-        way.dialer = Some(dialer);
         Some(peer)
     });
-    found.map(Box::new).ok_or(Failure::Connect)
+    found.ok_or(Failure::Connect)
 }

@@ -317,7 +317,12 @@ impl<'a> Exchange<'a> {
                         guard::clean_trailers(&mut trailers);
                         trailers
                     });
-                    self.response = Response::Ended(Some(Box::new(Ending { rest, trailers })));
+                    self.response = if rest.is_none() && trailers.is_none() {
+                        self.client.queue_end(None);
+                        Response::Ended(None)
+                    } else {
+                        Response::Ended(Some(Box::new(Ending { rest, trailers })))
+                    };
                 }
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(%error, "the exchange with a server ended");

@@ -17,6 +17,7 @@ use crate::http::request::departure;
 use crate::http::wire;
 use crate::http::wire::Client;
 use crate::http::wire::client::LOOK;
+use crate::upstream;
 
 pub mod backoff;
 pub mod choice;
@@ -51,7 +52,7 @@ pub async fn forward(record: &mut RequestRecord) -> Result<(), Failure> {
     let replay_buffer = target.map_or(0, |target| target.pool.settings().retries.replay_buffer);
     let mut upload = Upload::new(client, replay_buffer);
     loop {
-        let peer = tokio::select! {
+        let mut peer = tokio::select! {
             biased;
             peer = choose(hooks) => peer?,
             // Nobody is to wait in the queue for a client that has gone.
@@ -62,7 +63,9 @@ pub async fn forward(record: &mut RequestRecord) -> Result<(), Failure> {
         };
         let departure = departure::prepare(original, upload.has_body(), context);
         let upgrade = departure.upgrade;
-        let tried = match open::open(&peer, departure, context, client).await {
+        let opened = open::open(&mut peer, departure, context, client).await;
+        upstream::keep_peer(peer);
+        let tried = match opened {
             Ok(server) => {
                 upload.rewind();
                 match Exchange::new(original, client, server, &mut upload, context, upgrade) {

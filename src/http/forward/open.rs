@@ -18,7 +18,7 @@ use crate::http::wire::{Client, Server};
 use crate::pool;
 use crate::shortage;
 use crate::upstream;
-use crate::upstream::{DialError, InFlight, Link, Stream, UnsentError};
+use crate::upstream::{DialError, Dialer, InFlight, Link, Stream, UnsentError};
 
 /// Opens the way to the server of this try. The request's header is on it then.
 ///
@@ -26,7 +26,7 @@ use crate::upstream::{DialError, InFlight, Link, Stream, UnsentError};
 ///
 /// There is no connection, or it takes no request.
 pub async fn open(
-    peer: &HttpPeer,
+    peer: &mut HttpPeer,
     departure: Departure,
     context: &mut Context,
     client: &mut Client,
@@ -38,7 +38,7 @@ pub async fn open(
     ) else {
         return Err(Failure::Internal);
     };
-    let way = Way {
+    let mut way = Way {
         peer,
         link: &target.link,
         server: &Arc::clone(lease.server()),
@@ -84,7 +84,7 @@ pub async fn open(
 
 /// Which server is connected to, and how.
 struct Way<'a> {
-    peer: &'a HttpPeer,
+    peer: &'a mut HttpPeer,
     link: &'a Arc<Link>,
     server: &'a Arc<pool::Server>,
     timeouts: Timeouts,
@@ -93,7 +93,7 @@ struct Way<'a> {
 impl Way<'_> {
     /// A place on a shared connection.
     async fn place(
-        &self,
+        &mut self,
         context: &mut Context,
         client: &mut Client,
         idle: Duration,
@@ -128,10 +128,13 @@ impl Way<'_> {
     }
 
     /// A new connection.
-    async fn connect(&self, context: &mut Context, client: &mut Client) -> Result<Stream, Failure> {
-        let Some(dialer) = context.upstream.dialer.take() else {
-            return Err(Failure::Internal);
-        };
+    async fn connect(
+        &mut self,
+        context: &mut Context,
+        client: &mut Client,
+    ) -> Result<Stream, Failure> {
+        let caller = context.caller(self.link);
+        let dialer = Arc::new(Dialer::new(self.server, None, self.link, caller));
         let patience = self.timeouts.connect;
         let dialled = async {
             // Who has to wait for a descriptor does so here, where it isn't the server that takes time to connect.

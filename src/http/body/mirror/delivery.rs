@@ -178,11 +178,11 @@ impl Delivery {
             }
         }
         let dialer = Arc::new(Dialer::new(server, None, link, self.caller.clone()));
-        let peer = upstream::peer(server, &dialer).ok_or(Outcome::Failed(Fault::ConnectFailure))?;
+        let mut peer = upstream::peer(server).ok_or(Outcome::Failed(Fault::ConnectFailure))?;
         // Nobody gives way to a copy, so it waits for nobody.
         dialer.reserve(descriptors::server_now().ok_or(Outcome::CutOff)?);
         let patience = settings.timeouts.connect;
-        let stream = match upstream::connect(&peer, &dialer, patience).await {
+        let stream = match upstream::connect(&mut peer, &dialer, patience).await {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::debug!(%error, server = &**server.name(), "copy: no connection");
