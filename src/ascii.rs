@@ -1,7 +1,7 @@
 //! Text of the wire and of logs: looked through eight bytes at a time, and written without `core::fmt`, which takes longer
 //! than what it writes.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
 const WORD: usize = 8;
@@ -54,9 +54,10 @@ pub fn position(text: &[u8], test: impl Fn(u64) -> Marks) -> Option<usize> {
     within(marks).filter(|at| marks != 0 && *at < rest.len())
 }
 
-/// Appends a number in decimal.
-pub fn push_number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+/// Appends a number in decimal, to memory that has room for it.
+pub fn push_number(out: &mut impl Write, number: u64) {
+    // Writing to memory does not fail.
+    drop(out.write_all(itoa::Buffer::new().format(number).as_bytes()));
 }
 
 /// Appends a number in decimal, with zeros in front of it up to that many digits.
@@ -69,20 +70,19 @@ pub fn push_padded(out: &mut Vec<u8>, number: u32, digits: usize) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Appends an address, IPv6 as RFC 5952 writes it and without brackets.
-pub fn push_address(out: &mut Vec<u8>, address: IpAddr) {
+/// Appends an address, IPv6 as RFC 5952 writes it and without brackets, to memory that has room for it.
+pub fn push_address(out: &mut impl Write, address: IpAddr) {
     match address {
         IpAddr::V4(address) => push_ipv4(out, address),
-        // Writing to memory does not fail.
         IpAddr::V6(address) => drop(write!(out, "{address}")),
     }
 }
 
-fn push_ipv4(out: &mut Vec<u8>, address: Ipv4Addr) {
+fn push_ipv4(out: &mut impl Write, address: Ipv4Addr) {
     let [first, rest @ ..] = address.octets();
     push_number(out, first.into());
     for octet in rest {
-        out.push(b'.');
+        drop(out.write_all(b"."));
         push_number(out, octet.into());
     }
 }

@@ -5,11 +5,14 @@ use http::HeaderName;
 pub mod authority;
 mod fields;
 pub mod line;
+mod list;
 pub mod names;
 pub mod spelling;
+mod text;
 mod value;
 
-pub use fields::Fields;
+pub use fields::{Edit, Fields};
+pub use text::Text;
 pub use value::{NotAsciiError, ValueRef};
 
 /// The members of a comma-separated list, trimmed; empty ones are left out (RFC 9110 section 5.6.1).

@@ -56,6 +56,7 @@ pub mod relay;
 pub mod routing;
 pub mod server;
 pub mod shortage;
+mod spare;
 pub mod supervise;
 pub mod tcp;
 pub mod tls;

@@ -5,7 +5,6 @@
 //! sent them: CGI and what descends from it make `HTTP_X_FORWARDED_FOR` of all spellings, and no proxy
 //! writes the one with `_`.
 
-use std::net::IpAddr;
 use std::str;
 
 use crate::headers::names::{FORWARDED, HOST, KnownName};
@@ -13,9 +12,8 @@ use http::HeaderValue;
 
 use super::forwarded::Element;
 use super::{Forwarding, Resolver, X_FORWARDED_FOR, entry};
-use crate::ascii;
 use crate::config::model::XForwardedFor;
-use crate::headers::{Fields, ValueRef, is_ambiguous, is_known_as, list_members, trim};
+use crate::headers::{Fields, Text, ValueRef, is_ambiguous, is_known_as, list_members, trim};
 
 const X_REAL_IP: KnownName = KnownName::new("x-real-ip");
 const X_FORWARDED_PROTO: KnownName = KnownName::new("x-forwarded-proto");
@@ -28,17 +26,14 @@ impl Resolver {
     pub fn forward(&self, request: &mut Fields, context: &Forwarding) {
         discard(request, context.client.trusted_peer);
         match self.x_forwarded_for {
-            XForwardedFor::Append => {
-                let list = appended(request, context.peer.to_canonical());
-                request.insert(X_FORWARDED_FOR, list);
-            }
+            XForwardedFor::Append => append(request, context.peer.to_canonical().into()),
             XForwardedFor::Replace => {
-                request.insert(X_FORWARDED_FOR, address_value(context.client.address));
+                request.insert_text(X_FORWARDED_FOR, context.client.address.into());
             }
             XForwardedFor::Off => {}
         }
         if self.x_real_ip {
-            request.insert(X_REAL_IP, address_value(context.client.address));
+            request.insert_text(X_REAL_IP, context.client.address.into());
         }
         if self.x_forwarded_proto {
             origin(request, context);
@@ -110,9 +105,8 @@ fn is_forwarding(name: &[u8]) -> bool {
             .is_some_and(|start| is_known_as(start, PREFIX))
 }
 
-/// All lines of `X-Forwarded-For` as one, and `peer` at its end.
-fn appended(request: &Fields, peer: IpAddr) -> HeaderValue {
-    let peer = address_value(peer);
+/// Makes all lines of `X-Forwarded-For` one, with `peer` at its end.
+fn append(request: &mut Fields, peer: Text) {
     let lines = || {
         let lines = request.get_all(X_FORWARDED_FOR).iter();
         lines
@@ -120,9 +114,10 @@ fn appended(request: &Fields, peer: IpAddr) -> HeaderValue {
             .filter(|line| !line.is_empty())
     };
     if lines().next().is_none() {
-        return peer;
+        request.insert_text(X_FORWARDED_FOR, peer);
+        return;
     }
-    let length = lines().map(|line| line.len() + 2).sum::<usize>() + peer.len();
+    let length = lines().map(|line| line.len() + 2).sum::<usize>() + peer.as_bytes().len();
     let mut list = Vec::with_capacity(length);
     for line in lines() {
         list.extend_from_slice(line);
@@ -130,15 +125,9 @@ fn appended(request: &Fields, peer: IpAddr) -> HeaderValue {
     }
     list.extend_from_slice(peer.as_bytes());
     // Parts of valid values make a valid one.
-    HeaderValue::try_from(list).unwrap_or(peer)
-}
-
-/// `address` as text, IPv6 as RFC 5952 writes it and without brackets.
-fn address_value(address: IpAddr) -> HeaderValue {
-    // The longest address has 45 characters.
-    let mut text = Vec::with_capacity(48);
-    ascii::push_address(&mut text, address);
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+    if let Ok(list) = HeaderValue::try_from(list) {
+        request.insert(X_FORWARDED_FOR, list);
+    }
 }
 
 /// X-Forwarded-Proto, -Host and -Port: how the client addressed us.
@@ -157,18 +146,14 @@ fn origin(request: &mut Fields, context: &Forwarding) {
         let ours = HeaderValue::from_static(protocol(context.https));
         request.insert(X_FORWARDED_PROTO, ours);
     }
-    if !told(request, &X_FORWARDED_HOST, is_hosts) {
-        match request.get(HOST).map(ValueRef::to_value) {
-            Some(host) => request.insert(X_FORWARDED_HOST, host),
-            None => {
-                request.remove(&X_FORWARDED_HOST);
-            }
-        }
+    let told_host = told(request, &X_FORWARDED_HOST, is_hosts);
+    if !told_host && !request.insert_same(X_FORWARDED_HOST, &HOST) {
+        request.remove(&X_FORWARDED_HOST);
     }
     if !told(request, &X_FORWARDED_PORT, is_port) {
         let derived = told_proto.then(|| port_of_origin(request)).flatten();
         let port = derived.unwrap_or(context.local_port);
-        request.insert(X_FORWARDED_PORT, HeaderValue::from(port));
+        request.insert_text(X_FORWARDED_PORT, port.into());
     }
 }
 

@@ -8,8 +8,9 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::list::List;
 use super::names::{self, KnownName, Name};
-use super::{ValueRef, list_members};
+use super::{Text, ValueRef, list_members};
 
 /// The fields of a message.
 ///
@@ -17,7 +18,7 @@ use super::{ValueRef, list_members};
 /// spelling that it came with, for whoever looks closer than they should.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
-    list: Vec<Field>,
+    list: List,
     /// The marks of all names in the list, and maybe of some that were.
     marks: u64,
     /// Whether a name came that [`names::is_plain`] doesn't vouch for.
@@ -41,11 +42,26 @@ pub struct Field {
 #[derive(Debug, Clone)]
 enum Stored {
     Own(HeaderValue),
+    /// A short one, in the field itself.
+    Text(Text),
     /// A part of the received bytes.
     Received {
         begin: u32,
         end: u32,
     },
+}
+
+/// What becomes of a line.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Edit {
+    /// It stays as it is.
+    Keep,
+    /// This part of its value is left.
+    Part(Range<usize>),
+    /// It has this value instead.
+    Value(HeaderValue),
+    /// It goes.
+    Remove,
 }
 
 const NOWHERE: u32 = u32::MAX;
@@ -91,10 +107,10 @@ impl Fields {
         Self::default()
     }
 
-    /// None yet, with room for so many.
-    pub fn with_capacity(count: usize) -> Self {
+    /// None yet, with room for those of a usual message.
+    pub fn with_room() -> Self {
         Self {
-            list: Vec::with_capacity(count),
+            list: List::usual(),
             ..Self::default()
         }
     }
@@ -117,19 +133,6 @@ impl Fields {
     /// The bytes of the message that the fields came with.
     pub fn set_received(&mut self, received: Bytes) {
         self.received = received;
-    }
-
-    /// A copy with room for so many more.
-    #[must_use]
-    pub fn clone_with_room(&self, more: usize) -> Self {
-        let mut list = Vec::with_capacity(self.list.len() + more);
-        list.extend_from_slice(&self.list);
-        Self {
-            list,
-            marks: self.marks,
-            has_odd_names: self.has_odd_names,
-            received: self.received.clone(),
-        }
     }
 
     fn add(&mut self, name: Name, value: Stored, spelt: u32) {
@@ -198,10 +201,29 @@ impl Fields {
 
     /// Makes `value` the only value of `name`, in the place of the first if there was any.
     pub fn insert(&mut self, name: impl Into<Name>, value: HeaderValue) {
-        let name = name.into();
+        self.set(name.into(), Stored::Own(value));
+    }
+
+    /// The same for a short text of ours.
+    pub fn insert_text(&mut self, name: impl Into<Name>, text: Text) {
+        self.set(name.into(), Stored::Text(text));
+    }
+
+    /// Makes the value of the first line of `of` the only one of `name` as well. Whether there is one.
+    pub fn insert_same(&mut self, name: impl Into<Name>, of: &KnownName) -> bool {
+        let found = self.find(of.name(), of.hash());
+        let value = found.map(|(_, field)| field.value.clone());
+        let is_there = value.is_some();
+        if let Some(value) = value {
+            self.set(name.into(), value);
+        }
+        is_there
+    }
+
+    fn set(&mut self, name: Name, value: Stored) {
         let first = self.find(&name.name, name.hash).map(|(at, _)| at);
         let Some(first) = first else {
-            self.add(name, Stored::Own(value), NOWHERE);
+            self.add(name, value, NOWHERE);
             return;
         };
         let mut at = 0;
@@ -211,7 +233,7 @@ impl Fields {
             stays
         });
         if let Some(field) = self.list.get_mut(first) {
-            (field.value, field.spelt) = (Stored::Own(value), NOWHERE);
+            (field.value, field.spelt) = (value, NOWHERE);
         }
     }
 
@@ -236,6 +258,26 @@ impl Fields {
     /// Takes out every field whose name is one of those that `doomed` knows.
     pub fn remove_where(&mut self, doomed: impl Fn(&HeaderName) -> bool) {
         self.list.retain(|field| !doomed(&field.name));
+    }
+
+    /// Changes each line of `name` as `edit` says.
+    pub fn edit_lines(&mut self, name: &KnownName, edit: impl Fn(ValueRef<'_>) -> Edit) {
+        if self.marks & mark(name.hash()) == 0 {
+            return;
+        }
+        let received = &self.received;
+        self.list.retain_mut(|field| {
+            if !is_one(field, name, name.hash()) {
+                return true;
+            }
+            match edit(field.value(received)) {
+                Edit::Keep => {}
+                Edit::Part(range) => field.value = field.value.part(range),
+                Edit::Value(value) => field.value = Stored::Own(value),
+                Edit::Remove => return false,
+            }
+            true
+        });
     }
 
     /// Replaces all lines of `name` by `lines`, in their order; none at all removes the field.
@@ -294,11 +336,36 @@ impl Field {
     fn value<'a>(&'a self, received: &'a Bytes) -> ValueRef<'a> {
         match &self.value {
             Stored::Own(value) => value.into(),
+            Stored::Text(text) => text.into(),
             Stored::Received { begin, end } => {
                 let place = |at: &u32| usize::try_from(*at).unwrap_or(usize::MAX);
                 let part = received.get(place(begin)..place(end));
                 ValueRef::received(received, part.unwrap_or_default())
             }
+        }
+    }
+}
+
+impl Stored {
+    /// A part of it.
+    fn part(&self, range: Range<usize>) -> Self {
+        match self {
+            Self::Own(value) => {
+                let part = value.as_bytes().get(range).unwrap_or_default();
+                // A part of a valid value is one.
+                let mut part =
+                    HeaderValue::from_bytes(part).unwrap_or_else(|_| HeaderValue::from_static(""));
+                part.set_sensitive(value.is_sensitive());
+                Self::Own(part)
+            }
+            Self::Text(text) => {
+                let part = text.as_bytes().get(range).and_then(Text::new);
+                Self::Text(part.unwrap_or(*text))
+            }
+            Self::Received { begin, .. } => Self::Received {
+                begin: begin.saturating_add(place(range.start)),
+                end: begin.saturating_add(place(range.end)),
+            },
         }
     }
 }
@@ -399,7 +466,7 @@ impl PartialEq for Fields {
 
 impl From<HeaderMap> for Fields {
     fn from(map: HeaderMap) -> Self {
-        let mut fields = Self::with_capacity(map.len() + 8);
+        let mut fields = Self::with_room();
         let mut last = None;
         for (name, value) in map {
             // Further lines of a name come without it.
@@ -413,10 +480,11 @@ impl From<HeaderMap> for Fields {
 }
 
 impl From<Fields> for HeaderMap {
-    fn from(fields: Fields) -> Self {
+    fn from(mut fields: Fields) -> Self {
         let mut map = Self::with_capacity(fields.list.len());
-        for field in fields.list {
-            let value = field.value(&fields.received).to_value();
+        let Fields { list, received, .. } = &mut fields;
+        for field in list.drain(..) {
+            let value = field.value(received).to_value();
             map.append(field.name, value);
         }
         map
@@ -436,14 +504,10 @@ fn mark(hash: u8) -> u64 {
 impl<K: Key> std::ops::Index<K> for Fields {
     type Output = HeaderValue;
 
-    /// For fields that were not received.
+    /// A copy for the rest of the test.
     fn index(&self, name: K) -> &HeaderValue {
-        let found =
-            name.with_name(|name, hash| self.find(name, hash).map(|(_, field)| &field.value));
-        match found.flatten() {
-            Some(Stored::Own(value)) => value,
-            found => panic!("no field with a value of its own: {found:?}"),
-        }
+        let value = self.get(name).expect("no field of that name").to_value();
+        Box::leak(Box::new(value))
     }
 }
 
@@ -503,6 +567,37 @@ mod tests {
         fields.insert(HOST, value("c"));
         let spelt: Vec<_> = fields.spelt().map(|(_, _, spelling)| spelling).collect();
         assert_eq!(spelt, [None, Some(&b"X-mine"[..])]);
+    }
+
+    #[test]
+    fn a_part_of_a_value_stays_wherever_it_lies() {
+        let mut fields = Fields::new();
+        fields.add_received(HOST.into(), 0..5, 0);
+        fields.set_received(Bytes::from_static(b"a b c"));
+        fields.append(HOST, value("a b c"));
+        fields.append(HOST, value("c"));
+        fields.append(VIA, value("a"));
+        fields.edit_lines(&names::HOST, |line| match line.as_bytes() {
+            b"c" => Edit::Remove,
+            _ => Edit::Part(2..3),
+        });
+        assert_eq!(lines(&fields), ["host: b", "host: b", "via: a"]);
+        fields.insert_text(VIA, Text::new(b"x y").unwrap());
+        fields.edit_lines(&names::VIA, |_| Edit::Part(0..1));
+        assert_eq!(lines(&fields), ["host: b", "host: b", "via: x"]);
+        fields.edit_lines(&names::VIA, |_| Edit::Value(value("z")));
+        fields.edit_lines(&names::HOST, |_| Edit::Keep);
+        assert_eq!(lines(&fields), ["host: b", "host: b", "via: z"]);
+    }
+
+    #[test]
+    fn a_value_may_be_that_of_another_field() {
+        let mut fields = fields(&[("host", "a"), ("host", "b"), ("via", "1"), ("via", "2")]);
+        assert!(fields.insert_same(VIA, &names::HOST));
+        assert!(!fields.insert_same(HOST, &names::COOKIE));
+        assert_eq!(lines(&fields), ["host: a", "host: b", "via: a"]);
+        let copy = HeaderMap::from(fields.clone());
+        assert_eq!(Fields::from(copy), fields);
     }
 
     #[test]

@@ -6,13 +6,16 @@ use bytes::Bytes;
 use http::HeaderValue;
 use thiserror::Error;
 
-/// A field's value: one of its own, or a part of the bytes that were received. Copying it copies a reference.
+use super::Text;
+
+/// A field's value: one of its own, a short text, or a part of the bytes that were received. Copying it copies a reference.
 #[derive(Clone, Copy)]
 pub struct ValueRef<'a>(Place<'a>);
 
 #[derive(Clone, Copy)]
 enum Place<'a> {
     Own(&'a HeaderValue),
+    Text(&'a Text),
     Received { all: &'a Bytes, part: &'a [u8] },
 }
 
@@ -31,6 +34,7 @@ impl<'a> ValueRef<'a> {
     pub fn as_bytes(self) -> &'a [u8] {
         match self.0 {
             Place::Own(value) => value.as_bytes(),
+            Place::Text(text) => text.as_bytes(),
             Place::Received { part, .. } => part,
         }
     }
@@ -63,24 +67,31 @@ impl<'a> ValueRef<'a> {
     pub fn is_sensitive(self) -> bool {
         match self.0 {
             Place::Own(value) => value.is_sensitive(),
-            Place::Received { .. } => false,
+            Place::Text(_) | Place::Received { .. } => false,
         }
     }
 
     /// It as a value of its own. Received bytes are shared, not copied.
     pub fn to_value(self) -> HeaderValue {
-        match self.0 {
-            Place::Own(value) => value.clone(),
-            Place::Received { all, part } => HeaderValue::from_maybe_shared(all.slice_ref(part))
-                // Can't be: whoever received it has looked at it.
-                .unwrap_or_else(|_| HeaderValue::from_static("")),
-        }
+        let value = match self.0 {
+            Place::Own(value) => Ok(value.clone()),
+            Place::Text(text) => HeaderValue::from_bytes(text.as_bytes()),
+            Place::Received { all, part } => HeaderValue::from_maybe_shared(all.slice_ref(part)),
+        };
+        // Can't be: whoever received or wrote it has looked at it.
+        value.unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
 
 impl<'a> From<&'a HeaderValue> for ValueRef<'a> {
     fn from(value: &'a HeaderValue) -> Self {
         Self(Place::Own(value))
+    }
+}
+
+impl<'a> From<&'a Text> for ValueRef<'a> {
+    fn from(text: &'a Text) -> Self {
+        Self(Place::Text(text))
     }
 }
 

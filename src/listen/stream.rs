@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use super::lazy_timer::LazyTimer;
 use super::limits::Admitted;
 use super::transport::Transport;
+use crate::spare::{Buffers, Inbox};
 use crate::supervise;
 
 /// Bytes asked of the socket at once for a header.
@@ -24,12 +25,16 @@ const HEAD_READ: usize = 4 * 1024;
 /// the response under way to it.
 const LINGER: Duration = Duration::from_secs(2);
 
+thread_local! {
+    static BUFFERS: Buffers = const { Buffers::new(HEAD_READ, 64) };
+}
+
 /// A client's connection.
 pub struct ClientStream {
     /// `None` only while it is dropped.
     transport: Option<Transport>,
     /// Bytes read from the socket and not yet given away.
-    inbox: BytesMut,
+    inbox: Inbox,
     saw_end: bool,
     reset: bool,
     admitted: Option<Admitted>,
@@ -42,7 +47,7 @@ impl ClientStream {
     pub fn new(transport: Transport, admitted: Admitted) -> Self {
         Self {
             transport: Some(transport),
-            inbox: BytesMut::new(),
+            inbox: Inbox::new(&BUFFERS),
             saw_end: false,
             reset: false,
             admitted: Some(admitted),
@@ -68,12 +73,10 @@ impl ClientStream {
     /// Takes so many of the pending bytes. They keep no more memory than they need.
     pub fn take_out(&mut self, count: usize) -> Bytes {
         let count = count.min(self.inbox.len());
-        if count < self.inbox.capacity() / 2 {
+        if self.inbox.capacity() > HEAD_READ && count < self.inbox.capacity() / 2 {
             let bytes = Bytes::copy_from_slice(self.inbox.get(..count).unwrap_or_default());
             self.inbox.advance(count);
-            if self.inbox.is_empty() {
-                self.inbox = BytesMut::new();
-            }
+            self.inbox.rest();
             return bytes;
         }
         self.inbox.split_to(count).freeze()
@@ -92,7 +95,7 @@ impl ClientStream {
         if self.saw_end {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.inbox = BytesMut::new();
+        self.inbox.let_go();
         // OpenSSL may have read more from the socket than was taken from it.
         let mut looks_first = !self.is_plain();
         loop {
@@ -141,10 +144,10 @@ impl ClientStream {
         if self.inbox.capacity() - self.inbox.len() < room / 2 {
             self.inbox.reserve(room);
         }
-        let read = pin!(transport.read_buf(&mut self.inbox)).poll(cx);
-        if read.is_pending() && self.inbox.is_empty() {
+        let read = pin!(transport.read_buf(&mut *self.inbox)).poll(cx);
+        if read.is_pending() {
             // A connection holds no buffer while it waits.
-            self.inbox = BytesMut::new();
+            self.inbox.rest();
         }
         let count = ready!(read)?;
         self.saw_end |= count == 0;
@@ -221,7 +224,7 @@ impl AsyncRead for ClientStream {
             buf.put_slice(this.inbox.get(..count).unwrap_or_default());
             this.inbox.advance(count);
             if this.inbox.is_empty() {
-                this.inbox = BytesMut::new();
+                this.inbox.let_go();
             }
             return Poll::Ready(Ok(()));
         }
@@ -314,7 +317,7 @@ mod tests {
         let (client, accepted) = tokio::join!(client, listener.accept());
         let stream = ClientStream {
             transport: Some(Transport::Plain(accepted.unwrap().0)),
-            inbox: BytesMut::new(),
+            inbox: Inbox::new(&BUFFERS),
             saw_end: false,
             reset: false,
             admitted: None,

@@ -4,11 +4,13 @@
 //! each is read as `pair` says, there may be several lines. A `;` separates even inside quotes, as that
 //! grammar has none inside values: a stray quote in some other cookie must not hide ours.
 
+use std::ops::Range;
+
 use crate::headers::names::COOKIE;
 use http::HeaderValue;
 
 use super::pair::value_of;
-use crate::headers::{Fields, ValueRef};
+use crate::headers::{Edit, Fields, ValueRef};
 
 /// The values of the cookies called `name`, in their order.
 pub(super) fn values<'a>(
@@ -25,34 +27,14 @@ pub(super) fn values<'a>(
 /// Takes out the cookies called `name` with their separators. Every other byte stays; a line that
 /// has nothing left goes.
 pub(super) fn strip(request: &mut Fields, name: &[u8]) {
-    let mut changed = false;
-    let mut kept = Vec::new();
-    for line in request.get_all(COOKIE) {
-        let rest = without(line, name);
-        changed |= !matches!(rest, Rest::All);
-        match rest {
-            Rest::All => kept.push(line.to_value()),
-            Rest::Some(line) => kept.push(line),
-            Rest::Nothing => {}
-        }
-    }
-    if changed {
-        request.replace_lines(&COOKIE, kept);
-    }
+    request.edit_lines(&COOKIE, |line| without(line, name));
 }
 
 /// Takes the first `length(value)` bytes off the values of the cookies called `name`. Every other byte stays.
 pub(super) fn shorten(request: &mut Fields, name: &[u8], length: impl Fn(&[u8]) -> usize) {
-    let lines = request.get_all(COOKIE).iter();
-    let shortened: Vec<_> = lines.map(|line| shortened(line, name, &length)).collect();
-    if shortened.iter().all(Option::is_none) {
-        return;
-    }
-    let lines = request.get_all(COOKIE).iter().zip(shortened);
-    let lines: Vec<_> = lines
-        .map(|(line, shortened)| shortened.unwrap_or_else(|| line.to_value()))
-        .collect();
-    request.replace_lines(&COOKIE, lines);
+    request.edit_lines(&COOKIE, |line| {
+        shortened(line, name, &length).map_or(Edit::Keep, Edit::Value)
+    });
 }
 
 /// The pairs of a line, each with the offset at which it begins.
@@ -80,32 +62,29 @@ fn find_separator(text: &[u8]) -> Option<usize> {
     Some(skipped + found)
 }
 
-/// What is left of a line.
-enum Rest {
-    All,
-    Some(HeaderValue),
-    Nothing,
-}
-
-/// `line` without the cookies called `name`.
-fn without(line: ValueRef<'_>, name: &[u8]) -> Rest {
+/// What becomes of `line` without the cookies called `name`.
+fn without(line: ValueRef<'_>, name: &[u8]) -> Edit {
     let text = line.as_bytes();
-    let mut pairs = pairs(text);
-    let Some((first, _)) = pairs
-        .by_ref()
-        .find(|(_, pair)| value_of(pair, name).is_some())
-    else {
-        return Rest::All;
+    let is_ours = |pair: &[u8]| value_of(pair, name).is_some();
+    let mut left = pairs(text);
+    let Some((first, _)) = left.find(|(_, pair)| is_ours(pair)) else {
+        return Edit::Keep;
     };
+    // Nearly always ours is the first or the last one, and what stays is one part of the line.
+    let Some((next, _)) = left.find(|(_, pair)| !is_ours(pair)) else {
+        return part(text, 0..first.saturating_sub(1));
+    };
+    if first == 0 && !left.any(|(_, pair)| is_ours(pair)) {
+        return part(text, next..text.len());
+    }
     let mut kept = Vec::with_capacity(text.len() + 1);
-    kept.extend_from_slice(text.get(..first).unwrap_or_default());
-    for (_, pair) in pairs.filter(|(_, pair)| value_of(pair, name).is_none()) {
+    for (_, pair) in pairs(text).filter(|(_, pair)| !is_ours(pair)) {
         kept.extend_from_slice(pair);
         kept.push(b';');
     }
     kept.pop();
-    if kept.iter().all(|byte| b"; \t".contains(byte)) {
-        return Rest::Nothing;
+    if is_nothing(&kept) {
+        return Edit::Remove;
     }
     // If the line began with our cookie, the space that followed it goes with it.
     let kept = if first == 0 {
@@ -114,10 +93,29 @@ fn without(line: ValueRef<'_>, name: &[u8]) -> Rest {
         &kept
     };
     // What is left of a valid value is one.
-    HeaderValue::from_bytes(kept).map_or(Rest::Nothing, |mut value| {
+    HeaderValue::from_bytes(kept).map_or(Edit::Remove, |mut value| {
         value.set_sensitive(line.is_sensitive());
-        Rest::Some(value)
+        Edit::Value(value)
     })
+}
+
+/// This part of a line is what stays: without the space at its beginning, if ours was there.
+fn part(line: &[u8], range: Range<usize>) -> Edit {
+    let text = line.get(range.clone()).unwrap_or_default();
+    if is_nothing(text) {
+        return Edit::Remove;
+    }
+    let space = if range.start > 0 {
+        text.len() - text.trim_ascii_start().len()
+    } else {
+        0
+    };
+    Edit::Part(range.start + space..range.end)
+}
+
+/// Whether no cookie is in it.
+fn is_nothing(text: &[u8]) -> bool {
+    text.iter().all(|byte| b"; \t".contains(byte))
 }
 
 /// `line` with the values of the cookies called `name` shortened; `None` if nothing changes.

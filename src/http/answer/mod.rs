@@ -121,7 +121,7 @@ pub async fn answer(
         HeaderValue::from_static(page.content_type),
     );
     fields.insert(names::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    fields.insert(crate::http::X_REQUEST_ID, id.value().clone());
+    id.write(fields);
     let seconds = context.retry_after.map(whole_seconds).or(page.retry_after);
     if let Some(seconds) = seconds {
         fields.insert(names::RETRY_AFTER, HeaderValue::from(seconds));
@@ -162,7 +162,7 @@ pub async fn respond(
         fields.insert(names::CONTENT_TYPE, content_type.clone());
     }
     if let Some(id) = &context.request_id {
-        fields.insert(crate::http::X_REQUEST_ID, id.value().clone());
+        id.write(fields);
     }
     send(request, client, context, response, body, false).await
 }
@@ -183,7 +183,7 @@ pub async fn send_on(
     let fields = &mut response.headers;
     fields.insert(names::LOCATION, location);
     if let Some(id) = &context.request_id {
-        fields.insert(crate::http::X_REQUEST_ID, id.value().clone());
+        id.write(fields);
     }
     send(request, client, context, response, Bytes::new(), false).await
 }
@@ -235,7 +235,7 @@ pub async fn send(
 pub fn response(status: u16) -> ResponseHeader {
     let status =
         http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    ResponseHeader::new(status, Version::HTTP_11, Fields::with_capacity(16))
+    ResponseHeader::new(status, Version::HTTP_11, Fields::with_room())
 }
 
 /// Whether this connection is to end: the process does, or connections are sent away.

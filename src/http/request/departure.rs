@@ -7,7 +7,6 @@ use crate::client_address::Forwarding;
 use crate::config::model::HeaderEdits;
 use crate::headers::names::{self, KnownName};
 use crate::headers::{Fields, is_ambiguous, is_known_as, list_members};
-use crate::http::X_REQUEST_ID;
 use crate::http::answer::identity;
 use crate::http::context::Context;
 use crate::http::record;
@@ -34,9 +33,6 @@ const HOP_BY_HOP: [KnownName; 10] = [
     names::UPGRADE,
 ];
 
-/// Room for the fields that a request is given on its way.
-const ADDED_FIELDS: usize = 8;
-
 /// A request as its server is asked.
 pub struct Departure {
     /// Its header.
@@ -50,7 +46,7 @@ pub struct Departure {
 /// Makes the request that goes to the server of this try. `has_body`: the client's has one.
 pub fn prepare(original: &RequestHeader, has_body: bool, context: &mut Context) -> Departure {
     let to_http2 = context.target().is_some_and(|target| target.link.http2());
-    let mut request = original.clone_with_room(ADDED_FIELDS);
+    let mut request = original.clone();
     for name in &HOP_BY_HOP {
         request.headers.remove(name);
     }
@@ -136,7 +132,7 @@ fn write(original: &RequestHeader, request: &mut RequestHeader, context: &Contex
         }
     }
     if let Some(id) = &context.request_id {
-        fields.insert(X_REQUEST_ID, id.value().clone());
+        id.write(fields);
     }
 }
 

@@ -3,14 +3,21 @@
 use http::HeaderValue;
 use rand::RngCore;
 
-use crate::headers::ValueRef;
+use crate::headers::{Fields, Text, ValueRef};
+use crate::http::X_REQUEST_ID;
 
 /// Longer ones from a proxy in front are replaced.
 const MAX_LENGTH: usize = 128;
 
 /// A request's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(HeaderValue);
+pub struct RequestId(Id);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Id {
+    Ours(Text),
+    Given(HeaderValue),
+}
 
 impl RequestId {
     /// A new one: 128 random bits, in hexadecimal.
@@ -25,8 +32,10 @@ impl RequestId {
                 .unwrap_or(b'0');
             bits >>= 4;
         }
-        // Hexadecimal digits are always a valid value.
-        Self(HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0")))
+        Self(match Text::new(&text) {
+            Some(text) => Id::Ours(text),
+            None => Id::Given(HeaderValue::from_static("0")),
+        })
     }
 
     /// The id that a trusted proxy in front gave the request, if it is one we would write into a log.
@@ -36,17 +45,32 @@ impl RequestId {
             && text
                 .iter()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:+/=@".contains(byte));
-        fine.then(|| Self(value.to_value()))
+        fine.then(|| Self(Id::Given(value.to_value())))
+    }
+
+    /// Sets `X-Request-Id`.
+    pub fn write(&self, fields: &mut Fields) {
+        match &self.0 {
+            Id::Ours(text) => fields.insert_text(X_REQUEST_ID, *text),
+            Id::Given(value) => fields.insert(X_REQUEST_ID, value.clone()),
+        }
     }
 
     /// As the value of `X-Request-Id`.
-    pub fn value(&self) -> &HeaderValue {
-        &self.0
+    pub fn value(&self) -> HeaderValue {
+        match &self.0 {
+            Id::Ours(text) => ValueRef::from(text).to_value(),
+            Id::Given(value) => value.clone(),
+        }
     }
 
     /// As text.
     pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
+        let bytes = match &self.0 {
+            Id::Ours(text) => text.as_bytes(),
+            Id::Given(value) => value.as_bytes(),
+        };
+        std::str::from_utf8(bytes).unwrap_or_default()
     }
 }
 

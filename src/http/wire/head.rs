@@ -23,8 +23,6 @@ use crate::http::wire::framing::{BodyReader, Framing};
 
 /// More fields than this are refused.
 pub(super) const MAX_FIELDS: usize = 200;
-/// Fields of a usual request, with those that are added on its way.
-const USUAL_FIELDS: usize = 32;
 /// More options of `Connection` than this are refused.
 const MAX_OPTIONS: usize = 100;
 /// Longer methods are refused.
@@ -326,7 +324,7 @@ impl<'a> Section<'a> {
         let (line, version) = request_line(first, leading).map_err(Ill::Refused)?;
         let refused = |(status, reason)| Ill::Refused(refuse(status, reason, Some(line.clone())));
         let mut fields = DecisiveFields::default();
-        let mut list = Fields::with_capacity(USUAL_FIELDS);
+        let mut list = Fields::with_room();
         loop {
             let rest = message.get(at..).unwrap_or_default();
             if rest.starts_with(b"\r\n") {

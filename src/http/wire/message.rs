@@ -20,17 +20,6 @@ pub struct RequestHeader {
 }
 
 impl RequestHeader {
-    /// A copy with room for so many more fields.
-    #[must_use]
-    pub fn clone_with_room(&self, more: usize) -> Self {
-        Self {
-            method: self.method.clone(),
-            version: self.version,
-            headers: self.headers.clone_with_room(more),
-            target: self.target.clone(),
-        }
-    }
-
     /// A request for that target (RFC 9112 section 3.2), which has been checked.
     pub fn new(method: Method, target: Bytes, version: Version, headers: Fields) -> Self {
         Self {

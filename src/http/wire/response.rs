@@ -17,8 +17,6 @@ use crate::http::wire::message::ResponseHeader;
 const MAX_SIZE: usize = 256 * 1024;
 /// Fields of one head.
 const MAX_FIELDS: usize = 256;
-/// Fields of a usual one.
-const USUAL_FIELDS: usize = 16;
 /// What every one begins with.
 const BEGIN: &[u8] = b"HTTP/1.";
 /// Empty lines before a head that are overlooked.
@@ -95,7 +93,7 @@ fn parse(head: &Bytes) -> Result<ResponseHeader, Invalid> {
     let mut lines = Lines { head, at: 0 };
     let first = lines.next().ok_or("no status line")??;
     let status = status_line(head.get(first).unwrap_or_default())?;
-    let mut headers = Fields::with_capacity(USUAL_FIELDS);
+    let mut headers = Fields::with_room();
     loop {
         let begin = lines.at;
         let rest = head.get(begin..).unwrap_or_default();

@@ -531,7 +531,7 @@ impl Driver<'_> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.content_type));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(page.body.len()));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(X_REQUEST_ID, id.value().clone());
+        headers.insert(X_REQUEST_ID, id.value());
         if status == 405
             && let Ok(allowed) = HeaderValue::try_from(allowed(b""))
         {

@@ -16,6 +16,7 @@ use super::super::trailers;
 use super::{Event, ServerError};
 use crate::headers::{Fields, list_members};
 use crate::http::wire::message::{RequestHeader, ResponseHeader};
+use crate::spare::{Buffers, Inbox};
 use crate::upstream::Stream;
 
 /// Bytes of a response that are read at once.
@@ -25,11 +26,15 @@ const FAST_READ: usize = 64 * 1024;
 /// The same while the client has yet to take much else.
 const LITTLE: usize = 4 * 1024;
 
+thread_local! {
+    static BUFFERS: Buffers = const { Buffers::new(READ, 16) };
+}
+
 /// A request on its way to a server, and its response.
 pub struct Http1 {
     stream: Stream,
     out: Output,
-    inbox: BytesMut,
+    inbox: Inbox,
     read: usize,
     /// The request's body goes in chunks.
     chunked: bool,
@@ -68,7 +73,7 @@ impl Http1 {
         Self {
             stream,
             out,
-            inbox: BytesMut::new(),
+            inbox: Inbox::new(&BUFFERS),
             read: READ,
             chunked,
             request_over: body == RequestBody::None,
@@ -162,9 +167,7 @@ impl Http1 {
     }
 
     pub(super) fn read_little(&mut self) {
-        if self.inbox.is_empty() {
-            self.inbox = BytesMut::new();
-        }
+        self.inbox.rest();
         self.read = LITTLE;
     }
 
@@ -190,13 +193,18 @@ impl Http1 {
 
     /// The connection and what came behind the response, when protocols have been switched.
     pub fn into_switched(self) -> (Stream, BytesMut) {
-        (self.stream, self.inbox)
+        (self.stream, self.inbox.into_bytes())
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         self.inbox.reserve(self.read);
         let room = self.inbox.capacity() - self.inbox.len();
-        let count = ready!(pin!(self.stream.read_buf(&mut self.inbox)).poll(cx))?;
+        let read = pin!(self.stream.read_buf(&mut *self.inbox)).poll(cx);
+        if read.is_pending() {
+            // No buffer is held for what hasn't come yet.
+            self.inbox.rest();
+        }
+        let count = ready!(read)?;
         if count == room {
             self.read = FAST_READ;
         }
