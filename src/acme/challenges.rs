@@ -129,8 +129,7 @@ impl AlpnChallenges for Challenges {
         if self.is_idle() {
             return None;
         }
-        // In the middle of a handshake, which can't wait for another thread; so the thread's other work goes elsewhere.
-        tokio::task::block_in_place(|| self.tls_alpn01(name))
+        self.tls_alpn01(name)
     }
 }
 

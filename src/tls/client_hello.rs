@@ -132,8 +132,8 @@ fn extension(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     Some((u16::from_be_bytes([*high, *low]), content, rest))
 }
 
-/// The name of a host in the extension.
-fn host_name(extension: &[u8]) -> Option<Box<str>> {
+/// The name of a host in the extension that names the server, in lower case and without a dot at its end.
+pub(super) fn host_name(extension: &[u8]) -> Option<Box<str>> {
     let (mut names, _) = vector(extension)?;
     loop {
         let (kind, rest) = names.split_first()?;

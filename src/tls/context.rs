@@ -14,9 +14,12 @@ use openssl::x509::X509;
 
 use super::Trouble;
 use super::client_auth::ClientAuthority;
+use super::client_hello::host_name;
 use super::names::{Chosen, Names};
 use super::ocsp::Staples;
-use super::openssl_calls::{EXTENSION_ALPN, client_hello_extension, use_ticket_keys};
+use super::openssl_calls::{
+    EXTENSION_ALPN, EXTENSION_SERVER_NAME, client_hello_extension, use_ticket_keys,
+};
 use super::ticket_keys::TicketKeys;
 use crate::config::model;
 
@@ -37,8 +40,17 @@ const HTTP_10: &[u8] = b"\x08http/1.0";
 
 /// Answers to an ACME authority that validates a name over TLS (RFC 8737).
 pub trait AlpnChallenges: Send + Sync {
-    /// The certificate that proves that `name` is ours, if somebody is to be shown that now.
+    /// The certificate that proves that `name` is ours, if somebody is to be shown that now. It may read a file, and make a
+    /// key: not for a thread that many wait for.
     fn certificate(&self, name: &str) -> Option<(X509, PKey<Private>)>;
+}
+
+/// A handshake that only validates a name (RFC 8737). It is held up until it is known what it is to be shown.
+struct Validation {
+    /// The name that is asked for.
+    name: Option<Box<str>>,
+    /// What proves that it is ours, once that has been looked for.
+    proof: OnceLock<Option<(X509, PKey<Private>)>>,
 }
 
 /// What a context is made of.
@@ -53,8 +65,8 @@ pub struct Parts<'a> {
     pub ticket_keys: Arc<TicketKeys>,
     /// What issuers say of the certificates; `None` = it isn't shown.
     pub staples: Option<Arc<Staples>>,
-    /// For an authority's validations; `None` = there are none.
-    pub challenges: Option<Arc<dyn AlpnChallenges>>,
+    /// Whether an authority may validate names.
+    pub validations: bool,
 }
 
 /// Builds a context.
@@ -91,7 +103,7 @@ pub fn build(parts: Parts<'_>) -> Result<SslContext, Trouble> {
         &mut context,
         parts.names,
         settings.strict_sni,
-        parts.challenges,
+        parts.validations,
     )
     .map_err(|error| Trouble::at(&[], words(&error)))?;
     Ok(context.build())
@@ -185,16 +197,25 @@ fn serve(
     context: &mut SslContextBuilder,
     names: Names,
     strict: bool,
-    challenges: Option<Arc<dyn AlpnChallenges>>,
+    validations: bool,
 ) -> Result<(), ErrorStack> {
-    if challenges.is_some() {
+    if validations {
         let place = place_of_validation()?;
         context.set_client_hello_callback(move |ssl, _| {
             let protocols = client_hello_extension(ssl, EXTENSION_ALPN);
-            if protocols.is_some_and(offers_only_acme) {
-                ssl.set_ex_data(place, ());
+            if !protocols.is_some_and(offers_only_acme) {
+                return Ok(ClientHelloResponse::SUCCESS);
             }
-            Ok(ClientHelloResponse::SUCCESS)
+            if let Some(validation) = ssl.ex_data(place) {
+                return Ok(match validation.proof.get() {
+                    Some(_) => ClientHelloResponse::SUCCESS,
+                    None => ClientHelloResponse::RETRY,
+                });
+            }
+            let name = client_hello_extension(ssl, EXTENSION_SERVER_NAME).and_then(host_name);
+            let proof = OnceLock::new();
+            ssl.set_ex_data(place, Validation { name, proof });
+            Ok(ClientHelloResponse::RETRY)
         });
     }
     context.set_servername_callback(move |ssl, alert| {
@@ -202,13 +223,11 @@ fn serve(
             *alert = why;
             Err(SniError::ALERT_FATAL)
         };
-        if is_validation(ssl) {
-            let shown = ssl
-                .servername(NameType::HOST_NAME)
-                .and_then(|name| challenges.as_ref()?.certificate(name))
-                .is_some_and(|(certificate, key)| {
-                    ssl.set_certificate(&certificate).is_ok() && ssl.set_private_key(&key).is_ok()
-                });
+        if let Some(validation) = validation(ssl) {
+            let proof = validation.proof.get().cloned().flatten();
+            let shown = proof.is_some_and(|(certificate, key)| {
+                ssl.set_certificate(&certificate).is_ok() && ssl.set_private_key(&key).is_ok()
+            });
             return if shown {
                 Ok(())
             } else {
@@ -247,9 +266,9 @@ fn show(ssl: &mut SslRef, chosen: &Chosen) -> Result<(), ErrorStack> {
     Ok(())
 }
 
-/// Marks a handshake that only validates a name.
-fn place_of_validation() -> Result<Index<Ssl, ()>, ErrorStack> {
-    static PLACE: OnceLock<Index<Ssl, ()>> = OnceLock::new();
+/// Where it is kept that a handshake only validates a name.
+fn place_of_validation() -> Result<Index<Ssl, Validation>, ErrorStack> {
+    static PLACE: OnceLock<Index<Ssl, Validation>> = OnceLock::new();
     if let Some(place) = PLACE.get() {
         return Ok(*place);
     }
@@ -257,9 +276,26 @@ fn place_of_validation() -> Result<Index<Ssl, ()>, ErrorStack> {
     Ok(*PLACE.get_or_init(|| place))
 }
 
+fn validation(ssl: &SslRef) -> Option<&Validation> {
+    ssl.ex_data(place_of_validation().ok()?)
+}
+
 /// Whether a handshake only validates a name (RFC 8737): nothing is said in such a connection.
 pub fn is_validation(ssl: &SslRef) -> bool {
-    place_of_validation().is_ok_and(|place| ssl.ex_data(place).is_some())
+    validation(ssl).is_some()
+}
+
+/// The name that a handshake validates, if it does. It goes on once [`prove`] has been told what is shown.
+pub fn validated_name(ssl: &SslRef) -> Option<&str> {
+    validation(ssl)?.name.as_deref()
+}
+
+/// What a handshake that validates a name is to be shown; `None`: the name isn't ours.
+pub fn prove(ssl: &SslRef, proof: Option<(X509, PKey<Private>)>) {
+    if let Some(validation) = validation(ssl) {
+        // It is looked for once.
+        drop(validation.proof.set(proof));
+    }
 }
 
 /// A ProtocolNameList (RFC 7301 section 3.1) of ACME's name alone.

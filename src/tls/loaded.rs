@@ -9,7 +9,7 @@ use openssl::ssl::SslContext;
 
 use super::certificate::{self, Finding};
 use super::client_auth::ClientAuthority;
-use super::context::{self, AlpnChallenges, Parts};
+use super::context::{self, Parts};
 use super::names::Names;
 use super::ocsp::Staples;
 use super::ticket_keys::{self, TicketKey, TicketKeys};
@@ -69,7 +69,7 @@ pub fn load(
     let loaded = assemble(settings, awaited, None, now);
     if loaded.broken.is_empty() {
         // The rest is OpenSSL's to judge.
-        match loaded.context(TicketKeys::random(Instant::now()), &Arc::default(), None) {
+        match loaded.context(TicketKeys::random(Instant::now()), &Arc::default(), false) {
             Ok(_) => Ok(loaded),
             Err(trouble) => Err(vec![trouble]),
         }
@@ -170,7 +170,7 @@ impl Loaded {
         &self,
         ticket_keys: Arc<TicketKeys>,
         staples: &Arc<Staples>,
-        challenges: Option<Arc<dyn AlpnChallenges>>,
+        validations: bool,
     ) -> Result<SslContext, Trouble> {
         let certificates: Vec<_> = self
             .certificates
@@ -183,7 +183,7 @@ impl Loaded {
             clients: self.clients.as_ref(),
             ticket_keys,
             staples: self.settings.ocsp_stapling.then(|| Arc::clone(staples)),
-            challenges,
+            validations,
         })
     }
 }

@@ -21,6 +21,8 @@ use openssl_sys as ffi;
 
 use super::ticket_keys::{IV_LENGTH, NAME_LENGTH, TicketKey, TicketKeys};
 
+/// The type of extension that names the server (RFC 6066 section 3).
+pub const EXTENSION_SERVER_NAME: c_uint = 0;
 /// The type of extension that holds ALPN (RFC 7301 section 3.1).
 pub const EXTENSION_ALPN: c_uint = 16;
 

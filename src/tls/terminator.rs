@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use openssl::ssl::{NameType, Ssl, SslContext, SslRef};
+use openssl::ssl::{ErrorCode, NameType, Ssl, SslContext, SslRef};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
 use tokio_openssl::SslStream;
 
 use super::certificate::{self, Severity};
@@ -116,11 +117,11 @@ impl Serving {
         loaded: &Loaded,
         ticket_keys: Arc<TicketKeys>,
         staples: &Arc<Staples>,
-        challenges: Option<Arc<dyn AlpnChallenges>>,
+        validations: bool,
     ) -> Result<Self, Trouble> {
         let clients = loaded.settings.client_auth.as_ref();
         Ok(Self {
-            context: loaded.context(ticket_keys, staples, challenges)?,
+            context: loaded.context(ticket_keys, staples, validations)?,
             timeout: loaded.settings.handshake_timeout,
             strict_sni: loaded.settings.strict_sni,
             forward_client: clients.is_some_and(|clients| clients.forward),
@@ -150,7 +151,7 @@ impl Terminator {
             &loaded,
             Arc::clone(&ticket_keys),
             &staples,
-            challenges.clone(),
+            challenges.is_some(),
         )?;
         let terminator = Self {
             listener: Arc::clone(listener),
@@ -207,7 +208,7 @@ impl Terminator {
             &loaded,
             Arc::clone(&self.ticket_keys),
             &self.staples,
-            self.challenges.clone(),
+            self.challenges.is_some(),
         )?;
         self.ticket_keys
             .replace(loaded.ticket_keys.clone(), Instant::now());
@@ -247,7 +248,7 @@ impl Terminator {
             &loaded,
             Arc::clone(&self.ticket_keys),
             &self.staples,
-            self.challenges.clone(),
+            self.challenges.is_some(),
         );
         match serving {
             Ok(serving) => {
@@ -380,7 +381,7 @@ impl Terminator {
         let ssl = Ssl::new(&serving.context).map_err(|_| None)?;
         let mut stream = SslStream::new(ssl, socket).map_err(|_| None)?;
         let (accepted, late) = {
-            let mut accept = std::pin::pin!(Pin::new(&mut stream).accept());
+            let mut accept = std::pin::pin!(self.shake_hands(&mut stream));
             let in_time = tokio::time::timeout(serving.timeout, &mut accept);
             tokio::select! {
                 biased;
@@ -418,6 +419,28 @@ impl Terminator {
                 tracing::debug!(listener = &*self.listener, %peer, "TLS handshake timed out");
                 Err(has_begun(stream.ssl()).then(|| HandshakeFailure::of(late, stream.ssl())))
             }
+        }
+    }
+
+    async fn shake_hands(
+        &self,
+        stream: &mut SslStream<TcpStream>,
+    ) -> Result<(), openssl::ssl::Error> {
+        loop {
+            let accepted = Pin::new(&mut *stream).accept().await;
+            match &accepted {
+                Err(held_up) if held_up.code() == ErrorCode::WANT_CLIENT_HELLO_CB => {}
+                _ => return accepted,
+            }
+            let name = context::validated_name(stream.ssl()).map(str::to_owned);
+            let proof = match (name, self.challenges.clone()) {
+                (Some(name), Some(challenges)) => {
+                    let looked = spawn_blocking(move || challenges.certificate(&name)).await;
+                    looked.ok().flatten()
+                }
+                _ => None,
+            };
+            context::prove(stream.ssl(), proof);
         }
     }
 
