@@ -9,7 +9,7 @@
 //! pool -> { balance, observe } -> config
 //! ```
 //!
-//! `supervise` is below all of them.
+//! `supervise` is below all of them, and `workers` above it alone.
 //!
 //! Only `server`, `http`, `listen`, `health` and `upstream` import Pingora; everything else can be tested without
 //! a socket. ARCHITECTURE.md walks through the house.
@@ -62,3 +62,4 @@ pub mod tcp;
 pub mod tls;
 pub mod unix_socket;
 mod upstream;
+pub mod workers;

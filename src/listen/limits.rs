@@ -18,6 +18,7 @@ use super::rates::Rates;
 use crate::config::model;
 use crate::observe::metrics::ListenerMetrics;
 use crate::observe::{DelayReason, RejectReason};
+use crate::workers::WorkerPlace;
 
 /// How soon it is told again that a listener is full.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -72,6 +73,7 @@ pub struct Room {
 /// One admitted connection; it counts until this is dropped.
 pub struct Admitted {
     _room: Room,
+    _place: WorkerPlace,
     limits: Arc<Limits>,
     counted: Option<IpAddr>,
 }
@@ -159,12 +161,13 @@ impl Limits {
         self.metrics.rejected.inc(reason);
     }
 
-    /// Counts an accepted connection.
-    pub fn admit(self: &Arc<Self>, room: Room) -> Admitted {
+    /// Counts an accepted connection, which has that place on a worker.
+    pub fn admit(self: &Arc<Self>, room: Room, place: WorkerPlace) -> Admitted {
         self.metrics.connections_total.inc();
         self.metrics.connections_active.inc();
         Admitted {
             _room: room,
+            _place: place,
             limits: Arc::clone(self),
             counted: None,
         }
@@ -236,6 +239,7 @@ mod tests {
 
     use super::*;
     use crate::observe::metrics::Metrics;
+    use crate::workers::Workers;
 
     fn limits(process: usize, listener: usize) -> Arc<Limits> {
         let metrics = Metrics::new(SystemTime::UNIX_EPOCH).listener("web");
@@ -244,7 +248,8 @@ mod tests {
     }
 
     async fn admit(limits: &Arc<Limits>) -> Admitted {
-        limits.admit(limits.room().await.unwrap())
+        let place = Workers::start(1).unwrap().for_socket().place();
+        limits.admit(limits.room().await.unwrap(), place)
     }
 
     #[tokio::test]

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::model;
 use crate::observe::{DelayReason, RejectReason};
 use crate::shortage;
 use crate::shortage::Shortage;
+use crate::workers::{Worker, Workers};
+use limits::Room;
 
 mod capacity;
 mod closing;
@@ -21,6 +22,7 @@ mod lazy_timer;
 pub mod limits;
 mod rates;
 mod reception;
+mod socket;
 mod stream;
 mod transport;
 
@@ -31,6 +33,7 @@ pub use ends::Ends;
 pub use lazy_timer::LazyTimer;
 pub use limits::{Admitted, ClientLimits, Limits};
 pub use reception::{NotIntroduced, Reception};
+pub use socket::{Accepted, Listener};
 pub use stream::ClientStream;
 pub use transport::Transport;
 
@@ -152,18 +155,23 @@ pub fn words(error: &io::Error) -> String {
     }
 }
 
-/// Accepts until draining begins or the socket is to be closed or is handed over, calling `serve` with each connection.
-/// What is in the backlog at that moment is still accepted, by whoever goes on with it: those clients have been told that
-/// they are connected.
+/// Accepts until draining begins or the socket is to be closed or is handed over, calling `serve` with each connection and the
+/// worker that it is to live on. What is in the backlog at that moment is still accepted, by whoever goes on with it: those
+/// clients have been told that they are connected.
 pub async fn accept(
-    socket: Arc<TcpListener>,
+    socket: Arc<Listener>,
     limits: Arc<Limits>,
     drain: Arc<Drain>,
     closing: Arc<Closing>,
-    serve: impl Fn(TcpStream, SocketAddr, Admitted),
+    workers: Arc<Workers>,
+    serve: impl Fn(Accepted, Admitted, &Worker),
 ) {
     let (begun, closed) = (drain.stopped(), closing.begun());
     tokio::pin!(begun, closed);
+    let take = |connection: Accepted, room: Room| {
+        let worker = workers.for_connection(socket.acceptor());
+        serve(connection, limits.admit(room, worker.place()), worker);
+    };
     let mut at_hand = None;
     // What shows that nothing can be accepted for want of descriptors or memory.
     let mut short = None;
@@ -175,15 +183,15 @@ pub async fn accept(
             () = &mut closed => break,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok(connection) => {
                 short = None;
                 tokio::select! {
                     biased;
                     room = limits.room() => {
                         let Some(room) = room else { return };
-                        serve(stream, peer, limits.admit(room));
+                        take(connection, room);
                     }
-                    () = &mut begun => at_hand = Some((stream, peer)),
+                    () = &mut begun => at_hand = Some(connection),
                 }
             }
             Err(error) => {
@@ -202,27 +210,27 @@ pub async fn accept(
     }
     if closing.is_handed_over() {
         // The connection at hand was accepted here, so the other process can't accept it.
-        if let Some((stream, peer)) = at_hand
+        if let Some(connection) = at_hand
             && let Some(room) = limits.room().await
         {
-            serve(stream, peer, limits.admit(room));
+            take(connection, room);
         }
         return;
     }
     if closing.has_begun() && at_hand.is_none() && !drain.is_stopping() {
         // As many as can have waited; who comes later is too late anyway.
         for _ in 0..BACKLOG {
-            let Some((stream, peer)) = now(socket.accept()).await.and_then(Result::ok) else {
+            let Some(connection) = now(socket.accept()).await.and_then(Result::ok) else {
                 return;
             };
             tokio::select! {
                 biased;
                 room = limits.room() => {
                     let Some(room) = room else { return };
-                    serve(stream, peer, limits.admit(room));
+                    take(connection, room);
                 }
                 () = &mut begun => {
-                    at_hand = Some((stream, peer));
+                    at_hand = Some(connection);
                     break;
                 }
             }
@@ -233,11 +241,9 @@ pub async fn accept(
             Some(next) => Some(next),
             None => now(socket.accept()).await.and_then(Result::ok),
         };
-        let Some((stream, peer)) = next else { return };
+        let Some(connection) = next else { return };
         match limits.room_now() {
-            Some(room) => {
-                serve(stream, peer, limits.admit(room));
-            }
+            Some(room) => take(connection, room),
             None => limits.reject(RejectReason::Stopping),
         }
     }
@@ -254,7 +260,7 @@ async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
 
 /// Sets what connections have that are accepted from now on: they inherit it from the socket that they come by (Linux
 /// copies all of its options), which costs each of them nothing.
-pub fn tune(listener: &TcpListener, keepalive: model::TcpKeepalive) {
+pub fn tune(listener: &Listener, keepalive: model::TcpKeepalive) {
     let socket = SockRef::from(listener);
     let probes = TcpKeepalive::new()
         .with_time(keepalive.idle)

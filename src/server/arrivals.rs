@@ -1,6 +1,5 @@
 //! From an accepted socket to a connection that can be served: whose it is, whether it may come, TLS.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -10,12 +9,12 @@ use tokio_util::task::TaskTracker;
 
 use super::refusals::Refusals;
 use super::service::Service;
-use crate::listen::{Admitted, Drain, Ends, Reception, Transport};
+use crate::listen::{Accepted, Admitted, Drain, Ends, Reception, Transport};
 use crate::supervise;
 use crate::tls::Terminator;
+use crate::workers::Worker;
 
 /// What happens to the connections of one listener before they are served.
-#[derive(Clone)]
 pub struct Arrivals {
     /// The rules of now.
     pub reception: Arc<ArcSwap<Reception>>,
@@ -32,13 +31,35 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// Takes a connection that was just accepted.
-    pub fn take(&self, socket: TcpStream, peer: SocketAddr, admitted: Admitted) {
+    /// Takes a connection that was just accepted to its worker.
+    pub fn take(self: &Arc<Self>, connection: Accepted, admitted: Admitted, worker: &Worker) {
+        if worker.is_here() {
+            self.begin(connection, admitted);
+            return;
+        }
+        let this = Arc::clone(self);
+        let _entered = worker.enter();
+        // It is registered there: from here it would wake that thread before there is anything for it to do.
+        supervise::once_tracked(&self.tracker, async move {
+            this.begin(connection, admitted);
+        });
+    }
+
+    /// Takes a connection of this thread's.
+    fn begin(self: &Arc<Self>, connection: Accepted, admitted: Admitted) {
+        let peer = connection.peer();
+        let socket = match connection.register() {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::warn!(%error, %peer, "a connection can't be served");
+                return;
+            }
+        };
         if !self.reception.load().expects_header(peer) {
             self.receive(socket, Ends::of_socket(peer), admitted);
             return;
         }
-        let this = self.clone();
+        let this = Arc::clone(self);
         supervise::once_tracked(&self.tracker, async move {
             let began = (SystemTime::now(), Instant::now());
             let reception = this.reception.load_full();
@@ -52,7 +73,7 @@ impl Arrivals {
     }
 
     /// Takes a connection of which is known whose it is.
-    fn receive(&self, socket: TcpStream, ends: Ends, mut admitted: Admitted) {
+    fn receive(self: &Arc<Self>, socket: TcpStream, ends: Ends, mut admitted: Admitted) {
         if !self.service.admits(&ends, &mut admitted) {
             return;
         }
@@ -62,7 +83,7 @@ impl Arrivals {
                 .serve(&self.tracker, transport, None, ends, admitted);
             return;
         };
-        let this = self.clone();
+        let this = Arc::clone(self);
         supervise::once_tracked(&self.tracker, async move {
             let began = (SystemTime::now(), Instant::now());
             let accepted = terminator

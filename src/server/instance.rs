@@ -43,6 +43,7 @@ use crate::pool::{Pool, PoolState};
 use crate::supervise::{self, Task};
 use crate::tls::Terminator;
 use crate::upstream::Link;
+use crate::workers::Workers;
 
 /// How often the weights of servers in slow start are brought up to date.
 const SLOW_START_STEP: Duration = Duration::from_millis(100);
@@ -88,6 +89,8 @@ pub struct Prepared {
     pub known: Vec<PoolState>,
     /// The file with the process's id.
     pub pid_file: PidFile,
+    /// The threads that clients are served by.
+    pub workers: Arc<Workers>,
 }
 
 /// A running instance.
@@ -95,6 +98,7 @@ pub struct Instance {
     pub(super) started: (SystemTime, Instant),
     pub(super) metrics: Arc<Metrics>,
     pub(super) drain: Arc<Drain>,
+    pub(super) workers: Arc<Workers>,
     pub(super) listeners: ArcSwap<Vec<Arc<Listening>>>,
     proxy: Arc<HttpProxy<Edge>>,
     shared: Arc<Shared>,
@@ -167,6 +171,7 @@ impl Instance {
             discovered,
             known,
             pid_file,
+            workers,
         } = prepared;
         let written = config;
         let discoveries = Discoveries::of(discovered);
@@ -197,6 +202,7 @@ impl Instance {
             started: (SystemTime::now(), Instant::now()),
             metrics,
             drain,
+            workers,
             listeners: ArcSwap::default(),
             proxy,
             shared,
@@ -303,7 +309,7 @@ impl Instance {
 
     /// Accepts connections on the bound sockets of `config`, in the order of its listeners.
     pub fn accept(self: &Arc<Self>, config: &Config, sockets: Vec<Vec<std::net::TcpListener>>) {
-        let sockets = listening::first_sockets(config, sockets);
+        let sockets = listening::first_sockets(config, sockets, &self.workers);
         self.listen(&[], &self.listeners.load(), &sockets);
         self.state.lock().accepting = true;
         let instance = Arc::downgrade(self);
@@ -404,7 +410,7 @@ async fn keep_up(instance: Weak<Instance>, startup_ends: Instant) {
     }
 }
 
-/// Has all worker threads give back what memory they have no use for: those that sleep wake up for it.
+/// Has all threads give back what memory they have no use for. Those that sleep wake up for it: the workers by themselves.
 fn give_memory_back() {
     allocator::ask();
     for _ in 0..Handle::current().metrics().num_workers() {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use socket2::Socket;
-use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use super::arrivals::Arrivals;
@@ -18,9 +17,10 @@ use super::service::Service;
 use crate::config::model::{self, Config};
 use crate::config::{Loaded as Configuration, Problems};
 use crate::dispatch::PoolSite;
-use crate::listen::{self, Closing, Limits, Reception};
+use crate::listen::{self, Closing, Limits, Listener, Reception};
 use crate::supervise::{self, Task};
 use crate::tls::{Loaded, Terminator};
+use crate::workers::{Worker, Workers};
 
 /// A listener of the configuration in force.
 pub struct Listening {
@@ -46,7 +46,7 @@ pub struct Bound {
     /// As it is configured: its port may be 0.
     configured: SocketAddr,
     address: SocketAddr,
-    socket: Arc<TcpListener>,
+    socket: Arc<Listener>,
 }
 
 /// A socket that connections are accepted on.
@@ -59,16 +59,20 @@ struct Accepting {
 pub type Sockets = HashMap<Arc<str>, Vec<Arc<Bound>>>;
 
 impl Bound {
-    /// Takes a socket that was bound to `configured`. Must be called within a runtime.
+    /// Takes a socket that was bound to `configured`.
     ///
     /// # Errors
     ///
     /// The system's.
-    pub fn new(configured: SocketAddr, socket: std::net::TcpListener) -> std::io::Result<Self> {
+    pub fn new(
+        configured: SocketAddr,
+        socket: std::net::TcpListener,
+        workers: &Workers,
+    ) -> std::io::Result<Self> {
         Ok(Self {
             configured,
             address: socket.local_addr()?,
-            socket: Arc::new(TcpListener::from_std(socket)?),
+            socket: Arc::new(Listener::new(socket, workers)?),
         })
     }
 
@@ -148,7 +152,11 @@ impl Listening {
 /// # Errors
 ///
 /// Every address that can't be had. Nothing has changed then.
-pub fn sockets(now: &[Arc<Listening>], next: &Configuration) -> Result<Sockets, Problems> {
+pub fn sockets(
+    now: &[Arc<Listening>],
+    next: &Configuration,
+    workers: &Workers,
+) -> Result<Sockets, Problems> {
     let mut spare: Vec<(Arc<str>, Arc<Bound>)> = now
         .iter()
         .flat_map(|one| {
@@ -196,7 +204,7 @@ pub fn sockets(now: &[Arc<Listening>], next: &Configuration) -> Result<Sockets, 
             .filter_map(|(_, bound)| bound.as_fd().try_clone_to_owned().ok());
         let overlapping: Vec<_> = overlapping.map(Socket::from).collect();
         let found = listen::bind_beside(address, &overlapping)
-            .and_then(|socket| Bound::new(address, socket))
+            .and_then(|socket| Bound::new(address, socket, workers))
             .map(Arc::new);
         match found {
             Ok(bound) => sockets.entry(Arc::clone(name)).or_default().push(bound),
@@ -225,12 +233,16 @@ pub fn same<'a>(
 }
 
 /// The sockets of a start, in the order of the listeners.
-pub fn first_sockets(config: &Config, bound: Vec<Vec<std::net::TcpListener>>) -> Sockets {
+pub fn first_sockets(
+    config: &Config,
+    bound: Vec<Vec<std::net::TcpListener>>,
+    workers: &Workers,
+) -> Sockets {
     let mut sockets = Sockets::new();
     for (model, of_listener) in config.listeners.iter().zip(bound) {
         let all = sockets.entry(Arc::clone(&model.name)).or_default();
         for (configured, socket) in model.bind.iter().zip(of_listener) {
-            match Bound::new(*configured, socket) {
+            match Bound::new(*configured, socket, workers) {
                 Ok(bound) => all.push(Arc::new(bound)),
                 Err(error) => {
                     tracing::error!(%error, listener = &*model.name, "cannot listen");
@@ -364,7 +376,7 @@ impl Instance {
     fn accept_on(&self, listening: &Listening, bound: &Arc<Bound>, tracker: &TaskTracker) {
         let address = bound.address;
         tracing::info!(%address, listener = &*listening.name, "listening");
-        let arrivals = Arrivals {
+        let arrivals = Arc::new(Arrivals {
             reception: Arc::clone(&listening.reception),
             service: listening.service.clone(),
             terminator: listening.terminator.clone(),
@@ -375,8 +387,7 @@ impl Instance {
                 access_log: Arc::clone(&self.access_log),
                 protocol: listening.protocol.logged(),
             },
-        };
-        let serve = move |socket, peer, admitted| arrivals.take(socket, peer, admitted);
+        });
         let closing = Arc::<Closing>::default();
         listening.accepting.lock().push(Accepting {
             bound: Arc::clone(bound),
@@ -385,14 +396,20 @@ impl Instance {
         listen::tune(&bound.socket, *listening.keepalive.lock());
         let socket = Arc::clone(&bound.socket);
         let (limits, drain) = (Arc::clone(&listening.limits), Arc::clone(&self.drain));
+        let workers = Arc::clone(&self.workers);
+        let _entered = bound.socket.acceptor().enter();
         // Tracked with the connections: those still in the backlog are to be served, too.
         supervise::keep(tracker, Task::Accept, &listening.name, move || {
+            let arrivals = Arc::clone(&arrivals);
             listen::accept(
                 Arc::clone(&socket),
                 Arc::clone(&limits),
                 Arc::clone(&drain),
                 Arc::clone(&closing),
-                serve.clone(),
+                Arc::clone(&workers),
+                move |connection, admitted, worker: &Worker| {
+                    arrivals.take(connection, admitted, worker);
+                },
             )
         });
     }

@@ -13,6 +13,7 @@ use crate::listen::{self, BindError};
 use crate::observe;
 use crate::observe::Metrics;
 use crate::observe::access_log::AccessLog;
+use crate::workers::Workers;
 
 mod acme;
 mod arrivals;
@@ -69,6 +70,8 @@ pub use upgrade::{Program, launch};
 /// How long the start waits for the servers' first checks before it accepts connections, which wait in
 /// the backlog meanwhile.
 const FIRST_CHECKS: Duration = Duration::from_millis(500);
+/// Threads of what isn't a client's connection, at most: checks and the admin API, above all.
+const BACKGROUND: usize = 4;
 /// How long tasks that are still running get when the process ends.
 const LAST_BREATH: Duration = Duration::from_millis(200);
 
@@ -81,7 +84,7 @@ fn admin_words(address: &str, error: &std::io::Error) -> String {
     }
 }
 
-/// Why an instance could not start. Nothing is left running.
+/// Why an instance could not start, or go on. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A listener's address can't be had.
@@ -141,6 +144,9 @@ pub enum StartError {
     /// The runtime can't be started.
     #[error("cannot start worker threads: {0}")]
     Runtime(std::io::Error),
+    /// A worker has ended, and with it the connections that it served.
+    #[error("a worker thread ended unexpectedly; the log says why")]
+    Worker,
 }
 
 /// Runs an instance until it is told to end. Blocks. Without a `source` there is nothing to reload. With `upgrade` it takes
@@ -148,7 +154,7 @@ pub enum StartError {
 ///
 /// # Errors
 ///
-/// [`StartError`] when it can't start; nothing is accepted then, and an instance that runs goes on.
+/// [`StartError`] when it can't start; nothing is accepted then, and an instance that runs goes on. Also when it can't go on.
 pub fn run(
     loaded: Loaded,
     source: Option<Source>,
@@ -209,14 +215,15 @@ fn start(
     acme::advise(config);
     sources::tell(loaded);
 
+    let workers = Workers::start(config.server.threads).map_err(StartError::Runtime)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.server.threads)
-        .thread_name("equipoise")
+        .worker_threads(config.server.threads.min(BACKGROUND))
+        .thread_name("background")
         .on_thread_park(allocator::heed)
         .enable_all()
         .build()
         .map_err(StartError::Runtime)?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         // First of all: a reload or a stop may be asked for while the first checks run.
         let signals = life::Signals::new().map_err(StartError::Signals)?;
         let listening = bound.sockets.iter().map(Vec::len).sum();
@@ -244,6 +251,7 @@ fn start(
             discovered: state.discovered_servers(),
             known: std::mem::take(&mut state.pools),
             pid_file,
+            workers: Arc::clone(&workers),
         };
         let instance = {
             let log = Arc::clone(&access_log);
@@ -264,12 +272,16 @@ fn start(
         }
         instance.store_sockets(&notifier);
         notifier.ready(&instance.summary());
-        life::until_the_end(&instance, signals, &notifier).await;
+        let outcome = tokio::select! {
+            () = life::until_the_end(&instance, signals, &notifier) => Ok(()),
+            () = workers.lost() => Err(StartError::Worker),
+        };
         instance.admin.close();
         let ending = Arc::clone(&instance);
         drop(tokio::task::spawn_blocking(move || ending.end_keeping_sessions()).await);
-        Ok::<_, StartError>(())
+        Ok::<_, StartError>(outcome)
     })?;
+    workers.end(LAST_BREATH);
     runtime.shutdown_timeout(LAST_BREATH);
     // Last: a connection that is cut off writes its line when its task is dropped.
     let unwritten = access_log.finish();
@@ -280,7 +292,7 @@ fn start(
         );
     }
     tracing::info!("stopped");
-    Ok(())
+    outcome
 }
 
 /// Serves: after the servers' first checks or, with what another process knew, at once.

@@ -262,7 +262,7 @@ impl Instance {
             predecessor.release();
         }
         let listeners = self.listeners.load_full();
-        let sockets = listening::sockets(&listeners, next)?;
+        let sockets = listening::sockets(&listeners, next, &self.workers)?;
         let mut terminators = self.new_terminators(&listeners, next, &mut secured)?;
         let admin = self
             .admin

@@ -236,6 +236,7 @@ fn configuration(origin: &str, leaf: &Issued) -> String {
 server: {{threads: 1}}
 logging: {{level: warn, access_log: {{path: '@DIR@/access.log', format: combined}}}}
 listeners:
+  look: {{bind: '127.0.0.1:0', protocol: tcp, pool: plain}}
   plain: {{bind: '127.0.0.1:0', pool: plain, http: {{keepalive_requests: 0}}}}
   tls:
     bind: 127.0.0.1:0

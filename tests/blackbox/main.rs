@@ -81,6 +81,7 @@ mod streaming;
 mod systemd;
 mod tcp;
 mod terminations;
+mod threads;
 mod tls;
 mod upgrade;
 mod upstream_tls;

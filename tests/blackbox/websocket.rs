@@ -14,11 +14,11 @@ use crate::common::*;
 const SWITCHING: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
 
-const ASK: &str =
+pub const ASK: &str =
     "GET /tunnel HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
 
 /// A server that switches protocols and hands its end of the tunnel to `play`, with what came along with the request.
-fn tunnelling<F>(
+pub fn tunnelling<F>(
     play: impl Fn(tokio::net::TcpStream, Vec<u8>) -> F + Clone + Send + Sync + 'static,
 ) -> Served
 where

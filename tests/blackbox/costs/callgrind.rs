@@ -20,8 +20,8 @@ pub struct Counts {
     pub writes: u64,
 }
 
-/// Called for a request to `/readyz`. The counts of its thread are written out before, and begin anew.
-const LOOKED_FOR: &str = "equipoise::admin::readyz";
+/// Called by the worker thread for a connection of TCP. The thread's counts are written out before, and begin anew.
+const LOOKED_FOR: &str = "equipoise::tcp::serve";
 
 /// Within so long it is ready: usually in ten seconds, but on a machine that does much else.
 const START: Duration = Duration::from_secs(300);
@@ -68,10 +68,13 @@ impl Callgrind {
         Cost::between(few, many)
     }
 
-    /// What the worker thread has done since the last look.
+    /// What the worker thread has done since the last look. The configuration has a listener `look` for that, of TCP.
     #[track_caller]
     fn look(&self) -> Counts {
-        assert_eq!(self.program.admin_get("/readyz").status, 200);
+        let mut client = Client::connect(self.address("look"));
+        client.set_timeout(SOON * 6);
+        let answer = client.get("/", &[("Connection", "close")]).unwrap();
+        assert_eq!(answer.status, 200);
         let mut counts = Counts::default();
         let mut seen = self.seen.borrow_mut();
         for entry in fs::read_dir(self.program.dir()).unwrap() {

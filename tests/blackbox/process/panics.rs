@@ -1,7 +1,7 @@
 //! Defects: what a panic costs, and what it doesn't.
 //!
-//! A worker that reads the wall clock panics when the operating system fails to tell the time. A library in front of the C library
-//! fails one such call when a test asks for it, by a file that the call takes away.
+//! A thread that reads the wall clock panics when the operating system fails to tell the time. A library in front of the C library
+//! fails one such call of threads with a certain name when a test asks for it, by a file that the call takes away.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,14 +20,14 @@ const LIBRARY: &str = r#"
 #include <unistd.h>
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
-    const char *order = getenv("FAIL_ONCE");
+    const char *order = getenv("FAIL_ONCE"), *failing = getenv("FAILING_THREAD");
     char thread[16] = "";
     // The two lines that tell of a panic have times, too: a panic there would end the process.
     static __thread int spared;
     if (clock != CLOCK_REALTIME || spared-- > 0)
         return syscall(SYS_clock_gettime, clock, now);
     spared = 0;
-    if (order && !prctl(PR_GET_NAME, thread) && !strcmp(thread, "equipoise") && !unlink(order)) {
+    if (order && failing && !prctl(PR_GET_NAME, thread) && !strcmp(thread, failing) && !unlink(order)) {
         spared = 2;
         errno = EINVAL;
         return -1;
@@ -44,13 +44,21 @@ struct Frail {
 }
 
 impl Frail {
+    /// Calls of those that serve clients can be made to fail.
     #[track_caller]
     fn start(setup: &Setup) -> Self {
+        Self::start_failing("equipoise", setup)
+    }
+
+    /// Calls of threads of that name can.
+    #[track_caller]
+    fn start_failing(thread: &str, setup: &Setup) -> Self {
         let dir = TempDir::new("panics");
         let (library, order) = (preload(&dir, LIBRARY), dir.path().join("order"));
         let environment = [
             ("LD_PRELOAD", library.to_str().unwrap()),
             ("FAIL_ONCE", order.to_str().unwrap()),
+            ("FAILING_THREAD", thread),
         ];
         let lb = Equipoise::start_with(&setup.yaml(), &environment);
         Self {
@@ -60,7 +68,7 @@ impl Frail {
         }
     }
 
-    /// The next worker that reads the wall clock panics.
+    /// The next thread that reads the wall clock panics.
     fn fail_once(&self) {
         fs::write(&self.order, "").unwrap();
     }
@@ -73,7 +81,7 @@ impl Frail {
     /// the origin holds one, and calls what it is given when that is so; it tells whether the request failed.
     #[track_caller]
     fn fail_a_request(&self, origin: &Origin, attempt: impl Fn(&dyn Fn()) -> bool) {
-        // Background work reads the clock now and then and takes the order away; then the request is served.
+        // Others read the clock now and then and take the order away; then the request is served.
         eventually(SOON, || {
             attempt(&|| {
                 self.fail_once();
@@ -191,7 +199,7 @@ fn a_panic_at_the_arrival_of_a_request_costs_no_other_stream() {
 fn background_work_goes_on_after_a_panic() {
     let origin = Origin::start("a");
     let checked = format!("health_check: {{type: http, path: {HEALTH}, interval: 100ms}}");
-    let frail = Frail::start(&Setup::of([&origin]).pool(&checked));
+    let frail = Frail::start_failing("background", &Setup::of([&origin]).pool(&checked));
     // Nothing else happens meanwhile but what goes on in the background.
     let begun_again = "a background task ended unexpectedly and is begun again: it panicked: ";
     let is_checks =
