@@ -20,6 +20,7 @@ mod peer;
 mod personal;
 mod reach;
 mod report;
+mod roaming;
 mod secure;
 mod trouble;
 

@@ -1,7 +1,8 @@
 //! The connections to one server that wait for their next request, or carry several at once.
 //!
 //! HTTP/1's are kept last in, first out, so that those that aren't needed grow old; no more than `keepalive.connections` over
-//! all threads. None is handed out that has data or its end pending. HTTP/2's are shared, as far as the server allows.
+//! all threads. A worker gets those that it has used itself, and another one's if it has none. None is handed out that has data
+//! or its end pending. HTTP/2's are shared, as far as the server allows.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -17,6 +18,7 @@ use super::Stream;
 use super::http2::Shared;
 use crate::balance::Slot;
 use crate::descriptors::idle::{Keeper, Rest};
+use crate::workers;
 
 /// The connections to a server.
 pub struct Connections {
@@ -32,6 +34,8 @@ struct Kept {
     stream: Stream,
     /// How often the server's address had changed when it was made.
     moves: u64,
+    /// The worker that used it, whose runtime watches it.
+    worker: Option<usize>,
     since: Instant,
     /// When it is closed.
     until: Instant,
@@ -56,8 +60,14 @@ impl Connections {
 
     /// An idle connection, made when the server's address had changed so often.
     pub fn take(&self, moves: u64) -> Option<Stream> {
+        let here = workers::current();
         loop {
-            let mut kept = self.kept.lock().pop()?;
+            let mut kept = {
+                let mut all = self.kept.lock();
+                let own = all.iter().rposition(|kept| kept.worker == here);
+                let at = own.or(all.len().checked_sub(1))?;
+                all.remove(at)
+            };
             if kept.moves == moves && is_quiet(&mut kept.stream) {
                 return Some(kept.stream);
             }
@@ -76,6 +86,7 @@ impl Connections {
             kept.push(Kept {
                 stream,
                 moves,
+                worker: workers::current(),
                 since,
                 until: since.checked_add(idle).unwrap_or(since),
                 _rest: rest,

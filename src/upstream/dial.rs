@@ -22,6 +22,7 @@ use super::link::Link;
 use super::local_end;
 use super::local_end::LocalEnd;
 use super::reach::{Unreachable, reach};
+use super::roaming::Roaming;
 use super::trouble::Trouble;
 use crate::descriptors::Place;
 use crate::pool::{Address, Endpoint, OpenConnection, Server};
@@ -102,6 +103,7 @@ impl Dialer {
         // Once, as each dialer is for one connection.
         drop(self.reached.set(address));
         let open = self.server.connections().note(&raw);
+        let raw = Roaming::new(raw);
         let wire = match self.link.secure() {
             None => Wire::Plain(raw),
             Some(secure) => {
@@ -178,8 +180,8 @@ struct Dialed {
 
 #[derive(Debug)]
 enum Wire {
-    Plain(Raw),
-    Tls(Box<SslStream<Raw>>),
+    Plain(Roaming),
+    Tls(Box<SslStream<Roaming>>),
 }
 
 impl VirtualSocket for Dialed {
@@ -191,6 +193,20 @@ impl VirtualSocket for Dialed {
 
 forward_stream!(Raw: Self::Tcp(stream) => stream, Self::Unix(stream) => stream);
 forward_stream!(Wire: Self::Plain(stream) => stream, Self::Tls(stream) => &mut **stream);
+
+impl Raw {
+    /// It, watched by the runtime of this thread instead of the one that it was watched by.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub(super) fn moved_here(self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream.into_std()?)?),
+            Self::Unix(stream) => Self::Unix(UnixStream::from_std(stream.into_std()?)?),
+        })
+    }
+}
 
 impl AsFd for Raw {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -1,5 +1,6 @@
 //! `server.threads`: each connection of a client lives on one worker thread, whatever it speaks, and nothing else does.
 
+mod servers;
 mod stuck;
 
 use std::collections::BTreeSet;
