@@ -1,4 +1,4 @@
-//! The bodies of an HTTP/2 connection as they come, and what of them waits for whoever they go to.
+//! The bodies of an HTTP/2 connection to a server as they come, and what of them waits for whoever they go to.
 //!
 //! `h2` keeps each DATA frame by itself, at a cost of some hundred bytes however little the frame brings, and ends a connection,
 //! with everybody's requests on it, when many small ones wait. So the connection's driver [gathers](Bodies::gather) what
@@ -21,7 +21,7 @@ pub const SMALL: usize = 256;
 /// Bytes of a piece of what was gathered.
 const PIECE: usize = 16 * 1024;
 
-/// The body of a request or a response.
+/// The body of a response.
 #[derive(Debug)]
 pub struct Body(Arc<Mutex<Waiting>>);
 
@@ -45,19 +45,6 @@ impl Body {
             failed: None,
             waker: None,
         })))
-    }
-
-    /// The next piece, and whether it is the last; `None` at the end, with the trailers still to come. The sender may send
-    /// as much again from then on.
-    pub fn poll_data(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<(Bytes, bool), h2::Error>>> {
-        let waiting = &mut *self.0.lock();
-        waiting.poll_next(cx).map_ok(|piece| {
-            waiting.release(piece.len());
-            (piece, waiting.is_at_end())
-        })
     }
 
     /// The next piece, which is to be [released](Self::release) later; `None` at the end.

@@ -36,7 +36,7 @@ const LONGEST: usize = 4096;
 const KEPT: usize = 256;
 
 /// Pieces that chance alone would seldom put together.
-const WORDS: [&[u8]; 48] = [
+const WORDS: [&[u8]; 56] = [
     b"/",
     b"//",
     b"..",
@@ -85,6 +85,14 @@ const WORDS: [&[u8]; 48] = [
     b"/v1",
     b"${path}",
     b"${header:x-a}",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+    b"\x00\x00\x06\x01\x05\x00\x00\x00\x01\x82\x86\x84\x41\x01a",
+    b"\x00\x00\x06\x01\x04\x00\x00\x00\x03\x83\x86\x84\x41\x01a",
+    b"\x00\x00\x02\x00\x01\x00\x00\x00\x03ab",
+    b"\x00\x00\x04\x08\x00\x00\x00\x00\x01\x00\x00\x00\x01",
+    b"\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x08",
+    b"\x00\x00\x01\x09\x04\x00\x00\x00\x03\x84",
 ];
 
 macro_rules! fuzzed {
@@ -102,6 +110,7 @@ fuzzed! {
     cookie_header_lines_lose_nothing_of_others: cookie_header;
     forwarding_fields_are_believed_of_nobody_untrusted: forwarding;
     header_list_members_make_the_same_list: header_list;
+    http2_frames_mean_the_same_in_pieces: http2_frames;
     proxy_protocol_headers_mean_the_same_in_pieces: proxy_protocol;
     request_head_verdicts_are_the_same_however_it_comes: request_head;
     reverse_mapping_keeps_cookies_and_tells_no_address: reverse;

@@ -125,6 +125,22 @@ impl Fields {
         self.add(name, value, place(spelt));
     }
 
+    /// The same for a field whose name is spelt as names are in HTTP/2.
+    pub fn add_value(&mut self, name: Name, value: Range<usize>) {
+        self.add_received(name, value, usize::MAX);
+    }
+
+    /// The first field of that name has its value in that part of the message's bytes.
+    pub fn set_value(&mut self, name: impl Key, value: Range<usize>) {
+        let found = name.with_name(|name, hash| self.find(name, hash).map(|(at, _)| at));
+        if let Some(field) = found.flatten().and_then(|at| self.list.get_mut(at)) {
+            field.value = Stored::Received {
+                begin: place(value.start),
+                end: place(value.end),
+            };
+        }
+    }
+
     /// The same for a field whose value had to be put right first.
     pub fn append_spelt(&mut self, name: Name, value: HeaderValue, spelt: usize) {
         self.add(name, Stored::Own(value), place(spelt));

@@ -10,7 +10,7 @@ pub(crate) mod client;
 mod fields;
 pub(crate) mod framing;
 pub mod head;
-pub(crate) mod http2;
+pub mod http2;
 pub(crate) mod message;
 mod output;
 mod response;

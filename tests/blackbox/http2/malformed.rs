@@ -322,10 +322,15 @@ fn connect_and_trace_are_405_as_in_http_1() {
     let h1 = lb.client().request("TRACE", "/", &[], b"").unwrap();
     assert_eq!(h1.status, 405);
     assert_eq!(client.outcome(3), Outcome::Status(405));
+    // RFC 9110 section 9.3.8.
+    client.headers(5, &set(":method", "TRACE"), false).unwrap();
+    let h1 = lb.client().request("TRACE", "/", &[], b"body").unwrap();
+    assert_eq!(h1.status, 400);
+    assert_eq!(client.outcome(5), Outcome::Status(400));
     assert_eq!(origin.served(), 0);
     client
         .headers(
-            5,
+            7,
             &changed(|f| {
                 f[0].1 = "OPTIONS";
                 f[3].1 = "*";
@@ -333,7 +338,7 @@ fn connect_and_trace_are_405_as_in_http_1() {
             true,
         )
         .unwrap();
-    assert_eq!(client.outcome(5), Outcome::Status(200));
+    assert_eq!(client.outcome(7), Outcome::Status(200));
     assert_eq!(origin.last_request().target, "*");
 }
 

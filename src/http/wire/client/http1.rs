@@ -31,7 +31,9 @@ const FAST_READ: usize = 64 * 1024;
 const READ_AHEAD: usize = 4 * 1024;
 /// Bytes of a body that are read over.
 const SMALL_BODY: u64 = 64 * 1024;
-/// How long the rest of a body is waited for whose request has been answered.
+/// How long the rest of a body is waited for whose request has been answered. HTTP/2 may reset its stream at once then
+/// (RFC 9113 section 8.1), but clients lose the answer over it: curl before 8.0 reports a broken stream instead of the 413 that
+/// explains it.
 pub const LATE_BODY: Duration = Duration::from_secs(2);
 
 /// What every response begins with.

@@ -1,4 +1,4 @@
-//! Frames of HTTP/2 (RFC 9113 section 4.1), as far as their headers go, and header blocks cut into them.
+//! Frames of HTTP/2 (RFC 9113 section 4.1): their headers, and what we write.
 
 use crate::bodies::SMALL;
 
@@ -11,16 +11,45 @@ pub const LARGEST_FRAME: usize = 16_384;
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
+pub const PUSH_PROMISE: u8 = 5;
 pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 0x1;
 pub const ACK: u8 = 0x1;
 pub const END_HEADERS: u8 = 0x4;
 pub const PADDED: u8 = 0x8;
-pub const PRIORITY: u8 = 0x20;
+/// The flag PRIORITY of HEADERS.
+pub const HAS_PRIORITY: u8 = 0x20;
+
+/// Why a stream or a connection ends (section 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ErrorCode {
+    /// For no error.
+    NoError = 0x0,
+    /// The protocol was broken.
+    Protocol = 0x1,
+    /// We can't go on.
+    Internal = 0x2,
+    /// More was sent than a window has room for.
+    FlowControl = 0x3,
+    /// A frame came on a stream that had ended.
+    StreamClosed = 0x5,
+    /// A frame is longer or shorter than it may be.
+    FrameSize = 0x6,
+    /// Nothing was done for the request.
+    RefusedStream = 0x7,
+    /// Header compression is lost.
+    Compression = 0x9,
+    /// The other side does too much.
+    EnhanceYourCalm = 0xb,
+}
 
 /// A frame's header.
 #[derive(Debug, Clone, Copy)]
@@ -43,12 +72,17 @@ impl Head {
         }
     }
 
+    /// It as it stands on the wire.
+    pub fn bytes(self) -> [u8; FRAME_HEAD] {
+        let length = u32::try_from(self.length).unwrap_or(u32::MAX);
+        let [_, high, middle, low] = length.to_be_bytes();
+        let [a, b, c, d] = self.stream.to_be_bytes();
+        [high, middle, low, self.kind, self.flags, a, b, c, d]
+    }
+
     /// Appends it as it stands on the wire.
     pub fn write(self, out: &mut Vec<u8>) {
-        let length = u32::try_from(self.length).unwrap_or(u32::MAX).to_be_bytes();
-        out.extend(length.iter().skip(1));
-        out.extend([self.kind, self.flags]);
-        out.extend(self.stream.to_be_bytes());
+        out.extend_from_slice(&self.bytes());
     }
 
     /// Whether a flag is set.
@@ -80,7 +114,7 @@ pub fn fragment(head: Head, payload: &[u8]) -> Option<(&[u8], bool)> {
         let (length, rest) = fragment.split_first()?;
         (padding, fragment) = (usize::from(*length), rest);
     }
-    if head.has(PRIORITY) {
+    if head.has(HAS_PRIORITY) {
         let (depends_on, _) = fragment.split_first_chunk()?;
         self_dependent = u32::from_be_bytes(*depends_on) & 0x7fff_ffff == head.stream;
         fragment = fragment.get(5..)?;
@@ -88,6 +122,66 @@ pub fn fragment(head: Head, payload: &[u8]) -> Option<(&[u8], bool)> {
     let length = fragment.len().checked_sub(padding)?;
     Some((fragment.get(..length).unwrap_or_default(), self_dependent))
 }
+
+/// Writes a whole frame.
+pub fn write_frame(kind: u8, flags: u8, stream: u32, payload: &[u8], out: &mut Vec<u8>) {
+    let head = Head {
+        length: payload.len(),
+        kind,
+        flags,
+        stream,
+    };
+    head.write(out);
+    out.extend_from_slice(payload);
+}
+
+/// Ends a stream (section 6.4).
+pub fn write_reset(stream: u32, code: ErrorCode, out: &mut Vec<u8>) {
+    write_frame(RST_STREAM, 0, stream, &(code as u32).to_be_bytes(), out);
+}
+
+/// Lets the other side send so many bytes more (section 6.9); stream 0 is the connection.
+pub fn write_window_update(stream: u32, bytes: u32, out: &mut Vec<u8>) {
+    write_frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes(), out);
+}
+
+/// Says that streams after `last` aren't served, and why (section 6.8).
+pub fn write_go_away(last: u32, code: ErrorCode, out: &mut Vec<u8>) {
+    let head = Head {
+        length: 8,
+        kind: GOAWAY,
+        flags: 0,
+        stream: 0,
+    };
+    head.write(out);
+    out.extend(last.to_be_bytes());
+    out.extend((code as u32).to_be_bytes());
+}
+
+/// Says what this side allows (section 6.5).
+pub fn write_settings(settings: &[(u16, u32)], out: &mut Vec<u8>) {
+    let head = Head {
+        length: settings.len() * SETTING,
+        kind: SETTINGS,
+        flags: 0,
+        stream: 0,
+    };
+    head.write(out);
+    for (name, value) in settings {
+        out.extend(name.to_be_bytes());
+        out.extend(value.to_be_bytes());
+    }
+}
+
+/// Bytes of one setting.
+pub const SETTING: usize = 6;
+/// Names of settings (section 6.5.2).
+pub const HEADER_TABLE_SIZE: u16 = 1;
+pub const ENABLE_PUSH: u16 = 2;
+pub const MAX_CONCURRENT_STREAMS: u16 = 3;
+pub const INITIAL_WINDOW_SIZE: u16 = 4;
+pub const MAX_FRAME_SIZE: u16 = 5;
+pub const MAX_HEADER_LIST_SIZE: u16 = 6;
 
 /// Writes a header block in as few frames as may be.
 pub fn write_block(stream: u32, ends_stream: bool, written: &[u8], out: &mut Vec<u8>) {

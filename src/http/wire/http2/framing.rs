@@ -98,11 +98,6 @@ impl Framing {
         }
     }
 
-    /// Whether the next byte begins a frame.
-    pub fn is_between(&self) -> bool {
-        matches!(self.at, At::Head) && self.head.is_empty()
-    }
-
     /// How many of these bytes pass as they are; the rest is to be [taken](Self::take).
     ///
     /// # Errors

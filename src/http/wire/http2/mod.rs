@@ -1,17 +1,24 @@
-//! What both ends of a request's way have in common where they speak HTTP/2: its frames and header blocks are read before
-//! the `h2` crate sees them, so that what is malformed in one message costs no other.
+//! HTTP/2 (RFC 9113): the streams of a client's connection ([`streams`]), and what servers say, which is read before the `h2` crate
+//! sees it, so that what is malformed in one message costs no other.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::upstream::{Shared, Stream, Witness};
 
-pub mod fields;
-pub mod frames;
-pub mod framing;
-pub mod hpack;
+mod fields;
+mod flow;
+mod frames;
+mod framing;
+mod hpack;
+mod judge;
+pub mod meter;
+pub mod request;
 mod responses;
+pub mod streams;
 mod unfit;
+
+pub use frames::ErrorCode;
 
 /// Begins to speak HTTP/2 with a server. `moves`: how often its address has changed; `idle`: how long the connection may be
 /// without a request.

@@ -13,11 +13,12 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::fields::{self, MALFORMED, Place, Unfit};
+use super::fields::{self, MALFORMED, Place};
 use super::frames::{DATA, FRAME_HEAD, HEADERS, Head, PREFACE, RST_STREAM};
 use super::frames::{cut, write_block};
 use super::framing::{Block, FrameError, Framing, Side};
 use super::hpack::Decoder;
+use super::unfit::Unfit;
 use crate::bodies::MANY;
 use crate::http::wire::head::HeadLimits;
 use crate::upstream::Witness;
@@ -219,7 +220,7 @@ impl Side for Responses {
         let (stream, ends) = (block.stream, block.ends_stream);
         let place = match self.begun(stream) {
             Some(false) => Place::Response { ends },
-            Some(true) => Place::ResponseTrailers { ends },
+            Some(true) => Place::Trailers { ends },
             None => Place::Late,
         };
         let section = fields::read(

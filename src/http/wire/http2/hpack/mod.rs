@@ -1,11 +1,13 @@
-//! HPACK (RFC 7541), read: header blocks become names and values, byte for byte as the client means them.
+//! HPACK (RFC 7541), read: header blocks become names and values, byte for byte as the other side means them.
 //!
-//! The `h2` crate has its own, but gives up the connection where a name or value can't be one of HTTP's. To tell such
-//! a message from the others, and to know how much a block says before anything of it is kept, it is read here first.
+//! What no name or value can be is told apart from what can't be read: the first is one message's fault, the second the
+//! connection's end. How much a block says is known before anything of it is kept.
 
+mod encoder;
 mod huffman;
 mod table;
 
+pub use encoder::Encoder;
 use table::Table;
 
 /// The size that the dynamic table may have: what we announce, which is the protocol's default (RFC 9113 section 6.5.2).
@@ -36,6 +38,11 @@ impl Decoder {
             name: Vec::new(),
             value: Vec::new(),
         }
+    }
+
+    #[cfg(test)]
+    fn table_size(&self) -> usize {
+        self.table.size()
     }
 
     /// Reads a whole block and hands over its fields, in order.
@@ -156,24 +163,30 @@ impl<'a> Input<'a> {
 /// Appends a field written out, without reference to any table (section 6.2.2).
 pub fn write_literal(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.push(0);
-    for text in [name, value] {
-        write_length(text.len(), out);
-        out.extend_from_slice(text);
-    }
+    write_text(name, out);
+    write_text(value, out);
 }
 
-/// Section 5.1, with a prefix of 7 bits.
-fn write_length(length: usize, out: &mut Vec<u8>) {
-    let Some(mut rest) = length.checked_sub(0x7f) else {
-        out.extend(u8::try_from(length));
+/// Section 5.2.
+fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    write_integer((0, 7), text.len(), out);
+    out.extend_from_slice(text);
+}
+
+/// Section 5.1: the first byte's other bits, and how many of its bits are the integer's.
+fn write_integer((first, prefix): (u8, u32), value: usize, out: &mut Vec<u8>) {
+    let most = (1_usize << prefix) - 1;
+    let low = |value: usize| u8::try_from(value & 0xff).unwrap_or_default();
+    let Some(mut rest) = value.checked_sub(most) else {
+        out.push(first | low(value));
         return;
     };
-    out.push(0x7f);
+    out.push(first | low(most));
     while rest >= 0x80 {
-        out.extend(u8::try_from(rest & 0x7f).map(|part| part | 0x80));
+        out.push(low(rest & 0x7f) | 0x80);
         rest >>= 7;
     }
-    out.extend(u8::try_from(rest));
+    out.push(low(rest));
 }
 
 #[cfg(test)]

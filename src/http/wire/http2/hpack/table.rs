@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::Broken;
 
 /// What an entry counts besides its name and value (section 4.1).
-const OVERHEAD: usize = 32;
+pub(super) const OVERHEAD: usize = 32;
 
 /// The fields that were sent before and may be referred to, newest first.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Table {
 }
 
 /// Appendix A.
-const STATIC: [(&str, &str); 61] = [
+pub(super) const STATIC: [(&str, &str); 61] = [
     (":authority", ""),
     (":method", "GET"),
     (":method", "POST"),

@@ -1,14 +1,12 @@
 //! What of an HTTP/2 client's frames costs work that no request pays for, held against budgets.
 //!
-//! The `h2` crate bounds what it must remember, but not how often it may be told: a request opened and reset at once
-//! costs us a whole request (CVE-2023-44487), and SETTINGS, PING, PRIORITY and WINDOW_UPDATE cost work that no
+//! A request opened and reset at once costs us a whole request (CVE-2023-44487), and SETTINGS, PING, PRIORITY and WINDOW_UPDATE cost work that no
 //! request pays for (CVE-2019-9512, -9515). Honest clients cancel requests, too: hundreds at once when a page is left,
 //! and one with every key that is typed. So what counts is the work that was in vain, over time.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use crate::http::wire::http2::frames::{CONTINUATION, DATA, END_STREAM, HEADERS, Head, RST_STREAM};
+use super::frames::{CONTINUATION, DATA, END_STREAM, HEADERS, Head, RST_STREAM};
 
 /// What a reset costs, and what it costs besides if its request was with us or a server by then.
 const RESET: u32 = 1;
@@ -26,6 +24,11 @@ const NOISE_PER_SECOND: u32 = 100;
 /// Malformed requests at once, and in a second. They are answered before any rate limit of a route.
 const MALFORMED: u32 = 1000;
 const MALFORMED_PER_SECOND: u32 = 100;
+/// Bytes sent that one acknowledgement more is granted for; whoever sends bodies in small frames or with a small
+/// window acknowledges often.
+const SENT_PER_ACKNOWLEDGEMENT: usize = 1024;
+/// Acknowledgements that any frame is worth: two WINDOW_UPDATEs, and a PING for some.
+const ACKNOWLEDGEMENTS: u32 = 4;
 
 /// Why a client is sent away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,53 +45,52 @@ pub enum Fault {
     Compression,
     /// A frame in another's place.
     Protocol,
+    /// A frame longer or shorter than it may be (RFC 9113 section 4.2).
+    FrameSize,
+    /// More bytes than the connection's window has room for, or a window larger than windows are (section 6.9).
+    FlowControl,
     /// A header block on a stream that has ended, or that was passed over (RFC 9113 section 5.1).
     Closed,
-    /// The first frame isn't SETTINGS (RFC 9113 section 3.4).
+    /// The first bytes aren't HTTP/2's (RFC 9113 section 3.4).
+    Preface,
+    /// The first frame isn't SETTINGS (the same section).
     NoSettings,
 }
 
 /// What became of a client's requests, and what was sent to it, since the meter last asked.
 #[derive(Debug, Default)]
 pub struct Deeds {
-    finished: AtomicU32,
-    cancelled: AtomicU32,
-    malformed: AtomicU32,
-    sent: AtomicU32,
+    finished: u32,
+    cancelled: u32,
+    malformed: u32,
+    sent: u32,
 }
 
 impl Deeds {
     /// A request ran to its end.
-    pub fn note_finished(&self) {
-        add(&self.finished, 1);
+    pub fn note_finished(&mut self) {
+        add(&mut self.finished, 1);
     }
 
     /// A request was under way when its client gave it up.
-    pub fn note_cancelled(&self) {
-        add(&self.cancelled, 1);
+    pub fn note_cancelled(&mut self) {
+        add(&mut self.cancelled, 1);
     }
 
     /// A request was malformed.
-    pub fn note_malformed(&self) {
-        add(&self.malformed, 1);
+    pub fn note_malformed(&mut self) {
+        add(&mut self.malformed, 1);
     }
 
-    /// Something was sent that is worth so many acknowledgements.
-    pub fn note_sent(&self, worth: u32) {
-        add(&self.sent, worth);
+    /// A frame with so many bytes goes to the client, and will be acknowledged.
+    pub fn note_sent(&mut self, bytes: usize) {
+        let worth = u32::try_from(bytes / SENT_PER_ACKNOWLEDGEMENT).unwrap_or(u32::MAX);
+        add(&mut self.sent, worth.saturating_add(ACKNOWLEDGEMENTS));
     }
 }
 
-/// Wrapping around costs a client a few of billions.
-fn add(counter: &AtomicU32, more: u32) {
-    counter.fetch_add(more, Ordering::Relaxed);
-}
-
-fn take(counter: &AtomicU32) -> u32 {
-    if counter.load(Ordering::Relaxed) == 0 {
-        return 0;
-    }
-    counter.swap(0, Ordering::Relaxed)
+fn add(counter: &mut u32, more: u32) {
+    *counter = counter.saturating_add(more);
 }
 
 /// The budgets of one connection.
@@ -115,11 +117,11 @@ impl Meter {
     /// # Errors
     ///
     /// [`Fault`] when the client is to be sent away.
-    pub fn weigh(&mut self, frame: Head, now: Instant, deeds: &Deeds) -> Result<(), Fault> {
+    pub fn weigh(&mut self, frame: Head, now: Instant, deeds: &mut Deeds) -> Result<(), Fault> {
         let noise = match frame.kind {
             DATA => frame.length == 0 && frame.flags & END_STREAM == 0,
             HEADERS => {
-                let malformed = take(&deeds.malformed);
+                let malformed = std::mem::take(&mut deeds.malformed);
                 if malformed > 0 && !self.spend(|it| &mut it.malformed, malformed, now, deeds) {
                     return Err(Fault::Malformed);
                 }
@@ -127,7 +129,7 @@ impl Meter {
             }
             CONTINUATION => frame.length == 0,
             RST_STREAM => {
-                let in_vain = take(&deeds.cancelled).saturating_mul(IN_VAIN);
+                let in_vain = std::mem::take(&mut deeds.cancelled).saturating_mul(IN_VAIN);
                 let cost = in_vain.saturating_add(RESET);
                 if !self.spend(|it| &mut it.resets, cost, now, deeds) {
                     return Err(Fault::Resets);
@@ -148,16 +150,16 @@ impl Meter {
         budget: impl Fn(&mut Self) -> &mut Budget,
         cost: u32,
         now: Instant,
-        deeds: &Deeds,
+        deeds: &mut Deeds,
     ) -> bool {
         if budget(self).spend(cost) {
             return true;
         }
-        let finished = take(&deeds.finished);
+        let finished = std::mem::take(&mut deeds.finished);
         self.resets
             .refill(now, finished.saturating_mul(RESET + IN_VAIN));
         self.malformed.refill(now, finished);
-        self.noise.refill(now, take(&deeds.sent));
+        self.noise.refill(now, std::mem::take(&mut deeds.sent));
         budget(self).spend(cost)
     }
 }
@@ -222,11 +224,11 @@ mod tests {
     }
 
     /// How many such frames pass at once.
-    fn passing(frame: Head, deeds: &Deeds) -> u32 {
+    fn passing(frame: Head, mut deeds: Deeds) -> u32 {
         let now = Instant::now();
         let mut meter = Meter::new(128, now);
         let mut count = 0;
-        while count < 1_000_000 && meter.weigh(frame, now, deeds).is_ok() {
+        while count < 1_000_000 && meter.weigh(frame, now, &mut deeds).is_ok() {
             count += 1;
         }
         count
@@ -234,25 +236,25 @@ mod tests {
 
     #[test]
     fn floods_end_and_requests_and_bodies_do_not_count() {
-        let none = Deeds::default();
-        assert_eq!(passing(frame(3, 0, 4), &none), 2048, "resets: 16 a stream");
+        let none = Deeds::default;
+        assert_eq!(passing(frame(3, 0, 4), none()), 2048, "resets: 16 a stream");
         for (kind, length) in [(4, 0), (6, 8), (2, 5), (8, 4), (9, 0), (0, 0), (42, 3)] {
-            assert_eq!(passing(frame(kind, 0, length), &none), NOISE, "{kind}");
+            assert_eq!(passing(frame(kind, 0, length), none()), NOISE, "{kind}");
         }
         for (kind, flags, length) in [(0, 0, 1), (0, 1, 0), (1, 4, 30), (9, 4, 1)] {
-            assert_eq!(passing(frame(kind, flags, length), &none), 1_000_000);
+            assert_eq!(passing(frame(kind, flags, length), none()), 1_000_000);
         }
     }
 
     #[test]
     fn what_was_under_way_costs_more_than_what_was_not() {
         let now = Instant::now();
-        let (mut meter, deeds) = (Meter::new(1, now), Deeds::default());
+        let (mut meter, mut deeds) = (Meter::new(1, now), Deeds::default());
         let reset = frame(3, 0, 4);
         let mut count = 0;
         loop {
             deeds.note_cancelled();
-            if meter.weigh(reset, now, &deeds).is_err() {
+            if meter.weigh(reset, now, &mut deeds).is_err() {
                 break;
             }
             count += 1;
@@ -263,21 +265,21 @@ mod tests {
     #[test]
     fn what_was_earned_allows_for_more() {
         let deeds = || {
-            let deeds = Deeds::default();
+            let mut deeds = Deeds::default();
             (0..100).for_each(|_| deeds.note_finished());
-            deeds.note_sent(500);
+            deeds.note_sent((500 - 4) * SENT_PER_ACKNOWLEDGEMENT);
             deeds
         };
-        assert_eq!(passing(frame(3, 0, 4), &deeds()), 2048 + 400);
-        assert_eq!(passing(frame(8, 0, 4), &deeds()), NOISE + 500);
+        assert_eq!(passing(frame(3, 0, 4), deeds()), 2048 + 400);
+        assert_eq!(passing(frame(8, 0, 4), deeds()), NOISE + 500);
     }
 
     #[test]
     fn malformed_requests_are_counted_when_the_next_one_comes() {
-        let (now, deeds) = (Instant::now(), Deeds::default());
+        let (now, mut deeds) = (Instant::now(), Deeds::default());
         let mut meter = Meter::new(1, now);
         let mut count = 0;
-        while meter.weigh(frame(1, 4, 30), now, &deeds).is_ok() {
+        while meter.weigh(frame(1, 4, 30), now, &mut deeds).is_ok() {
             deeds.note_malformed();
             count += 1;
         }
@@ -287,10 +289,10 @@ mod tests {
     #[test]
     fn time_allows_for_more_up_to_the_budget() {
         let start = Instant::now();
-        let (mut meter, none) = (Meter::new(128, start), Deeds::default());
+        let (mut meter, mut none) = (Meter::new(128, start), Deeds::default());
         let mut at = |millis: u64, times: u32| {
             let now = start + Duration::from_millis(millis);
-            (0..times).all(|_| meter.weigh(frame(6, 0, 8), now, &none).is_ok())
+            (0..times).all(|_| meter.weigh(frame(6, 0, 8), now, &mut none).is_ok())
         };
         assert!(at(0, NOISE));
         assert!(at(1000, NOISE_PER_SECOND));

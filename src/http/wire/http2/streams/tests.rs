@@ -1,0 +1,643 @@
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use proptest::prelude::*;
+
+use super::*;
+use crate::headers::Fields;
+use crate::http::wire::http2::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HAS_PRIORITY, HEADERS, Head, PADDED,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE,
+};
+use crate::http::wire::http2::hpack::{Decoder, write_literal};
+use std::task::{Context, Poll};
+
+const LIMITS: HeadLimits = HeadLimits {
+    header: 2000,
+    uri: 500,
+    body: 0,
+};
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_frame(kind, flags, stream, payload, &mut bytes);
+    bytes
+}
+
+/// A header block of a good request and one field more, indexed if so wanted.
+fn block(more: (&str, &str), index: bool) -> Vec<u8> {
+    let mut block = vec![0x82, 0x86, 0x84];
+    write_literal(b":authority", b"a.test", &mut block);
+    let at = block.len();
+    write_literal(more.0.as_bytes(), more.1.as_bytes(), &mut block);
+    if index {
+        block[at] = 0x40;
+    }
+    block
+}
+
+fn get(stream: u32) -> Vec<u8> {
+    let block = block(("x", "y"), false);
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &block)
+}
+
+fn post(stream: u32) -> Vec<u8> {
+    let block = block(("x", "y"), false);
+    frame(HEADERS, END_HEADERS, stream, &block)
+}
+
+/// The client's end of a connection.
+struct Peer {
+    streams: Arc<Streams>,
+    arrivals: Vec<Arrival>,
+    wakers: Vec<Waker>,
+    inbox: BytesMut,
+    decoder: Decoder,
+}
+
+/// A frame as the client gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Got {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: Vec<u8>,
+}
+
+impl Peer {
+    /// Of a connection that has begun.
+    fn new() -> Self {
+        let mut peer = Self::fresh();
+        peer.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        peer.say(&frame(SETTINGS, 0, 0, b"")).unwrap();
+        peer.hear();
+        peer
+    }
+
+    fn fresh() -> Self {
+        Self {
+            streams: Streams::new(128, &LIMITS, Instant::now()),
+            arrivals: Vec::new(),
+            wakers: Vec::new(),
+            inbox: BytesMut::new(),
+            decoder: Decoder::new(),
+        }
+    }
+
+    fn say(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.inbox.extend_from_slice(bytes);
+        self.streams.receive(
+            &mut self.inbox,
+            &LIMITS,
+            Instant::now(),
+            &mut self.arrivals,
+            &mut self.wakers,
+        )
+    }
+
+    /// What is there to read.
+    fn hear(&mut self) -> Vec<Got> {
+        let mut output = Vec::new();
+        self.streams.take_output(&mut output, &mut self.wakers);
+        self.streams.note_written(output.len(), &mut self.wakers);
+        frames_of(&output)
+    }
+
+    /// All that there is to read.
+    fn hear_all(&mut self) -> Vec<Got> {
+        let mut all = Vec::new();
+        loop {
+            let got = self.hear();
+            if got.is_empty() {
+                return all;
+            }
+            all.extend(got);
+        }
+    }
+
+    /// The streams of requests that have come.
+    fn take(&mut self) -> Vec<Handle> {
+        let arrivals = self.arrivals.drain(..);
+        arrivals.map(|arrival| arrival.handle).collect()
+    }
+
+    fn fields(&mut self, block: &[u8]) -> Vec<(String, String)> {
+        let (mut fields, text) = (Vec::new(), |bytes: &[u8]| {
+            String::from_utf8_lossy(bytes).into_owned()
+        });
+        self.decoder
+            .decode(block, |n, v| fields.push((text(n), text(v))))
+            .unwrap();
+        fields
+    }
+}
+
+fn frames_of(mut bytes: &[u8]) -> Vec<Got> {
+    let mut frames = Vec::new();
+    while let Some((head, rest)) = bytes.split_first_chunk() {
+        let head = Head::read(*head);
+        let (payload, rest) = rest.split_at(head.length);
+        bytes = rest;
+        frames.push(Got {
+            kind: head.kind,
+            flags: head.flags,
+            stream: head.stream,
+            payload: payload.to_vec(),
+        });
+    }
+    assert!(bytes.is_empty());
+    frames
+}
+
+fn resets(frames: &[Got]) -> Vec<(u32, u8)> {
+    let resets = frames.iter().filter(|frame| frame.kind == RST_STREAM);
+    resets.map(|it| (it.stream, it.payload[3])).collect()
+}
+
+/// What the connection ends for when that is all that is said on it.
+fn fault(bytes: &[u8]) -> Option<Fault> {
+    Peer::new().say(bytes).err()
+}
+
+fn waits() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+#[test]
+fn blocks_in_pieces_padding_and_priority_are_one_request() {
+    let block = block(("x", "y"), false);
+    let padded = [&[3, 0, 0, 0, 0, 9][..], &block, &[0; 3]].concat();
+    for wire in [
+        frame(
+            HEADERS,
+            END_HEADERS | END_STREAM | PADDED | HAS_PRIORITY,
+            1,
+            &padded,
+        ),
+        [
+            frame(HEADERS, END_STREAM, 1, &block[..4]),
+            frame(CONTINUATION, 0, 1, b""),
+            frame(CONTINUATION, 0, 1, &block[4..9]),
+            frame(CONTINUATION, END_HEADERS, 1, &block[9..]),
+        ]
+        .concat(),
+    ] {
+        let mut peer = Peer::new();
+        peer.say(&wire).unwrap();
+        let request = peer.arrivals.pop().unwrap();
+        assert!(request.ends);
+        let request = request.block.request.unwrap();
+        assert_eq!(request.method, Method::GET);
+        assert_eq!(request.headers.get("x").unwrap(), "y");
+    }
+}
+
+#[test]
+fn the_next_requests_refer_to_what_a_malformed_one_said() {
+    let ends = END_HEADERS | END_STREAM;
+    let wire = [
+        frame(HEADERS, ends, 1, &block(("good", "1"), true)),
+        // Indexed, malformed, and referred to later on.
+        frame(HEADERS, ends, 3, &block(("Bad\0", "\n"), true)),
+        frame(HEADERS, ends, 5, &[0x82, 0x86, 0x84, 0x41, 1, b'a', 0xbf]),
+        frame(HEADERS, ends, 7, &[0x82, 0x86, 0x84, 0x41, 1, b'a', 0xc0]),
+    ]
+    .concat();
+    let mut peer = Peer::new();
+    peer.say(&wire).unwrap();
+    let good = |at: usize| {
+        let request = peer.arrivals[at].block.request.as_ref();
+        request.map(|it| it.headers.get("good").is_some()).ok()
+    };
+    assert_eq!(good(0), Some(true));
+    assert_eq!(good(1), None);
+    // Each of them has added its authority.
+    assert_eq!(good(2), None);
+    assert_eq!(good(3), None);
+    assert_eq!(peer.arrivals.len(), 4);
+}
+
+#[test]
+fn malformed_trailers_are_the_streams() {
+    let mut trailers = Vec::new();
+    write_literal(b"x\0", b"y", &mut trailers);
+    let mut peer = Peer::new();
+    peer.say(&post(1)).unwrap();
+    let handle = peer.take().pop().unwrap();
+    let end = frame(HEADERS, END_HEADERS | END_STREAM, 1, &trailers);
+    peer.say(&end).unwrap();
+    assert_eq!(resets(&peer.hear()), [(1, 1)]);
+    let body = handle.poll_body(false, &waits());
+    assert!(matches!(body, Poll::Ready(Err(Loss::Malformed))));
+}
+
+#[test]
+fn what_cannot_be_one_requests_ends_the_connection() {
+    let begun = frame(HEADERS, 0, 1, &[0x82]);
+    let with = |more: Vec<u8>| fault(&[&begun[..], &more].concat());
+    let compression = frame(HEADERS, END_HEADERS, 1, &[0xff; 9]);
+    assert_eq!(fault(&compression), Some(Fault::Compression));
+    let half = frame(HEADERS, END_HEADERS, 1, &[0x00, 5, b'x']);
+    assert_eq!(fault(&half), Some(Fault::Compression));
+    assert_eq!(with(frame(DATA, 0, 1, b"x")), Some(Fault::Protocol));
+    assert_eq!(
+        with(frame(HEADERS, END_HEADERS, 1, b"")),
+        Some(Fault::Protocol)
+    );
+    assert_eq!(with(frame(CONTINUATION, 0, 3, b"")), Some(Fault::Protocol));
+    let padding = frame(HEADERS, END_HEADERS | PADDED, 1, &[5, 0x82]);
+    assert_eq!(fault(&padding), Some(Fault::Protocol));
+    let priority = frame(HEADERS, END_HEADERS | HAS_PRIORITY, 1, &[0; 4]);
+    assert_eq!(fault(&priority), Some(Fault::Protocol));
+    assert_eq!(fault(&[get(1), get(1)].concat()), Some(Fault::Closed));
+    assert_eq!(fault(&[get(5), get(3)].concat()), Some(Fault::Closed));
+    assert_eq!(with(frame(CONTINUATION, 0, 1, &[0x82; 16_384])), None);
+    let long = frame(CONTINUATION, 0, 1, &[0x82; 16_384]).repeat(4);
+    assert_eq!(with(long), Some(Fault::Block));
+    let many = frame(CONTINUATION, 0, 1, &[0x82]).repeat(40);
+    assert_eq!(with(many), Some(Fault::Block));
+    let large = frame(DATA, 0, 1, &vec![0; 16_385]);
+    assert_eq!(fault(&large), Some(Fault::FrameSize));
+}
+
+#[test]
+fn the_first_frame_is_settings() {
+    let first = |kind| {
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let mut peer = Peer::fresh();
+        peer.say(&[&preface[..], &frame(kind, 0, 0, b"")].concat())
+    };
+    assert_eq!(first(SETTINGS), Ok(()));
+    assert_eq!(first(PING), Err(Fault::NoSettings));
+    assert_eq!(first(HEADERS), Err(Fault::NoSettings));
+    let mut peer = Peer::fresh();
+    assert_eq!(peer.say(b"PRI * HT"), Ok(()));
+    assert!(!peer.streams.has_begun());
+    assert_eq!(peer.say(b"TP/1.0\r\n\r\n"), Err(Fault::Preface));
+}
+
+#[test]
+fn a_header_block_is_under_way_from_its_first_frame_to_the_end_of_its_last() {
+    let mut peer = Peer::new();
+    let mut note = |bytes: &[u8]| {
+        peer.say(bytes).unwrap();
+        peer.streams.condition().block_since.is_some()
+    };
+    assert!(!note(&post(1)));
+    let whole = post(3);
+    assert!(note(&whole[..12]));
+    assert!(!note(&whole[12..]));
+    assert!(note(&frame(HEADERS, 0, 5, &[0x82, 0x84])));
+    assert!(note(&frame(CONTINUATION, 0, 5, &[0x86])));
+    assert!(!note(&frame(CONTINUATION, END_HEADERS, 5, b"")));
+}
+
+#[test]
+fn more_than_a_window_has_room_for_ends_what_it_is_of() {
+    let piece = |stream| frame(DATA, 0, stream, &vec![0; 1 << 14]);
+    let window = usize::try_from(STREAM_WINDOW).unwrap() >> 14;
+    let mut peer = Peer::new();
+    peer.say(&(0..6).flat_map(|n| post(2 * n + 1)).collect::<Vec<_>>())
+        .unwrap();
+    let bodies = peer.take();
+    peer.say(&piece(1).repeat(window)).unwrap();
+    assert!(resets(&peer.hear()).is_empty());
+    peer.say(&piece(1)).unwrap();
+    assert_eq!(resets(&peer.hear()), [(1, 3)], "FLOW_CONTROL_ERROR");
+    // That what it held counts no more, its client hasn't been told yet.
+    for (stream, pieces) in [(3, window), (5, window), (7, window - 1)] {
+        peer.say(&piece(stream).repeat(pieces)).unwrap();
+    }
+    assert_eq!(peer.say(&piece(9)), Err(Fault::FlowControl));
+    drop(bodies);
+}
+
+#[test]
+fn a_small_response_is_two_frames_and_its_stream_is_over() {
+    let mut peer = Peer::new();
+    peer.say(&get(1)).unwrap();
+    let handle = peer.take().pop().unwrap();
+    let mut fields = Fields::new();
+    fields.append(http::header::SERVER, "web".parse().unwrap());
+    handle.send_header(StatusCode::OK, &fields, false).unwrap();
+    let (mut piece, mut end, mut sent) = (
+        Bytes::from_static(b"hello"),
+        Some(Ending { trailers: None }),
+        0,
+    );
+    let polled = handle.poll_send(&mut piece, &mut end, &mut sent, &waits());
+    assert!(matches!(polled, Poll::Ready(Ok(()))));
+    assert_eq!(sent, 5);
+    drop(handle);
+    let got = peer.hear();
+    let kinds: Vec<_> = got.iter().map(|it| (it.kind, it.flags)).collect();
+    assert_eq!(kinds, [(HEADERS, END_HEADERS), (DATA, END_STREAM)]);
+    let head = peer.fields(&got[0].payload);
+    assert_eq!(head[0], (":status".to_owned(), "200".to_owned()));
+    assert_eq!(head[1], ("server".to_owned(), "web".to_owned()));
+    assert!(peer.streams.0.lock().list.is_empty());
+    assert!(!peer.streams.condition().is_busy);
+}
+
+#[test]
+fn a_response_that_is_dropped_is_reset_and_what_still_comes_is_let_pass() {
+    let mut peer = Peer::new();
+    peer.say(&[post(1), frame(DATA, 0, 1, b"body")].concat())
+        .unwrap();
+    drop(peer.take());
+    assert_eq!(resets(&peer.hear()), [(1, 2)]);
+    let more = [
+        frame(DATA, 0, 1, &[0; 1000]),
+        frame(HEADERS, END_HEADERS | END_STREAM, 1, b""),
+    ];
+    peer.say(&more.concat()).unwrap();
+    assert!(peer.hear().is_empty());
+    assert_eq!(peer.say(&frame(DATA, 0, 1, b"x")), Err(Fault::Closed));
+}
+
+#[test]
+fn more_streams_than_may_be_are_refused() {
+    let mut peer = Peer::new();
+    for stream in 0..130 {
+        peer.say(&get(2 * stream + 1)).unwrap();
+    }
+    assert_eq!(peer.arrivals.len(), 128);
+    assert_eq!(resets(&peer.hear()), [(257, 7), (259, 7)]);
+    // One that is over makes room.
+    let handle = peer.take().swap_remove(0);
+    handle
+        .send_header(StatusCode::OK, &Fields::new(), true)
+        .unwrap();
+    peer.say(&get(261)).unwrap();
+    assert_eq!(peer.arrivals.len(), 1);
+}
+
+#[test]
+fn a_client_that_was_told_the_last_request_makes_no_more() {
+    let mut peer = Peer::new();
+    peer.say(&get(1)).unwrap();
+    peer.streams.warn();
+    let warned = peer.hear();
+    assert_eq!(warned[0].payload[..4], LARGEST_STREAM.to_be_bytes());
+    assert_eq!(warned[1].kind, PING);
+    peer.say(&[get(3), frame(PING, 1, 0, &warned[1].payload)].concat())
+        .unwrap();
+    assert!(peer.streams.condition().has_heard);
+    assert_eq!(peer.arrivals.len(), 2);
+    peer.streams.take_no_more();
+    let told = peer.hear();
+    assert_eq!(
+        (told[0].kind, &told[0].payload[..4]),
+        (GOAWAY, &[0, 0, 0, 3][..])
+    );
+    peer.say(&get(5)).unwrap();
+    assert_eq!(peer.arrivals.len(), 2);
+    assert!(!peer.streams.condition().is_over);
+    for handle in peer.take() {
+        handle
+            .send_header(StatusCode::OK, &Fields::new(), true)
+            .unwrap();
+    }
+    peer.hear();
+    assert!(peer.streams.condition().is_over);
+}
+
+#[test]
+fn the_rest_of_a_request_that_is_answered_has_a_moment_to_come() {
+    let mut peer = Peer::new();
+    peer.say(&[post(1), post(3)].concat()).unwrap();
+    for handle in peer.take() {
+        handle
+            .send_header(StatusCode::OK, &Fields::new(), true)
+            .unwrap();
+    }
+    peer.hear();
+    let due = peer.streams.condition().due.unwrap();
+    peer.say(&frame(DATA, END_STREAM, 1, b"late")).unwrap();
+    let mut wakers = Vec::new();
+    peer.streams.end_late(Instant::now(), &mut wakers);
+    assert!(peer.hear().is_empty());
+    peer.streams
+        .end_late(due + std::time::Duration::from_secs(1), &mut wakers);
+    assert_eq!(resets(&peer.hear()), [(3, 0)], "the other one has ended");
+    assert_eq!(peer.streams.condition().due, None);
+}
+
+#[test]
+fn headers_that_cost_too_much_together_are_refused() {
+    let mut peer = Peer::new();
+    peer.streams.0.lock().headers = HEADERS_AT_ONCE;
+    peer.say(&get(1)).unwrap();
+    assert_eq!(resets(&peer.hear()), [(1, 7)]);
+    peer.streams.0.lock().headers = 0;
+    peer.say(&get(3)).unwrap();
+    let cost = peer.streams.0.lock().headers;
+    assert!(cost > 100);
+    drop(peer.take());
+    assert_eq!(peer.streams.0.lock().headers, 0);
+}
+
+/// What is done on a connection whose client keeps the rules.
+#[derive(Debug, Clone)]
+enum Deed {
+    /// A piece of a response is handed over, if nothing waits.
+    Send(usize, usize),
+    /// The response ends.
+    End(usize),
+    OpenStream(usize, u32),
+    OpenConnection(u32),
+    Settings(u32),
+    Hear,
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        4 => (0usize..4, 0usize..40_000).prop_map(|(stream, size)| Deed::Send(stream, size)),
+        1 => (0usize..4).prop_map(Deed::End),
+        3 => (0usize..4, 1u32..60_000).prop_map(|(stream, more)| Deed::OpenStream(stream, more)),
+        2 => (1u32..60_000).prop_map(Deed::OpenConnection),
+        1 => (0u32..100_000).prop_map(Deed::Settings),
+        3 => Just(Deed::Hear),
+    ]
+}
+
+/// A response under way, and what its client has got of it.
+struct Sent {
+    handle: Handle,
+    piece: Bytes,
+    end: Option<Ending>,
+    ended: bool,
+    handed_over: Vec<u8>,
+    got: Vec<u8>,
+    got_end: bool,
+    window: i64,
+}
+
+proptest! {
+    /// However the bytes are cut up, the same comes of them.
+    #[test]
+    fn what_comes_of_bytes_does_not_depend_on_the_reads(
+        frames in prop::collection::vec((0u8..12, any::<u8>(), 0u32..8, prop::collection::vec(any::<u8>(), 0..40)), 1..40),
+        good in prop::collection::vec(any::<bool>(), 40),
+        cuts in prop::collection::vec(1usize..30, 1..20),
+    ) {
+        let frames = frames.iter().zip(good).enumerate();
+        let wire: Vec<u8> = frames.flat_map(|(n, ((kind, flags, stream, payload), good))| {
+            if good {
+                let stream = 2 * u32::try_from(n).unwrap() + 9;
+                frame(HEADERS, flags & END_STREAM | END_HEADERS, stream, &block(("x", "\u{e4}"), n % 2 == 0))
+            } else {
+                frame(*kind, *flags, *stream, payload)
+            }
+        }).collect();
+        let outcome = |pieces: Vec<&[u8]>| {
+            let mut peer = Peer::new();
+            let result = pieces.into_iter().try_for_each(|piece| peer.say(piece));
+            let arrivals: Vec<_> = peer.arrivals.iter().map(|it| (it.handle.id(), it.ends, it.block.cost)).collect();
+            let bodies: Vec<_> = peer.take().into_iter().map(|handle| {
+                let mut body = Vec::new();
+                while let Poll::Ready(Ok(Chunk::Data(piece, _))) = handle.poll_body(false, &waits()) {
+                    body.extend(piece);
+                }
+                body
+            }).collect();
+            (result, arrivals, bodies, peer.hear())
+        };
+        let (mut pieces, mut at, mut cuts) = (Vec::new(), 0, cuts.iter().cycle());
+        while at < wire.len() {
+            let next = (at + cuts.next().unwrap()).min(wire.len());
+            pieces.push(&wire[at..next]);
+            at = next;
+        }
+        prop_assert_eq!(outcome(pieces), outcome(vec![&wire]));
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(data in prop::collection::vec(any::<u8>(), 0..400), begun in any::<bool>()) {
+        let mut peer = if begun { Peer::new() } else { Peer::fresh() };
+        let _ = peer.say(&data);
+        peer.hear();
+    }
+
+    /// No more is sent than the client's windows allow, all of it comes in its order, and what may go does.
+    #[test]
+    fn windows_are_kept(deeds in prop::collection::vec(deed(), 1..120)) {
+        let mut peer = Peer::new();
+        (0..4).for_each(|n| peer.say(&get(2 * n + 1)).unwrap());
+        let mut initial = i64::from(INITIAL_WINDOW);
+        let mut connection = initial;
+        let mut all: BTreeMap<u32, Sent> = peer.take().into_iter().map(|handle| {
+            handle.send_header(StatusCode::OK, &Fields::new(), false).unwrap();
+            (handle.id(), Sent {
+                handle, piece: Bytes::new(), end: None, ended: false,
+                handed_over: Vec::new(), got: Vec::new(), got_end: false, window: initial,
+            })
+        }).collect();
+        let id = |n: usize| 2 * u32::try_from(n).unwrap() + 1;
+        let push = |sent: &mut Sent| {
+            let mut bytes = 0;
+            let (Poll::Ready(_) | Poll::Pending) =
+                sent.handle.poll_send(&mut sent.piece, &mut sent.end, &mut bytes, &waits());
+        };
+        let deeds = deeds.into_iter().flat_map(|deed| {
+            // What was written before isn't held to new settings.
+            let first = matches!(deed, Deed::Settings(_)).then_some(Deed::Hear);
+            first.into_iter().chain([deed])
+        });
+        for deed in deeds.chain([Deed::Hear]) {
+            match deed {
+                Deed::Send(n, size) => {
+                    let sent = all.get_mut(&id(n)).unwrap();
+                    if !sent.ended && sent.piece.is_empty() {
+                        let at = sent.handed_over.len();
+                        let piece: Vec<_> = (at..at + size).map(|n| u8::try_from(n % 251).unwrap()).collect();
+                        sent.handed_over.extend(&piece);
+                        sent.piece = piece.into();
+                        push(sent);
+                    }
+                }
+                Deed::End(n) => {
+                    let sent = all.get_mut(&id(n)).unwrap();
+                    if !sent.ended {
+                        (sent.ended, sent.end) = (true, Some(Ending { trailers: None }));
+                        push(sent);
+                    }
+                }
+                Deed::OpenStream(n, more) => {
+                    peer.say(&frame(WINDOW_UPDATE, 0, id(n), &more.to_be_bytes())).unwrap();
+                    all.get_mut(&id(n)).unwrap().window += i64::from(more);
+                }
+                Deed::OpenConnection(more) => {
+                    peer.say(&frame(WINDOW_UPDATE, 0, 0, &more.to_be_bytes())).unwrap();
+                    connection += i64::from(more);
+                }
+                Deed::Settings(size) => {
+                    let [a, b, c, d] = size.to_be_bytes();
+                    peer.say(&frame(SETTINGS, 0, 0, &[0, 4, a, b, c, d])).unwrap();
+                    let change = i64::from(size) - initial;
+                    initial = i64::from(size);
+                    for sent in all.values_mut() {
+                        sent.window += change;
+                    }
+                }
+                Deed::Hear => loop {
+                    let got = peer.hear_all();
+                    for got in got.iter().filter(|got| got.kind == DATA) {
+                        let sent = all.get_mut(&got.stream).unwrap();
+                        let length = i64::try_from(got.payload.len()).unwrap();
+                        (sent.window, connection) = (sent.window - length, connection - length);
+                        // A window that settings have made smaller may be below nothing without anybody's fault.
+                        prop_assert!(length == 0 || sent.window >= 0 && connection >= 0);
+                        prop_assert!(!sent.got_end);
+                        sent.got.extend(&got.payload);
+                        sent.got_end = got.flags & END_STREAM != 0;
+                    }
+                    all.values_mut().for_each(push);
+                    if got.is_empty() {
+                        break;
+                    }
+                },
+            }
+        }
+        for sent in all.values() {
+            prop_assert!(sent.handed_over.starts_with(&sent.got));
+            let whole = sent.got.len() == sent.handed_over.len();
+            prop_assert!(whole || sent.window <= 0 || connection <= 0, "what may go goes");
+            prop_assert_eq!(sent.got_end, sent.ended && whole);
+        }
+    }
+
+    /// A client that sends as much as it may gets all of it to whoever takes it, over any number of bodies.
+    #[test]
+    fn bodies_come_as_they_are_taken(takes in prop::collection::vec(0usize..3, 200..400), size in 100usize..16_000) {
+        let mut peer = Peer::new();
+        (0..3).for_each(|n| peer.say(&post(2 * n + 1)).unwrap());
+        let bodies: Vec<_> = peer.take();
+        let (mut connection, mut windows) = (i64::from(CONNECTION_WINDOW), [i64::from(STREAM_WINDOW); 3]);
+        let (mut sent, mut taken) = ([0; 3], [0; 3]);
+        let piece = vec![7; size];
+        let length = i64::try_from(size).unwrap();
+        for take in takes {
+            for n in 0..3 {
+                while windows[n] >= length && connection >= length {
+                    peer.say(&frame(DATA, 0, 2 * u32::try_from(n).unwrap() + 1, &piece)).unwrap();
+                    (windows[n], connection) = (windows[n] - length, connection - length);
+                    sent[n] += size;
+                }
+            }
+            while let Poll::Ready(Ok(Chunk::Data(piece, _))) = bodies[take].poll_body(false, &waits()) {
+                taken[take] += piece.len();
+            }
+            for got in peer.hear().iter().filter(|got| got.kind == WINDOW_UPDATE) {
+                let more = i64::from(u32::from_be_bytes(got.payload[..].try_into().unwrap()));
+                match got.stream {
+                    0 => connection += more,
+                    stream => windows[usize::try_from(stream / 2).unwrap()] += more,
+                }
+            }
+            prop_assert_eq!(taken[take], sent[take]);
+            prop_assert!(windows[take] >= i64::from(STREAM_WINDOW) / 2, "it may send on");
+        }
+    }
+}
