@@ -30,8 +30,6 @@ const KEPT_WITH_FIELD: usize = 104;
 const LONGEST_METHOD: usize = 32;
 /// A longer Accept of a request that is refused isn't looked at for the kind of its error page.
 const LONGEST_ACCEPT: usize = 128;
-/// Fields of a usual request, with those that are added on its way.
-const USUAL_FIELDS: usize = 32;
 /// Larger buffers aren't kept by a thread from one block to the next.
 const KEPT: usize = 64 * 1024;
 
@@ -218,7 +216,7 @@ impl<'s, 'l> Reader<'s, 'l> {
             https: false,
             authority: None,
             target: None,
-            fields: Fields::with_capacity(USUAL_FIELDS),
+            fields: Fields::with_room(),
             hosts: 0,
             host: 0..0,
             expectations: 0,

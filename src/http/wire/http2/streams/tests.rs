@@ -520,6 +520,12 @@ proptest! {
         peer.hear();
     }
 
+}
+
+proptest! {
+    // They move megabytes.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     /// No more is sent than the client's windows allow, all of it comes in its order, and what may go does.
     #[test]
     fn windows_are_kept(deeds in prop::collection::vec(deed(), 1..120)) {
