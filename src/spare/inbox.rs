@@ -24,9 +24,13 @@ impl Buffers {
         }
     }
 
-    fn take(&self) -> BytesMut {
+    /// A buffer with room for so many bytes, if they fit in one of these.
+    fn take(&self, room: usize) -> Option<BytesMut> {
+        if room > self.size {
+            return None;
+        }
         let kept = self.kept.borrow_mut().pop();
-        kept.unwrap_or_else(|| BytesMut::with_capacity(self.size))
+        Some(kept.unwrap_or_else(|| BytesMut::with_capacity(self.size)))
     }
 
     /// Takes a buffer out of its place, unless others still look at what came in it.
@@ -59,9 +63,11 @@ impl Inbox {
 
     /// Makes room for so many more bytes.
     pub fn reserve(&mut self, room: usize) {
-        if self.bytes.capacity() == 0 {
+        if self.bytes.is_empty() && !self.bytes.try_reclaim(room) {
+            self.let_go();
             // At the thread's end there are none.
-            self.bytes = self.buffers.try_with(Buffers::take).unwrap_or_default();
+            let of_thread = self.buffers.try_with(|buffers| buffers.take(room));
+            self.bytes = of_thread.ok().flatten().unwrap_or_default();
         }
         self.bytes.reserve(room);
     }
@@ -138,6 +144,8 @@ mod tests {
         assert_eq!((kept(), inbox.capacity()), (1, 0));
         inbox.reserve(64);
         assert_eq!((kept(), inbox.as_ptr()), (0, at));
+        inbox.reserve(1000);
+        assert_eq!(kept(), 1, "a larger one was needed");
     }
 
     #[test]

@@ -73,7 +73,8 @@ pub async fn open(
             note_reused(context, way.server);
             stream
         }
-        None => way.connect(context, client).await?,
+        // Apart, since most find one that was kept: a request is the smaller for it as long as it is under way.
+        None => Box::pin(way.connect(context, client)).await?,
     };
     Ok(Server::Http1(Http1::new(
         stream,
@@ -112,7 +113,7 @@ impl Way<'_> {
             note_reused(context, self.server);
             return Ok(place);
         }
-        let stream = self.connect(context, client).await?;
+        let stream = Box::pin(self.connect(context, client)).await?;
         let begun = timeout(self.timeouts.connect, http2::begin(stream, moves, idle)).await;
         let shared = match begun {
             Ok(Ok(shared)) => shared,

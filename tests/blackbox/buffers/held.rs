@@ -62,7 +62,7 @@ fn who_takes_nothing_holds_one_piece_of_its_response() {
     let (server, _) = server();
     let lb = before(&server);
     let to = lb.web();
-    hold_at_most(&lb, 128 * KIB, || takes_nothing(to));
+    hold_at_most(&lb, 72 * KIB, || takes_nothing(to));
 }
 
 /// Asks for more than all buffers on the way hold, and reads none of it.

@@ -19,10 +19,10 @@ use crate::http::wire::message::{RequestHeader, ResponseHeader};
 use crate::spare::{Buffers, Inbox};
 use crate::upstream::Stream;
 
-/// Bytes of a response that are read at once.
-const READ: usize = 16 * 1024;
-/// The same when they come as fast as they are read.
-const FAST_READ: usize = 64 * 1024;
+/// Bytes of a response that are read at once. With [`FAST_READ`] a body of 64 KiB and its head take two reads.
+const READ: usize = 28 * 1024;
+/// The same when they come as fast as they are read. A client that takes nothing holds so much of its response.
+const FAST_READ: usize = 40 * 1024;
 /// The same while the client has yet to take much else.
 const LITTLE: usize = 4 * 1024;
 
