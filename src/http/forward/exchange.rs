@@ -193,7 +193,8 @@ impl<'a> Exchange<'a> {
             return Poll::Ready(step);
         }
         // As long as its request isn't read to the end, its end is found by reading on.
-        if self.upload.is_whole() && self.client.poll_gone(cx).is_ready() {
+        let is_told = self.client.tells_when_gone() || self.upload.is_whole();
+        if is_told && self.client.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Failure::ClientGone));
         }
         self.poll_time(cx, timer)

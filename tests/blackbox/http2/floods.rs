@@ -300,6 +300,24 @@ fn references_to_an_empty_field_cost_nothing() {
     assert!(more < 16 << 20, "{more} bytes more");
 }
 
+/// CVE-2025-8671's kind: what the client says of its own stream is wrong, so that we have to reset it.
+#[test]
+fn requests_that_are_reset_for_what_their_client_says_end_it() {
+    let origin = Origin::with("a", |_| Answer::held());
+    let lb = Setup::of([&origin]).start();
+    let mut client = Frames::connect(lb.web());
+    let mut fields = request("POST", "/");
+    fields.push(("content-length", "1"));
+    let header = block(&fields);
+    let ended = flood(&mut client, 4000, |n| {
+        let stream = 2 * n + 1;
+        let header = frame(HEADERS, h2::END_HEADERS, stream, &header);
+        [header, frame(DATA, 0, stream, b"ab")].concat()
+    });
+    assert_eq!(ended, Some(ENHANCE_YOUR_CALM));
+    lb.wait_idle_servers();
+}
+
 #[test]
 fn crumbs_of_a_cookie_cost_nothing() {
     let more = exploded(&bomb(b"cookie", b"", 1900));

@@ -248,7 +248,12 @@ impl Driver<'_> {
     /// Moves what there is to move in both directions. Pending: nothing more can be.
     fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
-            while !self.half_closed && self.fault.is_none() && !self.streams.is_crowded() {
+            let mut is_crowded = false;
+            while !self.half_closed && self.fault.is_none() {
+                is_crowded = self.streams.is_crowded();
+                if is_crowded {
+                    break;
+                }
                 match self.stream.poll_fill(cx, self.read) {
                     Poll::Ready(Ok(0)) if self.half_close() => {}
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Event::Over),
@@ -271,7 +276,8 @@ impl Driver<'_> {
                 // The socket tells when it takes more.
                 Poll::Pending => return Poll::Pending,
             }
-            if !self.streams.has_output(cx.waker()) {
+            // What is crowded no more is read again.
+            if !is_crowded && !self.streams.has_output(cx.waker()) {
                 return Poll::Pending;
             }
         }

@@ -160,12 +160,17 @@ impl Client {
         }
     }
 
-    /// Ready when the client has gone. Only once its whole request has been taken.
+    /// Ready when the client has gone. Only once its whole request has been taken, or if [it is told](Self::tells_when_gone).
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Http1(client) => client.poll_gone(cx),
             Self::Http2(client) => client.poll_gone(cx),
         }
+    }
+
+    /// Whether it is told apart from the request's body that the client has gone.
+    pub fn tells_when_gone(&self) -> bool {
+        matches!(self, Self::Http2(_))
     }
 
     /// Whether the client has ended its side and still waits for its answer: it isn't read from any more, and whether it

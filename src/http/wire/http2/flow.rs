@@ -60,12 +60,13 @@ impl ReceiveWindow {
     }
 
     /// So much of what has come needs no room any more. By how much the other side is to be told that the window opens, if
-    /// that is worth a frame: half of it.
+    /// that is worth a frame: half of it, or as much as is left. To be asked also when some has come, since others may hold
+    /// the rest for as long as they like.
     pub fn release(&mut self, bytes: usize) -> Option<u32> {
         self.owed = self
             .owed
             .saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if self.owed < self.size / 2 || self.owed == 0 {
+        if self.owed < self.left.min(self.size / 2) || self.owed == 0 {
             return None;
         }
         self.left = self.left.saturating_add(self.owed).min(LARGEST_WINDOW);
@@ -89,6 +90,19 @@ mod tests {
         assert!(window.change(61));
         assert_eq!(window.left(), 1);
         assert!(!window.change(i64::from(LARGEST_WINDOW)));
+    }
+
+    #[test]
+    fn what_is_free_is_told_though_others_hold_more_than_half() {
+        let mut window = ReceiveWindow::new(100);
+        assert!(window.spend(75), "nobody takes that");
+        assert!(window.spend(20));
+        assert_eq!(window.release(20), Some(20));
+        assert!(window.spend(5));
+        assert_eq!(window.release(0), None);
+        assert_eq!(window.release(5), None);
+        assert!(window.spend(16));
+        assert_eq!(window.release(0), Some(5), "the rest is as little");
     }
 
     proptest! {

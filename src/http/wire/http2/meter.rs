@@ -62,6 +62,7 @@ pub enum Fault {
 pub struct Deeds {
     finished: u32,
     cancelled: u32,
+    provoked: u32,
     malformed: u32,
     sent: u32,
 }
@@ -75,6 +76,11 @@ impl Deeds {
     /// A request was under way when its client gave it up.
     pub fn note_cancelled(&mut self) {
         add(&mut self.cancelled, 1);
+    }
+
+    /// A request was under way when its client broke the rules of its stream, so that we had to reset it (CVE-2025-8671).
+    pub fn note_provoked(&mut self) {
+        add(&mut self.provoked, 1);
     }
 
     /// A request was malformed.
@@ -124,6 +130,11 @@ impl Meter {
                 let malformed = std::mem::take(&mut deeds.malformed);
                 if malformed > 0 && !self.spend(|it| &mut it.malformed, malformed, now, deeds) {
                     return Err(Fault::Malformed);
+                }
+                let provoked = std::mem::take(&mut deeds.provoked);
+                let cost = provoked.saturating_mul(RESET + IN_VAIN);
+                if provoked > 0 && !self.spend(|it| &mut it.resets, cost, now, deeds) {
+                    return Err(Fault::Resets);
                 }
                 false
             }
@@ -260,6 +271,18 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, 500);
+    }
+
+    #[test]
+    fn resets_that_a_client_provokes_are_its_own() {
+        let (now, mut deeds) = (Instant::now(), Deeds::default());
+        let mut meter = Meter::new(1, now);
+        let mut count = 0;
+        while meter.weigh(frame(1, 4, 30), now, &mut deeds).is_ok() {
+            deeds.note_provoked();
+            count += 1;
+        }
+        assert_eq!(count, 501);
     }
 
     #[test]

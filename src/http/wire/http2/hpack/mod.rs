@@ -14,6 +14,9 @@ use table::Table;
 const TABLE_SIZE: usize = 4096;
 /// Octets that an integer may have after its first, as the `h2` crate has it: enough for 2²⁸.
 const INTEGER_OCTETS: usize = 4;
+/// Bytes that one block may put into the table. More than that are a few that are said again and again, which costs its sender next
+/// to nothing.
+const MOST_KEPT: usize = 4 * 1024 * 1024;
 /// A buffer larger than this isn't kept from one block to the next.
 const KEPT: usize = 1024;
 
@@ -56,7 +59,7 @@ impl Decoder {
         mut field: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), Broken> {
         let mut input = Input(block);
-        let mut begun = false;
+        let (mut begun, mut kept) = (false, 0);
         while let Some(first) = input.peek() {
             match first {
                 // Section 6.1.
@@ -66,7 +69,17 @@ impl Decoder {
                 }
                 // Section 6.2.1.
                 0x40.. => {
-                    self.literal(&mut input, 6)?;
+                    self.name.clear();
+                    match input.integer(6)? {
+                        0 => input.string(&mut self.name)?,
+                        index => self.name.extend_from_slice(self.table.get(index)?.0),
+                    }
+                    self.value.clear();
+                    input.string(&mut self.value)?;
+                    kept += self.name.len() + self.value.len();
+                    if kept > MOST_KEPT {
+                        return Err(Broken);
+                    }
                     field(&self.name, &self.value);
                     self.table.add(&self.name, &self.value);
                 }
@@ -81,8 +94,18 @@ impl Decoder {
                 }
                 // Sections 6.2.2 and 6.2.3.
                 _ => {
-                    self.literal(&mut input, 4)?;
-                    field(&self.name, &self.value);
+                    let index = input.integer(4)?;
+                    self.name.clear();
+                    if index == 0 {
+                        input.string(&mut self.name)?;
+                    }
+                    self.value.clear();
+                    input.string(&mut self.value)?;
+                    let name = match index {
+                        0 => &self.name,
+                        index => self.table.get(index)?.0,
+                    };
+                    field(name, &self.value);
                 }
             }
             begun = true;
@@ -93,20 +116,6 @@ impl Decoder {
             }
         }
         Ok(())
-    }
-
-    /// Reads a field whose value, and perhaps name, is written out.
-    fn literal(&mut self, input: &mut Input<'_>, prefix: u32) -> Result<(), Broken> {
-        self.name.clear();
-        self.value.clear();
-        match input.integer(prefix)? {
-            0 => input.string(&mut self.name)?,
-            index => {
-                let (name, _) = self.table.get(index)?;
-                self.name.extend_from_slice(name);
-            }
-        }
-        input.string(&mut self.value)
     }
 }
 

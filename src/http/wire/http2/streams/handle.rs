@@ -170,8 +170,8 @@ impl Handle {
         if state.sending.backlog() < BACKLOG {
             return Poll::Ready(true);
         }
-        let Some(stream) = state.get(self.id) else {
-            return Poll::Ready(false);
+        let Some(stream) = state.get(self.id).filter(|stream| !stream.is_lost()) else {
+            return Poll::Ready(true);
         };
         if stream.send_window.left() > 0 {
             return Poll::Ready(false);
@@ -189,7 +189,7 @@ impl Handle {
         }
         self.with(|state| {
             if let Some(stream) = state.get(self.id) {
-                stream.service = Service::Refused;
+                stream.service = Service::Refused(Instant::now());
             }
         });
         let (mut end, mut sent) = (Some(Ending { trailers: None }), 0);
@@ -212,12 +212,13 @@ impl Handle {
         super::wake(&mut wakers);
     }
 
-    /// Does something with what the streams share, and then has written what that made.
+    /// Does something with what the streams share, and then wakes whoever has to write what that made.
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.streams.0.lock();
         let result = act(&mut state);
-        let driver = if state.sending.can_write() {
-            state.driver.take()
+        let calls = std::mem::take(&mut state.driver.is_called);
+        let driver = if calls || state.sending.can_write() {
+            state.driver.waker.take()
         } else {
             None
         };
@@ -248,13 +249,14 @@ impl State {
             return self.remove(id);
         }
         let Some(stream) = self.get(id) else { return };
-        let is_refused = matches!(stream.service, Service::Refused);
+        let is_refused = matches!(stream.service, Service::Refused(_));
         if !is_refused {
             stream.service = Service::Over;
         }
         stream.waker = None;
         let unread = std::mem::take(&mut stream.body).len();
         let is_open = matches!(stream.remote, Remote::Open);
+        let is_ending = matches!(stream.local, Local::Ending(_));
         match stream.local {
             Local::Ending(_) if is_refused => {}
             Local::Ended if !is_refused => self.deeds.note_finished(),
@@ -265,10 +267,12 @@ impl State {
             }
         }
         self.release_of(id, unread);
-        if is_open {
+        if is_open || is_ending {
             self.late.push_back((now + LATE_BODY, id));
+            self.driver.is_called = true;
         }
         self.remove_if_over(id);
+        self.driver.is_called |= self.list.is_empty() && (self.last.is_some() || self.is_closing);
     }
 
     fn let_go(&mut self, id: u32) {

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use parking_lot::Mutex;
@@ -21,6 +21,7 @@ use super::frames::{
 };
 use super::meter::{Deeds, Fault};
 use super::request::{RequestBlock, largest_list};
+use crate::http::wire::client::LATE_BODY;
 use crate::http::wire::head::HeadLimits;
 
 mod buffer;
@@ -33,7 +34,7 @@ pub use handle::{Chunk, Handle};
 use receiving::{Around, Receiving};
 use sending::Sending;
 pub use stream::{Ending, Loss};
-use stream::{Remote, Stream};
+use stream::{Local, Remote, Service, Stream};
 
 /// Bytes a client may send of one body ahead of its server: 40 MB/s over 20 ms of round trip, as measured.
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -43,6 +44,8 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 pub const BODIES_IN_WINDOW: u32 = CONNECTION_WINDOW / STREAM_WINDOW;
 /// Bytes that wait for one client at most, over all its responses; beyond that no more is read from servers for it.
 const BACKLOG: usize = 1024 * 1024;
+/// How long the response to a request that was refused waits for a client that takes nothing of it.
+const REFUSAL: Duration = Duration::from_secs(10);
 /// The answer to this PING says that a client has heard that its connection ends.
 const LAST_CALL: [u8; 8] = *b"lastcall";
 /// The answer to this one, that it is there.
@@ -116,8 +119,16 @@ struct State {
     is_closing: bool,
     /// The connection is gone.
     is_gone: bool,
-    /// Whoever drives the connection, to be woken when there is something to write.
-    driver: Option<Waker>,
+    driver: Driver,
+}
+
+/// Whoever drives the connection.
+#[derive(Debug, Default)]
+struct Driver {
+    /// To be woken when there is something to write or to wait for.
+    waker: Option<Waker>,
+    /// There is something to wait for, or nothing any more.
+    is_called: bool,
 }
 
 impl Streams {
@@ -149,7 +160,7 @@ impl Streams {
             has_heard: false,
             is_closing: false,
             is_gone: false,
-            driver: None,
+            driver: Driver::default(),
         })))
     }
 
@@ -207,8 +218,8 @@ impl Streams {
         if state.sending.can_write() {
             return true;
         }
-        if !(state.driver.as_ref()).is_some_and(|known| known.will_wake(driver)) {
-            state.driver = Some(driver.clone());
+        if !(state.driver.waker.as_ref()).is_some_and(|known| known.will_wake(driver)) {
+            state.driver.waker = Some(driver.clone());
         }
         false
     }
@@ -235,9 +246,14 @@ impl Streams {
             && due <= now
         {
             state.late.pop_front();
-            let is_late = state.get(id).is_some_and(|stream| !stream.is_served());
-            if is_late {
-                state.reset(id, ErrorCode::NoError, Loss::Gone, wakers);
+            let Some(stream) = state.get(id).filter(|stream| !stream.is_served()) else {
+                continue;
+            };
+            match (stream.service, &stream.local) {
+                (Service::Refused(since), Local::Ending(_)) if now < since + REFUSAL => {
+                    state.late.push_back((now + LATE_BODY, id));
+                }
+                _ => state.reset(id, ErrorCode::NoError, Loss::Gone, wakers),
             }
         }
     }
@@ -260,7 +276,8 @@ impl Streams {
     /// Tells the client why the connection ends now.
     pub fn go_away(&self, code: ErrorCode) {
         let state = &mut *self.0.lock();
-        let last = state.receiving.last();
+        // It never grows (section 6.8).
+        let last = state.last.unwrap_or(state.receiving.last());
         write_go_away(last, code, &mut state.sending.out);
     }
 
@@ -324,11 +341,15 @@ impl State {
             return;
         }
         write_reset(id, code, &mut self.sending.out);
-        let is_open = self
-            .get(id)
-            .is_none_or(|stream| matches!(stream.remote, Remote::Open));
+        let stream = self.get(id);
+        let is_in_vain = loss == Loss::Malformed
+            && (stream.as_ref()).is_some_and(|stream| stream.is_served() && !stream.is_closed());
+        let is_open = stream.is_none_or(|stream| matches!(stream.remote, Remote::Open));
         if is_open {
             self.receiving.note_given_up(id);
+        }
+        if is_in_vain {
+            self.deeds.note_provoked();
         }
         self.lose(id, loss, wakers);
     }

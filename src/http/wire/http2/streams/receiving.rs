@@ -584,19 +584,24 @@ impl State {
         if !rest.is_empty() {
             return Err(Fault::FrameSize);
         }
+        // Of several in one frame the last one counts, and only that one is worth a look at all streams.
+        let mut window = None;
         for [n, m, a, b, c, d] in settings {
             let value = u32::from_be_bytes([*a, *b, *c, *d]);
             match u16::from_be_bytes([*n, *m]) {
                 HEADER_TABLE_SIZE => self.sending.allow_table(value),
                 ENABLE_PUSH if value > 1 => return Err(Fault::Protocol),
                 INITIAL_WINDOW_SIZE if value > LARGEST_WINDOW => return Err(Fault::FlowControl),
-                INITIAL_WINDOW_SIZE => self.set_initial_window(value, wakers)?,
+                INITIAL_WINDOW_SIZE => window = Some(value),
                 MAX_FRAME_SIZE if !ANNOUNCED.contains(&value) => {
                     return Err(Fault::Protocol);
                 }
                 // What else there is doesn't concern what we send. Section 6.5.2: what is unknown is ignored.
                 _ => {}
             }
+        }
+        if let Some(window) = window {
+            self.set_initial_window(window, wakers)?;
         }
         write_frame(SETTINGS, ACK, 0, &[], &mut self.sending.out);
         Ok(())

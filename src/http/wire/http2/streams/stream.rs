@@ -1,6 +1,7 @@
 //! One stream: what has come of its request's body, and what is to go of its response.
 
 use std::task::{Context, Waker};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -47,8 +48,8 @@ pub enum Local {
 pub enum Service {
     /// Somebody serves it.
     Served,
-    /// It was refused, and the response to that is sent though nobody serves it.
-    Refused,
+    /// It was refused, then, and the response to that is sent though nobody serves it.
+    Refused(Instant),
     /// Nobody serves it any more.
     Over,
 }
@@ -117,7 +118,8 @@ impl Stream {
 
     /// Ends it in both directions. How many bytes nobody has taken, and how many didn't go.
     pub fn end(&mut self, loss: Loss) -> (usize, usize) {
-        if matches!(self.remote, Remote::Open) || !matches!(self.local, Local::Ended) {
+        let is_whole = !matches!(self.remote, Remote::Open) && self.body.is_empty();
+        if !is_whole || !matches!(self.local, Local::Ended) {
             self.remote = Remote::Lost(loss);
         }
         if !matches!(self.local, Local::Ended) {

@@ -305,11 +305,11 @@ fn more_than_a_window_has_room_for_ends_what_it_is_of() {
     assert!(resets(&peer.hear()).is_empty());
     peer.say(&piece(1)).unwrap();
     assert_eq!(resets(&peer.hear()), [(1, 3)], "FLOW_CONTROL_ERROR");
-    // That what it held counts no more, its client hasn't been told yet.
-    for (stream, pieces) in [(3, window), (5, window), (7, window - 1)] {
-        peer.say(&piece(stream).repeat(pieces)).unwrap();
+    // What it held counts no more.
+    for stream in [3, 5, 7, 9] {
+        peer.say(&piece(stream).repeat(window)).unwrap();
     }
-    assert_eq!(peer.say(&piece(9)), Err(Fault::FlowControl));
+    assert_eq!(peer.say(&piece(11)), Err(Fault::FlowControl));
     drop(bodies);
 }
 
@@ -422,6 +422,109 @@ fn the_rest_of_a_request_that_is_answered_has_a_moment_to_come() {
         .end_late(due + std::time::Duration::from_secs(1), &mut wakers);
     assert_eq!(resets(&peer.hear()), [(3, 0)], "the other one has ended");
     assert_eq!(peer.streams.condition().due, None);
+}
+
+#[test]
+fn a_refusal_that_its_client_doesnt_take_ends_all_the_same() {
+    let mut peer = Peer::new();
+    peer.say(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]))
+        .unwrap();
+    peer.say(&[get(1), get(3)].concat()).unwrap();
+    for handle in peer.take() {
+        let body = Bytes::from_static(b"no");
+        handle.refuse(StatusCode::BAD_REQUEST, &Fields::new(), body);
+    }
+    peer.hear();
+    assert!(peer.streams.condition().is_busy);
+    let mut wakers = Vec::new();
+    let due = peer.streams.condition().due.unwrap();
+    peer.streams.end_late(due, &mut wakers);
+    assert!(resets(&peer.hear()).is_empty(), "it may still take it");
+    peer.say(&frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 2]))
+        .unwrap();
+    let got = peer.hear();
+    assert_eq!((got[0].kind, got[0].flags), (DATA, END_STREAM));
+    peer.streams.end_late(due + 2 * REFUSAL, &mut wakers);
+    assert_eq!(resets(&peer.hear()), [(3, 0)]);
+    assert!(!peer.streams.condition().is_busy);
+}
+
+#[test]
+fn resets_that_a_client_provokes_are_counted() {
+    let mut peer = Peer::new();
+    let short = |stream| {
+        let mut block = vec![0x83, 0x86, 0x84, 0x41, 1, b'a'];
+        write_literal(b"content-length", b"1", &mut block);
+        let head = frame(HEADERS, END_HEADERS, stream, &block);
+        [head, frame(DATA, 0, stream, b"ab")].concat()
+    };
+    let provoked = (0..2000).find_map(|n| peer.say(&short(2 * n + 1)).err());
+    assert_eq!(provoked, Some(Fault::Resets));
+    assert!(peer.arrivals.len() < 600);
+}
+
+/// Wakes nobody, and says whether it was asked to.
+struct Flag(std::sync::atomic::AtomicBool);
+
+impl std::task::Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn whoever_drives_is_woken_by_what_there_is_to_wait_for() {
+    let woken = |prepare: fn(&mut Peer)| {
+        let mut peer = Peer::new();
+        peer.say(&post(1)).unwrap();
+        let handle = peer.take().pop().unwrap();
+        handle
+            .send_header(StatusCode::OK, &Fields::new(), true)
+            .unwrap();
+        prepare(&mut peer);
+        peer.hear();
+        let flag = Arc::new(Flag(false.into()));
+        assert!(!peer.streams.has_output(&Arc::clone(&flag).into()));
+        drop(handle);
+        flag.0.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    assert!(
+        woken(|_| {}),
+        "the rest of the request has a moment to come"
+    );
+    assert!(!woken(|peer| {
+        peer.say(&frame(DATA, END_STREAM, 1, b"")).unwrap();
+    }));
+    assert!(
+        woken(|peer| {
+            peer.say(&frame(DATA, END_STREAM, 1, b"")).unwrap();
+            peer.say(&frame(GOAWAY, 0, 0, &[0; 8])).unwrap();
+        }),
+        "nothing more is to come"
+    );
+}
+
+#[test]
+fn a_long_header_goes_in_several_frames() {
+    let mut peer = Peer::new();
+    peer.say(&get(1)).unwrap();
+    let handle = peer.take().pop().unwrap();
+    let mut fields = Fields::new();
+    let long = "v".repeat(40_000);
+    fields.append(http::header::SERVER, long.parse().unwrap());
+    handle.send_header(StatusCode::OK, &fields, true).unwrap();
+    let got = peer.hear();
+    let kinds: Vec<_> = got.iter().map(|it| (it.kind, it.flags)).collect();
+    assert_eq!(
+        kinds,
+        [
+            (HEADERS, END_STREAM),
+            (CONTINUATION, 0),
+            (CONTINUATION, END_HEADERS)
+        ]
+    );
+    let block: Vec<u8> = got.into_iter().flat_map(|it| it.payload).collect();
+    assert_eq!(peer.fields(&block)[1].1, long);
 }
 
 #[test]
