@@ -232,7 +232,6 @@ fn the_configuration_may_be_another_one() {
         format!("0.0.0.0:{}", shared.port()),
         format!("127.0.0.1:{}", shared.port()),
     );
-    drop(shared);
     let yaml = |listeners: &str| {
         format!(
             "listeners:\n{listeners}pools: {{app: {{servers: [{{name: a, address: \"{}\"}}]}}}}\n",
