@@ -1,4 +1,4 @@
-//! Memory for heads and small bodies, kept by each thread for the next connection that has something to say.
+//! Memory for heads, small bodies and frames, kept by each thread for the next connection that has something to say.
 
 use crate::spare;
 use crate::spare::Spare;
@@ -6,7 +6,7 @@ use crate::spare::Spare;
 /// Bytes of a new one.
 const SIZE: usize = 4 * 1024;
 /// Larger ones aren't kept.
-const LARGEST: usize = 32 * 1024;
+const LARGEST: usize = 64 * 1024;
 /// How many are kept by a thread.
 const KEPT: usize = 64;
 

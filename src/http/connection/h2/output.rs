@@ -68,7 +68,8 @@ impl Output {
                 streams.note_written(count, &mut self.wakers);
                 streams::wake(&mut self.wakers);
             }
-            (self.bytes, self.written) = (Vec::new(), 0);
+            streams::give_back(&mut self.bytes);
+            self.written = 0;
             streams.take_output(&mut self.bytes, &mut self.wakers);
             streams::wake(&mut self.wakers);
             if self.bytes.is_empty() {

@@ -5,7 +5,6 @@
 //! and an HTTP/1 server could take for something else is refused by the same rules and limits as there ([`head`]). A
 //! malformed request is an error of its stream alone, and nothing of it is kept.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -19,6 +18,7 @@ use crate::headers::authority::is_same;
 use crate::headers::names::{CONTENT_LENGTH, Name};
 use crate::headers::{Fields, is_token};
 use crate::http::wire::authority;
+use crate::http::wire::buffers;
 use crate::http::wire::head::{self, HeadLimits, MAX_FIELDS};
 use crate::http::wire::message::RequestHeader;
 
@@ -30,30 +30,6 @@ const KEPT_WITH_FIELD: usize = 104;
 const LONGEST_METHOD: usize = 32;
 /// A longer Accept of a request that is refused isn't looked at for the kind of its error page.
 const LONGEST_ACCEPT: usize = 128;
-/// Larger buffers aren't kept by a thread from one block to the next.
-const KEPT: usize = 64 * 1024;
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-/// Where a thread gathers what a block says.
-#[derive(Debug, Default)]
-struct Scratch {
-    text: Vec<u8>,
-    cookie: Vec<u8>,
-}
-
-impl Scratch {
-    fn clear(&mut self) {
-        for buffer in [&mut self.text, &mut self.cookie] {
-            buffer.clear();
-            if buffer.capacity() > KEPT {
-                *buffer = Vec::new();
-            }
-        }
-    }
-}
 
 /// What a header block said that begins a request.
 #[derive(Debug)]
@@ -108,11 +84,9 @@ pub fn read(
     ends: bool,
     limits: &HeadLimits,
 ) -> Result<RequestBlock, Broken> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let mut reader = Reader::new(scratch, ends, limits);
-        decoder.decode(block, |name, value| reader.field(name, value))?;
-        Ok(reader.end())
-    })
+    let mut reader = Reader::new(ends, limits);
+    decoder.decode(block, |name, value| reader.field(name, value))?;
+    Ok(reader.end())
 }
 
 /// Reads a block that ends a request's body.
@@ -125,30 +99,26 @@ pub fn read_trailers(
     block: &[u8],
     limits: &HeadLimits,
 ) -> Result<Result<Fields, Unfit>, Broken> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        scratch.clear();
-        let mut judge = judge(limits, true);
-        let (mut fields, mut unfit) = (Fields::new(), None);
-        decoder.decode(block, |name, value| {
-            if unfit.is_some() {
-                return;
-            }
-            if name.first() == Some(&b':') {
-                unfit = Some(Unfit::Pseudo);
-                return;
-            }
-            judge.count += 1;
-            match judge.judge(name, value) {
-                Err(why) => unfit = Some(why),
-                Ok(()) => add(&mut fields, name, value, &mut scratch.text),
-            }
-        })?;
-        if let Some(unfit) = unfit {
-            return Ok(Err(unfit));
+    let mut judge = judge(limits, true);
+    let (mut fields, mut unfit) = (Fields::new(), None);
+    let mut text = buffers::take();
+    decoder.decode(block, |name, value| {
+        if unfit.is_some() {
+            return;
         }
-        fields.set_received(Bytes::copy_from_slice(&scratch.text));
-        Ok(Ok(fields))
-    })
+        if name.first() == Some(&b':') {
+            unfit = Some(Unfit::Pseudo);
+            return;
+        }
+        judge.count += 1;
+        match judge.judge(name, value) {
+            Err(why) => unfit = Some(why),
+            Ok(()) => add(&mut fields, name, value, &mut text),
+        }
+    })?;
+    fields.set_received(Bytes::copy_from_slice(&text));
+    buffers::give_back(text);
+    Ok(unfit.map_or(Ok(fields), Err))
 }
 
 fn judge(limits: &HeadLimits, is_trailers: bool) -> FieldJudge {
@@ -182,7 +152,7 @@ const SCHEME: u8 = 2;
 const AUTHORITY: u8 = 4;
 const PATH: u8 = 8;
 
-struct Reader<'s, 'l> {
+struct Reader<'l> {
     ends: bool,
     limits: &'l HeadLimits,
     judge: FieldJudge,
@@ -199,12 +169,14 @@ struct Reader<'s, 'l> {
     host: Range<usize>,
     expectations: usize,
     is_known_expectation: bool,
-    scratch: &'s mut Scratch,
+    /// What values are made of.
+    text: Vec<u8>,
+    /// The crumbs of Cookie, if there are any.
+    cookie: Vec<u8>,
 }
 
-impl<'s, 'l> Reader<'s, 'l> {
-    fn new(scratch: &'s mut Scratch, ends: bool, limits: &'l HeadLimits) -> Self {
-        scratch.clear();
+impl<'l> Reader<'l> {
+    fn new(ends: bool, limits: &'l HeadLimits) -> Self {
         Self {
             ends,
             limits,
@@ -221,7 +193,8 @@ impl<'s, 'l> Reader<'s, 'l> {
             host: 0..0,
             expectations: 0,
             is_known_expectation: false,
-            scratch,
+            text: buffers::take(),
+            cookie: Vec::new(),
         }
     }
 
@@ -253,32 +226,32 @@ impl<'s, 'l> Reader<'s, 'l> {
         match name {
             b"host" => {
                 self.hosts += 1;
-                self.host = append(&mut self.scratch.text, value);
+                self.host = append(&mut self.text, value);
                 if self.hosts == 1 && self.authority.is_none() {
                     self.fields.add_value(HOST.into(), self.host.clone());
                 }
             }
             b"cookie" => {
-                let cookie = &mut self.scratch.cookie;
                 if self.fields.contains_key(COOKIE) {
-                    cookie.extend_from_slice(b"; ");
+                    self.cookie.extend_from_slice(b"; ");
                 } else {
+                    self.cookie = buffers::take();
                     // Where it is, is known when all crumbs have come.
                     self.fields.add_value(COOKIE.into(), 0..0);
                 }
-                cookie.extend_from_slice(value);
+                self.cookie.extend_from_slice(value);
             }
             b"expect" => {
                 self.expectations += 1;
                 self.is_known_expectation = head::is_expectation(value);
                 // Of a request without a body nothing is to be continued.
                 if !self.ends {
-                    add(&mut self.fields, name, value, &mut self.scratch.text);
+                    add(&mut self.fields, name, value, &mut self.text);
                 }
             }
             // Whether that is true its frames have yet to show, and the server is not to take it for whole before.
             b"content-length" if !self.ends && value == b"0" => {}
-            _ => add(&mut self.fields, name, value, &mut self.scratch.text),
+            _ => add(&mut self.fields, name, value, &mut self.text),
         }
     }
 
@@ -290,7 +263,7 @@ impl<'s, 'l> Reader<'s, 'l> {
             && in_order(value)
             && !self.fields.contains_key(http::header::ACCEPT)
         {
-            add(&mut self.fields, name, value, &mut self.scratch.text);
+            add(&mut self.fields, name, value, &mut self.text);
         }
     }
 
@@ -335,7 +308,7 @@ impl<'s, 'l> Reader<'s, 'l> {
                 if value.is_empty() || has_control(value) {
                     return Err(Unfit::Authority);
                 }
-                let place = append(&mut self.scratch.text, value);
+                let place = append(&mut self.text, value);
                 // The authority counts (section 8.3.1), and is the first field.
                 self.fields.add_value(HOST.into(), place.clone());
                 self.authority = Some(place);
@@ -344,7 +317,7 @@ impl<'s, 'l> Reader<'s, 'l> {
                 if !authority::is_target(value) {
                     return Err(Unfit::Target);
                 }
-                self.target = Some(append(&mut self.scratch.text, value));
+                self.target = Some(append(&mut self.text, value));
                 if value.len() > self.limits.uri {
                     return Err(Unfit::LongTarget);
                 }
@@ -355,14 +328,16 @@ impl<'s, 'l> Reader<'s, 'l> {
 
     fn end(mut self) -> RequestBlock {
         if self.fields.contains_key(COOKIE) {
-            let place = append(&mut self.scratch.text, &self.scratch.cookie);
+            let place = append(&mut self.text, &self.cookie);
+            buffers::give_back(std::mem::take(&mut self.cookie));
             self.fields.set_value(&COOKIE, place);
         }
         let refused = match self.unfit.or_else(|| self.missing()) {
             Some(unfit) => Err(unfit.refusal()),
             None => self.settle(),
         };
-        let text = Bytes::copy_from_slice(&self.scratch.text);
+        let text = Bytes::copy_from_slice(&self.text);
+        buffers::give_back(std::mem::take(&mut self.text));
         let part = |range: &Range<usize>| text.slice(range.clone());
         let mut fields = self.fields;
         fields.set_received(text.clone());
@@ -419,7 +394,7 @@ impl<'s, 'l> Reader<'s, 'l> {
         if !head::is_method(method.as_str().as_bytes()) {
             return Err((400, "malformed method"));
         }
-        let text = |range: &Range<usize>| self.scratch.text.get(range.clone());
+        let text = |range: &Range<usize>| self.text.get(range.clone());
         match self.target.as_ref().and_then(text).unwrap_or_default() {
             [b'/', ..] => {}
             b"*" if *method == Method::OPTIONS => {}
@@ -449,7 +424,7 @@ impl<'s, 'l> Reader<'s, 'l> {
 
     /// One authority, told once or twice but never in two ways (section 8.3.1).
     fn check_host(&self) -> Result<(), (u16, &'static str)> {
-        let text = |range: &Range<usize>| self.scratch.text.get(range.clone()).unwrap_or_default();
+        let text = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
         if self.hosts > 1 {
             return Err((400, "more than one Host field"));
         }

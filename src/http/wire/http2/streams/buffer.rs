@@ -76,6 +76,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         /// What comes out is what went in, and the memory for it isn't many times as much.
         #[test]
         fn bytes_stay_what_they_are(parts in prop::collection::vec((0usize..3, 0usize..300, any::<bool>()), 1..200)) {

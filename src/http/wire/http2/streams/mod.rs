@@ -33,6 +33,7 @@ mod stream;
 pub use handle::{Chunk, Handle};
 use receiving::{Around, Receiving};
 use sending::Sending;
+pub use sending::give_back;
 pub use stream::{Ending, Loss};
 use stream::{Local, Remote, Service, Stream};
 
@@ -141,9 +142,9 @@ impl Streams {
             (INITIAL_WINDOW_SIZE, STREAM_WINDOW),
             (MAX_HEADER_LIST_SIZE, list),
         ];
-        write_settings(&settings, &mut sending.out);
+        write_settings(&settings, sending.out());
         let more = CONNECTION_WINDOW - INITIAL_WINDOW;
-        write_window_update(0, more, &mut sending.out);
+        write_window_update(0, more, sending.out());
         Arc::new(Self(Mutex::new(State {
             list: Vec::new(),
             receiving: Receiving::new(max_streams, now),
@@ -198,7 +199,7 @@ impl Streams {
         self.0.lock().sending.unwritten() >= BACKLOG
     }
 
-    /// Moves what may be written now to `output`, which is empty.
+    /// Moves what may be written now to `output`, which is empty, and to be [given back](give_back) when it is written.
     pub fn take_output(&self, output: &mut Vec<u8>, wakers: &mut Vec<Waker>) {
         let state = &mut *self.0.lock();
         state.pump(wakers);
@@ -260,7 +261,8 @@ impl Streams {
 
     /// Warns the client that the connection is to end; what it has sent by the time that it hears so is taken (section 6.8).
     pub fn warn(&self) {
-        let out = &mut self.0.lock().sending.out;
+        let state = &mut *self.0.lock();
+        let out = state.sending.out();
         write_go_away(LARGEST_STREAM, ErrorCode::NoError, out);
         write_frame(PING, 0, 0, &LAST_CALL, out);
     }
@@ -270,7 +272,7 @@ impl Streams {
         let state = &mut *self.0.lock();
         let last = state.receiving.last();
         state.last = Some(last);
-        write_go_away(last, ErrorCode::NoError, &mut state.sending.out);
+        write_go_away(last, ErrorCode::NoError, state.sending.out());
     }
 
     /// Tells the client why the connection ends now.
@@ -278,12 +280,13 @@ impl Streams {
         let state = &mut *self.0.lock();
         // It never grows (section 6.8).
         let last = state.last.unwrap_or(state.receiving.last());
-        write_go_away(last, code, &mut state.sending.out);
+        write_go_away(last, code, state.sending.out());
     }
 
     /// Asks the client whether it is there: if it has gone altogether, its machine answers with a reset.
     pub fn ask(&self) {
-        write_frame(PING, 0, 0, &ARE_YOU_THERE, &mut self.0.lock().sending.out);
+        let state = &mut *self.0.lock();
+        write_frame(PING, 0, 0, &ARE_YOU_THERE, state.sending.out());
     }
 
     /// The client has ended its side: what it can't send the rest of any more, it gives up, and it makes no more requests. False: its
@@ -340,7 +343,7 @@ impl State {
         if self.is_gone {
             return;
         }
-        write_reset(id, code, &mut self.sending.out);
+        write_reset(id, code, self.sending.out());
         let stream = self.get(id);
         let is_in_vain = loss == Loss::Malformed
             && (stream.as_ref()).is_some_and(|stream| stream.is_served() && !stream.is_closed());
@@ -371,7 +374,7 @@ impl State {
     /// So many bytes of bodies need no room any more.
     fn release(&mut self, bytes: usize) {
         if let Some(more) = self.window.release(bytes) {
-            write_window_update(0, more, &mut self.sending.out);
+            write_window_update(0, more, self.sending.out());
         }
     }
 

@@ -8,6 +8,7 @@ use bytes::Buf;
 use super::stream::{Ending, Local, Stream};
 use super::{BACKLOG, State};
 use crate::headers::Fields;
+use crate::http::wire::buffers;
 use crate::http::wire::http2::flow::{INITIAL_WINDOW, SendWindow};
 use crate::http::wire::http2::frames::{
     DATA, END_HEADERS, END_STREAM, FRAME_HEAD, HEADERS, Head, LARGEST_FRAME, write_block,
@@ -18,20 +19,15 @@ use crate::http::wire::http2::meter::Deeds;
 
 /// Bytes that are gathered before they are written. With TLS that is two records.
 const GATHERED: usize = 32 * 1024;
-/// The least room that is made for what is to be written.
-const LEAST: usize = 512;
-
 /// What goes to the client.
 #[derive(Debug)]
 pub struct Sending {
-    /// To be written next. Frames that have no part in flow control may be appended at any time.
-    pub out: Vec<u8>,
+    /// To be written next.
+    out: Vec<u8>,
     /// Taken by whoever writes, and not written yet.
     taken: usize,
     /// Bytes of responses that wait in their streams.
     waiting: usize,
-    /// How much was written last, which is how much room is made for what comes next.
-    usual: usize,
     encoder: Encoder,
     /// What the client takes over all streams.
     window: SendWindow,
@@ -60,7 +56,6 @@ impl Sending {
             out: Vec::new(),
             taken: 0,
             waiting: 0,
-            usual: LEAST,
             encoder: Encoder::new(),
             window: SendWindow::new(INITIAL_WINDOW),
             initial: INITIAL_WINDOW,
@@ -105,16 +100,11 @@ impl Sending {
         !self.out.is_empty() || !self.line.is_empty() && self.window.left() > 0
     }
 
-    /// Moves what is to be written to `output`.
+    /// Moves what is to be written to `output`, which is to be [given back](give_back) when it has been.
     pub fn take(&mut self, output: &mut Vec<u8>) {
-        std::mem::swap(&mut self.out, output);
-        self.out.clear();
-        if self.out.capacity() > 0 {
-            // Nothing is held while nothing is to be written.
-            self.out = Vec::new();
-        }
+        debug_assert!(output.is_empty(), "the last has been given back");
+        *output = std::mem::take(&mut self.out);
         self.taken += output.len();
-        self.usual = output.len().clamp(LEAST, GATHERED);
     }
 
     /// So much of it has been written.
@@ -132,16 +122,17 @@ impl Sending {
         self.waiting += bytes;
     }
 
-    fn make_room(&mut self) {
+    /// What is to be written next. Frames that have no part in flow control may be appended at any time.
+    pub fn out(&mut self) -> &mut Vec<u8> {
         if self.out.capacity() == 0 {
-            self.out.reserve(self.usual + self.usual / 4);
+            self.out = buffers::take();
         }
+        &mut self.out
     }
 
     /// Writes a header section: a response's with its status, or trailers.
     pub fn write_header(&mut self, id: u32, status: Option<u16>, fields: &Fields, ends: bool) {
-        self.make_room();
-        let begin = self.out.len();
+        let begin = self.out().len();
         let mut head = Head {
             length: 0,
             kind: HEADERS,
@@ -178,7 +169,7 @@ impl Sending {
                 if let Local::Ending(ending) = &mut stream.local {
                     match ending.trailers.take() {
                         Some(trailers) => self.write_header(id, None, &trailers, true),
-                        None => write_frame(DATA, END_STREAM, id, &[], &mut self.out),
+                        None => write_frame(DATA, END_STREAM, id, &[], self.out()),
                     }
                     stream.local = Local::Ended;
                 }
@@ -195,12 +186,9 @@ impl Sending {
             }
             let is_last = length == stream.piece.len()
                 && matches!(stream.local, Local::Ending(Ending { trailers: None }));
-            if self.out.capacity() == 0 {
-                self.out.reserve(self.usual.max(length + FRAME_HEAD));
-            }
             let flags = if is_last { END_STREAM } else { 0 };
             let part = stream.piece.get(..length).unwrap_or_default();
-            write_frame(DATA, flags, id, part, &mut self.out);
+            write_frame(DATA, flags, id, part, self.out());
             stream.piece.advance(length);
             stream.send_window.spend(length);
             self.window.spend(length);
@@ -216,6 +204,11 @@ impl Sending {
             }
         }
     }
+}
+
+/// Takes back what has been written.
+pub fn give_back(output: &mut Vec<u8>) {
+    buffers::give_back(std::mem::take(output));
 }
 
 impl State {
