@@ -126,7 +126,7 @@ struct Driver<'a> {
     drain: watch::Receiver<bool>,
     /// Requests that have come and that nobody serves yet.
     arrivals: Vec<Arrival>,
-    /// Who is to be woken as soon as nothing is locked.
+    /// Tasks to wake once the lock of the streams is released.
     wakers: Vec<Waker>,
     /// Bytes that are read next.
     read: usize,

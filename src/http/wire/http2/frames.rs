@@ -135,17 +135,17 @@ pub fn write_frame(kind: u8, flags: u8, stream: u32, payload: &[u8], out: &mut V
     out.extend_from_slice(payload);
 }
 
-/// Ends a stream (section 6.4).
+/// Writes that a stream ends (section 6.4).
 pub fn write_reset(stream: u32, code: ErrorCode, out: &mut Vec<u8>) {
     write_frame(RST_STREAM, 0, stream, &(code as u32).to_be_bytes(), out);
 }
 
-/// Lets the other side send so many bytes more (section 6.9); stream 0 is the connection.
+/// Writes that the other side may send so many bytes more (section 6.9) on a stream; 0 stands for the connection.
 pub fn write_window_update(stream: u32, bytes: u32, out: &mut Vec<u8>) {
     write_frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes(), out);
 }
 
-/// Says that streams after `last` aren't served, and why (section 6.8).
+/// Writes that streams after `last` aren't served, and why (section 6.8).
 pub fn write_go_away(last: u32, code: ErrorCode, out: &mut Vec<u8>) {
     let head = Head {
         length: 8,
@@ -158,7 +158,7 @@ pub fn write_go_away(last: u32, code: ErrorCode, out: &mut Vec<u8>) {
     out.extend((code as u32).to_be_bytes());
 }
 
-/// Says what this side allows (section 6.5).
+/// Writes what this side allows (section 6.5).
 pub fn write_settings(settings: &[(u16, u32)], out: &mut Vec<u8>) {
     let head = Head {
         length: settings.len() * SETTING,

@@ -9,7 +9,7 @@ pub const AROUND_FIELD: usize = ": \r\n".len();
 /// The `http` crate has no longer names.
 const LONGEST_NAME: usize = u16::MAX as usize;
 
-/// Whose fields they are, and what is known of them.
+/// The rules for the fields of one header section, and what they have come to so far.
 #[derive(Debug)]
 pub struct FieldJudge {
     pub is_servers: bool,

@@ -237,7 +237,7 @@ impl Drop for Handle {
 }
 
 impl State {
-    /// Nobody serves the request any more.
+    /// The task of the request has ended: closes the stream, or leaves the rest of it to the driver.
     fn leave(&mut self, id: u32, cost: usize, now: Instant, wakers: &mut Vec<Waker>) {
         self.let_go(id);
         self.headers = self.headers.saturating_sub(cost);

@@ -123,7 +123,7 @@ struct State {
     driver: Driver,
 }
 
-/// Whoever drives the connection.
+/// The task that drives the connection.
 #[derive(Debug, Default)]
 struct Driver {
     /// To be woken when there is something to write or to wait for.

@@ -119,7 +119,7 @@ impl Receiving {
         id > self.last || id.is_multiple_of(2)
     }
 
-    /// Takes as much of the preface as has come. False if that is none.
+    /// Takes as much of the preface as has come. Fails when the bytes are none.
     fn take_preface(&mut self, bytes: &mut &[u8]) -> Result<(), Fault> {
         let (_, awaited) = cut(PREFACE_BYTES, self.preface);
         let (come, rest) = cut(bytes, awaited.len());

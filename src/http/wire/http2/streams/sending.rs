@@ -230,7 +230,7 @@ impl State {
         }
     }
 
-    /// Lets the streams in line write, one frame after the other, until as much is there as goes at once.
+    /// Writes one frame of each stream in line, round by round, until the output holds as much as is written at once.
     pub(super) fn pump(&mut self, wakers: &mut Vec<Waker>) {
         while let Some(id) = self.sending.line.front().copied() {
             if self.sending.out.len() >= GATHERED || self.sending.window.left() == 0 {
@@ -271,7 +271,7 @@ impl State {
         }
     }
 
-    /// Wakes those that wait until the connection holds less, if it does.
+    /// Wakes the tasks that wait until the connection holds less, if it does.
     pub(super) fn wake_for_room(&mut self, wakers: &mut Vec<Waker>) {
         if self.sending.waiters == 0 || self.sending.backlog() >= BACKLOG {
             return;

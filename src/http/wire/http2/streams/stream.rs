@@ -46,11 +46,11 @@ pub enum Local {
 /// What becomes of its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// Somebody serves it.
+    /// A task serves it.
     Served,
-    /// It was refused, then, and the response to that is sent though nobody serves it.
+    /// It was refused at that time, and its response is still being sent. It has no task.
     Refused(Instant),
-    /// Nobody serves it any more.
+    /// Its task has ended.
     Over,
 }
 
@@ -79,7 +79,7 @@ pub struct Stream {
     pub send_window: SendWindow,
     /// Waits in line for the connection.
     pub is_in_line: bool,
-    /// Whoever serves it waits until the connection holds less, or this stream's window opens.
+    /// Its task waits until the connection holds less, or this stream's window opens.
     pub waits_for_room: bool,
     /// Bytes of the response's body that were written.
     pub sent: u64,
@@ -109,7 +109,7 @@ impl Stream {
         }
     }
 
-    /// Whoever serves it is to be woken when something happens.
+    /// Has its task woken when something happens.
     pub fn wait(&mut self, cx: &Context<'_>) {
         if !(self.waker.as_ref()).is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
@@ -131,7 +131,7 @@ impl Stream {
         dropped
     }
 
-    /// Whether somebody serves its request.
+    /// Whether a task serves its request.
     pub fn is_served(&self) -> bool {
         matches!(self.service, Service::Served)
     }
