@@ -34,7 +34,6 @@ pub mod admin;
 pub mod allocator;
 pub mod ascii;
 pub mod balance;
-mod bodies;
 pub mod cli;
 pub mod client_address;
 mod coalescing;

@@ -12,7 +12,6 @@ mod caller;
 mod connections;
 mod dial;
 mod files;
-mod http2;
 mod link;
 mod local_end;
 mod name;
@@ -22,13 +21,13 @@ mod reach;
 mod report;
 mod roaming;
 mod secure;
+mod shared;
 mod trouble;
 
 pub use caller::{Caller, ClientConnection};
 pub use connections::Connections;
 pub use dial::{DialError, Dialer, Raw};
 pub use files::{Unusable, UnusableFiles};
-pub use http2::{InFlight, OPENS_WITHIN, Shared, UnsentError, Witness, enter, share};
 pub use link::Link;
 pub use local_end::{connect_from, may_be_own, may_be_transparent};
 pub use name::ServerName;
@@ -38,6 +37,7 @@ pub use personal::{Personal, random_id};
 pub use pingora::protocols::Stream;
 pub use reach::{Unreachable, reach};
 pub use secure::Secure;
+pub use shared::{Carrier, InFlight, Shared, enter, share};
 pub use trouble::{CERTIFICATE_WANTED, Trouble, is_about_our_certificate};
 
 /// What connects to servers. It keeps no connections: [`Connections`] do.

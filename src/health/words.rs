@@ -54,8 +54,7 @@ pub fn of_dial(error: &DialError, address: &str) -> Failed {
 pub fn of_answer(error: &ServerError, address: &str, http2: bool) -> Failed {
     let broken = match error {
         ServerError::Broken(error) => Some(error),
-        ServerError::Http2(error) | ServerError::NotProcessed(error) => error.get_io(),
-        ServerError::Closed | ServerError::Invalid(_) => None,
+        _ => None,
     };
     if let Some(shortage) = broken.and_then(|error| Shortage::of(error, None)) {
         return Failed::NotMade(shortage);
@@ -66,8 +65,10 @@ pub fn of_answer(error: &ServerError, address: &str, http2: bool) -> Failed {
         return Failed::Broken(of_tls(&Trouble::of_reason(&said, false).what, address));
     }
     Failed::Broken(match error {
-        ServerError::Closed | ServerError::Broken(_) => closed(address),
-        ServerError::Http2(_) | ServerError::NotProcessed(_) if broken.is_some() => closed(address),
+        ServerError::Closed | ServerError::Broken(_) | ServerError::GoingAway => closed(address),
+        ServerError::Reset(_) | ServerError::NotProcessed => {
+            format!("{address} reset the request's stream without an answer")
+        }
         ServerError::Invalid(TOO_MANY_INTERIM) => {
             format!("{address} sends interim responses without end")
         }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop;
 
 use super::Stream;
-use super::http2::Shared;
+use super::shared::Shared;
 use crate::balance::Slot;
 use crate::descriptors::idle::{Keeper, Rest};
 use crate::workers;

@@ -17,7 +17,7 @@ type Outcome = (bool, Vec<(u32, bool, Option<u16>)>, Vec<u8>);
 
 fn outcome<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
     let now = Instant::now();
-    let streams = Streams::new(100, &LIMITS, now);
+    let streams = Streams::with_client(100, &LIMITS, now);
     let (mut inbox, mut wakers) = (BytesMut::new(), Vec::new());
     let mut arrivals: Vec<Arrival> = Vec::new();
     let mut is_over = false;

@@ -14,14 +14,15 @@ use crate::headers::Fields;
 use crate::headers::names::{CONNECTION, HOST, USER_AGENT};
 use crate::health::words;
 use crate::health::words::TOO_MANY_INTERIM;
-use crate::http::wire::http2;
+use crate::http::wire::http2::request_line::RequestLine;
 use crate::http::wire::message::{RequestHeader, ResponseHeader};
 use crate::http::wire::response_framing;
+use crate::http::wire::server;
 use crate::http::wire::server::{Event, Http1, Http2, RequestBody};
 use crate::http::wire::{Framing, Server, ServerError};
 use crate::pool;
 use crate::upstream;
-use crate::upstream::{Dialer, Link, UnsentError};
+use crate::upstream::{Dialer, Link};
 
 /// The limit of connecting: the check's own comes before.
 const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
@@ -103,21 +104,15 @@ impl<'a> Exchange<'a> {
             let server = Server::Http1(Http1::new(stream, &request, RequestBody::None));
             return Ok(self.answer(server, method, false));
         }
-        let broken = |error| words::of_answer(&error, self.address(), true);
-        let shared = http2::begin(stream, 0, FOR_EVER).await;
-        let shared = shared.map_err(|error| broken(ServerError::Http2(error)))?;
-        let place = shared.enter().ok_or_else(|| broken(ServerError::Closed))?;
-        let request = request.into_http2(self.link.scheme());
-        let request = request.ok_or_else(|| {
+        let broken = |error: &ServerError| words::of_answer(error, self.address(), true);
+        let line = RequestLine::of(&request, self.link.scheme());
+        let line = line.ok_or_else(|| {
             Failed::Unwanted("the check's host or path can't be sent by HTTP/2".to_owned())
         })?;
-        let streams = place
-            .send(request, body.is_empty())
-            .map_err(|error| match error {
-                UnsentError::Ending => broken(ServerError::Closed),
-                UnsentError::Connection(error) => broken(ServerError::Http2(error)),
-            })?;
-        let mut server = Server::Http2(Http2::new(streams, body.is_empty(), place));
+        let place = server::begin(stream, 0, FOR_EVER).enter();
+        let place = place.ok_or_else(|| broken(&ServerError::Closed))?;
+        let asked = Http2::ask(place, &line, &request.headers, body.is_empty());
+        let mut server = Server::Http2(asked.map_err(|_| broken(&ServerError::Closed))?);
         if !body.is_empty() {
             server.queue_data(body);
             server.queue_end(None);

@@ -25,7 +25,6 @@ use crate::http::wire::message::{RequestHeader, ResponseHeader};
 use crate::http::wire::server::Event;
 use crate::http::wire::{Client, Server};
 use crate::listen::LazyTimer;
-use crate::upstream::OPENS_WITHIN;
 
 /// How a try failed.
 #[derive(Debug)]
@@ -373,8 +372,7 @@ impl<'a> Exchange<'a> {
             };
             ready!(timer.poll_set(cx, due));
             now = Instant::now();
-            let is_over = failure != Failure::NotProcessed || self.server.is_kept_back();
-            if now >= deadline && is_over {
+            if now >= deadline {
                 return Poll::Ready(Err(failure));
             }
         }
@@ -409,14 +407,6 @@ impl<'a> Exchange<'a> {
         let client_sends = waits.client_sends.since(now);
         consider(client_sends, body_timeout, Failure::ClientTimeout);
         let server_sends = waits.server_sends.since(now);
-        // By then the request should have gone, unless its server has lowered the number of streams meanwhile.
-        if is_awaited
-            && let Some(since) = server_sends
-            && self.server.is_unsent()
-            && (now < since + OPENS_WITHIN || self.server.is_kept_back())
-        {
-            consider(server_sends, OPENS_WITHIN, Failure::NotProcessed);
-        }
         if client_takes.is_some() {
             return next;
         }

@@ -12,13 +12,15 @@ use crate::http::answer;
 use crate::http::context::{Context, Timeouts};
 use crate::http::failure::Failure;
 use crate::http::request::departure::Departure;
-use crate::http::wire::http2;
-use crate::http::wire::server::{Http1, Http2, RequestBody, ServerError};
+use crate::http::wire::http2::request_line::RequestLine;
+use crate::http::wire::http2::streams::UnsentError;
+use crate::http::wire::server;
+use crate::http::wire::server::{Http1, Http2, RequestBody};
 use crate::http::wire::{Client, Server};
 use crate::pool;
 use crate::shortage;
 use crate::upstream;
-use crate::upstream::{DialError, Dialer, InFlight, Link, Stream, UnsentError};
+use crate::upstream::{DialError, Dialer, InFlight, Link, Stream};
 
 /// Opens the way to the server of this try. The request's header is on it then.
 ///
@@ -48,22 +50,17 @@ pub async fn open(
         let settings = target.pool.settings();
         let idle = settings.timeouts.idle;
         let keeps = settings.keepalive.connections > 0;
+        let line = RequestLine::of(&departure.request, target.link.scheme());
+        let line = line.ok_or(Failure::BadRequest)?;
         let in_flight = way.place(context, client, idle, keeps).await?;
         context.upstream.connection = in_flight.connection();
         go_on(context, client).await?;
-        let ended = departure.body == RequestBody::None;
-        let scheme = target.link.scheme();
-        let request = departure.request.into_http2(scheme);
-        let request = request.ok_or(Failure::BadRequest)?;
-        return match in_flight.send(request, ended) {
-            Ok(streams) => Ok(Server::Http2(Http2::new(streams, ended, in_flight))),
-            Err(UnsentError::Ending) => Err(Failure::GoingAway),
-            Err(UnsentError::Connection(error)) => {
-                tracing::debug!(%error, "a request could not be sent by HTTP/2");
-                let error = ServerError::Http2(error);
-                Err(super::response::of_error(&error, context))
-            }
-        };
+        let ends = departure.body == RequestBody::None;
+        let asked = Http2::ask(in_flight, &line, &departure.request.headers, ends);
+        return asked.map(Server::Http2).map_err(|error| match error {
+            UnsentError::Ending => Failure::GoingAway,
+            UnsentError::Full => Failure::NotProcessed,
+        });
     }
     let connections = context.connections(&target.link, way.server);
     let is_ordinary = !departure.upgrade && context.upstream.stale_retries == 0;
@@ -114,17 +111,7 @@ impl Way<'_> {
             return Ok(place);
         }
         let stream = Box::pin(self.connect(context, client)).await?;
-        let begun = timeout(self.timeouts.connect, http2::begin(stream, moves, idle)).await;
-        let shared = match begun {
-            Ok(Ok(shared)) => shared,
-            Ok(Err(error)) => {
-                return Err(super::response::of_error(
-                    &ServerError::Http2(error),
-                    context,
-                ));
-            }
-            Err(_) => return Err(Failure::ConnectTimeout),
-        };
+        let shared = server::begin(stream, moves, idle);
         upstream::share(&connections, &shared, keeps, last).ok_or(Failure::NotProcessed)
     }
 

@@ -119,12 +119,8 @@ pub fn body_size(
 /// What an error of the exchange with a server means. Says what nobody else would.
 pub fn of_error(error: &ServerError, context: &Context) -> Failure {
     match error {
-        ServerError::NotProcessed(error)
-            if error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR) =>
-        {
-            Failure::GoingAway
-        }
-        ServerError::NotProcessed(_) => Failure::NotProcessed,
+        ServerError::GoingAway => Failure::GoingAway,
+        ServerError::NotProcessed => Failure::NotProcessed,
         ServerError::Invalid(fault) => {
             guard::tell(context, fault);
             Failure::ServerInvalid
@@ -142,17 +138,13 @@ pub fn of_error(error: &ServerError, context: &Context) -> Failure {
             }
             Failure::ServerReset
         }
-        ServerError::Http2(error) if error.is_go_away() && error.is_library() => {
+        ServerError::NotHttp2 => {
             if let (Some(target), Some(lease)) = (context.target(), &context.upstream.lease) {
                 target.link.tell(lease.server(), &Trouble::not_http2());
             }
             Failure::ServerInvalid
         }
-        ServerError::Http2(error) if error.is_library() => {
-            guard::tell(context, &error.to_string());
-            Failure::ServerInvalid
-        }
-        ServerError::Closed | ServerError::Http2(_) => Failure::ServerReset,
+        ServerError::Closed | ServerError::Reset(_) => Failure::ServerReset,
     }
 }
 

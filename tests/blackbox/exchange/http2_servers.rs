@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ::h2::Reason;
 
@@ -12,10 +13,13 @@ use crate::common::peers::{Nginx, Ready, run};
 use crate::common::*;
 use crate::http2::RawOrigin;
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 const ACK: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
 const END_STREAM_AND_HEADERS: u8 = 5;
 
 struct Server {
@@ -233,4 +237,26 @@ fn a_server_that_ends_connections_after_a_few_requests_costs_none() {
     assert_eq!(lb.server("app", "nginx")["errors"], 0);
     let spent = [("reason", "budget_exhausted")];
     assert_eq!(lb.metrics().sum("equipoise_retries_total", &spent), 0.0);
+}
+
+#[test]
+fn a_response_may_take_longer_than_its_server_may_be_silent() {
+    let raw = RawOrigin::new();
+    let lb = Setup::new()
+        .server_at("raw", &raw.address().to_string(), "")
+        .pool("http2: true\nhealth_check: null\ntimeouts: {receive: 1s}")
+        .start();
+    let mut client = lb.client();
+    client.send_request("GET", "/", &[], b"").unwrap();
+    let mut server = Server::accept(&raw);
+    server.allow(100);
+    let stream = server.until(HEADERS, 0);
+    server.send(HEADERS, END_HEADERS, stream, &[0x88]);
+    for _ in 0..8 {
+        std::thread::park_timeout(Duration::from_millis(300));
+        server.send(DATA, 0, stream, b"piece ");
+    }
+    server.send(DATA, END_STREAM, stream, b"last");
+    let response = client.read_response(false).unwrap();
+    assert_eq!(response.text(), "piece ".repeat(8) + "last");
 }

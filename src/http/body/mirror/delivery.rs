@@ -18,7 +18,8 @@ use crate::config::model;
 use crate::config::model::Fault;
 use crate::descriptors;
 use crate::dispatch::PoolSite;
-use crate::http::wire::http2;
+use crate::http::wire;
+use crate::http::wire::http2::request_line::RequestLine;
 use crate::http::wire::message::RequestHeader;
 use crate::http::wire::response_framing;
 use crate::http::wire::server::{Event, Http1, Http2, RequestBody};
@@ -103,14 +104,9 @@ impl Delivery {
         };
         let moves = addresses.moves();
         let head = prepare(self.head.clone(), link.http2(), self.body.is_some());
-        let message = if link.http2() {
-            head.into_http2(link.scheme()).map(Message::Http2)
-        } else {
-            Some(Message::Http1(head))
-        };
-        let Some(message) = message else {
+        if link.http2() && RequestLine::of(&head, link.scheme()).is_none() {
             return Outcome::CutOff;
-        };
+        }
         let begun = Instant::now();
         let (way, reused) = match self.open(lease, settings, fresh, moves).await {
             Ok(opened) => opened,
@@ -121,7 +117,7 @@ impl Delivery {
         } else {
             server.metrics().connected(begun.elapsed());
         }
-        let Some(mut asked) = ask(way, message, self.body.is_some()) else {
+        let Some(mut asked) = ask(way, &head, link.scheme(), self.body.is_some()) else {
             return if reused {
                 Outcome::Stale
             } else {
@@ -142,9 +138,14 @@ impl Delivery {
             Err(error) => {
                 tracing::debug!(%error, server = &**server.name(), "copy: failed");
                 let is_stale = match &error {
-                    ServerError::Closed | ServerError::Broken(_) => reused && asked.come() == 0,
-                    ServerError::NotProcessed(_) => true,
-                    ServerError::Http2(_) | ServerError::Invalid(_) => false,
+                    // On a connection that others use, too, nothing tells whether it had been over before.
+                    ServerError::Closed | ServerError::Broken(_) => {
+                        reused && !asked.is_http2() && asked.come() == 0
+                    }
+                    ServerError::NotProcessed | ServerError::GoingAway => true,
+                    ServerError::Reset(_) | ServerError::NotHttp2 | ServerError::Invalid(_) => {
+                        false
+                    }
                 };
                 if is_stale {
                     Outcome::Stale
@@ -199,14 +200,7 @@ impl Delivery {
         if !link.http2() {
             return Ok((Way::Connection(stream), false));
         }
-        let begun = timeout(
-            patience,
-            http2::begin(stream, moves, settings.timeouts.idle),
-        )
-        .await;
-        let Ok(Ok(shared)) = begun else {
-            return Err(Outcome::Failed(Fault::ConnectFailure));
-        };
+        let shared = wire::server::begin(stream, moves, settings.timeouts.idle);
         let keeps = settings.keepalive.connections > 0 && is_shared;
         let place = upstream::share(&connections, &shared, keeps, 0)
             .ok_or(Outcome::Failed(Fault::ConnectFailure))?;
@@ -220,29 +214,22 @@ enum Way {
     Place(InFlight),
 }
 
-/// A request's header, as the server's protocol has it.
-enum Message {
-    Http1(RequestHeader),
-    Http2(http::Request<()>),
-}
-
 /// Sends a request's header; `None`: it isn't taken.
-fn ask(way: Way, message: Message, has_body: bool) -> Option<Server> {
-    match (way, message) {
-        (Way::Connection(stream), Message::Http1(head)) => {
+fn ask(way: Way, head: &RequestHeader, scheme: &'static str, has_body: bool) -> Option<Server> {
+    match way {
+        Way::Connection(stream) => {
             let body = match (has_body, head.headers.contains_key(header::CONTENT_LENGTH)) {
                 (false, _) => RequestBody::None,
                 (true, true) => RequestBody::Sized,
                 (true, false) => RequestBody::Unknown,
             };
-            let http1 = Http1::new(stream, &head, body);
-            Some(Server::Http1(http1))
+            Some(Server::Http1(Http1::new(stream, head, body)))
         }
-        (Way::Place(place), Message::Http2(request)) => {
-            let streams = place.send(request, !has_body).ok()?;
-            Some(Server::Http2(Http2::new(streams, !has_body, place)))
+        Way::Place(place) => {
+            let line = RequestLine::of(head, scheme)?;
+            let http2 = Http2::ask(place, &line, &head.headers, !has_body);
+            http2.ok().map(Server::Http2)
         }
-        _ => None,
     }
 }
 

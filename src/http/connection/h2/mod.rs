@@ -27,16 +27,15 @@ use crate::http::wire::Client;
 use crate::http::wire::client::{Http2, LOOK};
 use crate::http::wire::http2::ErrorCode;
 use crate::http::wire::http2::meter::Fault;
+use crate::http::wire::http2::output::Output;
 use crate::http::wire::http2::streams::{self, Arrival, Condition, Streams};
 use crate::listen::{ClientStream, LazyTimer};
 use crate::relay::Wire as _;
 use crate::supervise;
 
-mod output;
 mod refusal;
 mod turnover;
 
-use output::Output;
 use refusal::{DEFECT, SLOW_HEADER, sent_away};
 use turnover::Turnover;
 
@@ -58,7 +57,7 @@ pub(super) async fn converse(visit: &Visit, stream: Box<ClientStream>) {
     let mut driver = Driver {
         visit,
         stream,
-        streams: Streams::new(streams_at_once(&site.http), &site.limits, now),
+        streams: Streams::with_client(streams_at_once(&site.http), &site.limits, now),
         output: Output::default(),
         coalescing: WriteCoalescing::default(),
         tasks: tasks.clone(),

@@ -14,7 +14,6 @@ use crate::http::answer::error_page::allowed;
 use crate::http::answer::identity;
 use crate::http::connection::{Refused, TOO_MANY, termination_of};
 use crate::http::site::Site;
-use crate::http::wire::http2::ErrorCode;
 use crate::http::wire::http2::meter::Fault;
 use crate::http::wire::http2::request::Refusal;
 use crate::http::wire::http2::streams::Handle;
@@ -36,43 +35,9 @@ pub const DEFECT: Unseen = (500, "a defect", Termination::Internal);
 
 /// Why a client is sent away, for the log.
 pub fn sent_away(fault: Fault) -> Unseen {
-    let reason = match fault {
-        Fault::Block => {
-            return (
-                431,
-                "a header block is endless, or far too large",
-                Termination::Limit,
-            );
-        }
-        Fault::Resets => "too many requests were cancelled",
-        Fault::Noise => "too many frames carry nothing",
-        Fault::Malformed => "too many requests are malformed",
-        Fault::Compression => "a header block can't be decompressed",
-        Fault::Protocol => "a frame is in another's place, or says what it can't",
-        Fault::FrameSize => "a frame is longer or shorter than it may be",
-        Fault::FlowControl => {
-            "more was sent than the window has room for, or it was made too large"
-        }
-        Fault::Closed => "a frame is on a stream that has ended",
-        Fault::Preface => "what came first isn't HTTP/2",
-        Fault::NoSettings => "the first frame isn't SETTINGS",
-    };
-    (400, reason, Termination::BadRequest)
-}
-
-impl Fault {
-    /// What the client is told.
-    pub fn code(self) -> ErrorCode {
-        match self {
-            Self::Resets | Self::Noise | Self::Malformed | Self::Block => {
-                ErrorCode::EnhanceYourCalm
-            }
-            Self::Compression => ErrorCode::Compression,
-            Self::Protocol | Self::Preface | Self::NoSettings => ErrorCode::Protocol,
-            Self::FrameSize => ErrorCode::FrameSize,
-            Self::FlowControl => ErrorCode::FlowControl,
-            Self::Closed => ErrorCode::StreamClosed,
-        }
+    match fault {
+        Fault::Block => (431, fault.words(), Termination::Limit),
+        _ => (400, fault.words(), Termination::BadRequest),
     }
 }
 

@@ -227,8 +227,8 @@ impl Http2 {
 impl From<Loss> for ClientError {
     fn from(loss: Loss) -> Self {
         match loss {
-            Loss::Gone => Self::Gone,
-            Loss::Malformed => Self::Malformed,
+            Loss::Malformed(_) => Self::Malformed,
+            Loss::Gone | Loss::Reset(_) | Loss::Unprocessed | Loss::GoingAway => Self::Gone,
         }
     }
 }

@@ -1,9 +1,7 @@
 //! Frames of HTTP/2 (RFC 9113 section 4.1): their headers, and what we write.
 
-use crate::bodies::SMALL;
-
-/// Bytes of a client's preface before its first frame (section 3.4).
-pub const PREFACE: usize = 24;
+/// What a client begins with, before its first frame (section 3.4).
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes of a frame's header.
 pub const FRAME_HEAD: usize = 9;
 /// The largest frame that anybody may send us: the protocol's default, which is ours (section 6.5.2).
@@ -45,6 +43,8 @@ pub enum ErrorCode {
     FrameSize = 0x6,
     /// Nothing was done for the request.
     RefusedStream = 0x7,
+    /// The stream isn't needed any more.
+    Cancel = 0x8,
     /// Header compression is lost.
     Compression = 0x9,
     /// The other side does too much.
@@ -88,21 +88,6 @@ impl Head {
     /// Whether a flag is set.
     pub fn has(self, flag: u8) -> bool {
         self.flags & flag != 0
-    }
-
-    /// Whether it is a piece of a body without a byte in it, padding included, and not the last one.
-    pub fn is_empty_piece(self) -> bool {
-        self.kind == DATA && self.length == 0 && !self.has(END_STREAM | PADDED)
-    }
-
-    /// Whether it is a piece of a body that is hardly worth its frame.
-    pub fn is_small_piece(self) -> bool {
-        self.kind == DATA && (self.length < SMALL || self.has(PADDED))
-    }
-
-    /// Whether its stream's sender says nothing more with it.
-    pub fn ends_stream(self) -> bool {
-        self.kind == RST_STREAM || self.kind == DATA && self.has(END_STREAM)
     }
 }
 

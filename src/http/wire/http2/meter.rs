@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::frames::{CONTINUATION, DATA, END_STREAM, HEADERS, Head, RST_STREAM};
+use super::frames::{CONTINUATION, DATA, END_STREAM, ErrorCode, HEADERS, Head, RST_STREAM};
 
 /// What a reset costs, and what it costs besides if its request was with us or a server by then.
 const RESET: u32 = 1;
@@ -30,7 +30,7 @@ const SENT_PER_ACKNOWLEDGEMENT: usize = 1024;
 /// Acknowledgements that any frame is worth: two WINDOW_UPDATEs, and a PING for some.
 const ACKNOWLEDGEMENTS: u32 = 4;
 
-/// Why a client is sent away.
+/// Why a connection can't go on: for what its other side does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Too much was done in vain.
@@ -49,12 +49,47 @@ pub enum Fault {
     FrameSize,
     /// More bytes than the connection's window has room for, or a window larger than windows are (section 6.9).
     FlowControl,
-    /// A header block on a stream that has ended, or that was passed over (RFC 9113 section 5.1).
+    /// A frame on a stream that has ended, or that was passed over (RFC 9113 section 5.1).
     Closed,
     /// The first bytes aren't HTTP/2's (RFC 9113 section 3.4).
     Preface,
     /// The first frame isn't SETTINGS (the same section).
     NoSettings,
+}
+
+impl Fault {
+    /// What the other side is told.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Resets | Self::Noise | Self::Malformed | Self::Block => {
+                ErrorCode::EnhanceYourCalm
+            }
+            Self::Compression => ErrorCode::Compression,
+            Self::Protocol | Self::Preface | Self::NoSettings => ErrorCode::Protocol,
+            Self::FrameSize => ErrorCode::FrameSize,
+            Self::FlowControl => ErrorCode::FlowControl,
+            Self::Closed => ErrorCode::StreamClosed,
+        }
+    }
+
+    /// What is wrong, in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Resets => "too many requests were cancelled",
+            Self::Noise => "too many frames carry nothing",
+            Self::Malformed => "too many requests are malformed",
+            Self::Block => "a header block is endless, or far too large",
+            Self::Compression => "a header block can't be decompressed",
+            Self::Protocol => "a frame is in another's place, or says what it can't",
+            Self::FrameSize => "a frame is longer or shorter than it may be",
+            Self::FlowControl => {
+                "more was sent than the window has room for, or it was made too large"
+            }
+            Self::Closed => "a frame is on a stream that has ended",
+            Self::Preface => "what came first isn't HTTP/2",
+            Self::NoSettings => "the first frame isn't SETTINGS",
+        }
+    }
 }
 
 /// What became of a client's requests, and what was sent to it, since the meter last asked.

@@ -13,9 +13,10 @@ use http::{HeaderValue, Method, Version};
 
 use super::hpack::{Broken, Decoder};
 use super::judge::{AROUND_FIELD, FieldJudge, has_control};
+use super::section_text::SectionText;
 use super::unfit::Unfit;
 use crate::headers::authority::is_same;
-use crate::headers::names::{CONTENT_LENGTH, Name};
+use crate::headers::names::CONTENT_LENGTH;
 use crate::headers::{Fields, is_token};
 use crate::http::wire::authority;
 use crate::http::wire::buffers;
@@ -101,7 +102,7 @@ pub fn read_trailers(
 ) -> Result<Result<Fields, Unfit>, Broken> {
     let mut judge = judge(limits, true);
     let (mut fields, mut unfit) = (Fields::new(), None);
-    let mut text = buffers::take();
+    let mut text = SectionText::new();
     decoder.decode(block, |name, value| {
         if unfit.is_some() {
             return;
@@ -113,11 +114,10 @@ pub fn read_trailers(
         judge.count += 1;
         match judge.judge(name, value) {
             Err(why) => unfit = Some(why),
-            Ok(()) => add(&mut fields, name, value, &mut text),
+            Ok(()) => text.add_field(&mut fields, name, value),
         }
     })?;
-    fields.set_received(Bytes::copy_from_slice(&text));
-    buffers::give_back(text);
+    fields.set_received(text.take());
     Ok(unfit.map_or(Ok(fields), Err))
 }
 
@@ -131,19 +131,6 @@ fn judge(limits: &HeadLimits, is_trailers: bool) -> FieldJudge {
         size: AROUND_TARGET,
         length: None,
     }
-}
-
-/// Adds a field that is in order.
-fn add(fields: &mut Fields, name: &[u8], value: &[u8], text: &mut Vec<u8>) {
-    if let Some(name) = Name::parse(name) {
-        fields.add_value(name, append(text, value));
-    }
-}
-
-fn append(text: &mut Vec<u8>, value: &[u8]) -> Range<usize> {
-    let begin = text.len();
-    text.extend_from_slice(value);
-    begin..text.len()
 }
 
 /// Pseudo-fields, as a set.
@@ -169,8 +156,7 @@ struct Reader<'l> {
     host: Range<usize>,
     expectations: usize,
     is_known_expectation: bool,
-    /// What values are made of.
-    text: Vec<u8>,
+    text: SectionText,
     /// The crumbs of Cookie, if there are any.
     cookie: Vec<u8>,
 }
@@ -193,7 +179,7 @@ impl<'l> Reader<'l> {
             host: 0..0,
             expectations: 0,
             is_known_expectation: false,
-            text: buffers::take(),
+            text: SectionText::new(),
             cookie: Vec::new(),
         }
     }
@@ -226,7 +212,7 @@ impl<'l> Reader<'l> {
         match name {
             b"host" => {
                 self.hosts += 1;
-                self.host = append(&mut self.text, value);
+                self.host = self.text.add(value);
                 if self.hosts == 1 && self.authority.is_none() {
                     self.fields.add_value(HOST.into(), self.host.clone());
                 }
@@ -246,12 +232,12 @@ impl<'l> Reader<'l> {
                 self.is_known_expectation = head::is_expectation(value);
                 // Of a request without a body nothing is to be continued.
                 if !self.ends {
-                    add(&mut self.fields, name, value, &mut self.text);
+                    self.text.add_field(&mut self.fields, name, value);
                 }
             }
             // Whether that is true its frames have yet to show, and the server is not to take it for whole before.
             b"content-length" if !self.ends && value == b"0" => {}
-            _ => add(&mut self.fields, name, value, &mut self.text),
+            _ => self.text.add_field(&mut self.fields, name, value),
         }
     }
 
@@ -263,7 +249,7 @@ impl<'l> Reader<'l> {
             && in_order(value)
             && !self.fields.contains_key(http::header::ACCEPT)
         {
-            add(&mut self.fields, name, value, &mut self.text);
+            self.text.add_field(&mut self.fields, name, value);
         }
     }
 
@@ -308,7 +294,7 @@ impl<'l> Reader<'l> {
                 if value.is_empty() || has_control(value) {
                     return Err(Unfit::Authority);
                 }
-                let place = append(&mut self.text, value);
+                let place = self.text.add(value);
                 // The authority counts (section 8.3.1), and is the first field.
                 self.fields.add_value(HOST.into(), place.clone());
                 self.authority = Some(place);
@@ -317,7 +303,7 @@ impl<'l> Reader<'l> {
                 if !authority::is_target(value) {
                     return Err(Unfit::Target);
                 }
-                self.target = Some(append(&mut self.text, value));
+                self.target = Some(self.text.add(value));
                 if value.len() > self.limits.uri {
                     return Err(Unfit::LongTarget);
                 }
@@ -328,7 +314,7 @@ impl<'l> Reader<'l> {
 
     fn end(mut self) -> RequestBlock {
         if self.fields.contains_key(COOKIE) {
-            let place = append(&mut self.text, &self.cookie);
+            let place = self.text.add(&self.cookie);
             buffers::give_back(std::mem::take(&mut self.cookie));
             self.fields.set_value(&COOKIE, place);
         }
@@ -336,8 +322,7 @@ impl<'l> Reader<'l> {
             Some(unfit) => Err(unfit.refusal()),
             None => self.settle(),
         };
-        let text = Bytes::copy_from_slice(&self.text);
-        buffers::give_back(std::mem::take(&mut self.text));
+        let text = self.text.take();
         let part = |range: &Range<usize>| text.slice(range.clone());
         let mut fields = self.fields;
         fields.set_received(text.clone());
@@ -394,7 +379,7 @@ impl<'l> Reader<'l> {
         if !head::is_method(method.as_str().as_bytes()) {
             return Err((400, "malformed method"));
         }
-        let text = |range: &Range<usize>| self.text.get(range.clone());
+        let text = |range: &Range<usize>| self.text.get(range);
         match self.target.as_ref().and_then(text).unwrap_or_default() {
             [b'/', ..] => {}
             b"*" if *method == Method::OPTIONS => {}
@@ -424,7 +409,7 @@ impl<'l> Reader<'l> {
 
     /// One authority, told once or twice but never in two ways (section 8.3.1).
     fn check_host(&self) -> Result<(), (u16, &'static str)> {
-        let text = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
+        let text = |range: &Range<usize>| self.text.get(range).unwrap_or_default();
         if self.hosts > 1 {
             return Err((400, "more than one Host field"));
         }

@@ -9,9 +9,11 @@ use super::framing::Framing;
 use crate::headers::Fields;
 use crate::http::wire::message::ResponseHeader;
 
+mod connection;
 mod http1;
 mod http2;
 
+pub use connection::begin;
 pub use http1::{Http1, RequestBody};
 pub use http2::Http2;
 
@@ -24,12 +26,18 @@ pub enum ServerError {
     /// The connection broke.
     #[error("{0}")]
     Broken(#[source] io::Error),
-    /// The stream or connection of HTTP/2 broke.
-    #[error("{0}")]
-    Http2(#[source] h2::Error),
+    /// It ended the stream of HTTP/2, with this code (RFC 9113 section 7).
+    #[error("the server reset the stream with the code {0}")]
+    Reset(u32),
     /// It says that it hasn't looked at the request and won't (RFC 9113 section 8.7).
-    #[error("the server did not process the request: {0}")]
-    NotProcessed(#[source] h2::Error),
+    #[error("the server did not process the request")]
+    NotProcessed,
+    /// The same, since it is ending the connection.
+    #[error("the server is going away")]
+    GoingAway,
+    /// What it sent isn't HTTP/2 at all.
+    #[error("the server doesn't speak HTTP/2")]
+    NotHttp2,
     /// What it sent isn't valid HTTP.
     #[error("{0}")]
     Invalid(&'static str),
@@ -58,22 +66,6 @@ impl Server {
     /// Whether it speaks HTTP/2.
     pub fn is_http2(&self) -> bool {
         matches!(self, Self::Http2(_))
-    }
-
-    /// Whether nothing of the request has gone to it, over HTTP/2, nor is on its way.
-    pub fn is_unsent(&self) -> bool {
-        match self {
-            Self::Http1(_) => false,
-            Self::Http2(server) => server.is_unsent(),
-        }
-    }
-
-    /// Whether that is so since it takes no request for now.
-    pub fn is_kept_back(&self) -> bool {
-        match self {
-            Self::Http1(_) => false,
-            Self::Http2(server) => server.is_kept_back(),
-        }
     }
 
     /// Whether more of the request may be queued.
@@ -120,11 +112,11 @@ impl Server {
         }
     }
 
-    /// Bytes that came so far.
+    /// What came so far: bytes, or over HTTP/2 headers and bytes of the body. Who sends some isn't stuck.
     pub fn come(&self) -> u64 {
         match self {
             Self::Http1(server) => server.come(),
-            Self::Http2(_) => 0,
+            Self::Http2(server) => server.come(),
         }
     }
 

@@ -7,11 +7,12 @@
 use std::collections::VecDeque;
 use std::sync::LazyLock;
 
-use http::HeaderName;
+use http::{HeaderName, Method};
 
 use super::table::{OVERHEAD, STATIC};
 use super::{TABLE_SIZE, write_integer, write_text};
 use crate::headers::names;
+use crate::http::wire::http2::request_line::RequestLine;
 
 /// Places by which fields are found again.
 const PLACES: usize = 64;
@@ -25,7 +26,11 @@ const RESIZED: (u8, u32) = (0x20, 5);
 const NEVER_INDEXED: (u8, u32) = (0x10, 4);
 const NOT_INDEXED: (u8, u32) = (0x00, 4);
 
-/// Where `:status` stands in the static table with nothing but a value of its own.
+/// Where the pseudo-fields begin in the static table: `GET` and `POST`, `/`, `http` and `https`, `200`.
+const AUTHORITY: usize = 1;
+const METHOD: usize = 2;
+const PATH: usize = 4;
+const SCHEME: usize = 6;
 const STATUS: usize = 8;
 
 /// What the header blocks of one direction of a connection share.
@@ -91,6 +96,22 @@ impl Encoder {
             write_integer(RESIZED, least, out);
         }
         write_integer(RESIZED, self.most, out);
+    }
+
+    /// Writes the pseudo-fields of a request.
+    pub fn request_line(&mut self, line: &RequestLine<'_>, out: &mut Vec<u8>) {
+        match *line.method {
+            Method::GET => write_integer(INDEXED, METHOD, out),
+            Method::POST => write_integer(INDEXED, METHOD + 1, out),
+            _ => self.text(METHOD, b":method", line.method.as_str().as_bytes(), out),
+        }
+        let is_https = line.scheme == "https";
+        write_integer(INDEXED, SCHEME + usize::from(is_https), out);
+        self.text(AUTHORITY, b":authority", line.authority, out);
+        match line.path {
+            b"/" => write_integer(INDEXED, PATH, out),
+            path => self.text(PATH, b":path", path, out),
+        }
     }
 
     /// Writes a response's status.
@@ -294,6 +315,42 @@ mod tests {
             let expected = (b":status".to_vec(), status.to_string().into_bytes());
             assert_eq!(read, [expected]);
         }
+    }
+
+    #[test]
+    fn a_request_line_is_what_it_is_and_becomes_short() {
+        let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new());
+        for (method, scheme, path) in [
+            (Method::GET, "http", "/"),
+            (Method::POST, "https", "/a?b"),
+            (Method::PUT, "http", "/a?b"),
+            (Method::PUT, "http", "/a?b"),
+            (Method::PUT, "http", "/a?b"),
+        ] {
+            let line = RequestLine {
+                method: &method,
+                scheme,
+                authority: b"a.example",
+                path: path.as_bytes(),
+            };
+            let (mut out, mut read) = (Vec::new(), Vec::new());
+            encoder.request_line(&line, &mut out);
+            decoder
+                .decode(&out, |_, value| {
+                    read.push(String::from_utf8(value.to_vec()).unwrap());
+                })
+                .unwrap();
+            assert_eq!(read, [method.as_str(), scheme, "a.example", path]);
+        }
+        let line = RequestLine {
+            method: &Method::PUT,
+            scheme: "http",
+            authority: b"a.example",
+            path: b"/a?b",
+        };
+        let mut out = Vec::new();
+        encoder.request_line(&line, &mut out);
+        assert_eq!(out.len(), 4);
     }
 
     #[derive(Debug, Clone)]

@@ -170,6 +170,7 @@ impl<'a> Input<'a> {
 }
 
 /// Appends a field written out, without reference to any table (section 6.2.2).
+#[cfg(test)]
 pub fn write_literal(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.push(0);
     write_text(name, out);

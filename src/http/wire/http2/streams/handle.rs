@@ -1,4 +1,4 @@
-//! A stream, for whoever serves its request.
+//! A stream of a client's, for whoever serves its request.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -7,20 +7,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::stream::{Ending, Local, Loss, Remote, Service, Stream};
+use super::sending::First;
+use super::stream::{Chunk, Ending, Local, Loss, Remote, Service, Stream};
 use super::{BACKLOG, State, Streams};
 use crate::headers::Fields;
 use crate::http::wire::client::LATE_BODY;
 use crate::http::wire::http2::frames::ErrorCode;
-
-/// What comes of a body.
-#[derive(Debug)]
-pub enum Chunk {
-    /// Bytes of it, never none, and whether they are the last.
-    Data(Bytes, bool),
-    /// Its end.
-    End(Option<Fields>),
-}
 
 /// A stream. When this is dropped, it ends: with a reset unless its response is whole.
 #[derive(Debug)]
@@ -52,24 +44,14 @@ impl Handle {
             let Some(stream) = state.get(self.id) else {
                 return Poll::Ready(Err(Loss::Gone));
             };
-            if let Some(piece) = stream.body.pop() {
-                let is_last =
-                    stream.body.is_empty() && matches!(stream.remote, Remote::Ended(None));
+            let polled = stream.poll_chunk(cx);
+            if let Poll::Ready(Ok(Chunk::Data(piece, is_last))) = &polled {
                 if holds && !is_last {
-                    stream.is_held = true;
-                    state.held += 1;
+                    state.hold(self.id);
                 }
                 state.release_of(self.id, piece.len());
-                return Poll::Ready(Ok(Chunk::Data(piece, is_last)));
             }
-            match &mut stream.remote {
-                Remote::Ended(trailers) => Poll::Ready(Ok(Chunk::End(trailers.take()))),
-                Remote::Lost(loss) => Poll::Ready(Err(*loss)),
-                Remote::Open => {
-                    stream.wait(cx);
-                    Poll::Pending
-                }
-            }
+            polled
         })
     }
 
@@ -109,7 +91,7 @@ impl Handle {
             if ends {
                 stream.local = Local::Ended;
             }
-            let status = Some(status.as_u16());
+            let status = First::Status(status.as_u16());
             state.sending.write_header(self.id, status, fields, ends);
             state.deeds.note_sent(0);
             Ok(())
@@ -129,38 +111,7 @@ impl Handle {
         sent: &mut u64,
         cx: &Context<'_>,
     ) -> Poll<Result<(), Loss>> {
-        self.with(|state| {
-            let at = state.find(self.id);
-            let Some((at, stream)) = at.zip(state.get(self.id)) else {
-                return Poll::Ready(Err(Loss::Gone));
-            };
-            if matches!(stream.local, Local::Lost) {
-                return Poll::Ready(Err(Loss::Gone));
-            }
-            let (mut more, was_waiting) = (0, !stream.piece.is_empty());
-            if !was_waiting {
-                more = piece.len();
-                stream.piece = std::mem::take(piece);
-            }
-            if piece.is_empty()
-                && let Some(ending) = end.take()
-            {
-                stream.local = Local::Ending(ending);
-            }
-            state.sending.note_waiting(more);
-            if !was_waiting {
-                state.advance(at);
-            }
-            let Some(stream) = state.get(self.id) else {
-                return Poll::Ready(Err(Loss::Gone));
-            };
-            *sent = stream.sent;
-            if stream.piece.is_empty() && piece.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            stream.wait(cx);
-            Poll::Pending
-        })
+        self.with(|state| state.poll_send(self.id, piece, end, sent, cx))
     }
 
     /// Ready when more of the response may be read from its server. True: as much as comes; else a little, since the client's
@@ -212,19 +163,8 @@ impl Handle {
         super::wake(&mut wakers);
     }
 
-    /// Does something with what the streams share, and then wakes whoever has to write what that made.
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.streams.0.lock();
-        let result = act(&mut state);
-        let calls = std::mem::take(&mut state.driver.is_called);
-        let driver = if calls || state.sending.can_write() {
-            state.driver.waker.take()
-        } else {
-            None
-        };
-        drop(state);
-        driver.into_iter().for_each(Waker::wake);
-        result
+        self.streams.with(act)
     }
 }
 
@@ -241,10 +181,7 @@ impl State {
     fn leave(&mut self, id: u32, cost: usize, now: Instant, wakers: &mut Vec<Waker>) {
         self.let_go(id);
         self.headers = self.headers.saturating_sub(cost);
-        self.active = self.active.saturating_sub(1);
-        if self.active == 0 {
-            self.idle_since = now;
-        }
+        self.note_left(now);
         if self.is_gone {
             return self.remove(id);
         }
@@ -273,6 +210,13 @@ impl State {
         }
         self.remove_if_over(id);
         self.driver.is_called |= self.list.is_empty() && (self.last.is_some() || self.is_closing);
+    }
+
+    fn hold(&mut self, id: u32) {
+        if let Some(stream) = self.get(id) {
+            stream.is_held = true;
+            self.held += 1;
+        }
     }
 
     fn let_go(&mut self, id: u32) {

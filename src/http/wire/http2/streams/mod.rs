@@ -1,10 +1,11 @@
-//! The streams of a connection whose client speaks HTTP/2 (RFC 9113 section 5), and what they share: header compression,
-//! windows, and what is to be written.
+//! The streams of a connection of HTTP/2 (RFC 9113 section 5), and what they share: header compression, windows, and what is
+//! to be written.
 //!
 //! Nothing here reads or writes a socket. Whoever drives the connection hands over the bytes that have come
 //! ([`Streams::receive`]), lets the requests that came of them be served, and writes what there is to write
-//! ([`Streams::take_output`]). Whoever serves a request has its stream ([`Handle`]). Frames are made where they are written and
-//! read where they lie, so a small response costs no more than its bytes.
+//! ([`Streams::take_output`]). Whoever serves a client's request has its stream ([`Handle`]), and so has whoever makes a request
+//! to a server ([`ServerStream`]). Frames are made where they are written and read where they lie, so a small message costs
+//! no more than its bytes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use parking_lot::Mutex;
 
-use super::flow::{INITIAL_WINDOW, ReceiveWindow};
+use super::flow::{INITIAL_WINDOW, ReceiveWindow, SendWindow};
 use super::frames::{
     ErrorCode, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE, PING,
     write_frame, write_go_away, write_reset, write_settings, write_window_update,
@@ -27,14 +28,17 @@ use crate::http::wire::head::HeadLimits;
 mod buffer;
 mod handle;
 mod receiving;
+mod response;
 mod sending;
+mod server;
 mod stream;
 
-pub use handle::{Chunk, Handle};
+pub use handle::Handle;
 use receiving::{Around, Receiving};
 use sending::Sending;
 pub use sending::give_back;
-pub use stream::{Ending, Loss};
+pub use server::{ConnectionEnd, ServerStream, UnsentError};
+pub use stream::{Chunk, Ending, Loss};
 use stream::{Local, Remote, Service, Stream};
 
 /// Bytes a client may send of one body ahead of its server: 40 MB/s over 20 ms of round trip, as measured.
@@ -43,7 +47,7 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// With so many bodies that wait for their servers, the rest of a connection's may wait for its window.
 pub const BODIES_IN_WINDOW: u32 = CONNECTION_WINDOW / STREAM_WINDOW;
-/// Bytes that wait for one client at most, over all its responses; beyond that no more is read from servers for it.
+/// Bytes that wait on one connection at most, over all its streams; beyond that no more is read from servers for a client.
 const BACKLOG: usize = 1024 * 1024;
 /// How long the response to a request that was refused waits for a client that takes nothing of it.
 const REFUSAL: Duration = Duration::from_secs(10);
@@ -53,7 +57,7 @@ const LAST_CALL: [u8; 8] = *b"lastcall";
 const ARE_YOU_THERE: [u8; 8] = *b"youthere";
 /// The largest number that a stream can have.
 const LARGEST_STREAM: u32 = 0x7fff_ffff;
-/// Streams of which we said that nothing is wanted any more, and that their client has yet to end. The oldest are forgotten.
+/// Streams of which we said that nothing is wanted any more, and that the other side has yet to end. The oldest are forgotten.
 const GIVEN_UP: usize = 1024;
 /// Bytes that the header sections of a connection's requests may cost together; beyond that requests are refused until
 /// others have ended. Four header sections of the largest size always may.
@@ -93,16 +97,26 @@ pub struct Condition {
 #[derive(Debug)]
 pub struct Streams(Mutex<State>);
 
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Client,
+    Server,
+}
+
 /// All that the streams share.
 #[derive(Debug)]
 struct State {
+    peer: Peer,
     /// By their numbers.
     list: Vec<(u32, Box<Stream>)>,
     receiving: Receiving,
     sending: Sending,
-    /// What the client may send over all streams.
+    /// What the other side may send over all streams.
     window: ReceiveWindow,
-    /// Requests that are being served, and since when there are none.
+    /// What it may send on each.
+    stream_window: u32,
+    /// Requests that are under way, and since when there are none.
     active: usize,
     idle_since: Instant,
     /// What the header sections of those cost.
@@ -112,14 +126,17 @@ struct State {
     deeds: Deeds,
     /// Streams that have their answers, and when they are ended.
     late: VecDeque<(Instant, u32)>,
+    /// Requests that may be under way at once.
     max_streams: usize,
-    /// The last stream that is served, once the client was told so.
+    /// The last stream that is served, once either side has said so.
     last: Option<u32>,
     has_heard: bool,
-    /// The client has nothing more to ask for: it has ended its side, or says that the connection ends.
+    /// No more requests are to come: the client has ended its side, or one of both says that the connection ends.
     is_closing: bool,
     /// The connection is gone.
     is_gone: bool,
+    /// How it ended, if it was one to a server.
+    ended: Option<ConnectionEnd>,
     driver: Driver,
 }
 
@@ -132,9 +149,17 @@ struct Driver {
     is_called: bool,
 }
 
+impl Driver {
+    fn wait(&mut self, waker: &Waker) {
+        if !(self.waker.as_ref()).is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+    }
+}
+
 impl Streams {
-    /// For a connection that begins now and may carry so many requests at once.
-    pub fn new(max_streams: u32, limits: &HeadLimits, now: Instant) -> Arc<Self> {
+    /// For a connection of a client's that begins now and may carry so many requests at once.
+    pub fn with_client(max_streams: u32, limits: &HeadLimits, now: Instant) -> Arc<Self> {
         let mut sending = Sending::new();
         let list = u32::try_from(largest_list(limits)).unwrap_or(u32::MAX);
         let settings = [
@@ -146,22 +171,14 @@ impl Streams {
         let more = CONNECTION_WINDOW - INITIAL_WINDOW;
         write_window_update(0, more, sending.out());
         Arc::new(Self(Mutex::new(State {
-            list: Vec::new(),
-            receiving: Receiving::new(max_streams, now),
-            sending,
-            window: ReceiveWindow::new(CONNECTION_WINDOW),
-            active: 0,
-            idle_since: now,
-            headers: 0,
-            held: 0,
-            deeds: Deeds::default(),
-            late: VecDeque::new(),
             max_streams: usize::try_from(max_streams).unwrap_or(usize::MAX),
-            last: None,
-            has_heard: false,
-            is_closing: false,
-            is_gone: false,
-            driver: Driver::default(),
+            ..State::new(
+                Peer::Client,
+                Receiving::from_client(max_streams, now),
+                sending,
+                (CONNECTION_WINDOW, STREAM_WINDOW),
+                now,
+            )
         })))
     }
 
@@ -219,10 +236,13 @@ impl Streams {
         if state.sending.can_write() {
             return true;
         }
-        if !(state.driver.waker.as_ref()).is_some_and(|known| known.will_wake(driver)) {
-            state.driver.waker = Some(driver.clone());
-        }
+        state.driver.wait(driver);
         false
+    }
+
+    /// `driver` is woken when there is something more to write, or nothing to wait for any more.
+    pub fn wait(&self, driver: &Waker) {
+        self.0.lock().driver.wait(driver);
     }
 
     /// What is known of the connection.
@@ -275,11 +295,15 @@ impl Streams {
         write_go_away(last, ErrorCode::NoError, state.sending.out());
     }
 
-    /// Tells the client why the connection ends now.
+    /// Tells the other side why the connection ends now.
     pub fn go_away(&self, code: ErrorCode) {
         let state = &mut *self.0.lock();
-        // It never grows (section 6.8).
-        let last = state.last.unwrap_or(state.receiving.last());
+        let last = match state.peer {
+            // It never grows (section 6.8).
+            Peer::Client => state.last.unwrap_or(state.receiving.last()),
+            // Servers begin no streams.
+            Peer::Server => 0,
+        };
         write_go_away(last, code, state.sending.out());
     }
 
@@ -320,9 +344,77 @@ impl Streams {
     pub fn note_malformed(&self) {
         self.0.lock().deeds.note_malformed();
     }
+
+    /// Does something with what the streams share, and then wakes whoever has to write what that made.
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.0.lock();
+        let result = act(&mut state);
+        let calls = std::mem::take(&mut state.driver.is_called);
+        let driver = if calls || state.sending.can_write() {
+            state.driver.waker.take()
+        } else {
+            None
+        };
+        drop(state);
+        driver.into_iter().for_each(Waker::wake);
+        result
+    }
 }
 
 impl State {
+    /// Of a connection that begins, with what the other side may send over all streams and on each.
+    fn new(
+        peer: Peer,
+        receiving: Receiving,
+        sending: Sending,
+        (window, stream_window): (u32, u32),
+        now: Instant,
+    ) -> Self {
+        Self {
+            peer,
+            list: Vec::new(),
+            receiving,
+            sending,
+            window: ReceiveWindow::new(window),
+            stream_window,
+            active: 0,
+            idle_since: now,
+            headers: 0,
+            held: 0,
+            deeds: Deeds::default(),
+            late: VecDeque::new(),
+            max_streams: usize::MAX,
+            last: None,
+            has_heard: false,
+            is_closing: false,
+            is_gone: false,
+            ended: None,
+            driver: Driver::default(),
+        }
+    }
+
+    /// The windows of a stream that begins.
+    fn windows(&self) -> (u32, SendWindow) {
+        (self.stream_window, self.sending.stream_window())
+    }
+
+    /// Streams that count against the most there may be (section 5.1.2).
+    fn open_streams(&self) -> usize {
+        if self.list.len() < self.max_streams {
+            return self.list.len();
+        }
+        let open = |(_, stream): &&(u32, Box<Stream>)| !stream.is_closed();
+        self.list.iter().filter(open).count()
+    }
+
+    /// One request less is under way.
+    fn note_left(&mut self, now: Instant) {
+        self.active = self.active.saturating_sub(1);
+        if self.active == 0 {
+            self.idle_since = now;
+        }
+    }
+
     fn find(&self, id: u32) -> Option<usize> {
         self.list.binary_search_by_key(&id, |(id, _)| *id).ok()
     }
@@ -338,14 +430,14 @@ impl State {
         }
     }
 
-    /// Ends a stream on our side, and tells the client why.
+    /// Ends a stream on our side, and tells the other one why.
     fn reset(&mut self, id: u32, code: ErrorCode, loss: Loss, wakers: &mut Vec<Waker>) {
         if self.is_gone {
             return;
         }
         write_reset(id, code, self.sending.out());
         let stream = self.get(id);
-        let is_in_vain = loss == Loss::Malformed
+        let is_in_vain = matches!(loss, Loss::Malformed(_))
             && (stream.as_ref()).is_some_and(|stream| stream.is_served() && !stream.is_closed());
         let is_open = stream.is_none_or(|stream| matches!(stream.remote, Remote::Open));
         if is_open {
@@ -378,7 +470,7 @@ impl State {
         }
     }
 
-    /// A stream isn't needed any more if both sides have said all, and nobody serves it.
+    /// A stream isn't needed any more if both sides have said all, and nobody has it.
     fn remove_if_over(&mut self, id: u32) {
         if self.get(id).is_some_and(|stream| stream.is_over()) {
             self.remove(id);

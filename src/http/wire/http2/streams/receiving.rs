@@ -1,4 +1,4 @@
-//! What comes from the client: frames, judged as they come (RFC 9113 sections 4 to 6).
+//! What comes from the other side: frames, judged as they come (RFC 9113 sections 4 to 6).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 
-use super::{Arrival, GIVEN_UP, State, Streams};
+use super::stream::Loss;
+use super::{Arrival, GIVEN_UP, Peer, State, Streams};
 use crate::http::wire::head::HeadLimits;
 use crate::http::wire::http2::frames::{
-    CONTINUATION, DATA, GOAWAY, HEADERS, Head, LARGEST_FRAME, PING, PREFACE, PRIORITY,
+    CONTINUATION, DATA, ErrorCode, GOAWAY, HEADERS, Head, LARGEST_FRAME, PING, PREFACE, PRIORITY,
     PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, cut,
 };
 use crate::http::wire::http2::hpack::Decoder;
@@ -26,8 +27,6 @@ use headers::OpenBlock;
 
 /// CONTINUATION frames that any header block may have.
 const CONTINUATIONS: usize = 32;
-/// What a client begins with (section 3.4).
-const PREFACE_BYTES: &[u8; PREFACE] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How far the frames are.
 #[derive(Debug)]
@@ -43,11 +42,14 @@ pub struct Receiving {
     /// Nothing of a frame has come that isn't whole.
     between: bool,
     decoder: Decoder,
-    meter: Meter,
-    /// The client's last request.
+    /// What clients do in vain is weighed.
+    meter: Option<Meter>,
+    /// The last request: the client's, or ours.
     last: u32,
-    /// Streams that we have given up and that the client has yet to end, in order.
+    /// Streams that we have given up and that the other side has yet to end, in order.
     given_up: VecDeque<u32>,
+    /// Streams up to this one that have ended may be such, too: there were too many.
+    forgotten: u32,
 }
 
 /// What comes along with what has come.
@@ -61,23 +63,34 @@ pub struct Around<'a> {
 }
 
 impl Receiving {
-    pub fn new(max_streams: u32, now: Instant) -> Self {
+    /// From a client that may have so many requests at once.
+    pub fn from_client(max_streams: u32, now: Instant) -> Self {
+        Self::new(0, Some(Meter::new(max_streams, now)))
+    }
+
+    /// From a server, whose preface is its first frame.
+    pub fn from_server() -> Self {
+        Self::new(PREFACE.len(), None)
+    }
+
+    fn new(preface: usize, meter: Option<Meter>) -> Self {
         Self {
-            preface: 0,
+            preface,
             begun: false,
             data: None,
             open: None,
             block_since: None,
             between: true,
             decoder: Decoder::new(),
-            meter: Meter::new(max_streams, now),
+            meter,
             last: 0,
             given_up: VecDeque::new(),
+            forgotten: 0,
         }
     }
 
     pub fn has_begun(&self) -> bool {
-        self.preface == PREFACE
+        self.preface == PREFACE.len()
     }
 
     pub fn block_since(&self) -> Option<Instant> {
@@ -89,23 +102,33 @@ impl Receiving {
         self.between && self.data.is_none() && self.open.is_none()
     }
 
-    /// The client's last request.
+    /// The last request.
     pub fn last(&self) -> u32 {
         self.last
     }
 
-    /// Nothing more is wanted of a stream that its client has yet to end.
+    /// A request is made on that stream.
+    pub fn note_request(&mut self, id: u32) {
+        self.last = id;
+    }
+
+    /// Nothing more is wanted of a stream that the other side has yet to end.
     pub fn note_given_up(&mut self, id: u32) {
+        if id <= self.forgotten {
+            return;
+        }
         if let Err(at) = self.given_up.binary_search(&id) {
             self.given_up.insert(at, id);
         }
-        if self.given_up.len() > GIVEN_UP {
-            self.given_up.pop_front();
+        if self.given_up.len() > GIVEN_UP
+            && let Some(oldest) = self.given_up.pop_front()
+        {
+            self.forgotten = oldest;
         }
     }
 
     fn is_given_up(&self, id: u32) -> bool {
-        self.given_up.binary_search(&id).is_ok()
+        id <= self.forgotten || self.given_up.binary_search(&id).is_ok()
     }
 
     fn note_ended(&mut self, id: u32) {
@@ -121,7 +144,7 @@ impl Receiving {
 
     /// Takes as much of the preface as has come. Fails when the bytes are none.
     fn take_preface(&mut self, bytes: &mut &[u8]) -> Result<(), Fault> {
-        let (_, awaited) = cut(PREFACE_BYTES, self.preface);
+        let (_, awaited) = cut(PREFACE, self.preface);
         let (come, rest) = cut(bytes, awaited.len());
         if !awaited.starts_with(come) {
             return Err(Fault::Preface);
@@ -210,9 +233,21 @@ impl State {
         }
     }
 
+    /// Something comes on a stream that the other side has ended (section 5.1). With a client that is the connection's end. A
+    /// server's connection has others' requests on it, and there are servers that send a body behind the end of a response to HEAD.
+    fn note_late(&mut self, id: u32, wakers: &mut Vec<Waker>) -> Result<(), Fault> {
+        if self.peer == Peer::Client {
+            return Err(Fault::Closed);
+        }
+        let loss = Loss::Malformed(Fault::Closed.words());
+        self.reset(id, ErrorCode::StreamClosed, loss, wakers);
+        self.receiving.note_given_up(id);
+        Ok(())
+    }
+
     fn weigh(&mut self, head: Head, now: Instant) -> Result<(), Fault> {
-        let meter = &mut self.receiving.meter;
-        meter.weigh(head, now, &mut self.deeds)
+        let meter = self.receiving.meter.as_mut();
+        meter.map_or(Ok(()), |meter| meter.weigh(head, now, &mut self.deeds))
     }
 
     fn take_frame(
@@ -229,7 +264,7 @@ impl State {
             SETTINGS => self.take_settings(head, payload, around.wakers),
             PUSH_PROMISE => Err(Fault::Protocol),
             PING => self.take_ping(head, payload),
-            GOAWAY => self.take_go_away(head, payload),
+            GOAWAY => self.take_go_away(head, payload, around.wakers),
             WINDOW_UPDATE => self.take_window_update(head, payload, around.wakers),
             // Section 4.1.
             _ => Ok(()),

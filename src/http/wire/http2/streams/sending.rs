@@ -1,11 +1,13 @@
-//! What goes to the client: frames, in the order in which they are written.
+//! What goes to the other side: frames, in the order in which they are written.
 
 use std::collections::VecDeque;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
+use http::HeaderName;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE};
 
-use super::stream::{Ending, Local, Stream};
+use super::stream::{Ending, Local, Loss, Stream};
 use super::{BACKLOG, State};
 use crate::headers::Fields;
 use crate::http::wire::buffers;
@@ -16,20 +18,22 @@ use crate::http::wire::http2::frames::{
 };
 use crate::http::wire::http2::hpack::Encoder;
 use crate::http::wire::http2::meter::Deeds;
+use crate::http::wire::http2::request_line::RequestLine;
 
 /// Bytes that are gathered before they are written. With TLS that is two records.
 const GATHERED: usize = 32 * 1024;
-/// What goes to the client.
+
+/// What goes to the other side.
 #[derive(Debug)]
 pub struct Sending {
     /// To be written next.
     out: Vec<u8>,
     /// Taken by whoever writes, and not written yet.
     taken: usize,
-    /// Bytes of responses that wait in their streams.
+    /// Bytes of bodies that wait in their streams.
     waiting: usize,
     encoder: Encoder,
-    /// What the client takes over all streams.
+    /// What the other side takes over all streams.
     window: SendWindow,
     /// What it takes of each stream at its beginning.
     initial: u32,
@@ -38,6 +42,20 @@ pub struct Sending {
     /// Streams that wait for room.
     pub waiters: usize,
 }
+
+/// What a header section begins with.
+#[derive(Debug, Clone, Copy)]
+pub enum First<'a> {
+    /// A request's.
+    Request(&'a RequestLine<'a>),
+    /// A response's.
+    Status(u16),
+    /// Trailers have nothing before their fields.
+    Field,
+}
+
+/// Fields whose values one client is not to guess by what another one's bytes come to (RFC 7541 section 7.1).
+const SECRETS: [HeaderName; 4] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE];
 
 /// What becomes of a stream that has had its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +87,7 @@ impl Sending {
         SendWindow::new(self.initial)
     }
 
-    /// The client takes so much at the beginning of each stream. By how much that differs from before.
+    /// The other side takes so much at the beginning of each stream. By how much that differs from before.
     pub fn set_initial(&mut self, initial: u32) -> i64 {
         let before = std::mem::replace(&mut self.initial, initial);
         i64::from(initial) - i64::from(before)
@@ -130,8 +148,8 @@ impl Sending {
         &mut self.out
     }
 
-    /// Writes a header section: a response's with its status, or trailers.
-    pub fn write_header(&mut self, id: u32, status: Option<u16>, fields: &Fields, ends: bool) {
+    /// Writes a header section.
+    pub fn write_header(&mut self, id: u32, first: First<'_>, fields: &Fields, ends: bool) {
         let begin = self.out().len();
         let mut head = Head {
             length: 0,
@@ -141,11 +159,17 @@ impl Sending {
         };
         head.write(&mut self.out);
         self.encoder.begin(&mut self.out);
-        if let Some(status) = status {
-            self.encoder.status(status, &mut self.out);
+        let is_request = matches!(first, First::Request(_));
+        match first {
+            First::Request(line) => self.encoder.request_line(line, &mut self.out),
+            First::Status(status) => self.encoder.status(status, &mut self.out),
+            First::Field => {}
         }
         for (name, value) in fields {
-            let secret = *name == http::header::SET_COOKIE || value.is_sensitive();
+            if is_request && RequestLine::replaces(name) {
+                continue;
+            }
+            let secret = SECRETS.contains(name) || value.is_sensitive();
             let value = value.as_bytes();
             self.encoder.field(name, value, secret, &mut self.out);
         }
@@ -168,7 +192,7 @@ impl Sending {
             if stream.piece.is_empty() {
                 if let Local::Ending(ending) = &mut stream.local {
                     match ending.trailers.take() {
-                        Some(trailers) => self.write_header(id, None, &trailers, true),
+                        Some(trailers) => self.write_header(id, First::Field, &trailers, true),
                         None => write_frame(DATA, END_STREAM, id, &[], self.out()),
                     }
                     stream.local = Local::Ended;
@@ -212,8 +236,50 @@ pub fn give_back(output: &mut Vec<u8>) {
 }
 
 impl State {
+    /// Writes of a stream what is handed over, or keeps it until it can be written. See
+    /// [`Handle::poll_send`](super::Handle::poll_send).
+    pub(super) fn poll_send(
+        &mut self,
+        id: u32,
+        piece: &mut Bytes,
+        end: &mut Option<Ending>,
+        sent: &mut u64,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), Loss>> {
+        let at = self.find(id);
+        let Some((at, stream)) = at.zip(self.get(id)) else {
+            return Poll::Ready(Err(Loss::Gone));
+        };
+        if matches!(stream.local, Local::Lost) {
+            return Poll::Ready(Err(Loss::Gone));
+        }
+        let (mut more, was_waiting) = (0, !stream.piece.is_empty());
+        if !was_waiting {
+            more = piece.len();
+            stream.piece = std::mem::take(piece);
+        }
+        if piece.is_empty()
+            && let Some(ending) = end.take()
+        {
+            stream.local = Local::Ending(ending);
+        }
+        self.sending.note_waiting(more);
+        if !was_waiting {
+            self.advance(at);
+        }
+        let Some(stream) = self.get(id) else {
+            return Poll::Ready(Err(Loss::Gone));
+        };
+        *sent = stream.sent;
+        if stream.piece.is_empty() && piece.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        stream.wait(cx);
+        Poll::Pending
+    }
+
     /// Writes of a stream what may be written before others, and puts it in line with the rest.
-    pub(super) fn advance(&mut self, at: usize) {
+    fn advance(&mut self, at: usize) {
         let Some((id, stream)) = self.list.get_mut(at) else {
             return;
         };

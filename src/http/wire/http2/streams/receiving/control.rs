@@ -4,14 +4,16 @@ use std::ops::RangeInclusive;
 use std::task::Waker;
 
 use super::super::stream::{Loss, Stream};
-use super::super::{LAST_CALL, State};
+use super::super::{LAST_CALL, Peer, State};
 use crate::http::wire::http2::flow::LARGEST_WINDOW;
 use crate::http::wire::http2::frames::{
-    ACK, ENABLE_PUSH, ErrorCode, HEADER_TABLE_SIZE, Head, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE,
-    PING, SETTING, SETTINGS, write_frame,
+    ACK, ENABLE_PUSH, ErrorCode, HEADER_TABLE_SIZE, Head, INITIAL_WINDOW_SIZE,
+    MAX_CONCURRENT_STREAMS, MAX_FRAME_SIZE, PING, SETTING, SETTINGS, write_frame,
 };
 use crate::http::wire::http2::meter::Fault;
 
+/// What becomes of a stream that is said something about which can't be.
+const MALFORMED: Loss = Loss::Malformed("a frame says what it can't");
 /// What may be announced to us as the largest frame (section 6.5.2).
 const ANNOUNCED: RangeInclusive<u32> = (1 << 14)..=(1 << 24) - 1;
 
@@ -29,7 +31,7 @@ impl State {
             if self.receiving.is_idle(head.stream) {
                 return Err(Fault::FrameSize);
             }
-            self.reset(head.stream, ErrorCode::FrameSize, Loss::Malformed, wakers);
+            self.reset(head.stream, ErrorCode::FrameSize, MALFORMED, wakers);
             return Ok(());
         };
         let depends_on = u32::from_be_bytes([a, b, c, d]) & LARGEST_WINDOW;
@@ -37,7 +39,7 @@ impl State {
             if self.receiving.is_idle(head.stream) {
                 return Err(Fault::Protocol);
             }
-            self.reset(head.stream, ErrorCode::Protocol, Loss::Malformed, wakers);
+            self.reset(head.stream, ErrorCode::Protocol, MALFORMED, wakers);
         }
         Ok(())
     }
@@ -48,18 +50,21 @@ impl State {
         payload: &[u8],
         wakers: &mut Vec<Waker>,
     ) -> Result<(), Fault> {
-        if payload.len() != 4 {
-            return Err(Fault::FrameSize);
-        }
+        let code: [u8; 4] = payload.try_into().map_err(|_| Fault::FrameSize)?;
         if self.receiving.is_idle(head.stream) {
             return Err(Fault::Protocol);
         }
+        let loss = match (self.peer, u32::from_be_bytes(code)) {
+            (Peer::Client, _) => Loss::Gone,
+            (Peer::Server, code) if code == ErrorCode::RefusedStream as u32 => Loss::Unprocessed,
+            (Peer::Server, code) => Loss::Reset(code),
+        };
         self.receiving.note_ended(head.stream);
         let is_in_vain = |stream: &mut Stream| !stream.is_closed() && stream.is_served();
         if self.get(head.stream).is_some_and(is_in_vain) {
             self.deeds.note_cancelled();
         }
-        self.lose(head.stream, Loss::Gone, wakers);
+        self.lose(head.stream, loss, wakers);
         Ok(())
     }
 
@@ -89,7 +94,12 @@ impl State {
             let value = u32::from_be_bytes([*a, *b, *c, *d]);
             match u16::from_be_bytes([*n, *m]) {
                 HEADER_TABLE_SIZE => self.sending.allow_table(value),
-                ENABLE_PUSH if value > 1 => return Err(Fault::Protocol),
+                ENABLE_PUSH if value > u32::from(self.peer == Peer::Client) => {
+                    return Err(Fault::Protocol);
+                }
+                MAX_CONCURRENT_STREAMS if self.peer == Peer::Server => {
+                    self.max_streams = usize::try_from(value).unwrap_or(usize::MAX);
+                }
                 INITIAL_WINDOW_SIZE if value > LARGEST_WINDOW => return Err(Fault::FlowControl),
                 INITIAL_WINDOW_SIZE => window = Some(value),
                 MAX_FRAME_SIZE if !ANNOUNCED.contains(&value) => {
@@ -139,15 +149,40 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn take_go_away(&mut self, head: Head, payload: &[u8]) -> Result<(), Fault> {
+    pub(super) fn take_go_away(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+        wakers: &mut Vec<Waker>,
+    ) -> Result<(), Fault> {
         if head.stream != 0 {
             return Err(Fault::Protocol);
         }
-        if payload.len() < 8 {
+        let Some([a, b, c, d, code @ ..]) = payload.first_chunk::<8>() else {
             return Err(Fault::FrameSize);
-        }
+        };
         self.is_closing = true;
+        if self.peer == Peer::Server {
+            let last = u32::from_be_bytes([*a, *b, *c, *d]) & LARGEST_WINDOW;
+            self.drop_unprocessed(last, u32::from_be_bytes(*code), wakers);
+        }
         Ok(())
+    }
+
+    /// The server looks at no request after the `last`.
+    fn drop_unprocessed(&mut self, last: u32, code: u32, wakers: &mut Vec<Waker>) {
+        let last = self.last.map_or(last, |before| before.min(last));
+        self.last = Some(last);
+        let loss = if code == ErrorCode::NoError as u32 {
+            Loss::GoingAway
+        } else {
+            Loss::Unprocessed
+        };
+        let ids = self.list.iter().map(|(id, _)| *id);
+        let ids: Vec<u32> = ids.filter(|id| *id > last).collect();
+        for id in ids {
+            self.lose(id, loss, wakers);
+        }
     }
 
     pub(super) fn take_window_update(
@@ -173,12 +208,12 @@ impl State {
             return Ok(());
         };
         if bytes == 0 {
-            self.reset(head.stream, ErrorCode::Protocol, Loss::Malformed, wakers);
+            self.reset(head.stream, ErrorCode::Protocol, MALFORMED, wakers);
         } else if stream.send_window.change(i64::from(bytes)) {
             self.note_opened(head.stream, wakers);
         } else {
             let code = ErrorCode::FlowControl;
-            self.reset(head.stream, code, Loss::Malformed, wakers);
+            self.reset(head.stream, code, MALFORMED, wakers);
         }
         Ok(())
     }

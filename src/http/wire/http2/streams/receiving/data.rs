@@ -8,6 +8,9 @@ use crate::http::wire::http2::frames::{
 };
 use crate::http::wire::http2::meter::Fault;
 
+const BODY_FIRST: &str = "a body before its header";
+pub const OTHER_LENGTH: &str = "a body of another length than its Content-Length says";
+
 /// A piece of a body that comes.
 #[derive(Debug, Clone, Copy)]
 pub struct DataFrame {
@@ -56,8 +59,7 @@ impl State {
                 self.reset(id, code, loss, around.wakers);
             }
         } else if !self.receiving.is_given_up(id) {
-            // Section 5.1: nothing comes after the end.
-            return Err(Fault::Closed);
+            self.note_late(id, around.wakers)?;
         }
         self.receiving.data = Some(DataFrame {
             stream: id,
@@ -128,14 +130,18 @@ impl Stream {
     /// A piece of the body comes: a frame of `length` bytes with `data` bytes of it.
     fn admit(&mut self, length: usize, data: usize, ends: bool) -> Result<(), (ErrorCode, Loss)> {
         if !self.window.spend(length) {
-            return Err((ErrorCode::FlowControl, Loss::Malformed));
+            let loss = Loss::Malformed(Fault::FlowControl.words());
+            return Err((ErrorCode::FlowControl, loss));
+        }
+        if self.response.as_ref().is_some_and(|it| !it.has_begun()) {
+            return Err((ErrorCode::Protocol, Loss::Malformed(BODY_FIRST)));
         }
         if let Some(left) = &mut self.length {
             let less = left.checked_sub(data as u64);
             let is_right = less.is_some_and(|less| !ends || less == 0);
             if !is_right {
                 // Section 8.1.1.
-                return Err((ErrorCode::Protocol, Loss::Malformed));
+                return Err((ErrorCode::Protocol, Loss::Malformed(OTHER_LENGTH)));
             }
             *left = less.unwrap_or_default();
         }

@@ -1,15 +1,21 @@
 //! Header blocks as they come (RFC 9113 sections 6.2, 6.10).
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use super::super::stream::{Loss, Remote, Stream};
-use super::super::{Arrival, HEADERS_AT_ONCE, Handle, State};
+use super::super::{Arrival, HEADERS_AT_ONCE, Handle, Peer, State};
 use super::Around;
+use super::data::OTHER_LENGTH;
+use crate::http::wire::head::HeadLimits;
 use crate::http::wire::http2::frames::{
     END_HEADERS, END_STREAM, ErrorCode, Head, fragment, write_reset,
 };
+use crate::http::wire::http2::hpack::{Broken, Decoder};
 use crate::http::wire::http2::meter::Fault;
 use crate::http::wire::http2::request::{self, largest_list};
+use crate::http::wire::http2::response;
+use crate::http::wire::http2::unfit::Unfit;
 
 /// A header block that goes on in CONTINUATION frames.
 #[derive(Debug)]
@@ -87,38 +93,45 @@ impl State {
     /// A header block has come.
     fn take_block(&mut self, block: Block<'_>, around: &mut Around<'_>) -> Result<(), Fault> {
         self.receiving.block_since = None;
-        let Block { stream: id, .. } = block;
+        let id = block.stream;
         if id > self.receiving.last {
+            if self.peer == Peer::Server {
+                // Nobody has asked for it.
+                return Err(Fault::Protocol);
+            }
             self.receiving.last = id;
             return self.take_request(block, around);
         }
-        let is_open = |stream: &mut Stream| matches!(stream.remote, Remote::Open);
-        let is_open = self.get(id).is_some_and(is_open);
-        if !is_open && !self.receiving.is_given_up(id) {
-            // Section 5.1: nothing comes after the end.
-            return Err(Fault::Closed);
-        }
-        let decoder = &mut self.receiving.decoder;
-        let trailers = request::read_trailers(decoder, block.fragment, around.limits)
-            .map_err(|_| Fault::Compression)?;
-        if !is_open {
-            if block.ends {
-                self.receiving.note_ended(id);
-            }
-            return Ok(());
-        }
-        let wakers = &mut *around.wakers;
-        let Some(stream) = self.get(id) else {
-            return Ok(());
+        let stream = self.find(id).and_then(|at| self.list.get_mut(at));
+        let stream = stream.map(|(_, stream)| &mut **stream);
+        let is_open = |stream: &&mut Stream| matches!(stream.remote, Remote::Open);
+        let Some(stream) = stream.filter(is_open) else {
+            return self.skip(block, around.wakers);
         };
-        let is_whole = stream.length.is_none_or(|length| length == 0);
-        match trailers {
-            Ok(trailers) if block.ends && is_whole && !block.self_dependent => {
-                stream.remote = Remote::Ended(Some(trailers));
-                wakers.extend(stream.waker.take());
+        let decoder = &mut self.receiving.decoder;
+        let taken = stream.take_block(decoder, block, around.limits);
+        match taken.map_err(|Broken| Fault::Compression)? {
+            Ok(()) => {
+                around.wakers.extend(stream.waker.take());
                 self.remove_if_over(id);
             }
-            _ => self.reset(id, ErrorCode::Protocol, Loss::Malformed, wakers),
+            Err(words) => {
+                let loss = Loss::Malformed(words);
+                self.reset(id, ErrorCode::Protocol, loss, around.wakers);
+            }
+        }
+        Ok(())
+    }
+
+    /// Skips a block on a stream that nothing is to come on any more.
+    fn skip(&mut self, block: Block<'_>, wakers: &mut Vec<Waker>) -> Result<(), Fault> {
+        if !self.receiving.is_given_up(block.stream) {
+            self.note_late(block.stream, wakers)?;
+        }
+        let skipped = self.receiving.decoder.decode(block.fragment, |_, _| {});
+        skipped.map_err(|Broken| Fault::Compression)?;
+        if block.ends {
+            self.receiving.note_ended(block.stream);
         }
         Ok(())
     }
@@ -158,8 +171,7 @@ impl State {
             }
             return Ok(());
         }
-        let window = self.sending.stream_window();
-        let stream = Stream::new(ends, read.length, window);
+        let stream = Stream::of_client(ends, read.length, self.windows());
         self.list.push((id, Box::new(stream)));
         self.active += 1;
         self.headers += read.cost;
@@ -170,13 +182,50 @@ impl State {
         });
         Ok(())
     }
+}
 
-    /// Streams that count against the most there may be (section 5.1.2).
-    fn open_streams(&self) -> usize {
-        if self.list.len() < self.max_streams {
-            return self.list.len();
+impl Stream {
+    /// Takes in a block that doesn't begin a stream: a response's header, or trailers.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`]: the connection's header compression is lost. In words: the message is malformed.
+    fn take_block(
+        &mut self,
+        decoder: &mut Decoder,
+        block: Block<'_>,
+        limits: &HeadLimits,
+    ) -> Result<Result<(), &'static str>, Broken> {
+        let words = |unfit: Unfit| unfit.refusal().1;
+        if let Some(response) = self.response.as_mut().filter(|it| !it.has_begun()) {
+            let received = response.receive(decoder, block.fragment, block.ends)?;
+            return Ok(match received {
+                Err(words) => Err(words),
+                Ok(_) if block.self_dependent => Err(words(Unfit::SelfDependent)),
+                Ok(length) => {
+                    self.length = length;
+                    if block.ends {
+                        self.remote = Remote::Ended(None);
+                    }
+                    Ok(())
+                }
+            });
         }
-        let open = |(_, stream): &&(u32, Box<Stream>)| !stream.is_closed();
-        self.list.iter().filter(open).count()
+        let trailers = if self.response.is_some() {
+            response::read_trailers(decoder, block.fragment)?
+        } else {
+            request::read_trailers(decoder, block.fragment, limits)?
+        };
+        let is_whole = self.length.is_none_or(|length| length == 0);
+        Ok(match trailers {
+            Err(unfit) => Err(words(unfit)),
+            Ok(_) if block.self_dependent => Err(words(Unfit::SelfDependent)),
+            Ok(_) if !block.ends => Err(words(Unfit::OpenEnd)),
+            Ok(_) if !is_whole => Err(OTHER_LENGTH),
+            Ok(trailers) => {
+                self.remote = Remote::Ended(Some(trailers));
+                Ok(())
+            }
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! What is being written to a client.
+//! What is being written to a connection of HTTP/2.
 
 use std::io;
 use std::pin::Pin;
@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use tokio::io::AsyncWrite;
 
-use crate::http::wire::http2::streams::{self, Streams};
-use crate::listen::ClientStream;
+use super::streams::{self, Streams};
 
 /// Bytes that are being written.
 #[derive(Debug, Default)]
@@ -23,7 +22,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Since when the client has taken nothing of what there is to send.
+    /// Since when the other side has taken nothing of what there is to send.
     pub fn stalled_since(&self) -> Option<Instant> {
         self.stalled_since
     }
@@ -33,9 +32,9 @@ impl Output {
     /// # Errors
     ///
     /// The socket's.
-    pub fn poll_write(
+    pub fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
-        stream: &mut ClientStream,
+        stream: &mut S,
         streams: &Streams,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
@@ -48,9 +47,9 @@ impl Output {
         polled
     }
 
-    fn poll_all(
+    fn poll_all<S: AsyncWrite + Unpin>(
         &mut self,
-        stream: &mut ClientStream,
+        stream: &mut S,
         streams: &Streams,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
