@@ -1,15 +1,18 @@
 //! What a server says: when nobody has said anything, by TLS, and to a request.
 
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use http::header::{CONTENT_TYPE, TE, USER_AGENT};
+use http::{HeaderName, HeaderValue, Method};
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, timeout};
 use tokio_openssl::SslStream;
 
 use super::{PATIENCE, Target};
+use crate::headers::Fields;
+use crate::health::Exchange;
+use crate::http::wire::message::RequestHeader;
 use crate::tls::certificate::names;
 use crate::upstream;
 use crate::upstream::{Caller, Raw, Secure};
@@ -19,9 +22,6 @@ const MOMENT: Duration = Duration::from_millis(500);
 
 /// Bytes of an answer that are looked at.
 const LONGEST: usize = 16 * 1024;
-
-/// The `User-Agent` of its requests.
-const AGENT: &str = "equipoise-diagnose";
 
 /// Certificate names that are told.
 const NAMES_TOLD: usize = 5;
@@ -146,11 +146,24 @@ pub async fn speaks_tls(target: &Target<'_>) -> bool {
 /// A request.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
-    pub method: &'a str,
+    pub method: &'a Method,
     pub path: &'a str,
     pub host: &'a str,
-    /// Further fields, each with its line end.
-    pub fields: &'a str,
+    pub fields: &'a [(HeaderName, HeaderValue)],
+}
+
+impl Question<'_> {
+    /// It as it is sent. `None`: there is no such host.
+    fn request(self, exchange: &Exchange<'_>) -> Option<RequestHeader> {
+        let host = HeaderValue::try_from(self.host).ok()?;
+        let mut request = exchange.request(self.method.clone(), self.path, Some(&host));
+        let agent = HeaderValue::from_static("equipoise-diagnose");
+        request.headers.insert(USER_AGENT, agent);
+        for (name, value) in self.fields {
+            request.headers.append(name.clone(), value.clone());
+        }
+        Some(request)
+    }
 }
 
 /// Asks the server by the pool's rules, or as another caller. Returns the status; `None`: no answer that is HTTP.
@@ -171,181 +184,59 @@ pub async fn status_by(
     question: Question<'_>,
     patience: Duration,
 ) -> Option<u16> {
+    let exchange = exchange(target, caller, patience);
     let asked = async {
-        let stream = raw(target, caller).await.ok()?;
-        match target.link.secure() {
-            None => exchange(http2, stream, question, "http").await,
-            Some(secure) => {
-                let name = target.link.name(target.server);
-                let alpn = Some(target.link.alpn());
-                let stream = secure.handshake(name.as_ref(), alpn, stream).await.ok()?;
-                exchange(http2, stream, question, "https").await
-            }
-        }
+        let request = question.request(&exchange)?;
+        let mut answer = exchange.ask(request, Bytes::new(), http2).await.ok()?;
+        answer.head().await.ok()
     };
-    timeout(patience, asked).await.ok().flatten()
+    let head = timeout(patience, asked).await.ok().flatten();
+    head.map(|head| head.status.as_u16())
 }
 
-async fn exchange<S>(http2: bool, stream: S, question: Question<'_>, scheme: &str) -> Option<u16>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    if http2 {
-        let request = by_http2(question, scheme)?;
-        let answer = exchange_http2(stream, request, Bytes::new()).await?;
-        return Some(answer.status);
-    }
-    exchange_http1(stream, question).await.ok().flatten()
+fn exchange<'a>(target: &Target<'a>, caller: &Caller, patience: Duration) -> Exchange<'a> {
+    let deadline = Instant::now() + patience;
+    Exchange::of(caller.clone(), target.server, None, target.link, deadline)
 }
 
-async fn exchange_http1<S>(mut stream: S, question: Question<'_>) -> io::Result<Option<u16>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let Question {
-        method,
-        path,
-        host,
-        fields,
-    } = question;
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\nConnection: close\r\n{fields}\r\n"
-    );
-    stream.write_all(request.as_bytes()).await?;
-    stream.flush().await?;
-    let mut answer = Vec::new();
-    while answer.len() < LONGEST {
-        if stream.read_buf(&mut answer).await? == 0 {
-            break;
-        }
-        if answer.contains(&b'\n') {
-            break;
-        }
-    }
-    Ok(status_of(&answer))
-}
-
-/// A request as HTTP/2 has it. `None`: a field of it can't be sent.
-fn by_http2(question: Question<'_>, scheme: &str) -> Option<Request<()>> {
-    let Question {
-        method,
-        path,
-        host,
-        fields,
-    } = question;
-    let mut request = Request::builder()
-        .method(method)
-        .uri(format!("{scheme}://{host}{path}"))
-        .header(http::header::USER_AGENT, AGENT);
-    for (name, value) in fields.lines().filter_map(|line| line.split_once(": ")) {
-        request = request.header(name, value);
-    }
-    request.body(()).ok()
-}
-
-/// What came back by HTTP/2.
+/// What a method of gRPC answered.
 pub struct Answer {
     pub status: u16,
     /// The last header section: the trailers, if there are any.
-    pub last: HeaderMap,
-}
-
-async fn exchange_http2<S>(stream: S, request: Request<()>, body: Bytes) -> Option<Answer>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let (sender, connection) = h2::client::handshake(stream).await.ok()?;
-    let mut connection = std::pin::pin!(connection);
-    let asked = async {
-        let mut sender = sender.ready().await.ok()?;
-        let (response, mut sending) = sender.send_request(request, body.is_empty()).ok()?;
-        if !body.is_empty() {
-            sending.send_data(body, true).ok()?;
-        }
-        whole(response.await.ok()?).await
-    };
-    tokio::select! {
-        biased;
-        answer = asked => answer,
-        _ = connection.as_mut() => None,
-    }
-}
-
-/// Reads an answer to its end, or as much of it as is looked at.
-async fn whole(response: Response<h2::RecvStream>) -> Option<Answer> {
-    let status = response.status().as_u16();
-    let (head, mut body) = response.into_parts();
-    let mut seen = 0;
-    while let Some(data) = body.data().await {
-        let count = data.ok()?.len();
-        seen += count;
-        if seen > LONGEST {
-            return Some(Answer {
-                status,
-                last: head.headers,
-            });
-        }
-        // A window that can't be given back is the connection's end, which is seen with the next data.
-        drop(body.flow_control().release_capacity(count));
-    }
-    let trailers = body.trailers().await.ok().flatten();
-    Some(Answer {
-        status,
-        last: trailers.unwrap_or(head.headers),
-    })
+    pub last: Fields,
 }
 
 /// Calls a method of gRPC, with an empty message, by the pool's rules.
 pub async fn call(target: &Target<'_>, path: &str, patience: Duration) -> Option<Answer> {
     let host = target.server.configured_address().to_string();
+    let fields = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
+        (TE, HeaderValue::from_static("trailers")),
+    ];
     let question = Question {
-        method: "POST",
+        method: &Method::POST,
         path,
         host: &host,
-        fields: "content-type: application/grpc\r\nte: trailers\r\n",
+        fields: &fields,
     };
-    let message = Bytes::from_static(&[0; 5]);
+    let exchange = exchange(target, &target.link.own_caller(None), patience);
     let asked = async {
-        let caller = target.link.own_caller(None);
-        let stream = raw(target, &caller).await.ok()?;
-        match target.link.secure() {
-            None => exchange_http2(stream, by_http2(question, "http")?, message).await,
-            Some(secure) => {
-                let name = target.link.name(target.server);
-                let alpn = Some(target.link.alpn());
-                let stream = secure.handshake(name.as_ref(), alpn, stream).await.ok()?;
-                exchange_http2(stream, by_http2(question, "https")?, message).await
-            }
-        }
+        let request = question.request(&exchange)?;
+        let message = Bytes::from_static(&[0; 5]);
+        let mut answer = exchange.ask(request, message, true).await.ok()?;
+        let head = answer.head().await.ok()?;
+        let trailers = answer.trailers(LONGEST).await.ok()?;
+        Some(Answer {
+            status: head.status.as_u16(),
+            last: trailers.unwrap_or(head.headers),
+        })
     };
     timeout(patience, asked).await.ok().flatten()
-}
-
-/// The status in the first line of an answer.
-fn status_of(answer: &[u8]) -> Option<u16> {
-    let rest = answer.strip_prefix(b"HTTP/1.")?;
-    let digits = rest.get(2..5)?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_status_is_read_from_the_first_line() {
-        assert_eq!(status_of(b"HTTP/1.1 204 No Content\r\n"), Some(204));
-        assert_eq!(status_of(b"HTTP/1.0 500\r\n"), Some(500));
-        for other in [
-            &b""[..],
-            b"HTTP/1.1",
-            b"HTTP/2 200",
-            b"220 mail",
-            b"HTTP/1.1 abc\r\n",
-        ] {
-            assert_eq!(status_of(other), None);
-        }
-    }
 
     #[test]
     fn what_a_server_says_is_shown_without_commands() {

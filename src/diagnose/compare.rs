@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use http::Method;
+
 use super::ask::{self, Question};
 use super::{Finding, Step, Target};
 use crate::config::model::{
@@ -44,10 +46,10 @@ async fn other_protocol(target: &Target<'_>, check: &HealthCheck) -> Option<Stri
     }
     let host = configured_host(target);
     let question = Question {
-        method: "GET",
+        method: &Method::GET,
         path: "/",
         host: &host,
-        fields: "",
+        fields: &[],
     };
     let caller = target.link.own_caller(None);
     if ask::status(target, &caller, question, check.timeout)
@@ -102,7 +104,6 @@ async fn other_question(
     http: &HttpCheck,
 ) -> Option<String> {
     let host = http.host.clone().unwrap_or_else(|| configured_host(target));
-    let fields = fields(http);
     let caller = target.link.own_caller(None);
     let passes = |status: Option<u16>| {
         status.filter(|status| {
@@ -112,14 +113,14 @@ async fn other_question(
         })
     };
     let question = Question {
-        method: http.method.as_str(),
+        method: &http.method,
         path: &http.path,
         host: &host,
-        fields: &fields,
+        fields: &http.headers,
     };
     if http.method == http::Method::HEAD {
         let get = Question {
-            method: "GET",
+            method: &Method::GET,
             ..question
         };
         if let Some(status) = passes(ask::status(target, &caller, get, check.timeout).await) {
@@ -194,10 +195,10 @@ pub async fn traffic(target: &Target<'_>, passed: bool, findings: &mut Vec<Findi
     let host = all.first().cloned();
     let host = host.unwrap_or_else(|| configured_host(target));
     let question = Question {
-        method: "GET",
+        method: &Method::GET,
         path: "/",
         host: &host,
-        fields: "",
+        fields: &[],
     };
     let caller = target.link.own_caller(None);
     let patience = target.pool.timeouts.receive;
@@ -352,13 +353,4 @@ fn hosts(target: &Target<'_>) -> Vec<String> {
         add(host.clone());
     }
     hosts
-}
-
-/// The check's own fields, as lines.
-fn fields(http: &HttpCheck) -> String {
-    let lines = http.headers.iter().filter_map(|(name, value)| {
-        let value = value.to_str().ok()?;
-        Some(format!("{name}: {value}\r\n"))
-    });
-    lines.collect()
 }

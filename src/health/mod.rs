@@ -26,7 +26,7 @@ mod resolve;
 mod words;
 
 use decision::Decision;
-pub use probe::{Failed, Probe};
+pub use probe::{Exchange, Failed, Probe};
 
 /// The tasks that watch one pool's servers.
 pub struct Watch {

@@ -15,7 +15,7 @@ mod exchange;
 mod grpc;
 mod http;
 
-use exchange::Exchange;
+pub use exchange::Exchange;
 
 /// Why a check did not pass.
 #[derive(Debug, PartialEq, Eq)]

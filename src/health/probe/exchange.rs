@@ -22,7 +22,7 @@ use crate::http::wire::server::{Event, Http1, Http2, RequestBody};
 use crate::http::wire::{Framing, Server, ServerError};
 use crate::pool;
 use crate::upstream;
-use crate::upstream::{Dialer, Link};
+use crate::upstream::{Caller, Dialer, Link};
 
 /// The limit of connecting: the check's own comes before.
 const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
@@ -35,6 +35,7 @@ const INTERIM_SIZE: usize = 64 << 10;
 
 /// Who is asked, and how.
 pub struct Exchange<'a> {
+    /// How the server is connected to.
     pub link: &'a Arc<Link>,
     /// When the check ends: what has come by then is judged.
     pub deadline: Instant,
@@ -50,11 +51,22 @@ impl<'a> Exchange<'a> {
         link: &'a Arc<Link>,
         deadline: Instant,
     ) -> Self {
+        Self::of(link.own_caller(port), server, port, link, deadline)
+    }
+
+    /// The same, by a caller other than the pool has it.
+    pub fn of(
+        caller: Caller,
+        server: &'a Arc<pool::Server>,
+        port: Option<u16>,
+        link: &'a Arc<Link>,
+        deadline: Instant,
+    ) -> Self {
         Self {
             link,
             deadline,
             server,
-            dialer: Arc::new(Dialer::new(server, port, link, link.own_caller(port))),
+            dialer: Arc::new(Dialer::new(server, port, link, caller)),
         }
     }
 
@@ -190,6 +202,22 @@ impl Answer<'_> {
             self.server.poll_event(cx)
         })
         .await
+    }
+
+    /// The trailers, if there are any behind a body of no more than so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    pub async fn trailers(&mut self, most: usize) -> Result<Option<Fields>, ServerError> {
+        let mut seen = 0;
+        loop {
+            match self.next().await? {
+                Event::Data(piece) if seen + piece.len() <= most => seen += piece.len(),
+                Event::End(trailers) => return Ok(trailers),
+                Event::Data(_) | Event::Head(_) => return Ok(None),
+            }
+        }
     }
 
     /// What an error means.
