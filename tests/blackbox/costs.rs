@@ -71,7 +71,7 @@ impl Cost {
             (
                 "allocations",
                 self.allocations,
-                recorded.allocations * 1.06 + 1.0,
+                recorded.allocations * 1.06 + 2.0,
             ),
             ("reads", self.reads, recorded.reads + 0.4),
             ("writes", self.writes, recorded.writes + 0.4),
