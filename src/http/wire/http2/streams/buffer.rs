@@ -15,9 +15,20 @@ const LEAST: usize = 512;
 pub struct Buffer {
     pieces: VecDeque<BytesMut>,
     length: usize,
+    /// The most bytes of a piece that is made for more than has come.
+    largest: usize,
 }
 
 impl Buffer {
+    /// For what comes in a window of that size. It is worth a few pieces, so that one that is filled in part isn't much of it.
+    pub fn new(window: u32) -> Self {
+        let window = usize::try_from(window).unwrap_or(usize::MAX);
+        Self {
+            largest: (window / 4).min(PIECE),
+            ..Self::default()
+        }
+    }
+
     /// How many bytes there are.
     pub fn len(&self) -> usize {
         self.length
@@ -37,7 +48,7 @@ impl Buffer {
             });
             if room == 0 {
                 let least = if size == 0 { 0 } else { LEAST.max(2 * size) };
-                let size = bytes.len().max(least).min(PIECE);
+                let size = bytes.len().max(least.min(self.largest)).min(PIECE);
                 self.pieces.push_back(BytesMut::with_capacity(size));
                 continue;
             }
@@ -67,8 +78,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_full_window_takes_little_more_memory_than_it_has_bytes() {
+        let mut buffer = Buffer::new(65_536);
+        for length in [1, 100, 16_384, 16_384, 16_384, 16_283] {
+            buffer.push(&vec![1; length]);
+        }
+        let memory: usize = buffer.pieces.iter().map(BytesMut::capacity).sum();
+        assert!(memory <= buffer.len() + 16_384, "{memory}");
+    }
+
+    #[test]
     fn a_body_that_comes_at_once_is_one_piece_of_its_size() {
-        let mut buffer = Buffer::default();
+        let mut buffer = Buffer::new(1 << 20);
         buffer.push(&[1; 1000]);
         assert_eq!(buffer.pieces[0].capacity(), 1000);
         assert_eq!(buffer.pop().unwrap(), [1; 1000][..]);
@@ -80,8 +101,8 @@ mod tests {
 
         /// What comes out is what went in, and the memory for it isn't many times as much.
         #[test]
-        fn bytes_stay_what_they_are(parts in prop::collection::vec((0usize..3, 0usize..300, any::<bool>()), 1..200)) {
-            let (mut buffer, mut pushed, mut popped) = (Buffer::default(), Vec::new(), Vec::new());
+        fn bytes_stay_what_they_are(window in 2000u32..1_000_000, parts in prop::collection::vec((0usize..3, 0usize..300, any::<bool>()), 1..200)) {
+            let (mut buffer, mut pushed, mut popped) = (Buffer::new(window), Vec::new(), Vec::new());
             for (size, more, pops) in parts {
                 let part = vec![u8::try_from(pushed.len() % 251).unwrap(); more + [0, 10_000, 100_000][size]];
                 buffer.push(&part);

@@ -131,7 +131,7 @@ impl Stream {
             waker: None,
             response: None,
             remote: Remote::Open,
-            body: Buffer::default(),
+            body: Buffer::new(window),
             length: None,
             window: ReceiveWindow::new(window),
             is_held: false,
