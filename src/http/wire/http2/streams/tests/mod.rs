@@ -1,17 +1,22 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 use proptest::prelude::*;
 
+use super::client::{CONNECTION_WINDOW, REFUSAL, STREAM_WINDOW};
 use super::*;
 use crate::headers::Fields;
+use crate::http::wire::head::HeadLimits;
+use crate::http::wire::http2::flow::INITIAL_WINDOW;
 use crate::http::wire::http2::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HAS_PRIORITY, HEADERS, Head, PADDED,
-    RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HAS_PRIORITY, HEADERS, Head, PADDED, PING,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE, write_frame,
 };
 use crate::http::wire::http2::hpack::{Decoder, write_literal};
+use crate::http::wire::http2::meter::Fault;
 
 mod clients;
 mod properties;
