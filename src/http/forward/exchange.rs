@@ -147,6 +147,9 @@ impl<'a> Exchange<'a> {
                 }
                 Err(failure) => {
                     self.explain(failure);
+                    if failure == Failure::ServerTimeout {
+                        self.server.note_timeout();
+                    }
                     return Err(TryError::Failed(failure));
                 }
             }

@@ -260,3 +260,28 @@ fn a_response_may_take_longer_than_its_server_may_be_silent() {
     let response = client.read_response(false).unwrap();
     assert_eq!(response.text(), "piece ".repeat(8) + "last");
 }
+
+/// As one does whose machine has lost its power, or that a firewall has forgotten: the system finds it out minutes later.
+#[test]
+fn a_connection_that_has_fallen_silent_costs_one_request() {
+    let raw = RawOrigin::new();
+    let lb = Setup::new()
+        .server_at("raw", &raw.address().to_string(), "")
+        .pool("http2: true\nhealth_check: null\ntimeouts: {receive: 500ms}\nretries: {attempts: 0}")
+        .start();
+    let mut client = lb.client();
+    client.send_request("GET", "/", &[], b"").unwrap();
+    let mut first = Server::accept(&raw);
+    first.allow(100);
+    let stream = first.until(HEADERS, 0);
+    first.answer(stream);
+    assert_eq!(client.read_response(false).unwrap().status, 200);
+    let silent = lb.client().request("GET", "/", &[], b"").unwrap();
+    assert_eq!(silent.status, 504);
+    client.send_request("GET", "/", &[], b"").unwrap();
+    let mut second = Server::accept(&raw);
+    second.allow(100);
+    let stream = second.until(HEADERS, 0);
+    second.answer(stream);
+    assert_eq!(client.read_response(false).unwrap().status, 200);
+}

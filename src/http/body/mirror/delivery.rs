@@ -287,7 +287,10 @@ async fn exchange(
                 taken = server.taken();
                 continue;
             }
-            (Err(_), None) => return Err(ServerError::Closed),
+            (Err(_), None) => {
+                server.note_timeout();
+                return Err(ServerError::Closed);
+            }
             (_, Some((status, after))) => return Ok(Outcome::Answered(status, after)),
         };
         match step {

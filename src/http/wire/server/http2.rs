@@ -86,6 +86,10 @@ impl Http2 {
         self.come
     }
 
+    pub(super) fn note_timeout(&self) {
+        self.stream.note_timeout();
+    }
+
     pub(super) fn is_at_end(&self) -> bool {
         match self.response {
             Response::Awaited => false,

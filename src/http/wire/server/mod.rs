@@ -140,6 +140,13 @@ impl Server {
         }
     }
 
+    /// It hasn't answered in time. A connection that others share gets no more requests, unless it is known to live.
+    pub fn note_timeout(&self) {
+        if let Self::Http2(server) = self {
+            server.note_timeout();
+        }
+    }
+
     /// The next read takes little, and no memory is kept for it until then. HTTP/2 has its window.
     pub fn read_little(&mut self) {
         if let Self::Http1(server) = self {

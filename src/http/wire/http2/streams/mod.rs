@@ -110,6 +110,8 @@ struct State {
     is_gone: bool,
     /// How it ended, if it was one to a server.
     ended: Option<ConnectionEnd>,
+    /// How often something has come.
+    heard: u64,
     driver: Driver,
 }
 
@@ -247,6 +249,7 @@ impl State {
             is_closing: false,
             is_gone: false,
             ended: None,
+            heard: 0,
             driver: Driver::default(),
         }
     }

@@ -192,6 +192,7 @@ impl State {
         bytes: &mut BytesMut,
         mut around: Around<'_>,
     ) -> Result<(), Fault> {
+        self.heard = self.heard.wrapping_add(1);
         let mut rest: &[u8] = bytes;
         let result = self.take(&mut rest, &mut around);
         self.receiving.between = rest.is_empty();

@@ -126,10 +126,14 @@ impl Streams {
         fields: &Fields,
         ends: bool,
     ) -> Result<ServerStream, UnsentError> {
-        let id = self.with(|state| state.begin_request(line, fields, ends))?;
+        let (id, heard) = self.with(|state| {
+            let id = state.begin_request(line, fields, ends)?;
+            Ok((id, state.heard))
+        })?;
         Ok(ServerStream {
             streams: Arc::clone(self),
             id,
+            heard,
             taken: 0,
         })
     }
@@ -218,6 +222,8 @@ impl State {
 pub struct ServerStream {
     streams: Arc<Streams>,
     id: u32,
+    /// How often something had come on the connection when the request was made.
+    heard: u64,
     /// Bytes of the piece of the body that was taken last. Until the next one is wanted they count in the server's windows.
     taken: usize,
 }
@@ -290,6 +296,17 @@ impl ServerStream {
         cx: &Context<'_>,
     ) -> Poll<Result<(), Loss>> {
         (self.streams).with(|state| state.poll_send(self.id, piece, end, sent, cx))
+    }
+
+    /// The server hasn't answered in time. If nothing at all has come on the connection meanwhile, there may be nobody any more at
+    /// its other end, which the system finds out minutes later: it gets no more requests.
+    pub fn note_timeout(&self) {
+        self.streams.with(|state| {
+            if state.heard == self.heard {
+                state.is_closing = true;
+                state.driver.is_called = true;
+            }
+        });
     }
 
     /// How the connection has ended, if it has.

@@ -137,6 +137,23 @@ fn a_response_that_is_dropped_in_the_middle_of_a_frame_leaves_the_rest_to_nobody
 }
 
 #[test]
+fn a_connection_on_which_nothing_comes_gets_no_more_requests() {
+    let mut origin = Origin::new();
+    let [one, two] = [origin.ask(), origin.ask()];
+    origin.say(&ok(3, END_STREAM)).unwrap();
+    one.note_timeout();
+    let three = origin.ask();
+    drop((one, two));
+    assert!(!origin.streams.is_finished());
+    three.note_timeout();
+    assert_eq!(origin.streams.most_requests(), None);
+    origin.say(&ok(5, END_STREAM)).unwrap();
+    assert_eq!(status(&three), Ok(200), "who waits may be answered yet");
+    drop(three);
+    assert!(origin.streams.is_finished());
+}
+
+#[test]
 fn the_last_number_of_a_stream_is_the_last_request() {
     let origin = Origin::new();
     origin
