@@ -70,7 +70,7 @@ pub struct Condition {
 #[derive(Debug)]
 pub struct Streams(Mutex<State>);
 
-/// Who is at the other end.
+/// The kind of program at a connection's other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Peer {
     Client,

@@ -196,7 +196,8 @@ impl State {
         self.sending.unwritten() >= BACKLOG / 2
     }
 
-    /// Nobody waits for a response any more: closes its stream, or ends it with a reset. `taken`: what still counts in its windows.
+    /// Closes the stream of a request whose task has ended, with a reset unless both messages are complete. `taken`: bytes that
+    /// still count in the server's windows.
     fn leave_server(&mut self, id: u32, taken: usize, wakers: &mut Vec<Waker>) {
         self.note_left(Instant::now());
         if self.is_gone {

@@ -144,7 +144,7 @@ impl Stream {
         }
     }
 
-    /// Has its task woken when something happens.
+    /// Registers the task that is woken when something happens on the stream.
     pub fn wait(&mut self, cx: &Context<'_>) {
         if !(self.waker.as_ref()).is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());

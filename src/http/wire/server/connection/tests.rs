@@ -47,7 +47,7 @@ async fn body(stream: &mut ServerStream) -> Result<Bytes, Loss> {
     })
 }
 
-/// Lets the driver do what it can. Both are tasks of one thread.
+/// Yields until the driver, a task of the same thread, has done what it can.
 async fn let_run() {
     for _ in 0..10 {
         tokio::task::yield_now().await;

@@ -96,7 +96,7 @@ impl State {
         let id = block.stream;
         if id > self.receiving.last {
             if self.peer == Peer::Server {
-                // Nobody has asked for it.
+                // It answers a request that was never made.
                 return Err(Fault::Protocol);
             }
             self.receiving.last = id;
