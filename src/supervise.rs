@@ -221,13 +221,21 @@ pub fn process_once(command: &mut std::process::Command) -> std::io::Result<std:
 /// The pause before a thread's work is begun again.
 const THREAD_PAUSE: Duration = Duration::from_secs(1);
 
+/// Bytes of a task from which on it gets memory of its own before it is spawned: the runtime copies it half a dozen times on
+/// its way there and once more when it has ended, which takes longer than an allocation.
+const BOXED: usize = 512;
+
 /// Spawns what ends with the one request, connection or errand that it is for. If it panics, that is all that is lost.
 /// Must be called within a runtime.
 pub fn once<F>(task: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    tokio::spawn(task)
+    if size_of::<F>() < BOXED {
+        tokio::spawn(task)
+    } else {
+        tokio::spawn(Box::pin(task))
+    }
 }
 
 /// As [`once`], tracked: who waits for the tracker waits for it, too.
@@ -235,7 +243,11 @@ pub fn once_tracked<F>(tracker: &TaskTracker, task: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    tracker.spawn(task)
+    if size_of::<F>() < BOXED {
+        tracker.spawn(task)
+    } else {
+        tracker.spawn(Box::pin(task))
+    }
 }
 
 /// How often each task was begun again since the process began.

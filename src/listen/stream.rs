@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::lazy_timer::LazyTimer;
 use super::limits::Admitted;
@@ -36,10 +37,21 @@ pub struct ClientStream {
     /// Bytes read from the socket and not yet given away.
     inbox: Inbox,
     saw_end: bool,
-    reset: bool,
+    ending: Ending,
     admitted: Option<Admitted>,
     /// Of whoever waits for it.
     timer: LazyTimer,
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// When the client has ended its side, too, or takes too long over it: it may still be sending.
+    Lingering,
+    /// At once, unless something of the client's has come all the same: it has said that it sends no more.
+    Immediate,
+    /// In a reset: the response broke off where a plain end would look complete.
+    Reset,
 }
 
 impl ClientStream {
@@ -49,7 +61,7 @@ impl ClientStream {
             transport: Some(transport),
             inbox: Inbox::new(&BUFFERS),
             saw_end: false,
-            reset: false,
+            ending: Ending::Lingering,
             admitted: Some(admitted),
             timer: LazyTimer::default(),
         }
@@ -172,8 +184,21 @@ impl ClientStream {
     }
 
     /// The connection is to end in a reset: its response broke off where a plain end would look complete.
-    pub fn end_in_reset(&mut self, reset: bool) {
-        self.reset = reset;
+    pub fn end_in_reset(&mut self) {
+        self.ending = Ending::Reset;
+    }
+
+    /// The client has said that it sends no more, so nobody need wait for it when the connection is dropped. With TLS there
+    /// is its own farewell to come, which is waited for.
+    pub fn end_at_once(&mut self) {
+        self.ending = Ending::Immediate;
+    }
+
+    /// Whether a plain close(2) loses nothing: with something unread in the socket it resets the connection, and what was
+    /// sent last is lost.
+    fn is_exhausted(&self) -> bool {
+        self.inbox.is_empty()
+            && matches!(&self.transport, Some(Transport::Plain(socket)) if !is_ready_to_read(socket))
     }
 
     /// The connection below.
@@ -278,15 +303,18 @@ impl AsyncWrite for ClientStream {
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
-        let (Some(transport), admitted) = (self.transport.take(), self.admitted.take()) else {
+        let is_over = self.saw_end || (self.ending == Ending::Immediate && self.is_exhausted());
+        // Declared in this order, the socket is closed before it counts no more.
+        let admitted = self.admitted.take();
+        let Some(transport) = self.transport.take() else {
             return;
         };
-        if self.reset {
+        if self.ending == Ending::Reset {
             // With no time to linger, close(2) resets (socket(7)). If it can't be set, all is lost anyway.
             drop(SockRef::from(transport.socket()).set_linger(Some(Duration::ZERO)));
             return;
         }
-        if self.saw_end || tokio::runtime::Handle::try_current().is_err() {
+        if is_over || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
         supervise::once(async move {
@@ -297,6 +325,11 @@ impl Drop for ClientStream {
     }
 }
 
+/// Whether the runtime knows of something to read, be it the end. Costs no system call.
+fn is_ready_to_read(socket: &TcpStream) -> bool {
+    socket.try_io(Interest::READABLE, || Ok(())).is_ok()
+}
+
 impl std::fmt::Debug for ClientStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientStream").finish_non_exhaustive()
@@ -305,7 +338,10 @@ impl std::fmt::Debug for ClientStream {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
 
     use super::*;
     use crate::supervise::tests::use_up_the_turn;
@@ -319,11 +355,57 @@ mod tests {
             transport: Some(Transport::Plain(accepted.unwrap().0)),
             inbox: Inbox::new(&BUFFERS),
             saw_end: false,
-            reset: false,
+            ending: Ending::Lingering,
             admitted: None,
             timer: LazyTimer::default(),
         };
         (stream, client.unwrap())
+    }
+
+    /// What the client reads to the end, or how that fails.
+    async fn read_to_end(client: &mut TcpStream) -> Result<Vec<u8>, io::ErrorKind> {
+        let mut bytes = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(20), client.read_to_end(&mut bytes));
+        let read = read.await.expect("the connection ends");
+        read.map(|_| bytes).map_err(|error| error.kind())
+    }
+
+    #[tokio::test]
+    async fn a_client_that_sends_no_more_is_closed_at_once() {
+        let (mut stream, mut client) = connected().await;
+        client.write_all(b"request").await.unwrap();
+        stream.readable().await.unwrap();
+        stream.take_out(7);
+        stream.write_all(b"response").await.unwrap();
+        stream.end_at_once();
+        // What lingers is closed by a task, which has had no turn yet.
+        let descriptor = stream.transport().unwrap().socket().as_raw_fd();
+        let socket = || std::fs::read_link(format!("/proc/self/fd/{descriptor}"));
+        let open = socket().unwrap();
+        drop(stream);
+        // Another test may have opened something with that number since.
+        assert_ne!(socket().ok(), Some(open));
+        assert_eq!(read_to_end(&mut client).await, Ok(b"response".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_sends_more_all_the_same_loses_nothing() {
+        let (mut stream, mut client) = connected().await;
+        client.write_all(b"request").await.unwrap();
+        stream.readable().await.unwrap();
+        stream.take_out(7);
+        client.write_all(b"\r\n").await.unwrap();
+        stream
+            .transport()
+            .unwrap()
+            .socket()
+            .readable()
+            .await
+            .unwrap();
+        stream.write_all(b"response").await.unwrap();
+        stream.end_at_once();
+        drop(stream);
+        assert_eq!(read_to_end(&mut client).await, Ok(b"response".to_vec()));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -73,6 +73,8 @@ pub struct Http1 {
     expects: bool,
     /// A client that ends its side has gone.
     aborts: bool,
+    /// The client has said that this is its last request.
+    is_last: bool,
     /// The connection may carry another request when this one is answered; once it is answered that is settled.
     keeps: bool,
     is_half_closed: bool,
@@ -121,10 +123,10 @@ impl Http1 {
                 .flat_map(|line| list_members(line.as_bytes()))
                 .any(|member| member.eq_ignore_ascii_case(option))
         };
-        let wants_another = if is_version_10 {
-            asks_for(b"keep-alive")
+        let is_last = if is_version_10 {
+            !asks_for(b"keep-alive")
         } else {
-            !asks_for(b"close")
+            asks_for(b"close")
         };
         let body = BodyReader::of_request(framing);
         Self {
@@ -133,7 +135,8 @@ impl Http1 {
             is_version_10,
             is_head: request.method == Method::HEAD,
             expects: request.headers.contains_key(names::EXPECT),
-            keeps: wants_another && !last,
+            is_last,
+            keeps: !is_last && !last,
             is_half_closed: false,
             has_begun_early: false,
             body_over: body.is_done(),
@@ -401,7 +404,7 @@ impl Http1 {
         if self.response == Response::UntilClose
             && let Some(stream) = &mut self.stream
         {
-            stream.end_in_reset(true);
+            stream.end_in_reset();
         }
         if self.response != Response::Done {
             self.response = Response::Broken;
@@ -449,7 +452,10 @@ impl Drop for Http1 {
         };
         if self.response == Response::UntilClose && self.status.is_some() {
             // Nobody has finished it.
-            stream.end_in_reset(true);
+            stream.end_in_reset();
+        }
+        if self.is_last && self.body_over && self.is_answered() {
+            stream.end_at_once();
         }
         if !self.keeps || !self.is_answered() {
             return;
