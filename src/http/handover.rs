@@ -58,7 +58,8 @@ pub async fn serve(
         Err(failure) => Some(failure),
     };
     if let Some(failure) = failed {
-        forward::fail(record, failure).await;
+        // Apart, since few fail.
+        Box::pin(forward::fail(record, failure)).await;
     }
     record.complete();
 }

@@ -112,7 +112,8 @@ impl ClientStream {
         let mut looks_first = !self.is_plain();
         loop {
             if !std::mem::take(&mut looks_first) {
-                self.transport()?.socket().readable().await?;
+                let socket = self.transport()?.socket();
+                poll_fn(|cx| socket.poll_read_ready(cx)).await?;
             }
             // A socket is taken for readable until a read says otherwise, a new one, too. One that brings less than there is
             // room for says so as well, and spares the next wait a look.

@@ -124,7 +124,9 @@ impl Service {
                     ends,
                     admitted,
                 );
-                supervise::once_tracked(tracker, serving);
+                if let Some(serving) = serving {
+                    supervise::once_tracked(tracker, serving);
+                }
             }
             Self::Tcp(tcp) => {
                 let listener = Arc::clone(tcp);

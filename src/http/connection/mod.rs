@@ -28,8 +28,8 @@ use crate::upstream::Personal;
 mod h1;
 pub mod h2;
 
-/// Serves one accepted connection to its end.
-pub async fn serve(
+/// Takes one accepted connection. What is returned serves it to its end; `None`, if it has ended already.
+pub fn serve(
     proxy: Arc<HttpProxy<Edge>>,
     edge: Arc<Shared>,
     listener: Arc<HttpListener>,
@@ -37,10 +37,8 @@ pub async fn serve(
     tls: Option<Established>,
     ends: Ends,
     mut admitted: Admitted,
-) {
-    let Ok(local) = ends.local(transport.socket()) else {
-        return;
-    };
+) -> Option<impl Future<Output = ()> + Send + use<>> {
+    let local = ends.local(transport.socket()).ok()?;
     let agreed_http2 = tls.as_ref().is_some_and(|tls| tls.alpn == Some(Alpn::H2));
     let site = listener.site.load_full();
     let peer_ip = ends.peer_ip();
@@ -67,6 +65,10 @@ pub async fn serve(
         too_many,
     };
     let stream = Box::new(ClientStream::new(transport, admitted));
+    Some(converse(visit, stream, agreed_http2))
+}
+
+async fn converse(visit: Visit, stream: Box<ClientStream>, agreed_http2: bool) {
     let stream = if agreed_http2 {
         Some(stream)
     } else {

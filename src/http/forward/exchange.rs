@@ -10,7 +10,6 @@ use http::{StatusCode, Version};
 use tokio::time::Instant;
 
 use super::response;
-use super::tunnel;
 use super::upload::Upload;
 use super::waits::Waits;
 use crate::headers::Fields;
@@ -22,7 +21,7 @@ use crate::http::failure::{Failure, Verdict};
 use crate::http::request::departure;
 use crate::http::wire::client::{LOOK, Part, Room};
 use crate::http::wire::message::{RequestHeader, ResponseHeader};
-use crate::http::wire::server::Event;
+use crate::http::wire::server::{self, Event};
 use crate::http::wire::{Client, Server};
 use crate::listen::LazyTimer;
 
@@ -41,8 +40,48 @@ impl From<Failure> for TryError {
     }
 }
 
+/// Has a request answered by a server whose connection has its header.
+///
+/// If protocols are switched, the connection is returned; see [`super::tunnel`].
+///
+/// # Errors
+///
+/// Why it has no response, or not the one that it should have.
+pub async fn run(
+    request: &RequestHeader,
+    client: &mut Client,
+    server: Server,
+    upload: &mut Upload,
+    context: &mut Context,
+    upgrade: bool,
+) -> Result<Option<Box<server::Http1>>, TryError> {
+    let mut exchange = Exchange::new(request, client, server, upload, context, upgrade)?;
+    let mut timer = exchange.client.take_timer();
+    loop {
+        match poll_fn(|cx| exchange.poll(cx, &mut timer)).await {
+            Ok(Step::Done) => {
+                exchange.client.put_timer(timer);
+                exchange.keep_connection();
+                return Ok(None);
+            }
+            Ok(Step::Head(head)) => {
+                if exchange.note_head(head)? {
+                    return exchange.into_switched().map(Some);
+                }
+            }
+            Err(failure) => {
+                exchange.explain(failure);
+                if failure == Failure::ServerTimeout {
+                    exchange.server.note_timeout();
+                }
+                return Err(TryError::Failed(failure));
+            }
+        }
+    }
+}
+
 /// A request and its response, under way.
-pub struct Exchange<'a> {
+struct Exchange<'a> {
     request: &'a RequestHeader,
     client: &'a mut Client,
     server: Server,
@@ -91,8 +130,7 @@ enum Step {
 }
 
 impl<'a> Exchange<'a> {
-    /// With a server whose connection has the request's header.
-    pub fn new(
+    fn new(
         request: &'a RequestHeader,
         client: &'a mut Client,
         server: Server,
@@ -122,38 +160,6 @@ impl<'a> Exchange<'a> {
             response: Response::Awaited,
             waits: Waits::default(),
         })
-    }
-
-    /// Runs it to its end.
-    ///
-    /// # Errors
-    ///
-    /// Why it has none, or not the one that it should have.
-    pub async fn run(mut self) -> Result<(), TryError> {
-        let mut timer = self.client.take_timer();
-        loop {
-            let step = poll_fn(|cx| self.poll(cx, &mut timer)).await;
-            match step {
-                Ok(Step::Done) => {
-                    self.client.put_timer(timer);
-                    self.keep_connection();
-                    return Ok(());
-                }
-                Ok(Step::Head(head)) => {
-                    if self.note_head(head)? {
-                        // Apart, since next to no exchange comes to this.
-                        return Box::pin(self.switch()).await.map_err(TryError::Failed);
-                    }
-                }
-                Err(failure) => {
-                    self.explain(failure);
-                    if failure == Failure::ServerTimeout {
-                        self.server.note_timeout();
-                    }
-                    return Err(TryError::Failed(failure));
-                }
-            }
-        }
     }
 
     /// Takes in the head of a response. True: protocols are switched.
@@ -453,21 +459,12 @@ impl<'a> Exchange<'a> {
         );
     }
 
-    /// Protocols are switched: the connections are one from now on.
-    async fn switch(self) -> Result<(), Failure> {
-        let (Client::Http1(client), Server::Http1(server), true) =
-            (self.client, self.server, self.upgrade)
-        else {
-            return Err(Failure::Internal);
-        };
-        let patience = self.limits.send_timeout;
-        let flushed = poll_fn(|cx| client.poll_flush(cx));
-        match tokio::time::timeout(patience, flushed).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(error.into()),
-            Err(_) => return Err(Failure::ClientTimeout),
+    /// The server's connection, which speaks another protocol from now on.
+    fn into_switched(self) -> Result<Box<server::Http1>, TryError> {
+        match self.server {
+            Server::Http1(server) if self.upgrade => Ok(Box::new(server)),
+            _ => Err(TryError::Failed(Failure::Internal)),
         }
-        tunnel::run(client, server, self.limits.server.receive).await
     }
 
     /// Has it found out why a new connection broke where a server may have refused our certificate: with TLS 1.3 it does so

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::http::Edge;
 use crate::http::answer;
-use crate::http::context::{HookContext, Incoming};
+use crate::http::context::{Context, HookContext, Incoming};
 use crate::http::facade::StandIn;
 use crate::http::failure::Failure;
 use crate::http::record::RequestRecord;
@@ -17,6 +17,7 @@ use crate::http::request::departure;
 use crate::http::wire;
 use crate::http::wire::Client;
 use crate::http::wire::client::LOOK;
+use crate::http::wire::message::RequestHeader;
 use crate::upstream;
 
 pub mod backoff;
@@ -29,7 +30,7 @@ mod tunnel;
 mod upload;
 mod waits;
 
-use exchange::{Exchange, TryError};
+use exchange::TryError;
 use retry::Sent;
 use upload::Upload;
 
@@ -52,7 +53,7 @@ pub async fn forward(record: &mut RequestRecord) -> Result<(), Failure> {
     let replay_buffer = target.map_or(0, |target| target.pool.settings().retries.replay_buffer);
     let mut upload = Upload::new(client, replay_buffer);
     loop {
-        let mut peer = tokio::select! {
+        let peer = tokio::select! {
             biased;
             peer = choose(hooks) => peer?,
             // Nobody is to wait in the queue for a client that has gone.
@@ -61,21 +62,7 @@ pub async fn forward(record: &mut RequestRecord) -> Result<(), Failure> {
         let Some(context) = hooks.as_deref_mut() else {
             return Err(Failure::Internal);
         };
-        let departure = departure::prepare(original, upload.has_body(), context);
-        let upgrade = departure.upgrade;
-        let opened = open::open(&mut peer, departure, context, client).await;
-        upstream::keep_peer(peer);
-        let tried = match opened {
-            Ok(server) => {
-                upload.rewind();
-                match Exchange::new(original, client, server, &mut upload, context, upgrade) {
-                    Ok(exchange) => exchange.run().await,
-                    Err(error) => Err(error),
-                }
-            }
-            Err(failure) => Err(TryError::Failed(failure)),
-        };
-        let (failure, verdict) = match tried {
+        let (failure, verdict) = match attempt(original, client, &mut upload, peer, context).await {
             Ok(()) => {
                 retry::note_success(context);
                 return Ok(());
@@ -98,6 +85,28 @@ pub async fn forward(record: &mut RequestRecord) -> Result<(), Failure> {
             return Err(context.failure.unwrap_or(failure));
         }
     }
+}
+
+/// Tries it with one server.
+async fn attempt(
+    original: &RequestHeader,
+    client: &mut Client,
+    upload: &mut Upload,
+    mut peer: Box<HttpPeer>,
+    context: &mut Context,
+) -> Result<(), TryError> {
+    let departure = departure::prepare(original, upload.has_body(), context);
+    let upgrade = departure.upgrade;
+    let opened = open::open(&mut peer, departure, context, client).await;
+    upstream::keep_peer(peer);
+    let server = opened?;
+    upload.rewind();
+    let switched = exchange::run(original, client, server, upload, context, upgrade).await?;
+    if let Some(server) = switched {
+        // Apart, since next to no request comes to this.
+        Box::pin(tunnel::run(client, *server, context)).await?;
+    }
+    Ok(())
 }
 
 /// Ends a request that has failed: with an error page, if its client can still get one.

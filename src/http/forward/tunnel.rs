@@ -1,35 +1,48 @@
 //! What two connections become that have switched protocols: one, by the relay that TCP has.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
 
 use crate::config::model;
+use crate::http::context::Context;
 use crate::http::failure::Failure;
-use crate::http::wire::{client, server};
+use crate::http::wire::{Client, client, server};
 use crate::relay::{End, Meter, Wire, relay};
 use crate::upstream::Stream;
 
 /// How long one side of a tunnel may be silent when the other has finished, at most.
 const HALF_CLOSED: Duration = Duration::from_secs(60);
 
-/// Moves bytes both ways until the end.
+/// Moves bytes both ways until the end, once the client has what was queued for it.
 ///
 /// # Errors
 ///
-/// Who broke off, or was silent for longer than `patience`.
+/// Who broke off, or was silent for too long.
 pub async fn run(
-    client: &mut client::Http1,
+    client: &mut Client,
     server: server::Http1,
-    patience: Duration,
+    context: &Context,
 ) -> Result<(), Failure> {
+    let (Client::Http1(client), Some(timeouts)) = (client, context.timeouts()) else {
+        return Err(Failure::Internal);
+    };
+    let flushed = poll_fn(|cx| client.poll_flush(cx));
+    match timeout(context.site().http.send_timeout, flushed).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => return Err(Failure::ClientTimeout),
+    }
     let Some(mut stream) = client.take_stream() else {
         return Err(Failure::Internal);
     };
+    let patience = timeouts.receive;
     let (connection, ahead) = server.into_switched();
     let mut server = ServerEnd {
         stream: connection,
@@ -86,7 +99,7 @@ struct ServerEnd {
 impl AsyncRead for ServerEnd {
     fn poll_read(
         self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: &mut task::Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -103,17 +116,17 @@ impl AsyncRead for ServerEnd {
 impl AsyncWrite for ServerEnd {
     fn poll_write(
         self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: &mut task::Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
@@ -126,7 +139,7 @@ impl Wire for ServerEnd {
 
     fn reset_at_close(&self) {}
 
-    fn is_cut_off(&mut self, _cx: &mut Context<'_>) -> bool {
+    fn is_cut_off(&mut self, _cx: &mut task::Context<'_>) -> bool {
         false
     }
 }

@@ -201,7 +201,8 @@ impl SessionTable {
         let Some(store) = self.store.load_full() else {
             return answer;
         };
-        match store.look(key, now, waited).await {
+        // Apart, as below: most tables aren't shared, and the wait would make every request larger.
+        match Box::pin(store.look(key, now, waited)).await {
             Some(said) => Answer::Known(self.merge(key, said, now)),
             None => answer,
         }
@@ -219,7 +220,7 @@ impl SessionTable {
             if let Answer::Known(binding) = self.known(key, now) {
                 return binding;
             }
-            if let Some(said) = store.bind(key, server, now, waited).await {
+            if let Some(said) = Box::pin(store.bind(key, server, now, waited)).await {
                 return self.merge(key, said, now);
             }
         }
@@ -237,7 +238,7 @@ impl SessionTable {
         waited: &mut Waited,
     ) -> Binding {
         if let Some(store) = self.store.load_full()
-            && let Some(said) = store.rebind(key, from, to, now, waited).await
+            && let Some(said) = Box::pin(store.rebind(key, from, to, now, waited)).await
         {
             self.local.replace(key, &said, now);
             return said;
