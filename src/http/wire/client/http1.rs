@@ -75,6 +75,8 @@ pub struct Http1 {
     aborts: bool,
     /// The client has said that this is its last request.
     is_last: bool,
+    /// It asks only, and doesn't send.
+    is_question: bool,
     /// The connection may carry another request when this one is answered; once it is answered that is settled.
     keeps: bool,
     is_half_closed: bool,
@@ -134,6 +136,7 @@ impl Http1 {
             handback,
             is_version_10,
             is_head: request.method == Method::HEAD,
+            is_question: matches!(request.method, Method::GET | Method::HEAD),
             expects: request.headers.contains_key(names::EXPECT),
             is_last,
             keeps: !is_last && !last,
@@ -455,7 +458,8 @@ impl Drop for Http1 {
             stream.end_in_reset();
         }
         if self.is_last && self.body_over && self.is_answered() {
-            stream.end_at_once();
+            // Behind a body an empty line may follow (RFC 9112 section 2.2), and without a length all of a body of HTTP/1.0.
+            stream.end_at_once(!self.is_question);
         }
         if !self.keeps || !self.is_answered() {
             return;
