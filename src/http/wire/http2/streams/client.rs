@@ -107,9 +107,10 @@ impl Streams {
                 continue;
             };
             match (stream.service, &stream.local) {
-                (Service::Refused(since), Local::Ending(_)) if now < since + REFUSAL => {
+                (Service::Refused { since, .. }, Local::Ending(_)) if now < since + REFUSAL => {
                     state.late.push_back((now + LATE_BODY, id));
                 }
+                (Service::Refused { code, .. }, _) => state.reset(id, code, Loss::Gone, wakers),
                 _ => state.reset(id, ErrorCode::NoError, Loss::Gone, wakers),
             }
         }

@@ -138,9 +138,16 @@ impl Handle {
         if self.send_header(status, fields, body.is_empty()).is_err() {
             return;
         }
+        let (since, code) = (
+            Instant::now(),
+            match status {
+                StatusCode::BAD_REQUEST => ErrorCode::Protocol,
+                _ => ErrorCode::NoError,
+            },
+        );
         self.with(|state| {
             if let Some(stream) = state.get(self.id) {
-                stream.service = Service::Refused(Instant::now());
+                stream.service = Service::Refused { since, code };
             }
         });
         let (mut end, mut sent) = (Some(Ending { trailers: None }), 0);
@@ -186,7 +193,7 @@ impl State {
             return self.remove(id);
         }
         let Some(stream) = self.get(id) else { return };
-        let is_refused = matches!(stream.service, Service::Refused(_));
+        let is_refused = matches!(stream.service, Service::Refused { .. });
         if !is_refused {
             stream.service = Service::Over;
         }

@@ -9,6 +9,7 @@ use super::buffer::Buffer;
 use super::response::Response;
 use crate::headers::Fields;
 use crate::http::wire::http2::flow::{ReceiveWindow, SendWindow};
+use crate::http::wire::http2::frames::ErrorCode;
 
 /// Why nothing more comes or goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +64,13 @@ pub enum Local {
 pub enum Service {
     /// A task serves it.
     Served,
-    /// It was refused at that time, and its response is still being sent. It has no task.
-    Refused(Instant),
+    /// It was refused, and its response is still being sent. It has no task.
+    Refused {
+        /// When that was.
+        since: Instant,
+        /// What its stream is reset with if its client doesn't end it: for a malformed request an error (section 8.1.1).
+        code: ErrorCode,
+    },
     /// Its task has ended.
     Over,
 }

@@ -283,8 +283,26 @@ fn a_refusal_that_its_client_doesnt_take_ends_all_the_same() {
     let got = peer.hear();
     assert_eq!((got[0].kind, got[0].flags), (DATA, END_STREAM));
     peer.streams.end_late(due + 2 * REFUSAL, &mut wakers);
-    assert_eq!(resets(&peer.hear()), [(3, 0)]);
+    let protocol_error = ErrorCode::Protocol as u8;
+    assert_eq!(resets(&peer.hear()), [(3, protocol_error)]);
     assert!(!peer.streams.condition().is_busy);
+}
+
+#[test]
+fn a_refused_request_that_its_client_doesnt_end_is_reset_with_what_was_wrong() {
+    let mut peer = Peer::new();
+    peer.say(&[post(1), post(3)].concat()).unwrap();
+    let statuses = [StatusCode::BAD_REQUEST, StatusCode::PAYLOAD_TOO_LARGE];
+    for (handle, status) in peer.take().into_iter().zip(statuses) {
+        handle.refuse(status, &Fields::new(), Bytes::from_static(b"no"));
+    }
+    peer.hear();
+    let due = peer.streams.condition().due.unwrap();
+    let late = due + std::time::Duration::from_secs(1);
+    peer.streams.end_late(late, &mut Vec::new());
+    // Only the first was malformed (section 8.1.1); the other one has its whole answer (section 8.1).
+    let protocol_error = ErrorCode::Protocol as u8;
+    assert_eq!(resets(&peer.hear()), [(1, protocol_error), (3, 0)]);
 }
 
 #[test]
