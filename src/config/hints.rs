@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use super::checks::{Checks, entries};
 use super::model::{self, ServerAddress};
 use super::raw;
 use super::route_cover::covers;
 use super::tree::At;
-use super::validate::{Checks, entries};
 
 /// Notes warnings about a configuration without problems. `root` is the top of its tree.
 pub fn hints(raw: &raw::Config, model: &model::Config, root: &At<'_>, checks: &mut Checks<'_>) {

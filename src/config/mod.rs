@@ -10,6 +10,7 @@
 
 mod address;
 mod balance_text;
+mod checks;
 mod core_schema;
 mod difference;
 mod discovery_text;
@@ -39,11 +40,13 @@ mod validate;
 mod validate_algorithm;
 mod validate_cookie;
 mod validate_http;
+mod validate_listener;
 mod validate_names;
 mod validate_outliers;
 mod validate_passwords;
 mod validate_persistence;
 mod validate_pool;
+mod validate_rewrite;
 mod validate_route;
 mod validate_split;
 mod validate_tls;
@@ -61,10 +64,10 @@ pub use problem::{Problem, Problems, escaped, on_one_line};
 pub use schema::text as schema_text;
 pub use text::ACCESS_LOG_FIELDS;
 
+use checks::Checks;
 use include::Merger;
 use scalar::Scalar as _;
 use tree::{At, Files, Node, Value};
-use validate::Checks;
 
 /// A configuration, and where its keys are written.
 #[derive(Debug)]

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use super::checks::Checks;
 use super::model;
 use super::problem::shown;
 use super::raw::{self, Algorithm as Raw};
 use super::tree::At;
-use super::validate::Checks;
 
 /// What `bounded_load` may be. At 1 no server could have more than its exact share, and every key would move.
 const BOUNDS: RangeInclusive<f64> = 1.01..=100.0;

@@ -1,10 +1,10 @@
 //! raw -> model for the cookies that we set.
 
+use super::checks::Checks;
 use super::model;
 use super::raw;
 use super::text::{CookieDomain, CookieName, CookiePath};
 use super::tree::At;
-use super::validate::Checks;
 
 /// A cookie of ours as it is written, wherever it is.
 pub(super) struct Attributes<'a> {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::checks::Checks;
 use super::model;
 use super::problem::shown;
 use super::raw;
 use super::tree::At;
 use super::units::Size;
-use super::validate::Checks;
 use super::validate_passwords::read;
 
 /// Larger error pages are refused: they are kept in memory.

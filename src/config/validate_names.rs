@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::checks::{Checks, entries};
 use super::model::HostPattern;
 use super::raw;
 use super::scalar::Scalar as _;
 use super::tree::At;
-use super::validate::{Checks, entries};
 
 /// The routes of a listener of protocol tcp. What is wrong with them is noted at its place.
 pub(super) fn sni_routes(

@@ -2,12 +2,12 @@
 
 use std::ops::RangeInclusive;
 
+use super::checks::Checks;
 use super::model;
 use super::raw::{self, FailureKind};
 use super::route_text::Percent;
 use super::tree::At;
 use super::units::Span;
-use super::validate::Checks;
 
 const WINDOW: RangeInclusive<Span> = Span::secs(1)..=Span::secs(600);
 const EJECTION: RangeInclusive<Span> = Span::millis(100)..=Span::secs(3600);

@@ -6,10 +6,10 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::checks::Checks;
 use super::model;
 use super::raw;
 use super::tree::At;
-use super::validate::Checks;
 
 /// Larger files of passwords are refused.
 const LARGEST_PASSWORDS: u64 = 16 * 1024 * 1024;

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::checks::Checks;
 use super::model;
 use super::problem::shown;
 use super::raw::{self, PersistenceType as Type};
 use super::text::CookieName;
 use super::tree::At;
 use super::units::Span;
-use super::validate::Checks;
 use super::validate_cookie::{Attributes, attributes};
 
 /// A session can be remembered for a day at most.

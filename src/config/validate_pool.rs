@@ -10,13 +10,13 @@ use http::HeaderName;
 use regex::bytes::RegexBuilder;
 
 use super::address::{SourceAddress, Upstream};
+use super::checks::Checks;
 use super::discovery_text::{DiscoveredName, NameServer};
 use super::model;
 use super::problem::shown;
 use super::raw;
 use super::tree::{At, Value};
 use super::units::{Size, Span};
-use super::validate::Checks;
 use super::validate_algorithm::picking;
 use super::validate_outliers::outlier_detection;
 use super::validate_persistence::{persistence, routes};

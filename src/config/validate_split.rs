@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 
+use super::checks::Checks;
 use super::model;
 use super::problem::shown;
 use super::raw;
 use super::tree::At;
-use super::validate::Checks;
 
 /// Notes servers of a split's pools that sessions can't tell apart. `at` is a listener.
 pub(super) fn tell_apart(

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::checks::Checks;
 use super::model;
 use super::raw;
 use super::tree::At;
-use super::validate::Checks;
 
 /// The listener's TLS: `Some` exactly for the protocols that have it. What is `written` and not sound has its own problem.
 pub(super) fn tls(

@@ -6,11 +6,18 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use super::list::List;
 use super::names::{self, KnownName, Name};
 use super::{Text, ValueRef, list_members};
+
+mod convert;
+mod iter;
+#[cfg(test)]
+mod tests;
+
+pub use iter::{Iter, Lines};
 
 /// The fields of a message.
 ///
@@ -283,7 +290,7 @@ impl Fields {
         }
         let received = &self.received;
         self.list.retain_mut(|field| {
-            if !is_one(field, name, name.hash()) {
+            if !field.is(name, name.hash()) {
                 return true;
             }
             match edit(field.value(received)) {
@@ -349,6 +356,11 @@ impl Fields {
 }
 
 impl Field {
+    /// Whether that is its name, which has this hash.
+    fn is(&self, name: &impl Key, hash: u8) -> bool {
+        self.hash == hash && name.with_name(|name, _| self.name == *name) == Some(true)
+    }
+
     fn value<'a>(&'a self, received: &'a Bytes) -> ValueRef<'a> {
         match &self.value {
             Stored::Own(value) => value.into(),
@@ -386,124 +398,10 @@ impl Stored {
     }
 }
 
-/// All lines.
-#[derive(Clone)]
-pub struct Iter<'a> {
-    list: std::slice::Iter<'a, Field>,
-    received: &'a Bytes,
-}
-
-impl<'a> Iterator for Iter<'a> {
-    type Item = (&'a HeaderName, ValueRef<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let field = self.list.next()?;
-        Some((&field.name, field.value(self.received)))
-    }
-}
-
-impl DoubleEndedIterator for Iter<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        let field = self.list.next_back()?;
-        Some((&field.name, field.value(self.received)))
-    }
-}
-
-/// The values of the lines of one name.
-#[derive(Clone)]
-pub struct Lines<'a, K> {
-    list: std::slice::Iter<'a, Field>,
-    received: &'a Bytes,
-    name: K,
-    hash: u8,
-}
-
-impl<K: Key + Clone> Lines<'_, K> {
-    /// Those that are left.
-    #[must_use]
-    pub fn iter(&self) -> Self {
-        self.clone()
-    }
-}
-
-fn is_one(field: &Field, name: &impl Key, hash: u8) -> bool {
-    field.hash == hash && name.with_name(|name, _| field.name == *name) == Some(true)
-}
-
-impl<'a, K: Key> Iterator for Lines<'a, K> {
-    type Item = ValueRef<'a>;
-
-    fn next(&mut self) -> Option<ValueRef<'a>> {
-        let (name, hash) = (&self.name, self.hash);
-        let found = self.list.find(|field| is_one(field, name, hash));
-        found.map(|field| field.value(self.received))
-    }
-}
-
-impl<K: Key> DoubleEndedIterator for Lines<'_, K> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        let (name, hash) = (&self.name, self.hash);
-        let found = self.list.rfind(|field| is_one(field, name, hash));
-        found.map(|field| field.value(self.received))
-    }
-}
-
-impl<'a> IntoIterator for &'a Fields {
-    type Item = (&'a HeaderName, ValueRef<'a>);
-    type IntoIter = Iter<'a>;
-
-    fn into_iter(self) -> Iter<'a> {
-        self.iter()
-    }
-}
-
-impl Extend<(HeaderName, HeaderValue)> for Fields {
-    fn extend<I: IntoIterator<Item = (HeaderName, HeaderValue)>>(&mut self, lines: I) {
-        for (name, value) in lines {
-            self.append(name, value);
-        }
-    }
-}
-
-impl FromIterator<(HeaderName, HeaderValue)> for Fields {
-    fn from_iter<I: IntoIterator<Item = (HeaderName, HeaderValue)>>(lines: I) -> Self {
-        let mut fields = Self::new();
-        fields.extend(lines);
-        fields
-    }
-}
-
 impl PartialEq for Fields {
     /// Whether the lines are the same, in the same order.
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
-    }
-}
-
-impl From<HeaderMap> for Fields {
-    fn from(map: HeaderMap) -> Self {
-        let mut fields = Self::with_room();
-        let mut last = None;
-        for (name, value) in map {
-            // Further lines of a name come without it.
-            if let Some(name) = name.or_else(|| last.clone()) {
-                last = Some(name.clone());
-                fields.append(name, value);
-            }
-        }
-        fields
-    }
-}
-
-impl From<Fields> for HeaderMap {
-    fn from(mut fields: Fields) -> Self {
-        let mut map = Self::with_capacity(fields.list.len());
-        let Fields { list, received, .. } = &mut fields;
-        for field in list.drain(..) {
-            let value = field.value(received).to_value();
-            map.append(field.name, value);
-        }
-        map
     }
 }
 
@@ -514,169 +412,4 @@ fn hash_of(name: &HeaderName) -> u8 {
 /// The mark of a name by its hash: one bit of several, which others may have, too.
 fn mark(hash: u8) -> u64 {
     1 << (hash & 63)
-}
-
-#[cfg(test)]
-impl<K: Key> std::ops::Index<K> for Fields {
-    type Output = HeaderValue;
-
-    /// A copy for the rest of the test.
-    fn index(&self, name: K) -> &HeaderValue {
-        let value = self.get(name).expect("no field of that name").to_value();
-        Box::leak(Box::new(value))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::header::{HOST, VIA};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn value(text: &'static str) -> HeaderValue {
-        HeaderValue::from_static(text)
-    }
-
-    fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
-        let mut fields = Fields::new();
-        fields.extend(
-            lines
-                .iter()
-                .map(|(name, text)| (HeaderName::from_static(name), value(text))),
-        );
-        fields
-    }
-
-    fn lines(fields: &Fields) -> Vec<String> {
-        let line =
-            |(name, value): (&HeaderName, ValueRef)| format!("{name}: {}", value.to_str().unwrap());
-        fields.iter().map(line).collect()
-    }
-
-    #[test]
-    fn all_lines_of_the_doomed_go_and_no_other() {
-        let mut fields = fields(&[("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")]);
-        fields.remove_where(|name| name == "a" || name == "c");
-        assert_eq!(lines(&fields), ["b: 2"]);
-        fields.remove_where(|name| name == "a");
-        assert_eq!(fields.len(), 1);
-    }
-
-    #[test]
-    fn replacing_lines_keeps_their_order() {
-        let mut fields = fields(&[("via", "old")]);
-        fields.replace_lines(&VIA, ["1", "2", "3"].map(value));
-        assert_eq!(lines(&fields), ["via: 1", "via: 2", "via: 3"]);
-        fields.replace_lines(&VIA, []);
-        assert!(!fields.contains_key(VIA));
-    }
-
-    #[test]
-    fn a_name_keeps_its_spelling_as_long_as_its_value_does() {
-        let head = Bytes::from_static(b"hOST: a\r\nX-mine: b\r\n");
-        let mut fields = Fields::new();
-        fields.add_received(HOST.into(), 6..7, 0);
-        fields.add_received(HeaderName::from_static("x-mine").into(), 17..18, 9);
-        fields.set_received(head);
-        assert_eq!(lines(&fields), ["host: a", "x-mine: b"]);
-        fields.insert(HOST, value("c"));
-        let spelt: Vec<_> = fields.spelt().map(|(_, _, spelling)| spelling).collect();
-        assert_eq!(spelt, [None, Some(&b"X-mine"[..])]);
-    }
-
-    #[test]
-    fn a_part_of_a_value_stays_wherever_it_lies() {
-        let mut fields = Fields::new();
-        fields.add_received(HOST.into(), 0..5, 0);
-        fields.set_received(Bytes::from_static(b"a b c"));
-        fields.append(HOST, value("a b c"));
-        fields.append(HOST, value("c"));
-        fields.append(VIA, value("a"));
-        fields.edit_lines(&names::HOST, |line| match line.as_bytes() {
-            b"c" => Edit::Remove,
-            _ => Edit::Part(2..3),
-        });
-        assert_eq!(lines(&fields), ["host: b", "host: b", "via: a"]);
-        fields.insert_text(VIA, Text::new(b"x y").unwrap());
-        fields.edit_lines(&names::VIA, |_| Edit::Part(0..1));
-        assert_eq!(lines(&fields), ["host: b", "host: b", "via: x"]);
-        fields.edit_lines(&names::VIA, |_| Edit::Value(value("z")));
-        fields.edit_lines(&names::HOST, |_| Edit::Keep);
-        assert_eq!(lines(&fields), ["host: b", "host: b", "via: z"]);
-    }
-
-    #[test]
-    fn a_value_may_be_that_of_another_field() {
-        let mut fields = fields(&[("host", "a"), ("host", "b"), ("via", "1"), ("via", "2")]);
-        assert!(fields.insert_same(VIA, &names::HOST));
-        assert!(!fields.insert_same(HOST, &names::COOKIE));
-        assert_eq!(lines(&fields), ["host: a", "host: b", "via: a"]);
-        let copy = HeaderMap::from(fields.clone());
-        assert_eq!(Fields::from(copy), fields);
-    }
-
-    #[test]
-    fn names_that_cgi_cant_tell_apart_are_noted() {
-        assert!(!fields(&[("x-a", "1")]).has_odd_names());
-        assert!(fields(&[("x_a", "1")]).has_odd_names());
-    }
-
-    /// What is done to a header section.
-    #[derive(Debug, Clone)]
-    enum Deed {
-        Append(usize),
-        Insert(usize),
-        Remove(usize),
-        RemoveWhere(usize),
-    }
-
-    proptest! {
-        /// Whatever is done, all that can be asked is answered as by the map of the `http` crate.
-        #[test]
-        fn it_is_a_header_map_that_keeps_its_order(
-            deeds in prop::collection::vec(
-                (0usize..4, 0usize..6).prop_map(|(deed, name)| match deed {
-                    0 => Deed::Append(name),
-                    1 => Deed::Insert(name),
-                    2 => Deed::Remove(name),
-                    _ => Deed::RemoveWhere(name),
-                }),
-                0..24,
-            ),
-        ) {
-            let names = ["host", "cookie", "x-a", "x-b", "vary", "x_odd"].map(HeaderName::from_static);
-            let (mut fields, mut map) = (Fields::new(), HeaderMap::new());
-            for (count, deed) in deeds.iter().enumerate() {
-                let value = HeaderValue::from(count);
-                match deed {
-                    Deed::Append(at) => {
-                        fields.append(names[*at].clone(), value.clone());
-                        map.append(names[*at].clone(), value);
-                    }
-                    Deed::Insert(at) => {
-                        fields.insert(names[*at].clone(), value.clone());
-                        map.insert(names[*at].clone(), value);
-                    }
-                    Deed::Remove(at) => {
-                        prop_assert_eq!(fields.remove(&names[*at]), map.remove(&names[*at]).is_some());
-                    }
-                    Deed::RemoveWhere(at) => {
-                        fields.remove_where(|name| *name == names[*at]);
-                        map.remove(&names[*at]);
-                    }
-                }
-                prop_assert_eq!(fields.len(), map.len());
-                for name in &names {
-                    prop_assert_eq!(fields.get(name), map.get(name).map(ValueRef::from));
-                    prop_assert_eq!(fields.contains_key(name.as_str()), map.contains_key(name));
-                    let (ours, theirs) = (fields.get_all(name), map.get_all(name));
-                    prop_assert!(ours.iter().eq(theirs.iter().map(ValueRef::from)));
-                    prop_assert!(ours.iter().rev().eq(theirs.iter().rev().map(ValueRef::from)));
-                }
-            }
-            prop_assert_eq!(HeaderMap::from(fields.clone()), map.clone());
-            prop_assert_eq!(lines(&Fields::from(map)).len(), fields.len());
-        }
-    }
 }
