@@ -25,9 +25,9 @@ use super::scalar::Scalar;
 use super::store::StoreAddress;
 use super::template::Template;
 use super::text::{
-    Account, Contact, CookieDomain, CookieName, CookiePath, DnsName, FieldValue, FilePath,
-    HostField, HttpsUrl, LogFilter, LogTemplate, Name, OpensslList, ParameterName, Pattern,
-    RedirectHttps, RequestPath, Separator, ServerName, StatusRange, Text,
+    Account, AlpnName, Contact, CookieDomain, CookieName, CookiePath, DnsName, FieldValue,
+    FilePath, HostField, HttpsUrl, LogFilter, LogTemplate, Name, OpensslList, ParameterName,
+    Pattern, RedirectHttps, RequestPath, Separator, ServerName, StatusRange, Text,
 };
 use super::tree::{At, Entry, Files, Node, Value};
 use super::units::{Size, Span};
@@ -89,6 +89,7 @@ fn constructor(format: &str) -> Option<Constructor> {
         of::<DnsName>(),
         of::<ServerName>(),
         of::<OpensslList>(),
+        of::<AlpnName>(),
         of::<Contact>(),
         of::<Text>(),
         of::<HttpsUrl>(),

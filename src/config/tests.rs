@@ -16,6 +16,7 @@ mod broken;
 mod dump;
 mod persistence;
 mod routes;
+mod tls;
 
 const MINIMAL: &str = "
 listeners:

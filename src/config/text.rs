@@ -227,6 +227,19 @@ checked_text!(
 );
 
 checked_text!(
+    /// The name of a protocol above TLS (RFC 7301 section 3.1).
+    AlpnName, "equipoise-alpn", |text| {
+        if text == "acme-tls/1" {
+            Err("`acme-tls/1` is offered by itself where acme has the challenge tls-alpn-01".into())
+        } else if (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(())
+        } else {
+            Err(format!("`{}` is not the name of a protocol, such as h2 or postgresql", shown(text)))
+        }
+    }
+);
+
+checked_text!(
     /// An e-mail address, by the little that is certain about one.
     Contact, "equipoise-email", |text| {
         let sound = text.split_once('@').is_some_and(|(user, host)| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::checks::Checks;
 use super::model;
+use super::problem::similar;
 use super::raw;
 use super::tree::At;
 
@@ -145,6 +146,7 @@ fn common(
     }
 }
 
+/// What is offered above TLS: of HTTP what is spoken here, and of all else what the servers are said to speak.
 fn alpn(
     tls: &raw::Tls,
     listener: &raw::Listener,
@@ -152,34 +154,34 @@ fn alpn(
     checks: &mut Checks<'_>,
 ) -> Vec<model::Alpn> {
     let alpn_at = at.key("alpn");
-    if listener.protocol == raw::Protocol::Tls {
-        if tls.alpn.is_some() {
-            checks.note(
-                &alpn_at,
-                "has no meaning for protocol tls, where the servers speak",
-            );
-        }
-        return Vec::new();
-    }
+    let is_http = listener.protocol != raw::Protocol::Tls;
     let http2 = listener.http.http2.enabled;
     let Some(written) = &tls.alpn else {
-        let all = [model::Alpn::H2, model::Alpn::Http11];
-        return all.into_iter().skip(usize::from(!http2)).collect();
+        let all = [model::Alpn::H2, model::Alpn::Http11].into_iter();
+        let all = all.skip(usize::from(!http2));
+        return all.filter(|_| is_http).collect();
     };
     let mut offered = Vec::with_capacity(written.len());
-    for (index, protocol) in written.iter().enumerate() {
-        let protocol = match protocol {
-            raw::Alpn::H2 => model::Alpn::H2,
-            raw::Alpn::Http11 => model::Alpn::Http11,
+    for (index, name) in written.iter().enumerate() {
+        let at = alpn_at.item(index);
+        let protocol = match &*name.0 {
+            "h2" => model::Alpn::H2,
+            "http/1.1" => model::Alpn::Http11,
+            other => model::Alpn::Other(Arc::from(other)),
         };
-        if protocol == model::Alpn::H2 && !http2 {
-            checks.note(
-                &alpn_at.item(index),
-                "is offered, but http.http2.enabled is false",
-            );
+        match &protocol {
+            model::Alpn::Other(name) if is_http => {
+                let message = format!("`{name}` isn't spoken by https; h2 and http/1.1 are");
+                let meant = similar(name, ["h2", "http/1.1"]);
+                checks.note_with(&at, message, meant);
+            }
+            model::Alpn::H2 if is_http && !http2 => {
+                checks.note(&at, "is offered, but http.http2.enabled is false");
+            }
+            _ => {}
         }
         if offered.contains(&protocol) {
-            checks.note(&alpn_at.item(index), "is written twice");
+            checks.note(&at, "is written twice");
         }
         offered.push(protocol);
     }

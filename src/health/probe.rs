@@ -106,7 +106,7 @@ impl Probe {
     /// A handshake, by the pool's rules if it has any.
     async fn tls(&self, unverified: Option<&Secure>, server: &Server) -> Result<String, Failed> {
         let (secure, alpn) = match (self.link.secure(), unverified) {
-            (Some(secure), _) => (secure, self.link.http2().then_some(Alpn::H2)),
+            (Some(secure), _) => (secure, self.link.http2().then_some(&Alpn::H2)),
             (None, Some(secure)) => (secure, None),
             (None, None) => return Err(Failed::Unwanted("OpenSSL can't be used".to_owned())),
         };

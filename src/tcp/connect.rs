@@ -10,7 +10,7 @@ use tokio::io::Interest;
 use super::ledger::Ledger;
 use super::site::Site;
 use crate::balance::Sample;
-use crate::config::model;
+use crate::config::model::{self, Alpn};
 use crate::descriptors;
 use crate::descriptors::Place;
 use crate::dispatch;
@@ -136,8 +136,10 @@ async fn search(
         ledger.server = Some(Arc::clone(&server));
         ledger.lease = Some(lease);
         let begun = Instant::now();
-        let trouble = match connect(&target.link, &caller, &server, &settings, site.keepalive).await
-        {
+        let agreed = ledger.agreed();
+        let link = &target.link;
+        let connected = connect(link, &caller, &server, agreed, &settings, site.keepalive);
+        let trouble = match connected.await {
             Ok((wire, address, place)) => {
                 (ledger.address, ledger.place) = (Some(address), Some(place));
                 note_connect(target, &server, begun, false);
@@ -224,6 +226,7 @@ async fn connect(
     link: &Link,
     caller: &Caller,
     server: &Server,
+    agreed: Option<&Alpn>,
     settings: &model::Pool,
     keepalive: Option<model::TcpKeepalive>,
 ) -> Result<(ServerWire, Arc<Address>, Place), Trouble> {
@@ -236,7 +239,7 @@ async fn connect(
             .await
             .map_err(Trouble::of_unreachable)?;
         let wire = set_up(raw, keepalive).map_err(Trouble::Socket)?;
-        match secure(link, server, wire).await {
+        match secure(link, server, agreed, wire).await {
             Ok(wire) => Ok((wire, address, place)),
             Err(trouble) => Err(Trouble::Tls(address, trouble)),
         }
@@ -247,11 +250,12 @@ async fn connect(
     }
 }
 
-/// Speaks TLS from now on, if the pool has it: verified by the pool's rules, without ALPN, for nobody knows here what
-/// is spoken.
+/// Speaks TLS from now on, if the pool has it, verified by the pool's rules. What is spoken in it only the client says, if
+/// that has agreed on something.
 async fn secure(
     link: &Link,
     server: &Server,
+    agreed: Option<&Alpn>,
     wire: ServerWire,
 ) -> Result<ServerWire, upstream::Trouble> {
     let Some(secure) = link.secure() else {
@@ -260,11 +264,11 @@ async fn secure(
     let name = link.name(server);
     Ok(match wire {
         ServerWire::Inet(Transport::Plain(stream)) => {
-            let stream = secure.handshake(name.as_ref(), None, stream).await?;
+            let stream = secure.handshake(name.as_ref(), agreed, stream).await?;
             ServerWire::Inet(Transport::Tls(Box::new(stream)))
         }
         ServerWire::Unix(stream) => {
-            let stream = secure.handshake(name.as_ref(), None, stream).await?;
+            let stream = secure.handshake(name.as_ref(), agreed, stream).await?;
             ServerWire::UnixTls(Box::new(stream))
         }
         secured => secured,

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 use tokio::net::TcpStream;
 
 use super::site::{Site, Target};
-use crate::config::model::Fault;
+use crate::config::model::{Alpn, Fault};
 use crate::descriptors::Place;
 use crate::listen::Ends;
 use crate::observe::access_log::{AccessLog, Record};
@@ -85,6 +85,11 @@ impl<'a> Ledger<'a> {
     /// The client's address.
     pub fn client(&self) -> IpAddr {
         self.ends.peer_ip()
+    }
+
+    /// What the client has agreed on to speak above TLS that ends here.
+    pub fn agreed(&self) -> Option<&'a Alpn> {
+        self.tls.and_then(|tls| tls.alpn.as_ref())
     }
 
     /// Who a connection to a server of that link is made for. `client` is the client's socket.

@@ -155,7 +155,7 @@ fn basics(settings: &model::Tls) -> Result<SslContextBuilder, ErrorStack> {
 /// A client that offers protocols of which we know none is refused (RFC 7301 section 3.2).
 fn offer(context: &mut SslContextBuilder, settings: &model::Tls) {
     let mut offered = Vec::new();
-    for protocol in settings.alpn.iter().map(|protocol| protocol.wire()) {
+    for protocol in settings.alpn.iter().map(model::Alpn::wire) {
         offered.extend(u8::try_from(protocol.len()));
         offered.extend_from_slice(protocol);
     }

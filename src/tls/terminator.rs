@@ -67,6 +67,8 @@ struct Serving {
     timeout: Duration,
     strict_sni: bool,
     forward_client: bool,
+    /// What may be agreed on above TLS.
+    alpn: Vec<model::Alpn>,
 }
 
 impl Serving {
@@ -82,6 +84,7 @@ impl Serving {
             timeout: loaded.settings.handshake_timeout,
             strict_sni: loaded.settings.strict_sni,
             forward_client: clients.is_some_and(|clients| clients.forward),
+            alpn: loaded.settings.alpn.clone(),
         })
     }
 }

@@ -58,7 +58,7 @@ impl Caller {
         let tls = connection.tls;
         let client = tls.and_then(|tls| tls.client.as_ref());
         let facts = Facts {
-            alpn: tls.and_then(|tls| tls.alpn).map(Alpn::wire),
+            alpn: tls.and_then(|tls| tls.alpn.as_ref()).map(Alpn::wire),
             authority: tls
                 .and_then(|tls| tls.sni.as_deref())
                 .or(connection.name)

@@ -112,8 +112,8 @@ impl Link {
     }
 
     /// What is offered in a handshake.
-    pub fn alpn(&self) -> Alpn {
-        if self.http2 { Alpn::H2 } else { Alpn::Http11 }
+    pub fn alpn(&self) -> &'static Alpn {
+        if self.http2 { &Alpn::H2 } else { &Alpn::Http11 }
     }
 
     /// What a server is asked for over TLS.

@@ -164,7 +164,7 @@ impl Secure {
     pub async fn handshake<S>(
         &self,
         name: Option<&ServerName>,
-        alpn: Option<Alpn>,
+        alpn: Option<&Alpn>,
         stream: S,
     ) -> Result<SslStream<S>, Trouble>
     where
@@ -210,7 +210,7 @@ impl Secure {
                 has_certificate,
             ));
         }
-        if alpn == Some(Alpn::H2) && stream.ssl().selected_alpn_protocol() != Some(Alpn::H2.wire())
+        if alpn == Some(&Alpn::H2) && stream.ssl().selected_alpn_protocol() != Some(Alpn::H2.wire())
         {
             return Err(Trouble::no_http2());
         }
@@ -225,7 +225,7 @@ impl Secure {
     pub async fn examine<S>(
         &self,
         name: Option<&ServerName>,
-        alpn: Option<Alpn>,
+        alpn: Option<&Alpn>,
         stream: S,
     ) -> Result<(), Trouble>
     where

@@ -72,20 +72,23 @@ pub enum TlsVersion {
 }
 
 /// Protocols above TLS (RFC 7301).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Alpn {
     /// HTTP/2.
     H2,
     /// HTTP/1.1.
     Http11,
+    /// One that only servers speak, by its name on the wire.
+    Other(Arc<str>),
 }
 
 impl Alpn {
     /// Its name on the wire.
-    pub fn wire(self) -> &'static [u8] {
+    pub fn wire(&self) -> &[u8] {
         match self {
             Self::H2 => b"h2",
             Self::Http11 => b"http/1.1",
+            Self::Other(name) => name.as_bytes(),
         }
     }
 }

@@ -35,7 +35,7 @@ pub use route::{
     BasicAuth, HeaderEdits, Match, Mirror, RateLimit, Redirect, Route, RouteTimeouts, Share,
 };
 pub use tls::{
-    Acme, Alpn, Certificate, Challenge, ClientAuth, ClientAuthMode, Stapling, Tls, TlsVersion,
+    Acme, Certificate, Challenge, ClientAuth, ClientAuthMode, Stapling, Tls, TlsVersion,
     UpstreamTls,
 };
 

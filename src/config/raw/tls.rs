@@ -6,7 +6,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::scalar;
-use super::super::text::{Contact, DnsName, FilePath, HttpsUrl, OpensslList, ServerName, Text};
+use super::super::text::{
+    AlpnName, Contact, DnsName, FilePath, HttpsUrl, OpensslList, ServerName, Text,
+};
 use super::super::units::Span;
 
 /// TLS towards clients.
@@ -32,8 +34,9 @@ pub struct Tls {
     pub cipher_suites: Option<OpensslList>,
     /// Groups for the key exchange, the preferred one first, separated by colons; null = X25519MLKEM768 first.
     pub groups: Option<OpensslList>,
-    /// Protocols that are offered, the preferred one first. Protocol https only.
-    pub alpn: Option<Vec<Alpn>>,
+    /// Protocols above TLS that are offered (ALPN), the preferred one first. https: h2 and http/1.1, both by default.
+    /// tls: what the servers speak, by its names there, such as postgresql; by default nothing is said of it.
+    pub alpn: Option<Vec<AlpnName>>,
     /// true: a client that asks for no name, or for one that no certificate covers, is refused; false: it gets the
     /// first certificate.
     pub strict_sni: bool,
@@ -198,16 +201,6 @@ impl JsonSchema for TlsVersion {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "enum": ["1.2", "1.3", 1.2, 1.3] })
     }
-}
-
-/// Protocols above TLS (RFC 7301).
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub enum Alpn {
-    #[serde(rename = "h2")]
-    H2,
-    #[serde(rename = "http/1.1")]
-    Http11,
 }
 
 /// Certificates of clients.

@@ -12,7 +12,6 @@ use tokio::task::spawn_blocking;
 use tokio_openssl::SslStream;
 
 use super::{Serving, Terminator};
-use crate::config::model;
 use crate::observe::Termination;
 use crate::tls::client_auth;
 use crate::tls::context;
@@ -218,9 +217,10 @@ fn established(ssl: &SslRef, serving: &Serving) -> Result<Established, &'static 
         version: ssl.version_str(),
         cipher: ssl.current_cipher().map_or("", |cipher| cipher.name()),
         sni: server_name(ssl),
-        alpn: [model::Alpn::H2, model::Alpn::Http11]
-            .into_iter()
-            .find(|alpn| ssl.selected_alpn_protocol() == Some(alpn.wire())),
+        alpn: ssl.selected_alpn_protocol().and_then(|agreed| {
+            let mut offered = serving.alpn.iter();
+            offered.find(|alpn| alpn.wire() == agreed).cloned()
+        }),
         resumed: ssl.session_reused(),
         client: client_auth::shown(ssl)?,
         forward_client: serving.forward_client,

@@ -126,7 +126,7 @@ fn what_is_known_of_tls_is_told() {
         let lb = setup("v2", &server)
             .listener(&format!(
                 "protocol: {protocol}\ntls:\n  certificates: [{{cert: \"{}\", key: \"{}\"}}]\n  \
-                 client_auth: {{mode: optional, ca: \"{}\"}}",
+                 alpn: [http/1.1]\n  client_auth: {{mode: optional, ca: \"{}\"}}",
                 leaf.cert.display(),
                 leaf.key.display(),
                 pki.root().display(),
@@ -159,9 +159,7 @@ fn what_is_known_of_tls_is_told() {
         assert_eq!(ssl[..5], [0x07, 0, 0, 0, 0]);
         let parts = announced::tlvs(&ssl[5..]);
         assert!(parts.contains(&(0x22, b"alice".to_vec())), "{parts:?}");
-        if protocol == "https" {
-            assert_eq!(told.tlv(0x01).unwrap(), b"http/1.1");
-        }
+        assert_eq!(told.tlv(0x01).unwrap(), b"http/1.1");
     }
 }
 

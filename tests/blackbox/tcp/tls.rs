@@ -3,7 +3,7 @@
 use openssl::ssl::{Ssl, SslConnector, SslMethod, SslStream, SslVerifyMode, SslVersion};
 
 use super::*;
-use crate::common::peers::{Redis, run};
+use crate::common::peers::{Nghttpd, Redis, run};
 
 const NAME: &str = "db.example.com";
 
@@ -97,6 +97,56 @@ fn a_lot_goes_through_tls_and_is_whole() {
         assert!(hears_to_the_end(&server) == lot);
     });
     ended_with(&lb, "complete");
+}
+
+#[test]
+fn what_is_spoken_is_agreed_on_if_it_is_configured() {
+    let pki = Pki::new();
+    let backend = Backend::start("a");
+    let agreed = |lb: &Equipoise, offered: &[&str]| {
+        let tls = Tls::new(&pki, NAME).alpn(offered);
+        let client = tls.try_connect(lb.web()).ok()?;
+        let agreed = client.ssl().selected_alpn_protocol();
+        Some(agreed.map(|name| String::from_utf8(name.to_vec()).unwrap()))
+    };
+    let lb = with(secured(&pki, "  alpn: [postgresql, h2]"), &backend, "").start();
+    let some = |name: &str| Some(Some(name.to_owned()));
+    assert_eq!(agreed(&lb, &["h2", "postgresql"]), some("postgresql"));
+    assert_eq!(agreed(&lb, &["http/1.1", "h2"]), some("h2"));
+    assert_eq!(agreed(&lb, &["http/1.1"]), None, "nothing in common");
+    assert_eq!(agreed(&lb, &[]), Some(None), "who asks for nothing");
+    let lb = with(secured(&pki, ""), &backend, "").start();
+    assert_eq!(agreed(&lb, &["h2", "postgresql"]), Some(None));
+}
+
+/// curl speaks HTTP/2 only if that is agreed on, and nghttpd with TLS only then as well.
+#[test]
+fn what_is_agreed_on_goes_on_to_servers_that_speak_tls() {
+    let pki = Pki::new();
+    let nghttpd = Nghttpd::start(&pki.leaf(&["127.0.0.1"]));
+    let lb = secured(&pki, "  alpn: [h2, http/1.1]")
+        .pool(&format!("tls: {{ca: \"{}\"}}", pki.root().display()))
+        .server_at("nghttpd", &nghttpd.address().to_string(), "")
+        .start();
+    let port = lb.web().port();
+    let root = pki.root().display().to_string();
+    let resolve = format!("{NAME}:{port}:127.0.0.1");
+    let url = format!("https://{NAME}:{port}/hello.txt");
+    let said = run(
+        "curl",
+        &[
+            "-sS",
+            "--http2",
+            "-w",
+            "|%{http_version}",
+            "--cacert",
+            &root,
+            "--resolve",
+            &resolve,
+            &url,
+        ],
+    );
+    assert_eq!(said, "hello from nghttpd|2");
 }
 
 #[test]
