@@ -55,6 +55,31 @@ fn every_kind_of_call_goes_through_with_tls_on_both_sides() {
     }
 }
 
+/// grpcio leaves a server that doesn't agree to HTTP/2.
+#[test]
+fn tls_may_end_here_while_only_the_server_speaks_http_2() {
+    let pki = Pki::new();
+    let own = pki.leaf(&["localhost"]);
+    let secured = pki.leaf(&["localhost", "127.0.0.1"]);
+    for identity in [None, Some(&secured)] {
+        let server = GrpcServer::start(identity);
+        let tls = identity.map(|_| format!("tls: {{ca: \"{}\"}}", pki.root().display()));
+        let lb = Setup::new()
+            .server_at("s1", &server.address().to_string(), "")
+            .pool(tls.as_deref().unwrap_or_default())
+            .listener(&format!(
+                "protocol: tls\ntls: {{alpn: [h2], certificates: [{{cert: \"{}\", key: \"{}\"}}]}}",
+                own.cert.display(),
+                own.key.display()
+            ))
+            .start();
+        for scenario in CALLS {
+            GrpcClient::begin(lb.web(), scenario, Some(&pki)).done();
+        }
+        lb.wait_idle();
+    }
+}
+
 #[test]
 fn a_call_that_the_client_cancels_ends_at_the_server() {
     let server = GrpcServer::start(None);
