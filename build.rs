@@ -88,10 +88,10 @@ fn repository() -> Option<String> {
     if Path::new(&top).canonicalize().ok()? != here {
         return None;
     }
-    for name in ["HEAD", "index"] {
-        if let Some(path) = git(&["rev-parse", "--git-path", name]) {
-            println!("cargo:rerun-if-changed={path}");
-        }
+    // Not the index: whoever asks for the state of the repository writes it, and all would be compiled anew.
+    println!("cargo:rerun-if-changed=src");
+    if let Some(path) = git(&["rev-parse", "--git-path", "HEAD"]) {
+        println!("cargo:rerun-if-changed={path}");
     }
     if let Some(path) = git(&["symbolic-ref", "-q", "HEAD"])
         .and_then(|branch| git(&["rev-parse", "--git-path", &branch]))
@@ -100,8 +100,13 @@ fn repository() -> Option<String> {
         println!("cargo:rerun-if-changed={path}");
     }
     let hash = git(&["rev-parse", "HEAD"])?;
-    let changed = git(&["status", "--porcelain", "--untracked-files=no"])
-        .is_some_and(|changes| !changes.is_empty());
+    let changed = git(&[
+        "--no-optional-locks",
+        "status",
+        "--porcelain",
+        "--untracked-files=no",
+    ])
+    .is_some_and(|changes| !changes.is_empty());
     Some(format!("{hash}{}", if changed { ", changed" } else { "" }))
 }
 
