@@ -173,7 +173,7 @@ impl ClientStream {
     ///
     /// `doubted`: it may send something all the same, so the system is asked whether it has.
     pub fn end_at_once(&mut self, doubted: bool) {
-        if !(doubted && self.has_arrived()) {
+        if self.is_plain() && !(doubted && self.has_arrived()) {
             self.ending = Ending::Immediate;
         }
     }
@@ -181,8 +181,9 @@ impl ClientStream {
     /// Whether a plain close(2) loses nothing: with something unread in the socket it resets the connection, and what was
     /// sent last is lost.
     fn is_exhausted(&self) -> bool {
-        self.inbox.is_empty()
-            && matches!(&self.transport, Some(Transport::Plain(socket)) if !is_ready_to_read(socket))
+        let transport = self.transport.as_ref();
+        let is_ready = transport.is_some_and(|transport| is_ready_to_read(transport.socket()));
+        self.inbox.is_empty() && !is_ready
     }
 
     /// The connection below.

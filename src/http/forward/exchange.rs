@@ -40,9 +40,9 @@ impl From<Failure> for TryError {
     }
 }
 
-/// Has a request answered by a server whose connection has its header.
+/// Runs the exchange of a request, of which the server's connection has the header already, to its end.
 ///
-/// If protocols are switched, the connection is returned; see [`super::tunnel`].
+/// Returns the server's connection if protocols are switched, for a [`super::tunnel`].
 ///
 /// # Errors
 ///

@@ -24,7 +24,7 @@ const HALF_CLOSED: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 ///
-/// Who broke off, or was silent for too long.
+/// Which end broke off, or was silent for too long.
 pub async fn run(
     client: &mut Client,
     server: server::Http1,

@@ -29,7 +29,7 @@ const KNOWN_AS_HTTP: [&str; 2] = ["http request", "https proxy request"];
 /// Bytes of a first line in which HTTP is looked for.
 const FIRST_LINE: u64 = 16 * 1024;
 
-/// What those get who speak HTTP here.
+/// The answer to a client that speaks HTTP without TLS.
 const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 59\r\nConnection: close\r\n\r\n\
     This port speaks TLS, and you speak plain HTTP: use https.\n";
@@ -77,7 +77,7 @@ impl Terminator {
             tokio::select! {
                 biased;
                 accepted = in_time => (accepted.ok(), Termination::ClientTimeout),
-                // Who is in the middle of it may still make it.
+                // A client in the middle of its handshake may still finish it.
                 () = hurry => {
                     let last = tokio::time::timeout(LAST_WORDS, accept).await;
                     (last.ok(), Termination::Shutdown)
