@@ -20,6 +20,7 @@ mod include;
 mod input;
 mod interpolate;
 mod later;
+mod log_text;
 pub mod model;
 mod peers;
 mod problem;
@@ -34,6 +35,7 @@ mod structure;
 mod syntax;
 mod template;
 mod text;
+mod tls_text;
 mod tree;
 mod units;
 mod validate;
@@ -59,10 +61,10 @@ use serde::Deserialize;
 
 pub use dump::{dump, dump_in_force};
 pub use input::refuse_pipe;
+pub use log_text::ACCESS_LOG_FIELDS;
 pub use model::Config;
 pub use problem::{Problem, Problems, escaped, on_one_line};
 pub use schema::text as schema_text;
-pub use text::ACCESS_LOG_FIELDS;
 
 use checks::Checks;
 use include::Merger;

@@ -15,6 +15,7 @@ use super::balance_text::HashOn;
 use super::core_schema::resolve;
 use super::discovery_text::{DiscoveredName, NameServer};
 use super::later;
+use super::log_text::{LogFilter, LogTemplate};
 use super::peers;
 use super::problem::{Problem, Problems, shown, similar};
 use super::route_text::{
@@ -25,10 +26,10 @@ use super::scalar::Scalar;
 use super::store::StoreAddress;
 use super::template::Template;
 use super::text::{
-    Account, AlpnName, Contact, CookieDomain, CookieName, CookiePath, DnsName, FieldValue,
-    FilePath, HostField, HttpsUrl, LogFilter, LogTemplate, Name, OpensslList, ParameterName,
-    Pattern, RedirectHttps, RequestPath, Separator, ServerName, StatusRange, Text,
+    Account, CookieDomain, CookieName, CookiePath, FieldValue, FilePath, HostField, Name,
+    ParameterName, Pattern, RedirectHttps, RequestPath, Separator, StatusRange, Text,
 };
+use super::tls_text::{AlpnName, Contact, DnsName, HttpsUrl, OpensslList, ServerName};
 use super::tree::{At, Entry, Files, Node, Value};
 use super::units::{Size, Span};
 

@@ -1,4 +1,4 @@
-//! Names, header fields, paths, status ranges, regular expressions, and the templates and filters of the logs.
+//! Names, header fields, paths, status ranges and regular expressions.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -9,41 +9,8 @@ use http::HeaderValue;
 use crate::headers::is_token;
 
 use super::address::{host_name, more_than_a_name};
-use super::problem::{shown, similar};
+use super::problem::shown;
 use super::scalar::{Scalar, scalar};
-
-/// The fields of an access log record, usable in templates as `%{name}`.
-pub const ACCESS_LOG_FIELDS: [&str; 29] = [
-    "time",
-    "client",
-    "peer",
-    "method",
-    "host",
-    "path",
-    "query",
-    "protocol",
-    "status",
-    "bytes_in",
-    "bytes_out",
-    "duration",
-    "upstream_duration",
-    "listener",
-    "route",
-    "pool",
-    "server",
-    "server_address",
-    "attempts",
-    "persistence",
-    "request_id",
-    "trace_id",
-    "referer",
-    "user_agent",
-    "x_forwarded_for",
-    "tls_version",
-    "tls_cipher",
-    "sni",
-    "termination",
-];
 
 /// Declares a newtype of `String` whose constructor is a check.
 macro_rules! checked_text {
@@ -70,6 +37,8 @@ macro_rules! checked_text {
         scalar!($name, { "type": "string" });
     };
 }
+
+pub(super) use checked_text;
 
 checked_text!(
     /// The name of a listener, pool or server: 1 to 64 letters, digits and `. _ - :`.
@@ -174,108 +143,12 @@ checked_text!(
 );
 
 checked_text!(
-    /// A name that a certificate is to have: a host name with at least one dot, or `*.` and one.
-    DnsName, "equipoise-dns-name", |text| {
-        if let Some(message) = more_than_a_name(text) {
-            return Err(message);
-        }
-        if text.parse::<std::net::IpAddr>().is_ok() {
-            return Err(format!("`{}` is an address; certificates by ACME are for names", shown(text)));
-        }
-        let name = text.strip_prefix("*.").unwrap_or(text);
-        if let Some(name) = name.strip_suffix('.') {
-            return Err(format!("`{}` ends in a dot, which no name in a certificate has; write {}", shown(text), shown(name)));
-        }
-        if name.contains('_') {
-            return Err(format!("`{}` has an underscore, which no authority puts into a certificate", shown(text)));
-        }
-        if name.contains('*') {
-            return Err(format!("`{}`: a `*` may stand for the whole first label alone, as in *.example.com", shown(text)));
-        }
-        host_name(name).map_err(|_| format!("`{}` is not a DNS name", shown(text)))?;
-        if name.contains('.') || name == "localhost" {
-            Ok(())
-        } else {
-            Err(format!("`{}` is a single label, for which no authority gives certificates", shown(text)))
-        }
-    }
-);
-
-checked_text!(
-    /// The name that a server's certificate must have: a host name or an IP address.
-    ServerName, "equipoise-server-name", |text| {
-        if text.parse::<std::net::IpAddr>().is_ok() {
-            Ok(())
-        } else if let Some(message) = more_than_a_name(text) {
-            Err(message)
-        } else {
-            host_name(text)
-        }
-    }
-);
-
-checked_text!(
-    /// A list for OpenSSL: names, separated by colons.
-    OpensslList, "equipoise-openssl-list", |text| {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b":-_+!@=?*/.,".contains(&byte);
-        if !text.is_empty() && text.len() <= 4096 && text.bytes().all(fits) {
-            Ok(())
-        } else {
-            Err(format!("`{}` is not a list of OpenSSL's names, separated by colons", shown(text)))
-        }
-    }
-);
-
-checked_text!(
-    /// The name of a protocol above TLS (RFC 7301 section 3.1).
-    AlpnName, "equipoise-alpn", |text| {
-        if text == "acme-tls/1" {
-            Err("`acme-tls/1` is offered by itself where acme has the challenge tls-alpn-01".into())
-        } else if (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            Ok(())
-        } else {
-            Err(format!("`{}` is not the name of a protocol, such as h2 or postgresql", shown(text)))
-        }
-    }
-);
-
-checked_text!(
-    /// An e-mail address, by the little that is certain about one.
-    Contact, "equipoise-email", |text| {
-        let sound = text.split_once('@').is_some_and(|(user, host)| {
-            !user.is_empty() && host_name(host).is_ok()
-                && user.bytes().all(|byte| byte.is_ascii_graphic() && !b",;<>\"?".contains(&byte))
-        });
-        let scheme = text.get(..7).filter(|start| start.eq_ignore_ascii_case("mailto:"));
-        if let Some(address) = scheme.and_then(|_| text.get(7..)) {
-            Err(format!("`{}` is a URL; write {}, without mailto:", shown(text), shown(address)))
-        } else if sound && text.len() <= 254 {
-            Ok(())
-        } else {
-            Err(format!("`{}` is not an e-mail address such as admin@example.com", shown(text)))
-        }
-    }
-);
-
-checked_text!(
     /// Words that somebody else gives and understands.
     Text, "equipoise-text", |text| {
         if !text.is_empty() && text.len() <= 1024 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
             Ok(())
         } else {
             Err("is empty, too long, or holds blanks or letters beyond ASCII".into())
-        }
-    }
-);
-
-checked_text!(
-    /// A URL of scheme https.
-    HttpsUrl, "equipoise-https-url", |text| {
-        let uri: http::Uri = text.parse().map_err(|_| format!("`{}` is not a URL", shown(text)))?;
-        match (uri.scheme_str(), uri.host()) {
-            (Some("https"), Some(host)) if !host.is_empty() => Ok(()),
-            (Some("http"), _) => Err("is http; it must be https".into()),
-            _ => Err(format!("`{}` is not a URL such as https://acme.example.com/directory", shown(text))),
         }
     }
 );
@@ -322,16 +195,6 @@ impl fmt::Display for Account {
 }
 
 scalar!(Account, { "type": ["string", "integer"] });
-
-checked_text!(
-    /// A level, or a filter in the syntax of `tracing_subscriber::EnvFilter`.
-    LogFilter, "equipoise-log-filter", check_filter
-);
-
-checked_text!(
-    /// `combined`, `json`, or a template of `%{field}` names.
-    LogTemplate, "equipoise-access-log-format", check_template
-);
 
 checked_text!(
     /// A regular expression in the syntax of the regex crate.
@@ -479,74 +342,6 @@ fn is_cookie_octet(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)
 }
 
-fn check_filter(text: &str) -> Result<(), String> {
-    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
-    // EnvFilter takes any bare word for a target and would so silently accept a misspelt level.
-    for directive in text.split(',').map(str::trim) {
-        let is_word = directive.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let level = directive.to_ascii_lowercase();
-        if is_word && !LEVELS.contains(&level.as_str()) {
-            let hint = match similar(directive, LEVELS) {
-                Some(level) => format!("; did you mean {level}?"),
-                None => "; write one of error, warn, info, debug, trace, or target=level".into(),
-            };
-            return Err(format!("`{}` is not a level{hint}", shown(directive)));
-        }
-    }
-    // EnvFilter's parser slices text beyond ASCII between the bytes of a character, and panics.
-    if !text.is_ascii() {
-        return Err(format!("`{}` has letters beyond ASCII", shown(text)));
-    }
-    tracing_subscriber::EnvFilter::builder()
-        .parse(text)
-        .map(drop)
-        .map_err(|_| {
-            format!(
-                "`{}` is not a log filter such as \"info,equipoise::health=debug\"",
-                shown(text)
-            )
-        })
-}
-
-fn check_template(text: &str) -> Result<(), String> {
-    if matches!(text, "combined" | "json") {
-        return Ok(());
-    }
-    if text.chars().any(char::is_control) {
-        return Err("a template can't hold control characters: a record is one line".into());
-    }
-    let mut rest = text;
-    let mut fields = 0;
-    while let Some((_, tail)) = rest.split_once("%{") {
-        let (field, after) = tail
-            .split_once('}')
-            .ok_or("the template has `%{` without `}`")?;
-        if !ACCESS_LOG_FIELDS.contains(&field) {
-            let hint = match similar(field, ACCESS_LOG_FIELDS) {
-                Some(known) => format!("did you mean {known}?"),
-                None => format!("the fields are {}", ACCESS_LOG_FIELDS.join(", ")),
-            };
-            return Err(format!(
-                "there is no access log field `{}`; {hint}",
-                shown(field)
-            ));
-        }
-        fields += 1;
-        rest = after;
-    }
-    if fields > 0 {
-        return Ok(());
-    }
-    let hint = match similar(text, ["combined", "json"]) {
-        Some(known) => format!("; did you mean {known}?"),
-        None => String::new(),
-    };
-    Err(format!(
-        "`{}` is neither combined nor json nor a template of %{{field}} names{hint}",
-        shown(text)
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -605,36 +400,6 @@ mod tests {
         refused::<StatusRange>("600", "is not a status");
     }
 
-    #[test]
-    fn log_filters() {
-        for text in [
-            "info",
-            "INFO",
-            "off",
-            "info,equipoise::health=debug",
-            "equipoise=trace,warn",
-        ] {
-            assert_eq!(LogFilter::parse(text).map(|f| f.0), Ok(text.to_owned()));
-        }
-        refused::<LogFilter>("inof", "did you mean info");
-        refused::<LogFilter>("verbose", "is not a level");
-        refused::<LogFilter>("equipoise=loud", "is not a log filter");
-        refused::<LogFilter>("", "is not a level");
-        refused::<LogFilter>(" ²=", "beyond ASCII");
-    }
-
-    #[test]
-    fn log_templates() {
-        for text in ["combined", "json", "%{client} %{status} 100%", "%{time}"] {
-            assert_eq!(LogTemplate::parse(text).map(|t| t.0), Ok(text.to_owned()));
-        }
-        refused::<LogTemplate>("%{stauts}", "did you mean status");
-        refused::<LogTemplate>("%{zzz}", "the fields are time, client");
-        refused::<LogTemplate>("%{status", "without `}`");
-        refused::<LogTemplate>("jsn", "did you mean json");
-        refused::<LogTemplate>("%{time}\n", "control characters");
-    }
-
     proptest! {
         #[test]
         fn nothing_panics(text in "\\PC*") {
@@ -642,14 +407,8 @@ mod tests {
             let _ = HostField::parse(&text);
             let _ = StatusRange::parse(&text);
             let _ = Pattern::parse(&text);
-            let _ = LogFilter::parse(&text);
-            let _ = LogTemplate::parse(&text);
             let _ = FieldValue::parse(&text);
         }
 
-        #[test]
-        fn no_filter_panics(text in "[ -~]{0,30}|[a-z=,:\\[\\]{}/\" ]{0,30}") {
-            let _ = LogFilter::parse(&text);
-        }
     }
 }

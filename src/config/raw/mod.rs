@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 pub use super::balance_text::HashOn;
 use super::model::UPGRADE_SOCKET;
-pub use super::text::{FilePath, Name, OpensslList};
+pub use super::text::{FilePath, Name};
+pub use super::tls_text::OpensslList;
 
 pub use collections::{Named, OneOrMany};
 pub use discovery::Discovery;
@@ -40,7 +41,8 @@ pub use tls::{
 };
 
 use super::address::{AdminAddress, Bind, Network};
-use super::text::{Account, LogFilter, LogTemplate, RedirectHttps};
+use super::log_text::{LogFilter, LogTemplate};
+use super::text::{Account, RedirectHttps};
 use super::units::{Size, Span};
 
 /// Equipoise configuration.

@@ -6,9 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::scalar;
-use super::super::text::{
-    AlpnName, Contact, DnsName, FilePath, HttpsUrl, OpensslList, ServerName, Text,
-};
+use super::super::text::{FilePath, Text};
+use super::super::tls_text::{AlpnName, Contact, DnsName, HttpsUrl, OpensslList, ServerName};
 use super::super::units::Span;
 
 /// TLS towards clients.
